@@ -1,0 +1,9 @@
+"""The error that the command line prints as a message and not as a traceback."""
+
+
+class UserError(Exception):
+    """Something the user can put right: a missing file, an unknown layer, unsuitable inputs.
+
+    The message says what was wrong and what to do. The command line prints it alone and exits
+    with status 1; `LIT_INTRIGUING_TRACEBACK=1` brings the traceback back.
+    """
