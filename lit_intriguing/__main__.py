@@ -1,6 +1,6 @@
-"""`python -m lit_intriguing`, and the scripts `lightning` and `lit-intriguing`."""
+"""`python -m lit_intriguing`: the same program as the scripts `lightning` and `lit-intriguing`."""
 
-from lit_intriguing.command import main
+from lit_intriguing.cli import main
 
 if __name__ == "__main__":
     main()

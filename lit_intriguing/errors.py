@@ -1,4 +1,4 @@
-"""The error that the command line prints as a message and not as a traceback."""
+"""The errors that the command line prints as a message and not as a traceback."""
 
 
 class UserError(Exception):
@@ -7,3 +7,11 @@ class UserError(Exception):
     The message says what was wrong and what to do. The command line prints it alone and exits
     with status 1; `LIT_INTRIGUING_TRACEBACK=1` brings the traceback back.
     """
+
+    status = 1
+
+
+class UsageError(UserError):
+    """A command that cannot be understood: an unknown option, class or file. Exit status 2."""
+
+    status = 2

@@ -1,0 +1,56 @@
+"""What the user wrote, as nested dictionaries: one for each file, one for the options."""
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from lit_intriguing import shipped
+
+
+def pairs(arguments: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Splits `--option=value` and `--option value`; an option without a value has an empty one.
+
+    >>> list(pairs(["fit", "--a=1", "--b", "2", "--c"]))
+    [('--a', '1'), ('--b', '2'), ('--c', '')]
+    """
+    for word, following in pairwise([*arguments, "-"]):
+        if word.startswith("-") and "=" in word:
+            option, _, value = word.partition("=")
+            yield option, value
+        elif word.startswith("-"):
+            yield word, "" if following.startswith("-") else following
+
+
+def is_config(option: str) -> bool:
+    """Tells whether an option names a configuration file."""
+    return option in ("-c", "--config")
+
+
+def written(arguments: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Yields the content of each configuration file, then that of the other options."""
+    options: dict[str, Any] = {}
+    for option, value in pairs(arguments):
+        if is_config(option):
+            content = _read(value)
+            if isinstance(content, dict):
+                yield content
+        elif option.startswith("--"):
+            _insert(options, option[2:].split("."), value)
+    yield options
+
+
+def _read(name: str) -> Any:
+    text = name if name.lstrip().startswith("{") else Path(shipped.find(name)).read_text("utf-8")
+    return yaml.safe_load(text)
+
+
+def _insert(tree: dict[str, Any], keys: list[str], value: str) -> None:
+    for key in keys[:-1]:
+        below = tree.setdefault(key, {})
+        if not isinstance(below, dict):
+            below = tree[key] = {"class_path": below}
+        tree = below
+    tree[keys[-1]] = value

@@ -1,0 +1,156 @@
+"""A progress bar over the whole run, so that it shows the time left for all epochs."""
+
+import math
+import sys
+import time
+from typing import Any
+
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import ProgressBar
+from tqdm import tqdm
+from typing_extensions import override
+
+
+class RunProgress(ProgressBar):
+    """Shows how much of the whole fit is done, the time spent and the time left.
+
+    On a terminal it is one line, renewed a few times a second. Elsewhere (a file, a pipe) it
+    prints one line for each tenth of the run. Between renewals a step costs one look at the
+    clock; metrics are read, and the device waited for, only when they are shown.
+
+    Args:
+        refresh_seconds: time between two renewals on a terminal, in seconds.
+
+    Raises:
+        ValueError: `refresh_seconds` is not positive.
+    """
+
+    def __init__(self, refresh_seconds: float = 0.5) -> None:
+        super().__init__()
+        if not refresh_seconds > 0:
+            raise ValueError(f"refresh_seconds must be positive, got {refresh_seconds}.")
+        self.refresh_seconds = refresh_seconds
+        self._enabled = True
+        self._bar: tqdm[Any] | None = None
+        self._next_time = 0.0
+        self._next_tenth = 1
+        self._start_time = 0.0
+        self._start_batches = 0
+
+    @override
+    def disable(self) -> None:
+        """Lightning calls this on all ranks but the first."""
+        self._enabled = False
+
+    @override
+    def enable(self) -> None:
+        """Shows the bar again after `disable`."""
+        self._enabled = True
+
+    @override
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Starts the clock; a resumed run starts where it stopped."""
+        self._start_time = time.monotonic()
+        self._start_batches = _batches_done(trainer)
+        self._next_time = 0.0
+        total = total_batches(trainer)
+        self._next_tenth = 1 + (10 * self._start_batches // total if total else 0)
+        if self._enabled and sys.stderr.isatty():
+            self._bar = tqdm(
+                total=total,
+                initial=self._start_batches,
+                desc="Run",
+                unit="step",
+                dynamic_ncols=True,
+                smoothing=0,
+                file=sys.stderr,
+            )
+
+    @override
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Renews the bar when its time has come."""
+        if not self._enabled:
+            return
+        now = time.monotonic()
+        if now >= self._next_time:
+            self._next_time = now + self.refresh_seconds
+            self._renew(trainer)
+
+    @override
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Shows the last state."""
+        if self._enabled:
+            self._renew(trainer)
+        self._close()
+
+    @override
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
+        """Leaves the terminal on a fresh line."""
+        self._close()
+
+    @override
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Closes the bar, whatever happened."""
+        self._close()
+
+    @override
+    def print(self, *args: Any, sep: str = " ", **kwargs: Any) -> None:
+        """Prints above the bar."""
+        if self._enabled:
+            tqdm.write(sep.join(map(str, args)))
+
+    def _renew(self, trainer: Trainer) -> None:
+        done = _batches_done(trainer)
+        if self._bar is not None:
+            self._bar.n = done
+            self._bar.set_postfix_str(_status(trainer), refresh=False)
+            self._bar.refresh()
+        else:
+            self._write_line(trainer, done)
+
+    def _write_line(self, trainer: Trainer, done: int) -> None:
+        """Prints a line if another tenth of the run is done; without a total, never."""
+        total = total_batches(trainer)
+        if not total or 10 * done < self._next_tenth * total:
+            return
+        self._next_tenth = 1 + 10 * done // total
+        elapsed = time.monotonic() - self._start_time
+        left = elapsed * (total - done) / max(done - self._start_batches, 1)
+        times = f"{tqdm.format_interval(elapsed)}<{tqdm.format_interval(left)}"
+        text = f"Run: {100 * done // total:3d}% {done}/{total} [{times}, {_status(trainer)}]"
+        print(text, file=sys.stderr, flush=True)
+
+    def _close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+
+def total_batches(trainer: Trainer) -> int | None:
+    """Counts the training batches of the whole fit.
+
+    Returns:
+        Epochs times batches an epoch, or fewer where `max_steps` ends the run before; None where
+        nothing bounds the run.
+    """
+    bounds: list[float] = []
+    if trainer.max_epochs is not None and trainer.max_epochs >= 0:
+        bounds.append(trainer.max_epochs * float(trainer.num_training_batches))
+    if trainer.max_steps >= 0:
+        bounds.append(trainer.max_steps * trainer.accumulate_grad_batches)
+    total = min(bounds, default=math.inf)
+    return None if math.isinf(total) else int(total)
+
+
+def _batches_done(trainer: Trainer) -> int:
+    return int(trainer.fit_loop.epoch_loop.total_batch_idx) + 1
+
+
+def _status(trainer: Trainer) -> str:
+    """Tells the epoch and the metrics logged with `prog_bar=True`."""
+    values = (f"{name}={value:.3g}" for name, value in trainer.progress_bar_metrics.items())
+    return ", ".join([f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}", *values])

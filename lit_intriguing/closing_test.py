@@ -1,0 +1,36 @@
+"""The line that ends a run: its error on the test set, beside the paper's."""
+
+from lightning.pytorch import LightningDataModule, LightningModule, Trainer
+from lightning.pytorch.utilities.model_helpers import is_overridden
+
+METRIC = "test/error"
+
+
+def has_test(model: LightningModule, datamodule: LightningDataModule | None) -> bool:
+    """Tells whether there is a test step and a test set for it."""
+    source = is_overridden("test_dataloader", model) or (
+        datamodule is not None and is_overridden("test_dataloader", datamodule)
+    )
+    return source and is_overridden("test_step", model)
+
+
+def sentence(error: float, paper: str | None) -> str:
+    """Writes the line.
+
+    Args:
+        error: the share of wrong answers, in [0, 1].
+        paper: what the paper reports, as text.
+
+    >>> sentence(0.0108, "below 1.2%")
+    'test error 1.08% (paper: below 1.2%)'
+    >>> sentence(0.5, None)
+    'test error 50.00%'
+    """
+    return f"test error {error:.2%}" + (f" (paper: {paper})" if paper else "")
+
+
+def report(trainer: Trainer, paper: str | None) -> None:
+    """Prints the line once, on rank 0, where the model has logged `test/error`."""
+    error = trainer.callback_metrics.get(METRIC)
+    if error is not None and trainer.is_global_zero:
+        print(sentence(float(error), paper), flush=True)

@@ -1,0 +1,138 @@
+"""Finds the typo in a configuration: the first key or class path that means nothing."""
+
+import dataclasses
+import types
+import typing
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
+
+from lit_intriguing import class_paths
+from lit_intriguing.errors import UsageError
+from lit_intriguing.spelling import did_you_mean
+
+SPEC_KEYS = frozenset({"class_path", "init_args", "dict_kwargs"})
+CLASSES = frozenset({"model", "data", "optimizer", "lr_scheduler"})
+"""Keys of which a bare text is a class path."""
+
+
+def check(config: Mapping[str, Any], known: Collection[str], bases: tuple[type, ...]) -> None:
+    """Checks each key and class path of a configuration against what they may be.
+
+    It checks names only, no values: those are the parser's work.
+
+    Args:
+        config: the content of a configuration file.
+        known: the keys that the program takes, dotted: `trainer.max_epochs`, `model`.
+        bases: classes whose subclasses may be named without their module.
+
+    Raises:
+        UsageError: a name is wrong; the message gives the nearest right one.
+    """
+    _Checker(frozenset(known), bases).group(config, "")
+
+
+@dataclasses.dataclass(frozen=True)
+class _Checker:
+    known: frozenset[str]
+    bases: tuple[type, ...]
+
+    def group(self, config: Mapping[str, Any], prefix: str) -> None:
+        """Checks the keys of one group of the program's options, such as `trainer`."""
+        siblings = {k[len(prefix) :].split(".")[0] for k in self.known if k.startswith(prefix)}
+        for written, value in config.items():
+            name = str(written).removesuffix("+")
+            key = prefix + name
+            if name not in siblings:
+                raise UsageError(_unknown_key(key, name, siblings, prefix))
+            deeper = any(k.startswith(key + ".") for k in self.known)
+            if deeper and isinstance(value, Mapping) and not SPEC_KEYS & value.keys():
+                self.group(value, key + ".")
+            elif key in CLASSES and isinstance(value, str) and not value.endswith(".yaml"):
+                self.spec({"class_path": value}, key)
+            else:
+                self.value(value, key, None)
+
+    def value(self, value: Any, key: str, hint: Any) -> None:
+        """Checks whatever stands at a key: a class with its arguments, a list, a dictionary."""
+        if isinstance(value, list):
+            for index, item in enumerate(value):
+                self.value(item, f"{key}[{index}]", hint)
+        elif isinstance(value, Mapping) and "class_path" in value:
+            self.spec(value, key)
+        elif isinstance(value, Mapping):
+            self.mapping(value, key, hint)
+
+    def spec(self, spec: Mapping[str, Any], key: str) -> None:
+        """Checks `class_path` and the arguments given for that class."""
+        try:
+            target = class_paths.locate(str(spec["class_path"]), self.bases)
+        except UsageError as error:
+            raise UsageError(f"{key}: {error}") from error
+        if target is None:
+            return
+        given = {k: v for k, v in spec.items() if k not in SPEC_KEYS}
+        self.arguments(given, key, target, extra=SPEC_KEYS)
+        if isinstance(spec.get("init_args"), Mapping):
+            self.arguments(spec["init_args"], f"{key}.init_args", target)
+
+    def arguments(
+        self,
+        given: Mapping[str, Any],
+        key: str,
+        target: Any,
+        extra: frozenset[str] = frozenset(),
+    ) -> None:
+        """Checks the arguments for a class or function, by name and then inside."""
+        names = class_paths.parameters(target)
+        if names is None:
+            return
+        hints = _hints(target)
+        for written, value in given.items():
+            name = str(written).removesuffix("+")
+            if name not in names:
+                owner = getattr(target, "__name__", str(target))
+                suggestion = did_you_mean(name, names | extra)
+                raise UsageError(f"{key}: {owner} has no parameter '{name}'.{suggestion}")
+            self.value(value, f"{key}.{name}", hints.get(name))
+
+    def mapping(self, value: Mapping[str, Any], key: str, hint: Any) -> None:
+        """Checks a dictionary that is a dataclass's arguments, or holds such dictionaries."""
+        for dataclass in _dataclasses(hint):
+            self.arguments(value, key, dataclass)
+            return
+        for name, item in value.items():
+            self.value(item, f"{key}.{name}", _inside(hint))
+
+
+def _unknown_key(key: str, name: str, siblings: Collection[str], prefix: str) -> str:
+    suggestion = did_you_mean(name, siblings, whole=prefix + "{}")
+    return f"no option '{key}'.{suggestion}"
+
+
+def _hints(target: Any) -> dict[str, Any]:
+    function = target.__init__ if isinstance(target, type) else target
+    try:
+        return typing.get_type_hints(function)
+    except (NameError, TypeError, AttributeError):
+        return {}
+
+
+def _options(hint: Any) -> tuple[Any, ...]:
+    """Splits a union into its members."""
+    is_union = typing.get_origin(hint) in (typing.Union, types.UnionType)
+    return typing.get_args(hint) if is_union else (hint,)
+
+
+def _dataclasses(hint: Any) -> Iterator[type]:
+    for option in _options(hint):
+        if isinstance(option, type) and dataclasses.is_dataclass(option):
+            yield option
+
+
+def _inside(hint: Any) -> Any:
+    """Returns the type of a dictionary's values, or None where it is not known."""
+    for option in _options(hint):
+        origin = typing.get_origin(option)
+        if isinstance(origin, type) and issubclass(origin, Mapping):
+            return typing.get_args(option)[1]
+    return None

@@ -1,0 +1,181 @@
+"""The command line proper: LightningCLI with our Trainer, recipes and closing test."""
+
+import importlib
+import importlib.util
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from jsonargparse import ActionConfigFile, Namespace
+from lightning.pytorch import Callback, LightningDataModule, LightningModule
+from lightning.pytorch.callbacks import ProgressBar
+from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
+from lightning.pytorch.loggers import CSVLogger, Logger
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from typing_extensions import override
+
+from lit_intriguing import closing_test, diagnosis, shipped
+from lit_intriguing.arguments import written
+from lit_intriguing.callbacks.run_progress import RunProgress
+from lit_intriguing.errors import UsageError, UserError
+from lit_intriguing.parse_errors import one_line
+from lit_intriguing.saved_config import SavedConfig
+from lit_intriguing.subcommands import NOT_OPTIONS, SUBCOMMANDS
+from lit_intriguing.trainer import Trainer
+
+SEED = 0
+BASES = (
+    LightningModule,
+    LightningDataModule,
+    Callback,
+    Logger,
+    torch.nn.Module,
+    torch.optim.Optimizer,
+    torch.optim.lr_scheduler.LRScheduler,
+)
+ROOMS = ("attacks", "callbacks", "data", "models")
+"""Imported at the start, so that their classes may be named without their module."""
+
+
+def run(arguments: Sequence[str]) -> None:
+    """Parses the arguments and runs the subcommand.
+
+    Args:
+        arguments: what stands after the name of the command.
+
+    Raises:
+        UserError: something is wrong that the user can put right; `UsageError` where it is the
+            arguments or a configuration file.
+    """
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())  # as for `python -m`: class paths of the user's own files
+    for room in ROOMS:
+        importlib.import_module(f"lit_intriguing.{room}")
+    Program(arguments)
+
+
+class ConfigFile(ActionConfigFile):
+    """`--config`, which also finds the files shipped with the package."""
+
+    def __call__(self, parser: Any, cfg: Any, values: Any, option_string: Any = None) -> None:
+        """Resolves the name and reads the file."""
+        super().__call__(parser, cfg, shipped.find(str(values)), option_string)
+
+
+class Parser(LightningArgumentParser):
+    """The parser, with errors of one line."""
+
+    arguments: Sequence[str] = ()
+
+    def error(self, message: str, ex: Exception | None = None) -> Any:
+        """Says what is wrong, with the nearest right spelling where a name is."""
+        if isinstance(ex, UserError):
+            raise ex
+        if not self.exit_on_error:  # jsonargparse tries out a member of a union
+            super().error(message, ex)
+        subparser = getattr(ex, "subcommand_parser", None) or self._subparser() or self
+        known = [action.dest for action in subparser._actions if action.dest != "help"]
+        for config in written(self.arguments):
+            diagnosis.check(config, known, BASES)
+        raise UsageError(one_line(message)) from ex
+
+    def _subparser(self) -> "Parser | None":
+        """Returns the parser of the subcommand in use."""
+        action = self._subcommands_action
+        found = (action.choices.get(a) for a in self.arguments) if action else ()
+        return next((p for p in found if p is not None), None)
+
+
+class Program(LightningCLI):
+    """LightningCLI, with `paper` and `test_after_fit` as further keys.
+
+    Args:
+        arguments: what stands after the name of the command.
+    """
+
+    def __init__(self, arguments: Sequence[str]) -> None:
+        self._arguments = list(arguments)
+        super().__init__(
+            trainer_class=Trainer,
+            save_config_callback=SavedConfig,
+            save_config_kwargs={"save_to_log_dir": False},
+            seed_everything_default=SEED,
+            parser_class=Parser,
+            parser_kwargs={"prog": "lightning", "allow_abbrev": False},
+        )
+
+    @staticmethod
+    @override
+    def subcommands() -> dict[str, set[str]]:
+        return {name: set(NOT_OPTIONS) for name in SUBCOMMANDS}
+
+    @override
+    def init_parser(self, **kwargs: Any) -> LightningArgumentParser:
+        parser: LightningArgumentParser = self.parser_class(**kwargs)
+        parser.arguments = self._arguments
+        parser.add_argument(
+            "-c", "--config", action=ConfigFile, help="YAML file, on disk or shipped; repeatable."
+        )
+        return parser
+
+    @override
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        parser.add_argument(
+            "--paper", type=str | None, default=None, help="The paper's number, for the last line."
+        )
+        parser.add_argument(
+            "--test_after_fit",
+            type=bool,
+            default=True,
+            help="Measure the weights once on the test set when fit has ended.",
+        )
+
+    @override
+    def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
+        self.config = parser.parse_args(self._arguments)
+
+    @override
+    def instantiate_classes(self) -> None:
+        """Builds what the configuration names; a refused value is the user's to put right."""
+        try:
+            super().instantiate_classes()
+        except (ValueError, MisconfigurationException) as error:
+            raise UserError(" ".join(str(error).split())) from error
+
+    @override
+    def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[Callback]) -> Trainer:
+        if config.get("logger") is None:
+            config["logger"] = CSVLogger(config.get("default_root_dir") or ".", "lightning_logs")
+        if self._wants_progress(config):
+            callbacks = [*callbacks, RunProgress()]
+        trainer = super()._instantiate_trainer(config, callbacks)
+        assert isinstance(trainer, Trainer)
+        return trainer
+
+    def _wants_progress(self, config: dict[str, Any]) -> bool:
+        """Tells whether nobody chose a progress bar, or none, for this fit."""
+        given = config.get("callbacks") or []
+        chosen = any(
+            isinstance(c, ProgressBar) for c in (given if isinstance(given, list) else [given])
+        )
+        return (
+            self.subcommand == "fit"
+            and config.get("enable_progress_bar") is not False
+            and not chosen
+        )
+
+    def after_fit(self) -> None:
+        """Measures the weights in memory once on the test set and says the result."""
+        if self._option("test_after_fit") and closing_test.has_test(self.model, self.datamodule):
+            self.trainer.test(self.model, datamodule=self.datamodule, verbose=False)
+            self.after_test()
+
+    def after_test(self) -> None:
+        """Prints the test error beside the paper's."""
+        closing_test.report(self.trainer, self._option("paper"))
+
+    def _option(self, name: str) -> Any:
+        config: Namespace = self.config_init[str(self.subcommand)]
+        return config.get(name)

@@ -1,0 +1,44 @@
+"""The nearest right spelling of a name, for messages."""
+
+import difflib
+from collections.abc import Iterable
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """Finds the known name that `name` most probably stands for.
+
+    Args:
+        name: what was written.
+        known: the names that would have been right.
+
+    Returns:
+        The nearest name, compared without regard to case, or None where nothing is near.
+
+    >>> nearest("max_epoch", ["max_epochs", "min_epochs", "max_steps"])
+    'max_epochs'
+    >>> nearest("classifier", ["Classifier"])
+    'Classifier'
+    >>> nearest("zebra", ["max_epochs"]) is None
+    True
+    """
+    # Sorted, so that equally near names give the same answer in each process.
+    spellings = {k.lower(): k for k in sorted(known, reverse=True)}
+    found = difflib.get_close_matches(name.lower(), spellings, n=1)
+    return spellings[found[0]] if found else None
+
+
+def did_you_mean(name: str, known: Iterable[str], *, whole: str = "{}") -> str:
+    """Writes the end of an error message: a question with the nearest name, or nothing.
+
+    Args:
+        name: what was written.
+        known: the names that would have been right.
+        whole: a format string that puts the nearest name into its surroundings.
+
+    >>> did_you_mean("fti", ["fit", "test"])
+    " Did you mean 'fit'?"
+    >>> did_you_mean("nets", ["Classifier"], whole="models.{}")
+    ''
+    """
+    found = nearest(name, known)
+    return "" if found is None else f" Did you mean '{whole.format(found)}'?"
