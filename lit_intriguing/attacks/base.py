@@ -1,0 +1,119 @@
+"""The sealed call around every attack's search."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import final
+
+import torch
+from torch import Tensor
+
+from lit_intriguing.attacks.criteria import Criterion
+from lit_intriguing.autograd import grad_island, ordinary
+from lit_intriguing.types import Bounds, Perturbation
+
+Model = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a search proposes: examples ``(N, *S)``, gradient evaluations ``(N,)``, and more."""
+
+    adversarial: Tensor
+    queries: Tensor
+    info: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+class Attack(ABC):
+    """A search for a perturbation of any tensor that feeds a differentiable function to logits.
+
+    The tensor may be an image or the activation of a hidden layer. A subclass proposes
+    (:meth:`search`); the call clamps the proposal to the bounds and verifies success on exactly
+    what it hands back.
+    """
+
+    @final
+    def __call__(
+        self,
+        model: Model,
+        x: Tensor,
+        criterion: Criterion,
+        *,
+        bounds: Bounds | None = None,
+        generator: torch.Generator | None = None,
+    ) -> Perturbation:
+        """Attack a batch; examples are independent of each other.
+
+        Args:
+            model: Maps a tensor like ``x`` to logits ``(N, C)``. Put it in evaluation mode first.
+            x: Examples of shape ``(N, *S)``; N may be 0.
+            criterion: What counts as success, for N examples.
+            bounds: The box to stay in; the default is [0, 1], for pixels.
+            generator: Source of randomness, on the CPU; the default is seeded with 0.
+
+        Returns:
+            The perturbation, detached. A row on which the search gave a non-finite result is the
+            clean row, without success.
+
+        Raises:
+            ValueError: If the criterion has another number of examples, or ``x`` leaves the bounds.
+        """
+        bounds = Bounds() if bounds is None else bounds
+        if len(criterion) != len(x):
+            raise ValueError(f"{len(x)} examples, but the criterion has {len(criterion)} labels.")
+        if len(x) == 0:
+            none = torch.zeros(0, device=x.device)
+            return Perturbation(x.detach(), x.detach(), none.bool(), none.long())
+        check_inside(x, bounds)
+        with grad_island():
+            clean = ordinary(x)
+            found = self.search(
+                model,
+                clean,
+                criterion,
+                bounds=bounds,
+                generator=generator or torch.Generator().manual_seed(0),
+            )
+            adversarial = bounds.clamp(found.adversarial.detach())
+            broken = ~adversarial.flatten(1).isfinite().all(1)
+            adversarial = torch.where(per_row(broken, clean), clean, adversarial)
+            with torch.no_grad():
+                success = criterion.met(model(adversarial)) & ~broken
+        return Perturbation(clean, adversarial, success, found.queries, dict(found.info))
+
+    @abstractmethod
+    def search(
+        self,
+        model: Model,
+        x: Tensor,
+        criterion: Criterion,
+        *,
+        bounds: Bounds,
+        generator: torch.Generator,
+    ) -> Found:
+        """Propose adversarial examples; arguments as in the call, N at least 1."""
+
+
+def check_inside(x: Tensor, bounds: Bounds, slack: float = 1e-6) -> None:
+    """Raise if an example lies outside the bounds.
+
+    Args:
+        x: Examples of shape ``(N, *S)``.
+        bounds: The box.
+        slack: What rounding may add, relative to the width of the box or absolute.
+
+    Raises:
+        ValueError: With the measured range and what to do.
+    """
+    if not bounds.finite or bool(bounds.contains(x, slack).all()):
+        return
+    raise ValueError(
+        f"The inputs range from {x.min().item():.4g} to {x.max().item():.4g} and leave the bounds "
+        f"{bounds.lower} .. {bounds.upper}. If they were normalised, give the bounds in the same "
+        "units, per channel: lower=[(0 - mean) / std, ...], upper=[(1 - mean) / std, ...]."
+    )
+
+
+def per_row(values: Tensor, like: Tensor) -> Tensor:
+    """Return ``values``, shape ``(N,)``, in a shape that broadcasts over ``like``, ``(N, *S)``."""
+    return values.view(-1, *(1,) * (like.ndim - 1))

@@ -1,0 +1,155 @@
+"""Gradient steps in L2 and Linf: FGM, FGSM and PGD."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from lit_intriguing.attacks.base import Attack, Found, Model, per_row
+from lit_intriguing.attacks.criteria import Criterion
+from lit_intriguing.types import Bounds
+
+
+class GradientAttack(Attack):
+    """Steps of fixed length along the gradient of the criterion's loss.
+
+    One step with ``norm=2`` is the fast gradient method, with ``norm=inf`` the fast gradient sign
+    method (Goodfellow et al. 2015, section 4); many steps are projected gradient descent (Madry
+    et al. 2018, section 2.1).
+
+    Args:
+        eps: Greatest length of the perturbation in ``norm``, in the units of the attacked tensor.
+        norm: 2 or ``inf``.
+        steps: Number of gradient steps.
+        step_size: Length of one step in ``norm``; the default is ``eps`` for one step and
+            ``2.5 * eps / steps`` for several (Madry et al.'s choice).
+        random_start: Whether to start at a random point of the ball instead of at its centre.
+
+    Raises:
+        ValueError: If ``eps`` or ``step_size`` is not positive and finite, ``norm`` is neither 2
+            nor ``inf``, or ``steps`` is less than 1.
+    """
+
+    def __init__(
+        self,
+        eps: float,
+        norm: float = 2.0,
+        steps: int = 1,
+        step_size: float | None = None,
+        random_start: bool = False,
+    ) -> None:
+        if norm not in (2, math.inf):
+            raise ValueError(f"GradientAttack: norm must be 2 or inf, not {norm}.")
+        if steps < 1:
+            raise ValueError(f"GradientAttack: steps must be at least 1, not {steps}.")
+        if step_size is None:
+            step_size = eps if steps == 1 else 2.5 * eps / steps
+        for name, length in (("eps", eps), ("step_size", step_size)):
+            if not 0 < length < math.inf:
+                raise ValueError(f"GradientAttack: {name} must be positive and finite: {length}.")
+        self.eps, self.norm, self.steps = float(eps), float(norm), steps
+        self.step_size, self.random_start = float(step_size), random_start
+
+    @property
+    def needs_one_clean_gradient(self) -> bool:
+        """Whether :meth:`one_step` on the clean gradient is the whole attack."""
+        return self.steps == 1 and not self.random_start
+
+    def one_step(self, x: Tensor, gradient: Tensor, bounds: Bounds) -> Tensor:
+        """Return ``x`` after one step against ``gradient``; both of shape ``(N, *S)``.
+
+        Several layers attacked in one batch share one clean forward and backward by this method.
+        Rows whose gradient is zero or not finite stay where they are.
+        """
+        return bounds.clamp(x + descent_direction(gradient, self.norm) * self.step_size)
+
+    def search(
+        self,
+        model: Model,
+        x: Tensor,
+        criterion: Criterion,
+        *,
+        bounds: Bounds,
+        generator: torch.Generator,
+    ) -> Found:
+        """Take the steps, each projected on the ball and on the bounds."""
+        current = x
+        if self.random_start:
+            current = bounds.clamp(x + random_in_ball(x, self.eps, self.norm, generator))
+        stuck = torch.zeros(len(x), dtype=torch.bool, device=x.device)
+        for _ in range(self.steps):
+            gradient = input_gradient(model, current, criterion)
+            stuck |= ~has_direction(gradient)
+            moved = self.one_step(current, gradient, bounds)
+            if not self.needs_one_clean_gradient:
+                moved = bounds.clamp(x + project(moved - x, self.eps, self.norm))
+            current = moved
+        queries = torch.full((len(x),), self.steps, dtype=torch.int64, device=x.device)
+        return Found(current, queries, {"stuck": stuck})
+
+
+def input_gradient(model: Model, x: Tensor, criterion: Criterion) -> Tensor:
+    """Return the gradient of the criterion's loss by ``x``, shape ``(N, *S)``.
+
+    Raises:
+        ValueError: If no gradient leads from the model's output to ``x``.
+    """
+    x = x.detach().requires_grad_()
+    loss = criterion.loss(model(x)).sum()
+    if not loss.requires_grad:
+        raise ValueError(no_gradient())
+    (gradient,) = torch.autograd.grad(loss, x, allow_unused=True)
+    if gradient is None:
+        raise ValueError(no_gradient())
+    return gradient
+
+
+def no_gradient(where: str = "its input") -> str:
+    """Return the message for a model whose output does not depend differentiably on ``where``."""
+    return (
+        f"The model's output has no gradient by {where}. It must return logits that depend on it "
+        "differentiably: no argmax, no detach(), no no_grad() on the way."
+    )
+
+
+def has_direction(gradient: Tensor) -> Tensor:
+    """Return which rows of a gradient ``(N, *S)`` are finite and not zero: bool ``(N,)``."""
+    flat = gradient.flatten(1)
+    return flat.isfinite().all(1) & (flat != 0).any(1)
+
+
+def descent_direction(gradient: Tensor, norm: float) -> Tensor:
+    """Return each row's unit vector of steepest descent in ``norm``; zero where there is none.
+
+    Rows are scaled by their largest entry first, so that gradients too small to be squared still
+    have a direction.
+    """
+    flat = gradient.flatten(1)
+    largest = flat.abs().amax(1, keepdim=True)
+    usable = (largest > 0) & largest.isfinite()
+    scaled = flat / torch.where(usable, largest, 1.0)
+    if norm == 2:
+        scaled = scaled / scaled.norm(dim=1, keepdim=True).clamp(min=1.0)
+    else:
+        scaled = scaled.sign()
+    return torch.where(usable, -scaled, 0.0).view_as(gradient)
+
+
+def project(perturbation: Tensor, eps: float, norm: float) -> Tensor:
+    """Return the nearest perturbation ``(N, *S)`` of length at most ``eps`` in ``norm``."""
+    if norm == math.inf:
+        return perturbation.clamp(-eps, eps)
+    lengths = perturbation.flatten(1).norm(dim=1).clamp(min=eps)
+    return perturbation * per_row(eps / lengths, perturbation)
+
+
+def random_in_ball(x: Tensor, eps: float, norm: float, generator: torch.Generator) -> Tensor:
+    """Return perturbations like ``x``, ``(N, *S)``, uniform in the ball of radius ``eps``."""
+    shape = x.flatten(1).shape
+    if norm == math.inf:
+        flat = (torch.rand(shape, generator=generator) * 2 - 1) * eps
+    else:
+        direction = torch.randn(shape, generator=generator)
+        radius = torch.rand(shape[0], 1, generator=generator) ** (1 / shape[1])
+        flat = direction / direction.norm(dim=1, keepdim=True) * radius * eps
+    return flat.view(x.shape).to(x)

@@ -1,0 +1,40 @@
+"""Gradients wherever they are needed, and modules left as they were found."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+
+@contextmanager
+def grad_island() -> Iterator[None]:
+    """Make gradients available inside ``no_grad`` and inside ``inference_mode``.
+
+    Tensors made under inference mode must be passed through :func:`ordinary` before they can take
+    part.
+    """
+    with torch.inference_mode(False), torch.enable_grad():
+        yield
+
+
+def ordinary(tensor: Tensor) -> Tensor:
+    """Return a detached tensor that autograd accepts: a copy only of an inference tensor."""
+    return tensor.clone() if tensor.is_inference() else tensor.detach()
+
+
+@contextmanager
+def preserved(module: nn.Module) -> Iterator[None]:
+    """Put ``module`` in evaluation mode and give each submodule its own mode back at the end.
+
+    A frozen BatchNorm inside a training network stays frozen: modes are restored one by one, not
+    by ``module.train()``.
+    """
+    training = [submodule for submodule in module.modules() if submodule.training]
+    for submodule in training:
+        submodule.training = False
+    try:
+        yield
+    finally:
+        for submodule in training:
+            submodule.training = True

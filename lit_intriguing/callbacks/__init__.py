@@ -1,0 +1,7 @@
+"""Callbacks for any Lightning project; one a file."""
+
+from lit_intriguing.callbacks.adversarial_training import AdversarialTraining
+from lit_intriguing.callbacks.exact_resume import ExactResume
+from lit_intriguing.mixing import PerturbedLayer
+
+__all__ = ["AdversarialTraining", "ExactResume", "PerturbedLayer"]

@@ -1,0 +1,305 @@
+"""Adversarial training of any LightningModule, without a change to its code."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.utilities import rank_zero_warn
+from torch import nn
+
+from lit_intriguing.callbacks.rank_state import gather_ranks, of_this_rank
+from lit_intriguing.errors import UserError
+from lit_intriguing.mixing import PerturbedLayer
+from lit_intriguing.mixing.batch import BatchKeys, Key
+from lit_intriguing.mixing.generation import Batch, Examples, check_examples
+from lit_intriguing.mixing.joining import Joined
+from lit_intriguing.mixing.measures import Measures
+from lit_intriguing.mixing.mixer import Mixer
+from lit_intriguing.mixing.weighting import WeightedLogits
+from lit_intriguing.splice import check_met, spliced, submodule
+
+Step = Callable[..., Any]
+
+
+class AdversarialTraining(Callback):
+    """Mixes adversarial examples of the input and of hidden layers into every training step.
+
+    Szegedy et al. 2013, section 4.2: a separate pool of adversarial examples for each layer, a
+    random part of which is continuously replaced by newly generated ones, is mixed into the
+    training set all the time; examples of a layer's output train the layers above it.
+
+    The rows join the host's own batch, so the host's loss and training metrics see them
+    (``keep_out=True`` keeps them out). Each row's gradient is weighted where it leaves the logits,
+    such that a step follows ``(clean + sum_l w_l loss_l) / (1 + sum_l w_l)``, where ``clean`` and
+    ``loss_l`` are mean losses over the clean rows and over the rows of layer l; with a host loss
+    that sums over rows, that times the number of rows. The value of the loss that the host
+    returns and logs is not weighted.
+
+    Examples are made in evaluation mode (dropout off, BatchNorm's statistics untouched) and
+    trained on in training mode, where BatchNorm sees clean and pool rows in one batch.
+
+    Logs, for each layer (``adversarial/input/...`` or ``adversarial/<layer>/...``): ``success``
+    (fraction of new examples that reach their goal), ``distortion`` (mean root mean square change
+    of new examples, in the layer's units), ``loss`` and ``error`` (mean cross-entropy and fraction
+    wrong on the rows of this step), ``age`` (mean steps since the pool's rows were made); and
+    ``adversarial/generating``, the share of the step's time spent on making examples. They are
+    measured about once in ``trainer.log_every_n_steps`` steps.
+
+    Args:
+        layers: How each layer is attacked and joins, by the submodule's name; ``""`` is the input.
+        alternate: Whether layers take turns, one a step, instead of joining all in each step.
+        start_step: Steps before which nothing is generated or joined.
+        keep_out: Whether pool rows stay out of the host's training step. They then get a forward
+            pass and ``loss`` of their own, and the step follows
+            ``(host loss + sum_l w_l loss_l) / (1 + sum_l w_l)``; for automatic optimisation only.
+        loss: Loss of logits ``(N, C)`` and labels ``(N,)`` for ``keep_out``; the default is the
+            mean cross-entropy.
+        model: Name of the submodule that maps inputs to logits; the default is the LightningModule
+            where it defines ``forward``. Its logits in the training step are found by themselves.
+        inputs: Key or position of the inputs in a batch; found where there is no doubt.
+        labels: Key or position of the labels, likewise.
+        seed: Seed of the callback's own randomness; each rank adds its number.
+
+    Raises:
+        ValueError: For options that make no sense.
+        UserError: When training starts or at its first step, for an unknown layer, a batch without
+            labels, inputs outside the bounds, a model without gradients, and the like.
+    """
+
+    def __init__(
+        self,
+        layers: dict[str, PerturbedLayer],
+        alternate: bool = False,
+        start_step: int = 0,
+        keep_out: bool = False,
+        loss: nn.Module | None = None,
+        model: str | None = None,
+        inputs: Key | None = None,
+        labels: Key | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        if keep_out and any(plan.at_layer for plan in layers.values()):
+            raise ValueError("keep_out=True needs rows that join at the input: at_layer=False.")
+        if loss is not None and not keep_out:
+            raise ValueError("loss is for keep_out=True; else the host's own loss is used.")
+        self.keep_out, self.model, self.seed = keep_out, model, seed
+        self.loss = loss or nn.CrossEntropyLoss()
+        self.mixer = Mixer(layers, alternate=alternate, start_step=start_step, seed=seed)
+        self.measures = Measures(layers)
+        self._keys = BatchKeys(inputs, labels)
+        self._weighted: WeightedLogits | None = None
+        self._unchecked: set[str] = set()
+        self._joined: Joined | None = None
+        self._in_step = False
+        self._step_hooks = ExitStack()
+        self._restored: Mapping[str, Any] | None = None
+
+    @property
+    def state_key(self) -> str:
+        """The key of this callback's state in a checkpoint."""
+        return self._generate_state_key(layers=sorted(self.mixer.layers))
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Refuse a second callback of this kind.
+
+        Raises:
+            UserError: If there is one.
+        """
+        mine = [one for one in trainer.callbacks if isinstance(one, AdversarialTraining)]  # type: ignore[attr-defined]
+        if len(mine) > 1:
+            raise UserError(
+                "Two AdversarialTraining callbacks would nest. Give all layers to one: "
+                "layers={'': ..., 'hidden1': ...}."
+            )
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Check the layers and wrap the strategy's training step.
+
+        Raises:
+            UnknownLayerError: For an unknown layer.
+            UserError: If the model that gives logits is not known, or cannot be used.
+        """
+        for name in self.mixer.layers:
+            submodule(pl_module, name)
+        if self.keep_out and not pl_module.automatic_optimization:
+            raise UserError("keep_out=True needs automatic optimisation: leave it out.")
+        self._logits_model(pl_module)
+        self._weighted = WeightedLogits(pl_module, self.model)
+        self._unchecked = set(self.mixer.layers)
+        if self._restored is None:
+            self.mixer.generator.manual_seed(self.seed + trainer.global_rank)
+        strategy: Any = trainer.strategy
+        inner = strategy.training_step
+        # The one place that every strategy, precision and optimisation loop passes through.
+        strategy.training_step = lambda *args, **kwargs: self._training_step(
+            trainer, pl_module, inner, *args, **kwargs
+        )
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Take over the state of a checkpoint, now that the device is known."""
+        if self._restored is not None:
+            state = of_this_rank(self._restored, trainer, "pools")
+            self.mixer.load_state_dict(state, pl_module.device)
+            self._restored = None
+
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Start the step's clock."""
+        self.measures.start_step(pl_module.device)
+
+    def on_train_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Take the step's hooks away, log, and count."""
+        if self._joined is not None and not self.keep_out and self._weighted is not None:
+            if outputs is None and pl_module.automatic_optimization:
+                self._weighted.abandon()
+            else:
+                self._weighted.finish()
+        self._end_step()
+        self.measures.end_step(pl_module.device)
+        if self._logs_now(trainer):
+            self.measures.ages({name: self.mixer.age(name) for name in self._filled()})
+            values = self.measures.report()
+            if values:
+                pl_module.log_dict(values, on_step=True, on_epoch=False)
+        self.mixer.step += 1
+
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
+        """Leave no hook behind."""
+        self._unwrap(trainer)
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Leave no hook behind."""
+        self._unwrap(trainer)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the pools of all ranks and what else a resumed run needs."""
+        return gather_ranks(self.mixer.state_dict())
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Keep the state until the device is known."""
+        self._restored = state_dict
+
+    def _training_step(
+        self, trainer: Trainer, pl_module: LightningModule, inner: Step, batch: Any, *args: Any
+    ) -> Any:
+        if not self.mixer.active():
+            return inner(batch, *args)
+        # A closure may ask for the same batch again: it gets the same rows.
+        if not self._in_step:
+            self._prepare(trainer, pl_module, batch)
+        assert self._joined is not None
+        if self.keep_out:
+            output = inner(batch, *args)
+            with trainer.precision_plugin.forward_context():
+                return self._add_own_loss(pl_module, self._joined, output)
+        assert self._weighted is not None
+        self._weighted.restart()
+        with self._met_once():
+            output = inner(
+                self._keys.replace(batch, self._joined.inputs, self._joined.labels), *args
+            )
+        if self._weighted.logits is not None:
+            self.measures.rows(self._joined, self._weighted.logits)
+        return output
+
+    def _prepare(self, trainer: Trainer, pl_module: LightningModule, host_batch: Any) -> None:
+        keys = self._resolve_keys(host_batch)
+        batch = Batch(*keys.read(host_batch))
+        due = self.mixer.due()
+        if due:
+            with (
+                trainer.precision_plugin.forward_context(),
+                self.measures.generating(pl_module.device),
+            ):
+                made = self.mixer.refresh(self._logits_model(pl_module), batch, due)
+            self._check(made)
+            with trainer.precision_plugin.forward_context():
+                self.measures.examples(self._logits_model(pl_module), batch.x, made)
+        clean = Batch(batch.x[:0], batch.labels[:0]) if self.keep_out else batch
+        self._joined = joined = self.mixer.join(clean)
+        assert joined is not None
+        assert self._weighted is not None
+        if not self.keep_out:
+            self._weighted.start(len(joined.labels), joined.row_weights(self.mixer.weights))
+        self._met = self._step_hooks.enter_context(spliced(pl_module, joined.edits))
+        self._in_step = True
+
+    @contextmanager
+    def _met_once(self) -> Iterator[None]:
+        self._met.clear()
+        yield
+        assert self._joined is not None
+        check_met(self._joined.groups, self._met)
+
+    def _add_own_loss(self, pl_module: LightningModule, joined: Joined, output: Any) -> Any:
+        if output is None:
+            return None
+        with self._met_once():
+            logits = self._logits_model(pl_module)(joined.inputs)
+        self.measures.rows(joined, logits.detach())
+        weights = {name: self.mixer.weights[name] for name in joined.groups}
+        host = output["loss"] if isinstance(output, Mapping) else output
+        total = host + sum(
+            weights[name] * self.loss(logits[group], joined.labels[group])
+            for name, group in joined.groups.items()
+        )
+        total = total / (1 + sum(weights.values()))
+        return {**output, "loss": total} if isinstance(output, Mapping) else total
+
+    def _resolve_keys(self, batch: Any) -> BatchKeys:
+        if self._keys.inputs is None or self._keys.labels is None:
+            self._keys = self._keys.resolve(batch)
+            extras = [] if self.keep_out else self._keys.per_row_extras(batch)
+            if extras:
+                rank_zero_warn(
+                    f"The batch's entries {extras} have a row for each example; the rows that "
+                    "AdversarialTraining adds have none of them. If the training step uses them, "
+                    "set keep_out=True."
+                )
+        return self._keys
+
+    def _check(self, made: Mapping[str, Examples]) -> None:
+        for name in self._unchecked & set(made):
+            warning = check_examples(name, self.mixer.layers[name], made[name])
+            if warning:
+                rank_zero_warn(warning)
+        self._unchecked -= set(made)
+
+    def _logits_model(self, pl_module: LightningModule) -> nn.Module:
+        if self.model is not None:
+            return submodule(pl_module, self.model)
+        if type(pl_module).forward is not LightningModule.forward:
+            return pl_module
+        children = ", ".join(repr(name) for name, _ in pl_module.named_children())
+        raise UserError(
+            f"{type(pl_module).__name__} has no forward, so what maps inputs to logits must be "
+            f"named: model=<name>, one of {children}."
+        )
+
+    def _logs_now(self, trainer: Trainer) -> bool:
+        return bool(trainer._logger_connector.should_update_logs)
+
+    def _filled(self) -> list[str]:
+        return [name for name, pool in self.mixer.pools.items() if len(pool)]
+
+    def _end_step(self) -> None:
+        self._step_hooks.close()
+        self._joined, self._in_step = None, False
+
+    def _unwrap(self, trainer: Trainer) -> None:
+        self._end_step()
+        if self._weighted is not None:
+            self._weighted.abandon()
+        trainer.strategy.__dict__.pop("training_step", None)

@@ -1,0 +1,40 @@
+"""State that differs from rank to rank, in one checkpoint."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch.distributed as dist
+from lightning.pytorch import Trainer
+from lightning.pytorch.utilities import rank_zero_warn
+
+
+def gather_ranks(state: dict[str, Any]) -> dict[str, Any]:
+    """Return the states of all ranks on rank 0, which writes the checkpoint; else an empty mapping.
+
+    Every rank must call it. On a single process nothing is copied.
+
+    Returns:
+        ``{"0": state of rank 0, "1": ...}``.
+    """
+    if not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1:
+        return {"0": state}
+    states: list[Any] | None = [None] * dist.get_world_size() if dist.get_rank() == 0 else None
+    dist.gather_object(state, states, dst=0)
+    return {} if states is None else {str(rank): one for rank, one in enumerate(states)}
+
+
+def of_this_rank(states: Mapping[str, Any], trainer: Trainer, what: str) -> Any:
+    """Return this rank's state; with another number of processes that of a rank in turn, and warn.
+
+    Args:
+        states: What :func:`gather_ranks` gave rank 0.
+        trainer: Knows this rank.
+        what: What the states hold, for the warning.
+    """
+    if len(states) != trainer.world_size:
+        rank_zero_warn(
+            f"The checkpoint holds the {what} of {len(states)} processes and this run has "
+            f"{trainer.world_size}: training goes on from them, but not bit by bit as it would "
+            "have with the same number."
+        )
+    return states[str(trainer.global_rank % len(states))]

@@ -1,0 +1,216 @@
+"""Examples for several layers of one batch."""
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from lit_intriguing.attacks import Criterion, GradientAttack
+from lit_intriguing.attacks.base import check_inside
+from lit_intriguing.attacks.gradient import has_direction, no_gradient
+from lit_intriguing.autograd import grad_island, preserved
+from lit_intriguing.errors import UserError
+from lit_intriguing.mixing.layer import PerturbedLayer
+from lit_intriguing.splice import INPUT, SpliceError, Tail, activations, kind, tail
+from lit_intriguing.types import UNBOUNDED, distortion
+
+
+class GenerationError(UserError, ValueError):
+    """Examples cannot be made for this model and batch."""
+
+
+@dataclass(frozen=True)
+class Examples:
+    """What was made for one layer from N rows of a batch; all detached.
+
+    Attributes:
+        clean: The layer's activation, ``(N, *S)``.
+        adversarial: The same, perturbed.
+        criterion: What was wanted.
+        stuck: Rows without a usable gradient, bool ``(N,)``.
+        spread: The activation's spread, ``()``; None where lengths are absolute.
+    """
+
+    clean: Tensor
+    adversarial: Tensor
+    criterion: Criterion
+    stuck: Tensor
+    spread: Tensor | None
+
+    def success(self, model: nn.Module, layer: str, x: Tensor) -> Tensor:
+        """Return which rows reach what was wanted, verified by a forward pass: bool ``(N,)``."""
+        with torch.no_grad(), preserved(model):
+            return self.criterion.met(tail(model, layer, x)(self.adversarial))
+
+    def distortion(self) -> Tensor:
+        """Return each row's root mean square change, ``(N,)``."""
+        return distortion(self.clean, self.adversarial)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows to make examples from: inputs ``(N, *S)`` and true labels ``(N,)``."""
+
+    x: Tensor
+    labels: Tensor
+
+
+def generate(
+    model: nn.Module,
+    batch: Batch,
+    layers: Mapping[str, PerturbedLayer],
+    spreads: Mapping[str, Tensor],
+    generator: torch.Generator,
+) -> dict[str, Examples]:
+    """Make examples for each layer, the model in evaluation mode and left as it was.
+
+    Attacks that need no more than the clean gradient share one clean forward, and those with the
+    same goal one backward; the others run one by one.
+
+    Args:
+        model: Maps inputs to logits ``(N, C)``.
+        batch: The rows.
+        layers: How each layer is attacked.
+        spreads: The last spread of each layer, for batches of one row.
+        generator: Source of randomness, on the CPU.
+
+    Returns:
+        The examples of each layer.
+
+    Raises:
+        GenerationError: If the model does not give logits with a gradient.
+        SpliceError: If a layer is not called once or does not return a tensor.
+    """
+    with grad_island(), preserved(model):
+        logits, clean = activations(model, list(layers), batch.x)
+        _check_logits(logits, len(batch.x))
+        made: dict[str, Examples] = {}
+        for goal in dict.fromkeys(plan.goal for plan in layers.values()):
+            criterion = goal(batch.labels, logits.detach(), generator)
+            same = {name: plan for name, plan in layers.items() if plan.goal == goal}
+            made |= _shared(logits, clean, criterion, same, spreads)
+            made |= _separate(model, batch, clean, criterion, same, spreads, generator)
+    return {name: made[name] for name in layers}
+
+
+def _shared(
+    logits: Tensor,
+    clean: Mapping[str, Tensor],
+    criterion: Criterion,
+    layers: Mapping[str, PerturbedLayer],
+    spreads: Mapping[str, Tensor],
+) -> dict[str, Examples]:
+    names = [name for name, plan in layers.items() if plan.shares_clean_gradient]
+    if not names:
+        return {}
+    gradients = torch.autograd.grad(
+        criterion.loss(logits).sum(),
+        [clean[name] for name in names],
+        retain_graph=True,
+        allow_unused=True,
+    )
+    made = {}
+    for name, gradient in zip(names, gradients, strict=True):
+        if gradient is None:
+            raise GenerationError(no_gradient(_called(name)))
+        plan, x = layers[name], clean[name].detach()
+        assert isinstance(plan.attack, GradientAttack)
+        spread = _spread(x, plan, spreads.get(name))
+        if spread is None:
+            moved = plan.attack.one_step(x, gradient, UNBOUNDED)
+        else:
+            moved = plan.attack.one_step(x / spread, gradient, UNBOUNDED) * spread
+        adversarial = (plan.bounds or UNBOUNDED).clamp(moved)
+        made[name] = Examples(x, adversarial, criterion, ~has_direction(gradient), spread)
+    return made
+
+
+def _separate(
+    model: nn.Module,
+    batch: Batch,
+    clean: Mapping[str, Tensor],
+    criterion: Criterion,
+    layers: Mapping[str, PerturbedLayer],
+    spreads: Mapping[str, Tensor],
+    generator: torch.Generator,
+) -> dict[str, Examples]:
+    made = {}
+    for name, plan in layers.items():
+        if plan.shares_clean_gradient:
+            continue
+        x, top = clean[name].detach(), tail(model, name, batch.x)
+        spread = _spread(x, plan, spreads.get(name))
+        unit = x.new_ones(()) if spread is None else spread
+        bounds = plan.bounds or UNBOUNDED
+        result = plan.attack(
+            functools.partial(_from_units, top, unit),
+            x / unit,
+            criterion,
+            bounds=bounds.in_units_of(unit),
+            generator=generator,
+        )
+        stuck = result.info.get("stuck", torch.zeros_like(result.success))
+        adversarial = bounds.clamp(result.adversarial * unit)
+        made[name] = Examples(x, adversarial, criterion, stuck, spread)
+    return made
+
+
+def _from_units(top: Tail, unit: Tensor, x: Tensor) -> Tensor:
+    return top(x * unit)
+
+
+def check_examples(layer: str, plan: PerturbedLayer, examples: Examples) -> str | None:
+    """Return a warning on examples that teach nothing, or None; it waits for the device.
+
+    Raises:
+        GenerationError: If no row has a usable gradient, an example is not finite, or the clean
+            tensor leaves the bounds.
+    """
+    try:
+        check_inside(examples.clean, plan.bounds or UNBOUNDED)
+    except ValueError as error:
+        raise GenerationError(f"Layer {layer!r}: {error}") from error
+    if not bool(examples.clean.isfinite().all()):
+        raise GenerationError(f"Layer {layer!r}: {_called(layer)} holds NaN or infinity.")
+    stuck = int(examples.stuck.sum())
+    if stuck == len(examples.stuck):
+        raise GenerationError(
+            f"Layer {layer!r}: the gradient by {_called(layer)} is zero or not finite for all "
+            f"{stuck} rows, so no example can be made. A model that saturates, rounds or ends in a "
+            "step function has none."
+        )
+    if not stuck:
+        return None
+    return (
+        f"Layer {layer!r}: {stuck} of {len(examples.stuck)} rows have a zero or non-finite "
+        "gradient and stay unperturbed."
+    )
+
+
+def _spread(x: Tensor, plan: PerturbedLayer, last: Tensor | None) -> Tensor | None:
+    if not plan.relative:
+        return None
+    if len(x) > 1:
+        return x.flatten(1).var(0).sum().sqrt().clamp(min=torch.finfo(x.dtype).tiny)
+    if last is None:
+        raise GenerationError(
+            "relative=True measures the activation's spread over a batch, and the first batch has "
+            "one row: use larger batches, or absolute lengths."
+        )
+    return last
+
+
+def _check_logits(logits: object, rows: int) -> None:
+    if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != rows:
+        raise SpliceError(
+            f"The model must return logits of shape ({rows}, C) for {rows} inputs; it returned "
+            f"{kind(logits)}. Name the submodule that does: model=<name>."
+        )
+    if not logits.requires_grad:
+        raise GenerationError(no_gradient("the attacked layers"))
+
+
+def _called(layer: str) -> str:
+    return "the input" if layer == INPUT else f"the output of layer {layer!r}"

@@ -1,0 +1,88 @@
+"""How one layer is attacked and how its rows join the training."""
+
+from dataclasses import dataclass, field
+
+from lit_intriguing.attacks import Attack, Goal, GradientAttack, RandomTargets
+from lit_intriguing.splice import INPUT
+from lit_intriguing.types import Bounds
+
+
+@dataclass(frozen=True)
+class PerturbedLayer:
+    """What is generated for a layer, kept of it, and trained on.
+
+    Attributes:
+        attack: Makes the examples.
+        weight: Weight of the mean loss on this layer's rows; the clean rows have weight 1.
+        goal: What the examples are to reach.
+        bounds: The box that the perturbed tensor stays in, in its own units; None for no box.
+        relative: Whether the attack's lengths are in units of the activation's spread, the root of
+            the variance over the batch summed over the units. A layer of ReLUs escapes an absolute
+            length by growing its activations.
+        pool: Rows kept.
+        mix: Rows joined to each step; fewer while the pool holds fewer.
+        refresh: Rows generated at a time, from the first rows of the current batch; never more
+            than the batch has. They replace a random part of a full pool.
+        every_n_steps: Steps from one generation to the next.
+        stale: For a hidden layer, whether its pool keeps perturbed activations as they were when
+            made (the paper's pool); else it keeps inputs and perturbations, and each step computes
+            the activation anew.
+        shield: Whether the layers below get no gradient from this layer's rows, so that only the
+            layers above are trained on them, as in the paper. Stale rows are always shielded.
+        at_layer: Whether rows join the batch at the layer itself, not at the input: the layers
+            below then do not run on them. Only for stale rows, and only where every tensor of the
+            forward pass that meets the layer's output comes from that output alone (no skip
+            connection around the layer).
+
+    Raises:
+        ValueError: For a number out of range or a combination that cannot be.
+    """
+
+    attack: Attack
+    weight: float = 1.0
+    goal: Goal = field(default_factory=RandomTargets)
+    bounds: Bounds | None = None
+    relative: bool = False
+    pool: int = 2000
+    mix: int = 200
+    refresh: int = 200
+    every_n_steps: int = 1
+    stale: bool = True
+    shield: bool = True
+    at_layer: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("pool", "mix", "refresh", "every_n_steps"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}.")
+        if not 0 < self.weight < float("inf"):
+            raise ValueError(f"weight must be positive and finite, not {self.weight}.")
+        for name in ("mix", "refresh"):
+            if getattr(self, name) > self.pool:
+                raise ValueError(f"{name}={getattr(self, name)} exceeds pool={self.pool} rows.")
+        if self.stale and not self.shield:
+            raise ValueError(
+                "stale=True keeps activations, which carry no gradient to the layers below: "
+                "shield=False needs stale=False."
+            )
+        if self.at_layer and not self.stale:
+            raise ValueError(
+                "at_layer=True needs stale=True: perturbations are added to activations that only "
+                "a forward pass from the input gives."
+            )
+
+    def check(self, layer: str) -> None:
+        """Raise if the options make no sense for the layer of that name.
+
+        Raises:
+            ValueError: If rows of the input are to join at a layer.
+        """
+        if layer == INPUT and (self.at_layer or not self.shield):
+            raise ValueError(
+                "For the input (layer '') at_layer and shield have no meaning: leave them out."
+            )
+
+    @property
+    def shares_clean_gradient(self) -> bool:
+        """Whether one clean forward and backward is all that the attack needs."""
+        return isinstance(self.attack, GradientAttack) and self.attack.needs_one_clean_gradient

@@ -1,0 +1,111 @@
+"""Weights on the rows of a batch, applied to the gradient at the logits.
+
+The host's loss is its own affair: it sees all rows alike. Multiplying each row's gradient by a
+weight, where it leaves the logits, is the same as weighting the row's loss, whatever the host's
+reduction.
+"""
+
+import functools
+from collections.abc import Callable
+from contextlib import ExitStack
+
+from torch import Tensor, nn
+
+from lit_intriguing.errors import UserError
+from lit_intriguing.splice import add_forward_hook, in_backward, submodule
+
+
+class LogitsError(UserError, RuntimeError):
+    """The logits of the training step cannot be told."""
+
+
+class WeightedLogits:
+    """Finds the logits in a training step and weights the gradient of their rows.
+
+    In the first step every module is watched. The logits are the output of the model's own call
+    where it has one, else that of the last module to return a floating-point ``(N, C)`` tensor for
+    N rows. Later steps watch that module alone.
+
+    Args:
+        model: The LightningModule.
+        name: The submodule to take instead of searching; empty for the model's own call.
+    """
+
+    def __init__(self, model: nn.Module, name: str | None = None) -> None:
+        self.model, self.name = model, name
+        self.logits: Tensor | None = None
+        self._seen: list[str] = []
+        self._rows = 0
+        self._weights: Tensor | None = None
+        self._reached = False
+        self._hooks = ExitStack()
+
+    def start(self, rows: int, weights: Tensor | None) -> None:
+        """Begin a step of ``rows`` rows; ``weights``, ``(rows,)``, may be None for all one."""
+        self._rows, self._weights = rows, weights
+        self._reached = False
+        self._watch()
+        self.restart()
+
+    def restart(self) -> None:
+        """Begin another forward of the same step."""
+        self.logits = None
+        self._seen = []
+
+    def finish(self) -> None:
+        """End the step.
+
+        Raises:
+            LogitsError: If the gradient did not pass through logits with a row for each row.
+        """
+        self._hooks.close()
+        if not self._seen:
+            raise LogitsError(
+                f"No module returned logits with a row for each of the {self._rows} rows of the "
+                "batch during training_step. Name the module that does: model=<name>. If the "
+                "training step reshapes or splits the batch, use keep_out=True."
+            )
+        if not self._reached:
+            raise LogitsError(
+                f"The loss does not depend on the output of {self._chosen()!r}, so the rows of the "
+                "pools cannot be weighted. Name the module that gives the logits: model=<name>."
+            )
+        self.name = self._chosen()
+        self.logits = None
+
+    def abandon(self) -> None:
+        """End the step without a check."""
+        self._hooks.close()
+        self.logits = None
+
+    def _watch(self) -> None:
+        if self.name is None:
+            watched = list(self.model.named_modules())
+        else:
+            watched = [(self.name, submodule(self.model, self.name))]
+        for name, module in watched:
+            self._hooks.callback(add_forward_hook(module, self._hook(name)))
+
+    def _chosen(self) -> str:
+        return "" if "" in self._seen else self._seen[-1]
+
+    def _hook(self, name: str) -> Callable[[nn.Module, object, object], None]:
+        def hook(module: nn.Module, args: object, output: object) -> None:
+            if in_backward() or not isinstance(output, Tensor) or not output.requires_grad:
+                return
+            if output.ndim != 2 or len(output) != self._rows:
+                return
+            self._seen.append(name)
+            self.logits = output.detach()
+            weight = functools.partial(self._weight, name)
+            output.register_hook(weight)  # type: ignore[no-untyped-call]
+
+        return hook
+
+    def _weight(self, name: str, gradient: Tensor) -> Tensor:
+        if name != self._chosen():
+            return gradient
+        self._reached = True
+        if self._weights is None:
+            return gradient
+        return gradient * self._weights.to(gradient.dtype).unsqueeze(1)

@@ -1,0 +1,221 @@
+"""A model from a named layer up, by hooks: no change to the model's code.
+
+The name of a layer is that of the submodule whose output it is (``"hidden1"``, ``"net.3"``); the
+empty name means the model's input.
+"""
+
+import difflib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from lit_intriguing.errors import UserError
+
+INPUT = ""
+Edit = Callable[[Tensor], Tensor]
+
+
+class UnknownLayerError(UserError, ValueError):
+    """A layer's name is not a submodule of the model."""
+
+
+class SpliceError(UserError, RuntimeError):
+    """A named layer does not behave as one tensor passing by once in each forward."""
+
+
+def submodule(model: nn.Module, layer: str) -> nn.Module:
+    """Return the submodule named ``layer``.
+
+    Raises:
+        UnknownLayerError: With the nearest names, if there is none.
+    """
+    try:
+        return model.get_submodule(layer)
+    except AttributeError:
+        names = [name for name, _ in model.named_modules() if name]
+    near = difflib.get_close_matches(layer, names, n=5, cutoff=0.3) or names[:10]
+    raise UnknownLayerError(
+        f"{type(model).__name__} has no layer {layer!r}. Nearest names: {', '.join(near)}. "
+        "The empty name means the input."
+    )
+
+
+def add_forward_hook(
+    module: nn.Module, hook: Callable[[nn.Module, object, object], object]
+) -> Callable[[], None]:
+    """Register a forward hook and return what removes it."""
+    # Dynamo would trace the hook into a compiled graph and freeze its first state there.
+    plain = torch.compiler.disable(hook)  # type: ignore[no-untyped-call]
+    return module.register_forward_hook(plain).remove
+
+
+def in_backward() -> bool:
+    """Whether a backward pass is running: activation checkpointing then calls modules again."""
+    return torch._C._current_graph_task_id() != -1
+
+
+@contextmanager
+def spliced(model: nn.Module, edits: Mapping[str, Edit]) -> Iterator[set[str]]:
+    """Replace the outputs of named layers by what ``edits`` make of them.
+
+    Args:
+        model: Any module.
+        edits: For each layer's name, the function that its output passes through.
+
+    Yields:
+        The names of the layers met so far in this forward; clear it before another forward.
+
+    Raises:
+        UnknownLayerError: For an unknown name.
+        SpliceError: In the forward, for a layer called twice or one that does not return a tensor.
+    """
+    met: set[str] = set()
+    with ExitStack() as hooks:
+        for layer, edit in edits.items():
+            hook = _edit_hook(layer, edit, met)
+            hooks.callback(add_forward_hook(submodule(model, layer), hook))
+        yield met
+
+
+def _edit_hook(
+    layer: str, edit: Edit, met: set[str]
+) -> Callable[[nn.Module, object, object], Tensor]:
+    def hook(module: nn.Module, args: object, output: object) -> Tensor:
+        if not isinstance(output, Tensor):
+            raise SpliceError(
+                f"Layer {layer!r} ({type(module).__name__}) returns a {type(output).__name__}, not "
+                "a tensor. Name the submodule inside it whose output is the tensor to perturb."
+            )
+        if layer in met and not in_backward():
+            raise SpliceError(
+                f"Layer {layer!r} ({type(module).__name__}) is called twice in one forward, so "
+                "its output is not one tensor. Name a submodule that is called once."
+            )
+        met.add(layer)
+        return edit(output)
+
+    return hook
+
+
+def check_met(layers: Iterable[str], met: set[str]) -> None:
+    """Raise if a layer's module was not called.
+
+    Raises:
+        SpliceError: With the layer's name.
+    """
+    for layer in layers:
+        if layer != INPUT and layer not in met:
+            raise SpliceError(
+                f"Layer {layer!r} was not called in the forward pass: its module exists, but the "
+                "output of the model does not go through its __call__. Name a layer that is used "
+                "(a compiled module may be found as '<name>._orig_mod')."
+            )
+
+
+def activations(
+    model: nn.Module, layers: Sequence[str], x: Tensor
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Return the model's output and the outputs of some layers, joined by one autograd graph.
+
+    Args:
+        model: Maps ``x`` to its output. Gradients must be enabled.
+        layers: Names; the empty name gives the input itself.
+        x: Input of shape ``(N, *S)``.
+
+    Returns:
+        The output, and each layer's activation, ``(N, *S_l)``, in the order of ``layers``; each
+        requires gradients.
+
+    Raises:
+        UnknownLayerError: For an unknown name.
+        SpliceError: For a layer not called once, or one whose output is no tensor.
+    """
+    found: dict[str, Tensor] = {}
+
+    def keep(layer: str) -> Edit:
+        def edit(output: Tensor) -> Tensor:
+            found[layer] = output if output.requires_grad else output.detach().requires_grad_()
+            # A copy goes on: an in-place operation after the layer must not change what was kept.
+            return found[layer].clone()
+
+        return edit
+
+    x = x.detach()
+    if INPUT in layers:
+        found[INPUT] = x.requires_grad_()
+        x = x.clone()
+    hidden = {layer: keep(layer) for layer in layers if layer != INPUT}
+    with spliced(model, hidden) as met:
+        output = model(x)
+    check_met(layers, met)
+    return output, {layer: found[layer] for layer in layers}
+
+
+class Tail:
+    """The model from a layer up, as a function of that layer's activation.
+
+    Works for any graph: the whole model runs on the stored inputs and the layer's output is
+    replaced, so the layers below cost a forward pass without gradients.
+
+    Args:
+        model: Any module that maps inputs to logits.
+        layer: Name of the layer; empty for the input, and the tail is then the model itself.
+        x: Inputs of shape ``(N, *S)`` that give the rest of the graph its values.
+
+    Raises:
+        UnknownLayerError: For an unknown name.
+    """
+
+    def __init__(self, model: nn.Module, layer: str, x: Tensor) -> None:
+        submodule(model, layer)
+        self.model, self.layer, self.x = model, layer, x.detach()
+
+    def __call__(self, hidden: Tensor, rows: Tensor | None = None) -> Tensor:
+        """Return logits for the activation ``hidden`` of the given rows (default: all N).
+
+        Args:
+            hidden: Activation of shape ``(M, *S_l)``.
+            rows: Which of the N inputs these are, an index of shape ``(M,)``.
+
+        Raises:
+            SpliceError: If the layer is not called exactly once, or its output has another shape.
+        """
+        if self.layer == INPUT:
+            return _logits(self.model(hidden))
+        wanted = torch.is_grad_enabled()
+
+        def replace(output: Tensor) -> Tensor:
+            if output.shape != hidden.shape:
+                raise SpliceError(
+                    f"Layer {self.layer!r} gives {tuple(output.shape)}, not "
+                    f"{tuple(hidden.shape)} as the activation that is to replace it."
+                )
+            torch.set_grad_enabled(wanted)
+            return hidden
+
+        x = self.x if rows is None else self.x[rows]
+        # The layers below need no graph; the hook switches gradients on again from the layer up.
+        with torch.no_grad(), spliced(self.model, {self.layer: replace}) as met:
+            logits = _logits(self.model(x))
+        check_met([self.layer], met)
+        return logits
+
+
+def tail(model: nn.Module, layer: str, x: Tensor) -> Tail:
+    """Return the function from the activation of ``layer`` to the logits; see :class:`Tail`."""
+    return Tail(model, layer, x)
+
+
+def _logits(output: object) -> Tensor:
+    if isinstance(output, Tensor) and output.ndim == 2 and output.is_floating_point():
+        return output
+    raise SpliceError(f"The model must return logits of shape (N, C); it returned {kind(output)}.")
+
+
+def kind(value: object) -> str:
+    """Return a few words on what a value is, for messages."""
+    if isinstance(value, Tensor):
+        return f"a {value.dtype} tensor of shape {tuple(value.shape)}"
+    return f"a {type(value).__name__}"
