@@ -1,0 +1,1 @@
+"""What needs several runs: ablations. Resumable, one file a run."""

@@ -1,0 +1,88 @@
+"""One run of a study, its result, and the folder that keeps results."""
+
+import hashlib
+import json
+import os
+from dataclasses import asdict, dataclass, replace
+from enum import StrEnum
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from lit_intriguing.studies.patches import Config
+
+
+class Stage(StrEnum):
+    """What a run is for, and so on which images its weights are measured."""
+
+    TUNE = "tune"
+    """Choosing a candidate: on the validation split."""
+    FINAL = "final"
+    """The figure that is reported: on the test set, once."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training: a complete `fit` configuration, its seed included."""
+
+    stage: Stage
+    config: Config
+
+    @cached_property
+    def key(self) -> str:
+        """What the result is filed under: a hash of stage and configuration, nothing else.
+
+        Rows that ask for the same configuration share the run.
+        """
+        text = json.dumps([self.stage, self.config], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:20]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of a run: an error rate, or the reason why there is none."""
+
+    seconds: float
+    error: float | None = None
+    """Fraction of wrong answers."""
+    failure: str | None = None
+    """One line."""
+    details: str = ""
+    """Traceback and output of a run that failed."""
+
+
+@dataclass(frozen=True)
+class RunStore:
+    """A folder with one JSON file a run, so that a study can be stopped and continued."""
+
+    folder: Path
+
+    def path(self, run: Run) -> Path:
+        """Where the result of a run is kept."""
+        return self.folder / f"{run.key}.json"
+
+    def load(self, run: Run) -> Result | None:
+        """The stored result, failed runs included; None where there is no readable file."""
+        try:
+            content = json.loads(self.path(run).read_text(encoding="utf-8"))
+            return Result(**content["result"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def done(self, run: Run) -> Result | None:
+        """The stored result if the run succeeded: a failed one is tried again."""
+        result = self.load(run)
+        return None if result is None or result.failure is not None else result
+
+    def save(self, run: Run, result: Result) -> None:
+        """Writes a result, with the configuration it belongs to; a crash leaves no half file."""
+        content: dict[str, Any] = {
+            "stage": run.stage,
+            "config": run.config,
+            "result": asdict(replace(result, seconds=round(result.seconds, 2))),
+        }
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path = self.path(run)
+        draft = path.with_suffix(f".{os.getpid()}.tmp")
+        draft.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        draft.replace(path)
