@@ -1,0 +1,185 @@
+"""Batches from tensors in memory, in an order that a checkpoint can take up again."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lit_intriguing.errors import UserError
+
+
+class TensorLoader:
+    """Iterates over a data set held as two tensors on the device it is used on.
+
+    The order of an epoch is a function of `(seed, epoch)` alone. The position is part of
+    Lightning's checkpoint (`state_dict`, `load_state_dict`) and the same on every rank, so a run
+    resumed within an epoch, at its last batch or at its end sees the batches that it would have
+    seen. Outside Lightning each new iteration is the next epoch.
+
+    `batch_size` is **per process**: with `world_size` processes a step sees
+    `batch_size * world_size` rows. No row is seen twice in an epoch. All ranks do the same number
+    of steps: where the rows do not divide evenly, `drop_last` leaves the remainder out, and
+    without it one process gets a short last batch while several processes get batches whose sizes
+    differ by at most one row.
+
+    Args:
+        inputs: shape (N, *S).
+        labels: shape (N,).
+        batch_size: rows a batch on this process, at most.
+        shuffle: a new order each epoch; otherwise the order of the rows.
+        seed: of the order, not negative.
+        drop_last: leave out the rows that do not fill a batch on every process.
+        rank: of this process.
+        world_size: how many processes share the rows.
+
+    Raises:
+        UserError: unequal numbers of inputs and labels, a size out of range, or too few rows to
+            give every process one in each step.
+
+    Example:
+        >>> loader = TensorLoader(torch.eye(5), torch.arange(5), batch_size=2)
+        >>> [labels.tolist() for _, labels in loader]
+        [[0, 1], [2, 3], [4]]
+    """
+
+    batch_sampler = None  # Lightning reads it wherever there is a `sampler`.
+
+    def __init__(
+        self,
+        inputs: Tensor,
+        labels: Tensor,
+        batch_size: int,
+        *,
+        shuffle: bool = False,
+        seed: int = 0,
+        drop_last: bool = False,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        self.inputs = inputs
+        self.labels = labels
+        self.batch_size = batch_size
+        self.shuffle = shuffle
+        self.seed = seed
+        self.drop_last = drop_last
+        self.rank = rank
+        self.world_size = world_size
+        self._check_sizes()
+        self._epoch = 0  # the epoch that `_batch` counts in
+        self._batch = 0  # batches handed out
+        self._next_epoch = 0
+        self._resumed = False
+
+    def __len__(self) -> int:
+        """Batches an epoch, the same on every rank."""
+        rows, step = len(self.inputs), self.batch_size * self.world_size
+        return rows // step if self.drop_last else -(-rows // step)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield `(inputs (n, *S), labels (n,))`, copies of the rows, n at most `batch_size`.
+
+        A generator: Lightning creates iterators that it never uses, and an epoch begins only
+        with its first batch.
+        """
+        self._begin_epoch()
+        order = self._order()
+        for batch in range(self._batch, len(self)):
+            rows = order[self._rows_of(batch)]
+            self._batch = batch + 1
+            yield self.inputs.index_select(0, rows), self.labels.index_select(0, rows)
+
+    @property
+    def sampler(self) -> "TensorLoader":
+        """Where Lightning looks for `set_epoch`."""
+        return self
+
+    def set_epoch(self, epoch: int) -> None:
+        """Name the epoch that the next iteration belongs to; Lightning calls it each epoch."""
+        self._next_epoch = epoch
+
+    def state_dict(self) -> dict[str, Any]:
+        """The position, the same on every rank, and what it depends on."""
+        return {"epoch": self._epoch, "batch": self._batch, "layout": self._layout()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take up the position of `state` with the next iteration.
+
+        Raises:
+            UserError: the position lies within an epoch that was divided otherwise (rows, batch
+                size, processes, seed), so that the rest of it cannot be told.
+        """
+        epoch, batch = int(state["epoch"]), int(state["batch"])
+        finished = batch >= len(self)
+        if not finished and batch > 0:
+            self._check_layout(state["layout"])
+        self._epoch, self._batch = epoch, batch
+        self._next_epoch = epoch + finished
+        self._resumed = not finished
+
+    def _begin_epoch(self) -> None:
+        # Under Lightning `set_epoch` decides: an epoch cut short by `limit_train_batches` and
+        # saved at its end is over, though this loader had batches left.
+        if not (self._resumed and self._epoch == self._next_epoch):
+            self._epoch, self._batch = self._next_epoch, 0
+        self._resumed = False
+        self._next_epoch = self._epoch + 1
+
+    def _order(self) -> Tensor:
+        rows = len(self.inputs)
+        if self.shuffle:
+            order = torch.from_numpy(
+                np.random.default_rng((self.seed, self._epoch)).permutation(rows)
+            )
+        else:
+            order = torch.arange(rows)
+        return order.to(self.inputs.device)
+
+    def _rows_of(self, batch: int) -> slice:
+        """The places of this rank's batch in the order of the epoch."""
+        place, rows = batch * self.world_size + self.rank, len(self.inputs)
+        if self.drop_last or self.world_size == 1:
+            return slice(place * self.batch_size, min((place + 1) * self.batch_size, rows))
+        parts = len(self) * self.world_size
+        return slice(place * rows // parts, (place + 1) * rows // parts)
+
+    def _layout(self) -> dict[str, int]:
+        return {
+            "rows": len(self.inputs),
+            "batch_size": self.batch_size,
+            "world_size": self.world_size,
+            "seed": self.seed,
+            "shuffle": int(self.shuffle),
+            "drop_last": int(self.drop_last),
+        }
+
+    def _check_layout(self, saved: dict[str, int]) -> None:
+        changes = [
+            f"{name} {saved.get(name)} -> {value}"
+            for name, value in self._layout().items()
+            if saved.get(name) != value
+        ]
+        if changes:
+            raise UserError(
+                "the checkpoint was saved within an epoch, which cannot go on with other "
+                f"batches ({', '.join(changes)}): resume with the same settings, or from a "
+                "checkpoint saved at the end of an epoch"
+            )
+
+    def _check_sizes(self) -> None:
+        rows = len(self.inputs)
+        if len(self.labels) != rows:
+            raise UserError(f"{rows} inputs but {len(self.labels)} labels: one label an input")
+        if self.batch_size < 1:
+            raise UserError(f"batch_size must be at least 1, not {self.batch_size}")
+        if self.seed < 0:
+            raise UserError(f"seed must not be negative: {self.seed}")
+        if not 0 <= self.rank < self.world_size:
+            raise UserError(f"rank {self.rank} is not among {self.world_size} processes")
+        if len(self) == 0 or (not self.drop_last and rows < len(self) * self.world_size):
+            raise UserError(
+                f"{rows} rows are too few for batches of {self.batch_size} on "
+                f"{self.world_size} process(es): every process needs a row in each step; "
+                "use a smaller batch_size or fewer processes, or with more rows drop_last"
+            )

@@ -1,0 +1,70 @@
+"""The share of wrong answers, as a function and as a metric."""
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+
+
+def _wrong(logits: Tensor, labels: Tensor) -> Tensor:
+    if logits.ndim != 2 or labels.shape != logits.shape[:1]:
+        raise ValueError(
+            f"logits must be (N, classes) and labels (N,), not {tuple(logits.shape)} and "
+            f"{tuple(labels.shape)}"
+        )
+    return (logits.argmax(1) != labels).sum()
+
+
+def error_rate(logits: Tensor, labels: Tensor) -> Tensor:
+    """The fraction of rows whose largest logit is not at the label; NaN without rows.
+
+    Args:
+        logits: shape (N, classes).
+        labels: shape (N,).
+
+    Returns:
+        A scalar in [0, 1].
+
+    Raises:
+        ValueError: other shapes.
+
+    Example:
+        >>> error_rate(torch.tensor([[2.0, 1.0], [0.0, 1.0]]), torch.tensor([0, 0]))
+        tensor(0.5000)
+    """
+    return _wrong(logits, labels) / len(labels)
+
+
+class ErrorRate(Metric):
+    """`error_rate` over batches and ranks, each row counted once.
+
+    Raises:
+        ValueError: in `update`, logits that are not (N, classes) or labels that are not (N,).
+
+    Example:
+        >>> metric = ErrorRate()
+        >>> metric.update(torch.tensor([[2.0, 1.0], [0.0, 1.0]]), torch.tensor([0, 0]))
+        >>> metric.update(torch.tensor([[2.0, 1.0]]), torch.tensor([0]))
+        >>> metric.compute()
+        tensor(0.3333)
+    """
+
+    full_state_update = False
+    higher_is_better = False
+    is_differentiable = False
+
+    wrong: Tensor
+    rows: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_state("wrong", torch.tensor(0), dist_reduce_fx="sum")
+        self.add_state("rows", torch.tensor(0), dist_reduce_fx="sum")
+
+    def update(self, logits: Tensor, labels: Tensor) -> None:
+        """Count a batch: logits (n, classes), labels (n,)."""
+        self.wrong += _wrong(logits, labels)
+        self.rows += len(labels)
+
+    def compute(self) -> Tensor:
+        """The fraction of wrong rows so far."""
+        return self.wrong / self.rows

@@ -1,0 +1,259 @@
+"""The fully connected networks of the paper."""
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule
+from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import ReduceLROnPlateau
+
+from lit_intriguing.errors import UserError
+from lit_intriguing.metrics import ErrorRate
+from lit_intriguing.models.decay import paper_decay
+from lit_intriguing.models.schedules import NeedsRunLength
+
+_KIND = "lit_intriguing.activation"
+
+
+class Classifier(LightningModule):
+    """A fully connected network, such as the paper's 784-100-100-10.
+
+    Its layers are the submodules `hidden1`, `hidden2`, ... (linear map, activation, dropout) and
+    `output` (logits). Logs `train/loss` every `log_every_n_steps` steps of the trainer, and
+    `val/error` and `test/error`, fractions of wrong answers, once an epoch.
+
+    Args:
+        widths: units from the input to the classes.
+        activation: makes the activation of a hidden layer, such as the class `torch.nn.Sigmoid`.
+        optimizer: makes the optimiser of the parameters. Its `weight_decay` acts on the weights
+            alone, not on the biases.
+        scheduler: makes the schedule of the learning rate; one with `set_run_length`, such as
+            `CosineOverRun`, is told the number of steps of the run.
+        scheduler_interval: "step" or "epoch": when the schedule moves on.
+        decay: lambda of the paper's decay `lambda * sum w^2 / k` on the weights, added to the
+            training loss: one number for all layers or one a layer. Beside or in place of the
+            optimiser's.
+        dropout: probabilities of dropping a unit: of the input, then of each hidden layer.
+        init: fills a weight in place. He-normal by default; `torch.nn.init.xavier_normal_` suits
+            sigmoids. Biases start at zero.
+
+    Raises:
+        UserError: widths, decay or dropout that do not fit; in `forward`, inputs of another
+            number of features; in loading, a checkpoint of another architecture.
+    """
+
+    def __init__(
+        self,
+        widths: Sequence[int] = (784, 100, 100, 10),
+        activation: Callable[[], nn.Module] = nn.ReLU,
+        optimizer: OptimizerCallable = torch.optim.Adam,
+        scheduler: LRSchedulerCallable | None = None,
+        scheduler_interval: str = "step",
+        decay: float | list[float] | None = None,
+        dropout: list[float] | None = None,
+        init: Callable[[Tensor], Any] = nn.init.kaiming_normal_,
+    ) -> None:
+        super().__init__()
+        self.widths = _checked_widths(widths)
+        self.decay = _checked_decay(decay, len(self.widths) - 1)
+        self.optimizer = optimizer
+        self.scheduler = scheduler
+        if scheduler_interval not in ("step", "epoch"):
+            raise UserError(f'scheduler_interval is "step" or "epoch", not {scheduler_interval!r}')
+        self.scheduler_interval = scheduler_interval
+        self._build(activation, _checked_dropout(dropout, len(self.widths) - 1))
+        for linear in self._linears():
+            init(linear.weight)
+            nn.init.zeros_(linear.bias)
+        self.val_error = ErrorRate()
+        self.test_error = ErrorRate()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits (N, classes) of inputs (N, *S), flattened to (N, features).
+
+        Raises:
+            UserError: another number of features than the first width.
+        """
+        x = x.flatten(1)
+        if x.shape[1] != self.widths[0]:
+            raise UserError(
+                f"the inputs have {x.shape[1]} features, the network takes {self.widths[0]}: "
+                "set the first of the model's widths to the size of the data"
+            )
+        for layer in self._layers():
+            x = layer(x)
+        return x
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        """The mean cross-entropy of a batch and the decay."""
+        x, y = batch
+        loss = nn.functional.cross_entropy(self(x), y)
+        if self.decay is not None:
+            weights = [linear.weight for linear in self._linears()]
+            loss = loss + paper_decay(weights, self.decay)
+        # A call of `log` costs a third of a training step, wanted or not.
+        if self._writes_now():
+            self.log("train/loss", loss.detach())
+        return loss
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        """Count the wrong answers of a batch."""
+        self._count("val/error", self.val_error, batch)
+
+    def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        """Count the wrong answers of a batch."""
+        self._count("test/error", self.test_error, batch)
+
+    def predict_step(self, batch: Tensor | tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        """The likeliest class (N,) of each row of a batch, with or without labels."""
+        x = batch if isinstance(batch, Tensor) else batch[0]
+        logits: Tensor = self(x)
+        return logits.argmax(1)
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """The injected optimiser, and the schedule where there is one."""
+        optimizer = self._optimizer()
+        if self.scheduler is None:
+            return optimizer
+        scheduler = self.scheduler(optimizer)
+        if isinstance(scheduler, ReduceLROnPlateau):
+            return {
+                "optimizer": optimizer,
+                "lr_scheduler": {"scheduler": scheduler, "monitor": "val/error"},
+            }
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": scheduler, "interval": self.scheduler_interval},
+        }
+
+    def on_train_start(self) -> None:
+        """Tell the schedule the length of the run.
+
+        Not in `configure_optimizers`: asking there makes Lightning set the loaders up before the
+        checkpoint is read, and their saved position is then forgotten.
+        """
+        for config in self.trainer.lr_scheduler_configs:
+            if isinstance(config.scheduler, NeedsRunLength):
+                config.scheduler.set_run_length(self._run_length())
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Note the activation, which the weights do not tell."""
+        checkpoint[_KIND] = self._activation_name()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuse the checkpoint of another architecture.
+
+        Raises:
+            UserError: other widths or another activation.
+        """
+        saved = _saved_widths(checkpoint["state_dict"])
+        if saved != self.widths:
+            raise UserError(
+                f"the checkpoint holds a network of {_dashes(saved)}, this one is "
+                f"{_dashes(self.widths)}: give the model the checkpoint's widths"
+            )
+        activation = checkpoint.get(_KIND, self._activation_name())
+        if activation != self._activation_name():
+            raise UserError(
+                f"the checkpoint's network has the activation {activation}, this one "
+                f"{self._activation_name()}: give the model the checkpoint's activation"
+            )
+
+    def _build(self, activation: Callable[[], nn.Module], dropout: list[float]) -> None:
+        if dropout[0]:
+            self.dropped_input = nn.Dropout(dropout[0])
+        for i in range(1, len(self.widths) - 1):
+            parts: list[nn.Module] = [nn.Linear(self.widths[i - 1], self.widths[i]), activation()]
+            if dropout[i]:
+                parts.append(nn.Dropout(dropout[i]))
+            self.add_module(f"hidden{i}", nn.Sequential(*parts))
+        self.output = nn.Linear(self.widths[-2], self.widths[-1])
+
+    def _layers(self) -> Iterable[nn.Module]:
+        """From the input on, as called: other code may have replaced or wrapped a layer."""
+        hidden = [f"hidden{i}" for i in range(1, len(self.widths) - 1)]
+        names = ["dropped_input", *hidden, "output"]
+        return [self._modules[name] for name in names if name in self._modules]  # type: ignore[misc]
+
+    def _linears(self) -> list[nn.Linear]:
+        return [module for module in self.modules() if isinstance(module, nn.Linear)]
+
+    def _activation_name(self) -> str:
+        hidden = self._modules.get("hidden1")
+        return str(hidden[1]) if isinstance(hidden, nn.Sequential) else "none"
+
+    def _optimizer(self) -> Optimizer:
+        optimizer = self.optimizer(self.parameters())
+        if not optimizer.defaults.get("weight_decay"):
+            return optimizer
+        weights = [linear.weight for linear in self._linears()]
+        biases = [linear.bias for linear in self._linears()]
+        return self.optimizer([{"params": weights}, {"params": biases, "weight_decay": 0.0}])
+
+    def _run_length(self) -> int:
+        steps = self.trainer.estimated_stepping_batches
+        if math.isinf(steps):
+            raise UserError("the schedule needs a run with an end: set max_epochs or max_steps")
+        return max(1, int(steps))
+
+    def _writes_now(self) -> bool:
+        trainer = self._trainer
+        if trainer is None:
+            return False
+        every: int = trainer.log_every_n_steps  # type: ignore[attr-defined]
+        return every > 0 and (trainer.global_step + 1) % every == 0
+
+    def _count(self, name: str, metric: ErrorRate, batch: tuple[Tensor, Tensor]) -> None:
+        x, y = batch
+        metric.update(self(x), y)
+        self.log(name, metric, on_step=False, on_epoch=True, prog_bar=True)
+
+
+def _checked_widths(widths: Sequence[int]) -> tuple[int, ...]:
+    if len(widths) < 2 or min(widths) < 1:
+        raise UserError(
+            "widths must name at least the inputs and the classes, each 1 or more, "
+            f"not {list(widths)}"
+        )
+    return tuple(widths)
+
+
+def _checked_decay(decay: float | list[float] | None, layers: int) -> list[float] | None:
+    if decay is None:
+        return None
+    strengths = [decay] * layers if isinstance(decay, int | float) else list(decay)
+    if len(strengths) != layers:
+        raise UserError(
+            f"decay has {len(strengths)} values for {layers} layers: give one for each layer, "
+            "the output included, or a single number"
+        )
+    if min(strengths) < 0:
+        raise UserError(f"decay must not be negative: {strengths}")
+    return strengths
+
+
+def _checked_dropout(dropout: list[float] | None, places: int) -> list[float]:
+    if dropout is None:
+        return [0.0] * places
+    if len(dropout) != places:
+        raise UserError(
+            f"dropout has {len(dropout)} values for {places} places: give one for the input and "
+            "one for each hidden layer"
+        )
+    if not all(0 <= probability < 1 for probability in dropout):
+        raise UserError(f"dropout probabilities lie from 0 to below 1, not {dropout}")
+    return list(dropout)
+
+
+def _saved_widths(state: dict[str, Tensor]) -> tuple[int, ...]:
+    shapes = [value.shape for name, value in state.items() if name.endswith(".weight")]
+    return (*(shape[1] for shape in shapes), shapes[-1][0]) if shapes else ()
+
+
+def _dashes(widths: tuple[int, ...]) -> str:
+    return "-".join(map(str, widths)) or "no layers"

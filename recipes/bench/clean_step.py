@@ -1,0 +1,84 @@
+"""What a step of clean training costs through Lightning, next to a bare PyTorch loop.
+
+Both train 784-100-100-10 with Adam on 60,000 random images, batch 128, in one process and in
+alternating blocks of an epoch, so that a busy machine slows both. Lightning runs with logger,
+progress bar and checkpoints off. Run it with
+
+    OMP_NUM_THREADS=1 python recipes/bench/clean_step.py
+"""
+
+import argparse
+import logging
+import statistics
+import time
+import warnings
+from collections.abc import Callable
+
+import torch
+from lightning.pytorch import Trainer, seed_everything
+from torch import Tensor, nn
+
+from lit_intriguing.data import TensorLoader
+from lit_intriguing.models import Classifier
+
+ROWS, BATCH = 60_000, 128
+
+
+def bare(x: Tensor, y: Tensor) -> float:
+    """Seconds of an epoch of a loop that does only what is needed."""
+    model = nn.Sequential(
+        nn.Linear(784, 100), nn.ReLU(), nn.Linear(100, 100), nn.ReLU(), nn.Linear(100, 10)
+    )
+    optimizer = torch.optim.Adam(model.parameters())
+    start = time.perf_counter()
+    order = torch.randperm(len(x))
+    for rows in order.split(BATCH):
+        loss = nn.functional.cross_entropy(model(x[rows].flatten(1)), y[rows])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return time.perf_counter() - start
+
+
+def through_lightning(x: Tensor, y: Tensor) -> float:
+    """Seconds of an epoch of `Trainer.fit`, its start and end included."""
+    trainer = Trainer(
+        max_epochs=1,
+        accelerator="cpu",
+        logger=False,
+        enable_progress_bar=False,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+    )
+    loader = TensorLoader(x, y, BATCH, shuffle=True)
+    model = Classifier()
+    start = time.perf_counter()
+    trainer.fit(model, loader)
+    return time.perf_counter() - start
+
+
+def main() -> None:
+    """Print the medians and their ratio."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--blocks", type=int, default=7, help="epochs of each, alternating")
+    parser.add_argument("--rows", type=int, default=ROWS, help="images in the data set")
+    blocks, rows = vars(parser.parse_args()).values()
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", message=".*validation_step.*")
+    torch.set_flush_denormal(True)
+    seed_everything(0, verbose=False)
+    x, y = torch.rand(rows, 1, 28, 28), torch.randint(10, (rows,))
+
+    loops: tuple[Callable[[Tensor, Tensor], float], ...] = (bare, through_lightning)
+    for loop in loops:
+        loop(x[:BATCH], y[:BATCH])
+    seconds = [[loop(x, y) for loop in loops] for _ in range(blocks)]
+    steps = -(-rows // BATCH)
+    first, second = (statistics.median(column) for column in zip(*seconds, strict=True))
+    ratio = statistics.median(pair[1] / pair[0] for pair in seconds)
+    print(f"bare loop {first / steps * 1e3:.2f} ms a step, Lightning {second / steps * 1e3:.2f}")
+    print(f"ratio {ratio:.2f} (median of {blocks} pairs; goal: at most 1.5)")
+
+
+if __name__ == "__main__":
+    main()

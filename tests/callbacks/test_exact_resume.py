@@ -1,0 +1,193 @@
+"""Crash and resume, with all that draws random numbers or keeps a position in play."""
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from lightning.pytorch import Callback, Trainer, seed_everything
+from lightning.pytorch.callbacks import ModelCheckpoint
+from torch import Tensor
+
+from lit_intriguing.callbacks.exact_resume import ExactResume, rng_state, set_rng_state
+from lit_intriguing.data import TensorLoader
+from lit_intriguing.models import Classifier, CosineOverRun
+
+ROWS, BATCH, EPOCHS = 40, 8, 3
+STEPS = ROWS // BATCH
+
+
+class Crash(Exception):
+    pass
+
+
+class CrashAt(Callback):
+    """Ends the process's run at the start of a step, after its checkpoint was written."""
+
+    def __init__(self, step: int | None) -> None:
+        self.step = step
+
+    def on_train_batch_start(self, trainer: Trainer, *args: Any) -> None:
+        if trainer.global_step == self.step:
+            raise Crash
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def loaders(**shard: int) -> tuple[TensorLoader, TensorLoader]:
+    generator = torch.Generator().manual_seed(0)
+    x, y = torch.rand(ROWS, 4, generator=generator), torch.randint(3, (ROWS,), generator=generator)
+    return TensorLoader(x, y, BATCH, shuffle=True, **shard), TensorLoader(x, y, BATCH, **shard)
+
+
+class AsksForItsLengthEarly(Classifier):
+    """Reads the length of the run before the checkpoint is loaded, as many modules do."""
+
+    def configure_optimizers(self) -> Any:
+        assert self.trainer.estimated_stepping_batches > 0
+        return super().configure_optimizers()
+
+
+def model(kind: type[Classifier] = Classifier) -> Classifier:
+    return kind((4, 6, 3), scheduler=CosineOverRun, dropout=[0.2, 0.5])
+
+
+def train(
+    folder: Path,
+    crash: int | None = None,
+    resume: bool = False,
+    every: int = 1,
+    exact: bool = True,
+    kind: type[Classifier] = Classifier,
+    **options: Any,
+) -> Classifier:
+    """Train to the end, or to the crash; resuming starts from other random states."""
+    seed_everything(99 if resume else 0, verbose=False)
+    built = model(kind)
+    if resume:
+        seed_everything(98, verbose=False)
+    saving = ModelCheckpoint(folder, save_last=True, save_top_k=0, every_n_train_steps=every)
+    length = {} if "max_steps" in options else {"max_epochs": EPOCHS}
+    trainer = Trainer(
+        **length,
+        **options,
+        accelerator="cpu",
+        callbacks=[CrashAt(crash), saving, *([ExactResume()] if exact else [])],
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    training, validation = loaders()
+    trainer.fit(
+        built,
+        training,
+        validation,
+        ckpt_path=folder / "last.ckpt" if resume else None,
+        weights_only=True if resume else None,
+    )
+    return built
+
+
+def weights(of: Classifier) -> Tensor:
+    return torch.cat([parameter.detach().flatten() for parameter in of.parameters()])
+
+
+def resumed(folder: Path, crash: int, **options: Any) -> Classifier:
+    with pytest.raises(Crash):
+        train(folder, crash=crash, **options)
+    return train(folder, resume=True, **options)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"limit_val_batches": 0},
+        {"check_val_every_n_epoch": 2},
+        {"check_val_every_n_epoch": None, "val_check_interval": 3},
+        {"val_check_interval": 2},
+        {"limit_train_batches": 4},
+        {"accumulate_grad_batches": 2},
+        {"max_steps": 2 * STEPS + 1},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("crash", [1, STEPS - 1, STEPS, STEPS + 1, 2 * STEPS])
+def test_killed_at_any_step_and_resumed_is_bit_identical(
+    tmp_path: Path, crash: int, options: dict[str, Any]
+) -> None:
+    steps = STEPS * EPOCHS // options.get("accumulate_grad_batches", 1)
+    straight = train(tmp_path / "straight", **options)
+    again = resumed(tmp_path / "killed", min(crash, steps - 1), **options)
+    assert torch.equal(weights(straight), weights(again))
+
+
+def test_resumed_from_a_checkpoint_some_steps_before_the_crash_is_bit_identical(
+    tmp_path: Path,
+) -> None:
+    straight = train(tmp_path / "straight", every=3)
+    again = resumed(tmp_path / "killed", STEPS + 3, every=3)
+    assert torch.equal(weights(straight), weights(again))
+
+
+@pytest.mark.parametrize("crash", [STEPS - 1, STEPS, STEPS + 1])
+def test_a_module_that_asks_early_for_the_length_of_the_run_resumes_exactly(
+    tmp_path: Path, crash: int
+) -> None:
+    straight = train(tmp_path / "straight", kind=AsksForItsLengthEarly)
+    again = resumed(tmp_path / "killed", crash, kind=AsksForItsLengthEarly)
+    assert torch.equal(weights(straight), weights(again))
+
+
+def test_without_the_callback_dropout_draws_other_numbers_after_the_restart(
+    tmp_path: Path,
+) -> None:
+    straight = train(tmp_path / "straight", exact=False)
+    again = resumed(tmp_path / "killed", STEPS + 1, exact=False)
+    assert not torch.equal(weights(straight), weights(again))
+
+
+def test_the_callback_alone_leaves_the_trained_weights_as_they_are(tmp_path: Path) -> None:
+    with_it, without = train(tmp_path / "a"), train(tmp_path / "b", exact=False)
+    assert torch.equal(weights(with_it), weights(without))
+
+
+def test_restored_generators_draw_the_same_numbers() -> None:
+    def draw() -> tuple[float, float, float]:
+        return random.random(), np.random.standard_normal(), torch.rand(()).item()
+
+    np.random.standard_normal()  # leaves a second number in NumPy's store
+    state = rng_state()
+    first = draw()
+    draw()
+    set_rng_state(state)
+    assert draw() == first
+
+
+def test_the_states_are_loadable_with_weights_only(tmp_path: Path) -> None:
+    torch.save(ExactResume().state_dict(), tmp_path / "state")
+    callback = ExactResume()
+    callback.load_state_dict(torch.load(tmp_path / "state", weights_only=True))
+    assert len(callback.state_dict()["ranks"]) == 1
+
+
+def test_a_checkpoint_of_another_number_of_processes_is_used_with_a_warning() -> None:
+    class OneProcess:
+        world_size, global_rank = 1, 0
+
+    callback = ExactResume()
+    callback.load_state_dict({"ranks": [rng_state(), rng_state()]})
+    module = model()
+    before = torch.get_rng_state()
+    with pytest.warns(UserWarning, match=r"saved by 2 process\(es\) and is resumed by 1"):
+        callback.on_train_batch_start(OneProcess(), module, None, 0)
+    assert torch.equal(before, torch.get_rng_state())
