@@ -5,10 +5,9 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.distributed as dist
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.utilities import rank_zero_warn
 
+from lit_intriguing.callbacks.rank_state import gather_ranks, of_this_rank
 from lit_intriguing.data.tensor_loader import TensorLoader
 
 RngState = dict[str, Any]
@@ -18,9 +17,7 @@ def rng_state() -> RngState:
     """The states of the generators of Python, NumPy and PyTorch, as a checkpoint can hold them."""
     numpy_state: Any = np.random.get_state(legacy=False)
     inner = numpy_state["state"]
-    state: from lit_intriguing.data.tensor_loader import TensorLoader
-
-RngState = {
+    state: RngState = {
         "python": random.getstate(),
         # Lightning loads with `weights_only`, which refuses arrays.
         "numpy": {
@@ -56,15 +53,16 @@ class ExactResume(Callback):
     Random numbers drawn between the checkpoint and the next training batch, as by a validation
     step that draws from the global generators, are not repeated.
 
-    A checkpoint of another number of processes is used without its random states, with a warning.
+    With another number of processes than the checkpoint's each takes the states of a rank in turn,
+    with a warning.
     """
 
     def __init__(self) -> None:
-        self._saved: list[RngState] | None = None
+        self._saved: dict[str, RngState] | None = None
 
     def state_dict(self) -> dict[str, Any]:
         """The states of all ranks; called on all of them."""
-        return {"ranks": _gather(rng_state())}
+        return {"ranks": gather_ranks(rng_state())}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Keep the states until training begins."""
@@ -87,19 +85,4 @@ class ExactResume(Callback):
         if self._saved is None:
             return
         saved, self._saved = self._saved, None
-        if len(saved) != trainer.world_size:
-            rank_zero_warn(
-                f"the checkpoint was saved by {len(saved)} process(es) and is resumed by "
-                f"{trainer.world_size}: the random states are not restored, and the run will "
-                "differ from an uninterrupted one"
-            )
-            return
-        set_rng_state(saved[trainer.global_rank])
-
-
-def _gather(state: RngState) -> list[RngState]:
-    if not (dist.is_available() and dist.is_initialized()):
-        return [state]
-    states: list[Any] = [None] * dist.get_world_size()
-    dist.all_gather_object(states, state)
-    return states
+        set_rng_state(of_this_rank(saved, trainer, "random states"))

@@ -1,4 +1,4 @@
-"""Crash and resume, with all that draws random numbers or keeps a position in play."""
+"""CrashError and resume, with all that draws random numbers or keeps a position in play."""
 
 import random
 from collections.abc import Iterator
@@ -11,16 +11,17 @@ import torch
 from lightning.pytorch import Callback, Trainer, seed_everything
 from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import Tensor
+from torch.multiprocessing import ProcessRaisedException
 
 from lit_intriguing.callbacks.exact_resume import ExactResume, rng_state, set_rng_state
-from lit_intriguing.data import TensorLoader
+from lit_intriguing.data.tensor_module import Split, TensorDataModule
 from lit_intriguing.models import Classifier, CosineOverRun
 
 ROWS, BATCH, EPOCHS = 40, 8, 3
 STEPS = ROWS // BATCH
 
 
-class Crash(Exception):
+class CrashError(Exception):
     pass
 
 
@@ -32,7 +33,7 @@ class CrashAt(Callback):
 
     def on_train_batch_start(self, trainer: Trainer, *args: Any) -> None:
         if trainer.global_step == self.step:
-            raise Crash
+            raise CrashError
 
 
 @pytest.fixture(autouse=True)
@@ -43,10 +44,20 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
-def loaders(**shard: int) -> tuple[TensorLoader, TensorLoader]:
-    generator = torch.Generator().manual_seed(0)
-    x, y = torch.rand(ROWS, 4, generator=generator), torch.randint(3, (ROWS,), generator=generator)
-    return TensorLoader(x, y, BATCH, shuffle=True, **shard), TensorLoader(x, y, BATCH, **shard)
+class Random(TensorDataModule):
+    """A small data set of noise; 20 of its 40 rows are a validation and a test set as well."""
+
+    def __init__(self) -> None:
+        super().__init__(BATCH, BATCH, drop_last=False, seed=0)
+
+    def load_training(self) -> tuple[Split, Split]:
+        generator = torch.Generator().manual_seed(0)
+        x = torch.rand(ROWS, 4, generator=generator)
+        y = torch.randint(3, (ROWS,), generator=generator)
+        return Split(x, y), Split(x[:20], y[:20])
+
+    def load_test(self) -> Split:
+        return self.load_training()[1]
 
 
 class AsksForItsLengthEarly(Classifier):
@@ -86,11 +97,9 @@ def train(
         enable_progress_bar=False,
         enable_model_summary=False,
     )
-    training, validation = loaders()
     trainer.fit(
         built,
-        training,
-        validation,
+        datamodule=Random(),
         ckpt_path=folder / "last.ckpt" if resume else None,
         weights_only=True if resume else None,
     )
@@ -102,7 +111,7 @@ def weights(of: Classifier) -> Tensor:
 
 
 def resumed(folder: Path, crash: int, **options: Any) -> Classifier:
-    with pytest.raises(Crash):
+    with pytest.raises(CrashError):
         train(folder, crash=crash, **options)
     return train(folder, resume=True, **options)
 
@@ -148,6 +157,16 @@ def test_a_module_that_asks_early_for_the_length_of_the_run_resumes_exactly(
     assert torch.equal(weights(straight), weights(again))
 
 
+@pytest.mark.parametrize("crash", [1, 3, 4])
+def test_two_processes_killed_and_resumed_are_bit_identical(tmp_path: Path, crash: int) -> None:
+    options = {"strategy": "ddp_fork", "devices": 2}
+    straight = train(tmp_path / "straight", **options)
+    with pytest.raises(ProcessRaisedException, match="Crash"):
+        train(tmp_path / "killed", crash=crash, **options)
+    again = train(tmp_path / "killed", resume=True, **options)
+    assert torch.equal(weights(straight), weights(again))
+
+
 def test_without_the_callback_dropout_draws_other_numbers_after_the_restart(
     tmp_path: Path,
 ) -> None:
@@ -184,10 +203,10 @@ def test_a_checkpoint_of_another_number_of_processes_is_used_with_a_warning() ->
     class OneProcess:
         world_size, global_rank = 1, 0
 
-    callback = ExactResume()
-    callback.load_state_dict({"ranks": [rng_state(), rng_state()]})
-    module = model()
-    before = torch.get_rng_state()
-    with pytest.warns(UserWarning, match=r"saved by 2 process\(es\) and is resumed by 1"):
+    callback, module = ExactResume(), model()
+    first = rng_state()
+    drawn = torch.rand(3)
+    callback.load_state_dict({"ranks": {"0": first, "1": rng_state()}})
+    with pytest.warns(UserWarning, match=r"random states of 2 processes and this run has 1"):
         callback.on_train_batch_start(OneProcess(), module, None, 0)
-    assert torch.equal(before, torch.get_rng_state())
+    assert torch.equal(torch.rand(3), drawn)
