@@ -30,16 +30,18 @@ def is_config(option: str) -> bool:
 
 
 def written(arguments: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """Yields the content of each configuration file, then that of the other options."""
+    """Yields the content of each configuration file, then all of it with the options on top."""
     options: dict[str, Any] = {}
+    together: dict[str, Any] = {}
     for option, value in pairs(arguments):
         if is_config(option):
             content = _read(value)
             if isinstance(content, dict):
                 yield content
+                together = _over(together, content)
         elif option.startswith("--"):
             _insert(options, option[2:].split("."), value)
-    yield options
+    yield _over(together, options)
 
 
 def _read(name: str) -> Any:
@@ -47,10 +49,21 @@ def _read(name: str) -> Any:
     return yaml.safe_load(text)
 
 
-def _insert(tree: dict[str, Any], keys: list[str], value: str) -> None:
+def _insert(tree: dict[str, Any], keys: Sequence[str], value: str) -> None:
     for key in keys[:-1]:
         below = tree.setdefault(key, {})
-        if not isinstance(below, dict):
+        if not isinstance(below, dict):  # `--model Net --model.width 3`
             below = tree[key] = {"class_path": below}
         tree = below
     tree[keys[-1]] = value
+
+
+def _over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """Merges nested dictionaries; what stands above wins."""
+    merged = dict(below)
+    for key, value in above.items():
+        under = merged.get(key)
+        if isinstance(under, dict) and isinstance(value, dict):
+            value = _over(under, value)
+        merged[key] = value
+    return merged

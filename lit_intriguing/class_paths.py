@@ -38,7 +38,8 @@ def locate(path: str, bases: tuple[type, ...] = ()) -> Any:
 
 
 def _descendants(base: type) -> Iterator[type]:
-    for child in base.__subclasses__():
+    children: list[type] = base.__subclasses__()
+    for child in children:
         yield child
         yield from _descendants(child)
 

@@ -44,13 +44,19 @@ class _Checker:
             key = prefix + name
             if name not in siblings:
                 raise UsageError(_unknown_key(key, name, siblings, prefix))
-            deeper = any(k.startswith(key + ".") for k in self.known)
-            if deeper and isinstance(value, Mapping) and not SPEC_KEYS & value.keys():
+            if key in CLASSES:
+                self.class_or_path(value, key)
+            elif isinstance(value, Mapping) and any(k.startswith(key + ".") for k in self.known):
                 self.group(value, key + ".")
-            elif key in CLASSES and isinstance(value, str) and not value.endswith(".yaml"):
-                self.spec({"class_path": value}, key)
             else:
                 self.value(value, key, None)
+
+    def class_or_path(self, value: Any, key: str) -> None:
+        """Checks a class given with its arguments, by its name alone, or by a file's name."""
+        if isinstance(value, str) and not value.endswith((".yaml", ".yml", ".json")):
+            self.spec({"class_path": value}, key)
+        else:
+            self.value(value, key, None)
 
     def value(self, value: Any, key: str, hint: Any) -> None:
         """Checks whatever stands at a key: a class with its arguments, a list, a dictionary."""
@@ -110,9 +116,8 @@ def _unknown_key(key: str, name: str, siblings: Collection[str], prefix: str) ->
 
 
 def _hints(target: Any) -> dict[str, Any]:
-    function = target.__init__ if isinstance(target, type) else target
     try:
-        return typing.get_type_hints(function)
+        return typing.get_type_hints(vars(target).get("__init__", target))
     except (NameError, TypeError, AttributeError):
         return {}
 

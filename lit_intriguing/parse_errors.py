@@ -17,9 +17,9 @@ def one_line(message: str) -> str:
     Returns:
         One line; the message itself without its line breaks where it has another form.
 
-    >>> one_line('Parser key "trainer.max_epochs":\\n  Expected a <class \\'int\\'>. Got value: ten')
+    >>> one_line('Parser key "trainer.max_epochs": Expected a int. Got value: ten')
     "trainer.max_epochs: expected int, got 'ten'."
-    >>> one_line("Something  else\\n happened")
+    >>> one_line("Something    else happened")
     'Something else happened'
     """
     whole_key = _KEY.search(message)
@@ -28,7 +28,7 @@ def one_line(message: str) -> str:
     value = _VALUE.search(branch) or _VALUE.search(message[start:])
     expected = list(dict.fromkeys(_EXPECTED.findall(branch)))
     if whole_key is None or value is None or not expected:
-        return " ".join(message.split())
+        return " ".join(_first_member(message).split())
     key = whole_key.group(1) + _inside(message, start)
     wanted = " or ".join("null" if name == "NoneType" else name for name in expected)
     return f"{key}: expected {wanted}, got '{value.group(1).strip()}'."
@@ -42,6 +42,12 @@ def _deepest(message: str) -> int:
 def _first_branch(message: str) -> str:
     """Cuts off the other members of the outer union, which complain about the same value."""
     return message.split("\n    - Not a valid subclass")[0]
+
+
+def _first_member(message: str) -> str:
+    """Returns what the first member of a union has to say; it is the one that was meant."""
+    listed = re.search(r"Errors:\n\s*- (.*?)(?=\n\s*- |\n\s*Given value|\Z)", message, re.DOTALL)
+    return listed.group(1) if listed else message
 
 
 def _inside(message: str, start: int) -> str:

@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from jsonargparse import ActionConfigFile, Namespace
+from jsonargparse import Namespace
+from jsonargparse._actions import ActionConfigFile
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, LightningDataModule, LightningModule
 from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import CSVLogger, Logger
-from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from typing_extensions import override
 
 from lit_intriguing import closing_test, diagnosis, shipped
@@ -53,7 +54,10 @@ def run(arguments: Sequence[str]) -> None:
         sys.path.append(os.getcwd())  # as for `python -m`: class paths of the user's own files
     for room in ROOMS:
         importlib.import_module(f"lit_intriguing.{room}")
-    Program(arguments)
+    try:
+        Program(arguments)
+    except MisconfigurationException as error:  # Lightning's: no validation step, say
+        raise UserError(one_line(str(error))) from error
 
 
 class ConfigFile(ActionConfigFile):
@@ -61,7 +65,7 @@ class ConfigFile(ActionConfigFile):
 
     def __call__(self, parser: Any, cfg: Any, values: Any, option_string: Any = None) -> None:
         """Resolves the name and reads the file."""
-        super().__call__(parser, cfg, shipped.find(str(values)), option_string)
+        self.apply_config(parser, cfg, self.dest, shipped.find(str(values)))
 
 
 class Parser(LightningArgumentParser):
@@ -76,7 +80,7 @@ class Parser(LightningArgumentParser):
         if not self.exit_on_error:  # jsonargparse tries out a member of a union
             super().error(message, ex)
         subparser = getattr(ex, "subcommand_parser", None) or self._subparser() or self
-        known = [action.dest for action in subparser._actions if action.dest != "help"]
+        known = [action.dest for action in subparser._actions if not action.dest.endswith("help")]
         for config in written(self.arguments):
             diagnosis.check(config, known, BASES)
         raise UsageError(one_line(message)) from ex
@@ -113,7 +117,7 @@ class Program(LightningCLI):
 
     @override
     def init_parser(self, **kwargs: Any) -> LightningArgumentParser:
-        parser: LightningArgumentParser = self.parser_class(**kwargs)
+        parser = Parser(**kwargs)
         parser.arguments = self._arguments
         parser.add_argument(
             "-c", "--config", action=ConfigFile, help="YAML file, on disk or shipped; repeatable."
@@ -141,8 +145,8 @@ class Program(LightningCLI):
         """Builds what the configuration names; a refused value is the user's to put right."""
         try:
             super().instantiate_classes()
-        except (ValueError, MisconfigurationException) as error:
-            raise UserError(" ".join(str(error).split())) from error
+        except ValueError as error:
+            raise UserError(one_line(str(error))) from error
 
     @override
     def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[Callback]) -> Trainer:

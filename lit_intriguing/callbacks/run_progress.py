@@ -153,4 +153,7 @@ def _batches_done(trainer: Trainer) -> int:
 def _status(trainer: Trainer) -> str:
     """Tells the epoch and the metrics logged with `prog_bar=True`."""
     values = (f"{name}={value:.3g}" for name, value in trainer.progress_bar_metrics.items())
-    return ", ".join([f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}", *values])
+    epochs = trainer.max_epochs if trainer.max_epochs is not None else -1
+    epoch = trainer.current_epoch + 1
+    of = f"{min(epoch, epochs)}/{epochs}" if epochs > 0 else f"{epoch}"
+    return ", ".join([f"epoch {of}", *values])
