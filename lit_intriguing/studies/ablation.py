@@ -11,9 +11,10 @@ from typing import Any, TextIO, TypeVar
 
 from lightning.pytorch.utilities.seed import isolate_rng
 
+from lit_intriguing import parse_errors
 from lit_intriguing.errors import UserError
 from lit_intriguing.spelling import did_you_mean
-from lit_intriguing.studies.measure import Measure, build, measure, one_line, silence
+from lit_intriguing.studies.measure import Measure, build, measure, silence
 from lit_intriguing.studies.patches import merged
 from lit_intriguing.studies.plan import Plan, Row, load_config
 from lit_intriguing.studies.progress import Progress
@@ -29,7 +30,6 @@ from lit_intriguing.studies.summary import (
     write_files,
 )
 from lit_intriguing.studies.workers import run_all
-
 
 K = TypeVar("K")
 
@@ -245,7 +245,7 @@ def check(plan: Plan, store: RunStore) -> None:
     for name, number in plan.candidates():
         for runs in (plan.tune_runs(name, number), plan.final_runs(name, number)):
             # The seed makes no difference to whether it can be built.
-            if not runs or all(store.done(run) for run in runs):
+            if all(store.done(run) for run in runs):
                 continue
             data = json.dumps(runs[0].config.get("data"), sort_keys=True)
             _check_one(runs[0], f"row {name!r}, candidate {number + 1}", data not in prepared)
@@ -257,7 +257,7 @@ def _check_one(run: Run, place: str, prepare_data: bool) -> None:
         with silence(io.StringIO()), isolate_rng():
             cli = build(run.config)
     except (Exception, SystemExit) as error:
-        raise UserError(f"{place}: {one_line(error)}") from error
+        raise UserError(f"{place}: {parse_errors.one_line(str(error))}") from error
     # Outside of the silence: a download shows its progress.
     if prepare_data and cli.datamodule is not None:
         cli.datamodule.prepare_data()

@@ -6,6 +6,7 @@ from jsonargparse import ArgumentError, ArgumentParser
 
 from lit_intriguing import shipped
 from lit_intriguing.errors import UsageError
+from lit_intriguing.parse_errors import one_line
 from lit_intriguing.studies.ablation import Ablation
 from lit_intriguing.studies.plan import Row
 
@@ -42,7 +43,7 @@ def parse(arguments: Sequence[str]) -> Ablation:
     try:
         values = parser.parse_args(_resolved(arguments)).as_dict()
     except (ArgumentError, ValueError, TypeError) as error:
-        raise UsageError(f"ablate: {_message(error)}") from error
+        raise UsageError(f"ablate: {one_line(str(error))}") from error
     values["rows"] = {name: Row(**row) for name, row in (values["rows"] or {}).items()}
     del values["config"]
     return Ablation(**values)
@@ -57,7 +58,3 @@ def _resolved(arguments: Sequence[str]) -> list[str]:
         elif at and result[at - 1] == "--config":
             result[at] = shipped.find(argument)
     return result
-
-
-def _message(error: Exception) -> str:
-    return " ".join(str(error).split())

@@ -2,6 +2,7 @@
 
 import contextlib
 import gc
+import importlib
 import io
 import logging
 import math
@@ -40,6 +41,9 @@ NEEDS_OUTPUT = {
     "TQDMProgressBar",
 }
 """Callbacks that refuse to work without what `QUIET` switches off, or would write all the same."""
+
+ROOMS = ("attacks", "callbacks", "data", "models")
+"""Imported first, so that configurations may name their classes without a module."""
 
 METRICS = {Stage.TUNE: "val/error", Stage.FINAL: "test/error"}
 
@@ -85,6 +89,8 @@ def build(config: Config) -> LightningCLI:
     Raises:
         Exception: Whatever is wrong with the configuration, by its parser or its classes.
     """
+    for room in ROOMS:
+        importlib.import_module(f"lit_intriguing.{room}")
     config = {key: value for key, value in config.items() if key not in COMMANDS_OWN}
     trainer = merged(config.get("trainer", {}), QUIET)
     callbacks = trainer.get("callbacks") or []

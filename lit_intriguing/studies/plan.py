@@ -61,8 +61,18 @@ class Plan:
         return [self._run(Stage.TUNE, row, candidate, seed) for seed in self.tune_seeds]
 
     def final_runs(self, row: str, candidate: int) -> list[Run]:
-        """The reported runs of a row with a candidate, one a seed."""
-        return [self._run(Stage.FINAL, row, candidate, seed) for seed in self.seeds]
+        """The reported runs of a row with a candidate, one a seed.
+
+        Raises:
+            UserError: The seeds make no difference to the configuration.
+        """
+        runs = [self._run(Stage.FINAL, row, candidate, seed) for seed in self.seeds]
+        if len({run.key for run in runs}) < len(runs):
+            raise UserError(
+                f"row {row!r}: none of the seed_keys {list(self.seed_keys)} is in its"
+                " configuration, so all seeds would be the same run."
+            )
+        return runs
 
     def candidates(self) -> Iterator[tuple[str, int]]:
         """Every row's name with each of its candidates' numbers, counted from 0."""

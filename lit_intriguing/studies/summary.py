@@ -80,7 +80,7 @@ def choose(tuned: Sequence[Sample]) -> int | None:
 
 
 def settings(patch: Mapping[str, Any]) -> str:
-    """A change to a configuration in one line.
+    """A change to a configuration in one line, each value with the last three keys before it.
 
     >>> settings({"model": {"init_args": {"decay": 1e-5}}, "trainer": {"max_epochs": 9}})
     'model.decay = 1e-05, trainer.max_epochs = 9'
@@ -93,12 +93,14 @@ def settings(patch: Mapping[str, Any]) -> str:
 def _leaves(patch: Mapping[str, Any], path: tuple[str, ...]) -> list[tuple[str, str]]:
     found: list[tuple[str, str]] = []
     for key, value in patch.items():
-        # These two stand in every second line of a configuration and tell nothing.
+        # These two stand in every second line of a configuration and tell the reader nothing.
         inner = path if key in ("init_args", "callbacks") else (*path, key or "input")
         if isinstance(value, Mapping) and value:
             found += _leaves(value, inner)
         else:
-            found.append((".".join(inner), value if isinstance(value, str) else json.dumps(value)))
+            found.append(
+                (".".join(inner[-3:]), value if isinstance(value, str) else json.dumps(value))
+            )
     return found
 
 
