@@ -1,12 +1,11 @@
 import math
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from jsonargparse import ArgumentParser
 from lightning.pytorch import Trainer, seed_everything
-from lightning.pytorch.cli import LightningCLI
 from lightning.pytorch.loggers import CSVLogger
 from torch import Tensor, nn
 
@@ -232,10 +231,7 @@ def test_arguments_that_do_not_fit_are_refused(options: dict[str, Any], message:
         Classifier(**options)
 
 
-def test_everything_can_be_injected_from_yaml(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sys, "argv", ["test"])
+def test_everything_can_be_injected_from_yaml(tmp_path: Path) -> None:
     (tmp_path / "model.yaml").write_text(
         """
         model:
@@ -248,9 +244,11 @@ def test_everything_can_be_injected_from_yaml(
           scheduler: {class_path: lit_intriguing.models.CosineOverRun, init_args: {warmup: 0.1}}
         """
     )
-    model = LightningCLI(
-        Classifier, run=False, args=["--config", str(tmp_path / "model.yaml")]
-    ).model
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_argument("--config", action="config")
+    parser.add_class_arguments(Classifier, "model")
+    config = parser.parse_args([f"--config={tmp_path / 'model.yaml'}"])
+    model: Classifier = parser.instantiate(config).model
     assert isinstance(model.hidden1[1], nn.Sigmoid)
     assert model.decay == [1e-5, 1e-6]
     optimizer = model.optimizer(model.parameters())
