@@ -4,6 +4,7 @@ Importing torch and Lightning takes seconds, so `--help`, `--version`, unknown s
 missing files are dealt with first; the rest is `lit_intriguing.program`.
 """
 
+import importlib
 import os
 import sys
 from collections.abc import Sequence
@@ -14,7 +15,7 @@ from lit_intriguing import delegate, shipped
 from lit_intriguing.arguments import is_config, pairs
 from lit_intriguing.errors import UsageError, UserError
 from lit_intriguing.spelling import did_you_mean
-from lit_intriguing.subcommands import SUBCOMMANDS
+from lit_intriguing.subcommands import STUDIES, SUBCOMMANDS
 
 GLOBAL_OPTIONS = ("--help", "--version", "--config", "--print_config")
 WEIGHTS_IN_WORDS = ("best", "last", "hpc")
@@ -108,9 +109,13 @@ def _run(arguments: list[str]) -> None:
     from lit_intriguing.numerics import flush_denormals
 
     flush_denormals()
-    from lit_intriguing.program import run
+    if arguments[0] in STUDIES:
+        module, function = STUDIES[arguments[0]][0].split(":")
+        getattr(importlib.import_module(module), function)(arguments[1:])
+    else:
+        from lit_intriguing.program import run
 
-    run(arguments)
+        run(arguments)
 
 
 def _check_files(arguments: list[str]) -> None:

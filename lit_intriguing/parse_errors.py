@@ -4,7 +4,7 @@ import re
 
 _VALUE = re.compile(r"(?:Got value|Given value): (.*)")
 _KEY = re.compile(r'(?:Parser key|Key) "([^"]+)"')
-_EXPECTED = re.compile(r"Expected an? (?:<class ')?([\w.]+)")
+_EXPECTED = re.compile(r"Expected an? (?:<class ')?([\w.]*\w)")
 _CLASS = re.compile(r"Problem with given class_path '([^']+)'")
 
 

@@ -23,7 +23,7 @@ from lit_intriguing.callbacks.run_progress import RunProgress
 from lit_intriguing.errors import UsageError, UserError
 from lit_intriguing.parse_errors import one_line
 from lit_intriguing.saved_config import SavedConfig
-from lit_intriguing.subcommands import NOT_OPTIONS, SUBCOMMANDS
+from lit_intriguing.subcommands import TRAINER_ARGUMENTS, TRAINER_SUBCOMMANDS
 from lit_intriguing.trainer import Trainer
 
 SEED = 0
@@ -113,7 +113,7 @@ class Program(LightningCLI):
     @staticmethod
     @override
     def subcommands() -> dict[str, set[str]]:
-        return {name: set(NOT_OPTIONS) for name in SUBCOMMANDS}
+        return {name: set(TRAINER_ARGUMENTS) for name in TRAINER_SUBCOMMANDS}
 
     @override
     def init_parser(self, **kwargs: Any) -> LightningArgumentParser:

@@ -1,18 +1,25 @@
-"""The subcommands, each a method of `lit_intriguing.trainer.Trainer`, and what they do."""
+"""The subcommands and what they do, in words that need no import of torch."""
 
-SUBCOMMANDS = {
+TRAINER_SUBCOMMANDS = {
     "fit": "train a model, then measure it once on the test set",
     "validate": "evaluate on the validation set",
     "test": "evaluate on the test set",
     "predict": "run a model over data and hand back its outputs",
 }
-"""A new subcommand needs a line here and a method of that name on the Trainer."""
+"""Each is a method of `lit_intriguing.trainer.Trainer`; a new one needs a line here as well."""
 
-NOT_OPTIONS = {
+TRAINER_ARGUMENTS = {
     "model",
     "datamodule",
     "dataloaders",
     "train_dataloaders",
     "val_dataloaders",
 }
-"""Parameters of these methods that the program fills in itself."""
+"""Parameters of these methods that are no options, since the program fills them in."""
+
+STUDIES = {
+    "ablate": ("lit_intriguing.studies.command:ablate", "compare recipes row by row, resumably"),
+}
+"""Subcommands of several runs: a function that takes the arguments behind the name, and help."""
+
+SUBCOMMANDS = TRAINER_SUBCOMMANDS | {name: text for name, (_, text) in STUDIES.items()}

@@ -1,0 +1,23 @@
+"""What all tests share: numerics as in the command line, and where real data lies."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from lit_intriguing.numerics import flush_denormals
+
+# As the command line does, before anything starts torch's worker threads.
+flush_denormals()
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """The folder of `LIT_INTRIGUING_DATA`, which holds `MNIST/raw`; skips without it."""
+    named = os.environ.get("LIT_INTRIGUING_DATA")
+    if not named:
+        pytest.skip("needs MNIST: set LIT_INTRIGUING_DATA to the folder that holds MNIST/raw")
+    folder = Path(named)
+    if not (folder / "MNIST" / "raw").is_dir():
+        pytest.skip(f"needs MNIST: LIT_INTRIGUING_DATA={named} holds no MNIST/raw")
+    return folder
