@@ -107,7 +107,7 @@ def download(data_dir: str | Path | None) -> None:
             for path in Path(scratch).glob("MNIST/raw/*.gz"):
                 path.replace(target / path.name)
     except (OSError, RuntimeError, EOFError, http.client.HTTPException) as error:
-        reason = str(error).strip() or type(error).__name__
+        reason = " ".join(str(error).split()) or type(error).__name__
         raise UserError(_ways_out(data_dir, f"not found, and fetching failed: {reason}")) from error
 
 
