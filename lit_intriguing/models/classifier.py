@@ -96,7 +96,7 @@ class Classifier(LightningModule):
         if self.decay is not None:
             weights = [linear.weight for linear in self._linears()]
             loss = loss + paper_decay(weights, self.decay)
-        # A call of `log` costs about 0.4 ms, a sixth of a step, whether its value is written or not.
+        # A call of `log` costs about 0.4 ms, a sixth of a step, whether written or not.
         if self._writes_now():
             self.log("train/loss", loss.detach())
         return loss
