@@ -6,7 +6,7 @@ empty name means the model's input.
 
 import difflib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -45,8 +45,11 @@ def submodule(model: nn.Module, layer: str) -> nn.Module:
 def add_forward_hook(
     module: nn.Module, hook: Callable[[nn.Module, object, object], object]
 ) -> Callable[[], None]:
-    """Register a forward hook and return what removes it."""
-    # Dynamo would trace the hook into a compiled graph and freeze its first state there.
+    """Register a forward hook and return what removes it.
+
+    Register before a compiled module's first call: later ones go unnoticed by its graph.
+    """
+    # Dynamo would trace the hook into the graph and freeze its first state there.
     plain = torch.compiler.disable(hook)  # type: ignore[no-untyped-call]
     return module.register_forward_hook(plain).remove
 
@@ -56,47 +59,74 @@ def in_backward() -> bool:
     return torch._C._current_graph_task_id() != -1
 
 
-@contextmanager
-def spliced(model: nn.Module, edits: Mapping[str, Edit]) -> Iterator[set[str]]:
-    """Replace the outputs of named layers by what ``edits`` make of them.
+class Splice:
+    """Hooks on named layers of a model, through which their outputs can be replaced.
 
     Args:
         model: Any module.
-        edits: For each layer's name, the function that its output passes through.
-
-    Yields:
-        The names of the layers met so far in this forward; clear it before another forward.
+        layers: The layers' names; the empty name, the input, needs no hook.
 
     Raises:
         UnknownLayerError: For an unknown name.
-        SpliceError: In the forward, for a layer called twice or one that does not return a tensor.
     """
-    met: set[str] = set()
-    with ExitStack() as hooks:
-        for layer, edit in edits.items():
-            hook = _edit_hook(layer, edit, met)
-            hooks.callback(add_forward_hook(submodule(model, layer), hook))
-        yield met
 
+    def __init__(self, model: nn.Module, layers: Iterable[str]) -> None:
+        self._edits: Mapping[str, Edit] = {}
+        self._met: set[str] = set()
+        self._repeated = False
+        modules = {layer: submodule(model, layer) for layer in layers if layer != INPUT}
+        self._removers = [
+            add_forward_hook(module, self._hook(layer)) for layer, module in modules.items()
+        ]
 
-def _edit_hook(
-    layer: str, edit: Edit, met: set[str]
-) -> Callable[[nn.Module, object, object], Tensor]:
-    def hook(module: nn.Module, args: object, output: object) -> Tensor:
+    def remove(self) -> None:
+        """Take the hooks away."""
+        for remove in self._removers:
+            remove()
+
+    @contextmanager
+    def edited(self, edits: Mapping[str, Edit], repeated: bool = False) -> Iterator[set[str]]:
+        """Pass the outputs of some of the layers through functions.
+
+        Args:
+            edits: The function of each layer.
+            repeated: Whether there may be several forwards inside.
+
+        Yields:
+            The names of the layers met so far.
+
+        Raises:
+            SpliceError: In the forward, for a layer called twice or one that returns no tensor.
+        """
+        before = self._edits, self._met, self._repeated
+        self._edits, self._met, self._repeated = edits, set(), repeated
+        try:
+            yield self._met
+        finally:
+            self._edits, self._met, self._repeated = before
+
+    def _hook(self, layer: str) -> Callable[[nn.Module, object, object], Tensor | None]:
+        def hook(module: nn.Module, args: object, output: object) -> Tensor | None:
+            if layer not in self._edits:
+                return None
+            self._check(layer, module, output)
+            assert isinstance(output, Tensor)
+            self._met.add(layer)
+            return self._edits[layer](output)
+
+        return hook
+
+    def _check(self, layer: str, module: nn.Module, output: object) -> None:
         if not isinstance(output, Tensor):
             raise SpliceError(
-                f"Layer {layer!r} ({type(module).__name__}) returns a {type(output).__name__}, not "
-                "a tensor. Name the submodule inside it whose output is the tensor to perturb."
+                f"Layer {layer!r} ({type(module).__name__}) returns {kind(output)}, not a tensor. "
+                "Name the submodule inside it whose output is the tensor to perturb."
             )
-        if layer in met and not in_backward():
+        if layer in self._met and not self._repeated and not in_backward():
             raise SpliceError(
                 f"Layer {layer!r} ({type(module).__name__}) is called twice in one forward, so "
                 "its output is not one tensor. Name a submodule that is called once."
             )
-        met.add(layer)
-        return edit(output)
-
-    return hook
 
 
 def check_met(layers: Iterable[str], met: set[str]) -> None:
@@ -115,12 +145,13 @@ def check_met(layers: Iterable[str], met: set[str]) -> None:
 
 
 def activations(
-    model: nn.Module, layers: Sequence[str], x: Tensor
+    model: nn.Module, splice: Splice, layers: Sequence[str], x: Tensor
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Return the model's output and the outputs of some layers, joined by one autograd graph.
 
     Args:
         model: Maps ``x`` to its output. Gradients must be enabled.
+        splice: The model's hooks on the layers.
         layers: Names; the empty name gives the input itself.
         x: Input of shape ``(N, *S)``.
 
@@ -129,7 +160,6 @@ def activations(
         requires gradients.
 
     Raises:
-        UnknownLayerError: For an unknown name.
         SpliceError: For a layer not called once, or one whose output is no tensor.
     """
     found: dict[str, Tensor] = {}
@@ -147,7 +177,7 @@ def activations(
         found[INPUT] = x.requires_grad_()
         x = x.clone()
     hidden = {layer: keep(layer) for layer in layers if layer != INPUT}
-    with spliced(model, hidden) as met:
+    with splice.edited(hidden) as met:
         output = model(x)
     check_met(layers, met)
     return output, {layer: found[layer] for layer in layers}
@@ -163,14 +193,17 @@ class Tail:
         model: Any module that maps inputs to logits.
         layer: Name of the layer; empty for the input, and the tail is then the model itself.
         x: Inputs of shape ``(N, *S)`` that give the rest of the graph its values.
+        splice: The model's hooks, if it has some on the layer; else they come and go.
 
     Raises:
         UnknownLayerError: For an unknown name.
     """
 
-    def __init__(self, model: nn.Module, layer: str, x: Tensor) -> None:
+    def __init__(
+        self, model: nn.Module, layer: str, x: Tensor, splice: Splice | None = None
+    ) -> None:
         submodule(model, layer)
-        self.model, self.layer, self.x = model, layer, x.detach()
+        self.model, self.layer, self.x, self._splice = model, layer, x.detach(), splice
 
     def __call__(self, hidden: Tensor, rows: Tensor | None = None) -> Tensor:
         """Return logits for the activation ``hidden`` of the given rows (default: all N).
@@ -197,15 +230,26 @@ class Tail:
 
         x = self.x if rows is None else self.x[rows]
         # The layers below need no graph; the hook switches gradients on again from the layer up.
-        with torch.no_grad(), spliced(self.model, {self.layer: replace}) as met:
+        with torch.no_grad(), self._hooks() as splice, splice.edited({self.layer: replace}) as met:
             logits = _logits(self.model(x))
         check_met([self.layer], met)
         return logits
 
+    @contextmanager
+    def _hooks(self) -> Iterator[Splice]:
+        if self._splice is not None:
+            yield self._splice
+            return
+        splice = Splice(self.model, [self.layer])
+        try:
+            yield splice
+        finally:
+            splice.remove()
 
-def tail(model: nn.Module, layer: str, x: Tensor) -> Tail:
+
+def tail(model: nn.Module, layer: str, x: Tensor, splice: Splice | None = None) -> Tail:
     """Return the function from the activation of ``layer`` to the logits; see :class:`Tail`."""
-    return Tail(model, layer, x)
+    return Tail(model, layer, x, splice)
 
 
 def _logits(output: object) -> Tensor:

@@ -9,6 +9,9 @@ from lit_intriguing.attacks.base import Attack, Found, Model, per_row
 from lit_intriguing.attacks.criteria import Criterion
 from lit_intriguing.types import Bounds
 
+_SAFE_LENGTH = 1e-15
+"""A float32 gradient at least this long loses nothing to speak of when its entries are squared."""
+
 
 class GradientAttack(Attack):
     """Steps of fixed length along the gradient of the criterion's loss.
@@ -61,6 +64,8 @@ class GradientAttack(Attack):
         Several layers attacked in one batch share one clean forward and backward by this method.
         Rows whose gradient is zero or not finite stay where they are.
         """
+        if self.norm == 2 and x.device.type == "cpu":
+            return bounds.clamp(_step_l2(x, gradient, self.step_size))
         return bounds.clamp(x + descent_direction(gradient, self.norm) * self.step_size)
 
     def search(
@@ -116,6 +121,20 @@ def has_direction(gradient: Tensor) -> Tensor:
     """Return which rows of a gradient ``(N, *S)`` are finite and not zero: bool ``(N,)``."""
     flat = gradient.flatten(1)
     return flat.isfinite().all(1) & (flat != 0).any(1)
+
+
+def _step_l2(x: Tensor, gradient: Tensor, step_size: float) -> Tensor:
+    """Return the step along :func:`descent_direction` in L2, in two passes over the rows.
+
+    Rows whose gradient is zero, tiny or not finite are looked for and made again; on an
+    accelerator the search would make the host wait.
+    """
+    lengths = torch.linalg.vector_norm(gradient.flatten(1), dim=1)
+    moved = torch.addcmul(x, gradient, per_row(-step_size / lengths, x))
+    odd = ~((lengths > _SAFE_LENGTH) & (lengths < math.inf))
+    if bool(odd.any()):
+        moved[odd] = x[odd] + descent_direction(gradient[odd], 2) * step_size
+    return moved
 
 
 def descent_direction(gradient: Tensor, norm: float) -> Tensor:

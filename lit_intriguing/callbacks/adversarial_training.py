@@ -1,7 +1,7 @@
 """Adversarial training of any LightningModule, without a change to its code."""
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -12,12 +12,12 @@ from lit_intriguing.callbacks.rank_state import gather_ranks, of_this_rank
 from lit_intriguing.errors import UserError
 from lit_intriguing.mixing import PerturbedLayer
 from lit_intriguing.mixing.batch import BatchKeys, Key
-from lit_intriguing.mixing.generation import Batch, Examples, check_examples
-from lit_intriguing.mixing.joining import Joined
+from lit_intriguing.mixing.generation import Batch, Examples, Spliced, check_examples
+from lit_intriguing.mixing.joining import Joined, refuse_recomputing
 from lit_intriguing.mixing.measures import Measures
 from lit_intriguing.mixing.mixer import Mixer
 from lit_intriguing.mixing.weighting import WeightedLogits
-from lit_intriguing.splice import check_met, spliced, submodule
+from lit_intriguing.splice import Splice, check_met, submodule
 
 Step = Callable[..., Any]
 
@@ -90,6 +90,7 @@ class AdversarialTraining(Callback):
         self.measures = Measures(layers)
         self._keys = BatchKeys(inputs, labels)
         self._weighted: WeightedLogits | None = None
+        self._spliced: Spliced | None = None
         self._unchecked: set[str] = set()
         self._joined: Joined | None = None
         self._in_step = False
@@ -121,11 +122,10 @@ class AdversarialTraining(Callback):
             UnknownLayerError: For an unknown layer.
             UserError: If the model that gives logits is not known, or cannot be used.
         """
-        for name in self.mixer.layers:
-            submodule(pl_module, name)
+        splice = Splice(pl_module, self.mixer.layers)
         if self.keep_out and not pl_module.automatic_optimization:
             raise UserError("keep_out=True needs automatic optimisation: leave it out.")
-        self._logits_model(pl_module)
+        self._spliced = Spliced(self._logits_model(pl_module), splice)
         self._weighted = WeightedLogits(pl_module, self.model)
         self._unchecked = set(self.mixer.layers)
         if self._restored is None:
@@ -203,18 +203,18 @@ class AdversarialTraining(Callback):
         if self.keep_out:
             output = inner(batch, *args)
             with trainer.precision_plugin.forward_context():
-                return self._add_own_loss(pl_module, self._joined, output)
+                return self._add_own_loss(self._joined, output)
         assert self._weighted is not None
         self._weighted.restart()
-        with self._met_once():
-            output = inner(
-                self._keys.replace(batch, self._joined.inputs, self._joined.labels), *args
-            )
+        output = inner(self._keys.replace(batch, self._joined.inputs, self._joined.labels), *args)
+        check_met(self._joined.groups, self._met)
         if self._weighted.logits is not None:
             self.measures.rows(self._joined, self._weighted.logits)
         return output
 
     def _prepare(self, trainer: Trainer, pl_module: LightningModule, host_batch: Any) -> None:
+        assert self._weighted is not None
+        assert self._spliced is not None
         keys = self._resolve_keys(host_batch)
         batch = Batch(*keys.read(host_batch))
         due = self.mixer.due()
@@ -223,31 +223,29 @@ class AdversarialTraining(Callback):
                 trainer.precision_plugin.forward_context(),
                 self.measures.generating(pl_module.device),
             ):
-                made = self.mixer.refresh(self._logits_model(pl_module), batch, due)
+                made = self.mixer.refresh(self._spliced, batch, due)
             self._check(made)
             with trainer.precision_plugin.forward_context():
-                self.measures.examples(self._logits_model(pl_module), batch.x, made)
+                self.measures.examples(self._spliced, batch.x, made)
         clean = Batch(batch.x[:0], batch.labels[:0]) if self.keep_out else batch
         self._joined = joined = self.mixer.join(clean)
         assert joined is not None
-        assert self._weighted is not None
         if not self.keep_out:
             self._weighted.start(len(joined.labels), joined.row_weights(self.mixer.weights))
-        self._met = self._step_hooks.enter_context(spliced(pl_module, joined.edits))
+        edits = refuse_recomputing(joined.groups) if self.keep_out else joined.edits
+        # Until the step ends, not only its forward: activation checkpointing recomputes layers.
+        self._met = self._step_hooks.enter_context(
+            self._spliced.splice.edited(edits, repeated=True)
+        )
         self._in_step = True
 
-    @contextmanager
-    def _met_once(self) -> Iterator[None]:
-        self._met.clear()
-        yield
-        assert self._joined is not None
-        check_met(self._joined.groups, self._met)
-
-    def _add_own_loss(self, pl_module: LightningModule, joined: Joined, output: Any) -> Any:
+    def _add_own_loss(self, joined: Joined, output: Any) -> Any:
         if output is None:
             return None
-        with self._met_once():
-            logits = self._logits_model(pl_module)(joined.inputs)
+        assert self._spliced is not None
+        with self._spliced.splice.edited(joined.edits) as met:
+            logits = self._spliced.model(joined.inputs)
+        check_met(joined.groups, met)
         self.measures.rows(joined, logits.detach())
         weights = {name: self.mixer.weights[name] for name in joined.groups}
         host = output["loss"] if isinstance(output, Mapping) else output
@@ -301,5 +299,8 @@ class AdversarialTraining(Callback):
     def _unwrap(self, trainer: Trainer) -> None:
         self._end_step()
         if self._weighted is not None:
-            self._weighted.abandon()
+            self._weighted.remove()
+        if self._spliced is not None:
+            self._spliced.splice.remove()
+        self._weighted = self._spliced = None
         trainer.strategy.__dict__.pop("training_step", None)

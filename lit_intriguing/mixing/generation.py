@@ -9,16 +9,24 @@ from torch import Tensor, nn
 
 from lit_intriguing.attacks import Criterion, GradientAttack
 from lit_intriguing.attacks.base import check_inside
-from lit_intriguing.attacks.gradient import has_direction, no_gradient
+from lit_intriguing.attacks.gradient import no_gradient
 from lit_intriguing.autograd import grad_island, preserved
 from lit_intriguing.errors import UserError
 from lit_intriguing.mixing.layer import PerturbedLayer
-from lit_intriguing.splice import INPUT, SpliceError, Tail, activations, kind, tail
+from lit_intriguing.splice import INPUT, Splice, SpliceError, Tail, activations, kind, tail
 from lit_intriguing.types import UNBOUNDED, distortion
 
 
 class GenerationError(UserError, ValueError):
     """Examples cannot be made for this model and batch."""
+
+
+@dataclass(frozen=True)
+class Spliced:
+    """A model that maps inputs to logits ``(N, C)``, and its hooks on the attacked layers."""
+
+    model: nn.Module
+    splice: Splice
 
 
 @dataclass(frozen=True)
@@ -29,20 +37,23 @@ class Examples:
         clean: The layer's activation, ``(N, *S)``.
         adversarial: The same, perturbed.
         criterion: What was wanted.
-        stuck: Rows without a usable gradient, bool ``(N,)``.
         spread: The activation's spread, ``()``; None where lengths are absolute.
     """
 
     clean: Tensor
     adversarial: Tensor
     criterion: Criterion
-    stuck: Tensor
     spread: Tensor | None
 
-    def success(self, model: nn.Module, layer: str, x: Tensor) -> Tensor:
+    def success(self, spliced: Spliced, layer: str, x: Tensor) -> Tensor:
         """Return which rows reach what was wanted, verified by a forward pass: bool ``(N,)``."""
-        with torch.no_grad(), preserved(model):
-            return self.criterion.met(tail(model, layer, x)(self.adversarial))
+        with torch.no_grad(), preserved(spliced.model):
+            logits = tail(spliced.model, layer, x, spliced.splice)(self.adversarial)
+            return self.criterion.met(logits)
+
+    def stuck(self) -> Tensor:
+        """Return which rows stayed put, for want of a usable gradient: bool ``(N,)``."""
+        return (self.adversarial == self.clean).flatten(1).all(1)
 
     def distortion(self) -> Tensor:
         """Return each row's root mean square change, ``(N,)``."""
@@ -58,7 +69,7 @@ class Batch:
 
 
 def generate(
-    model: nn.Module,
+    spliced: Spliced,
     batch: Batch,
     layers: Mapping[str, PerturbedLayer],
     spreads: Mapping[str, Tensor],
@@ -70,7 +81,7 @@ def generate(
     same goal one backward; the others run one by one.
 
     Args:
-        model: Maps inputs to logits ``(N, C)``.
+        spliced: The model and its hooks.
         batch: The rows.
         layers: How each layer is attacked.
         spreads: The last spread of each layer, for batches of one row.
@@ -83,15 +94,15 @@ def generate(
         GenerationError: If the model does not give logits with a gradient.
         SpliceError: If a layer is not called once or does not return a tensor.
     """
-    with grad_island(), preserved(model):
-        logits, clean = activations(model, list(layers), batch.x)
+    with grad_island(), preserved(spliced.model):
+        logits, clean = activations(spliced.model, spliced.splice, list(layers), batch.x)
         _check_logits(logits, len(batch.x))
         made: dict[str, Examples] = {}
         for goal in dict.fromkeys(plan.goal for plan in layers.values()):
             criterion = goal(batch.labels, logits.detach(), generator)
             same = {name: plan for name, plan in layers.items() if plan.goal == goal}
             made |= _shared(logits, clean, criterion, same, spreads)
-            made |= _separate(model, batch, clean, criterion, same, spreads, generator)
+            made |= _separate(spliced, batch, clean, criterion, same, spreads, generator)
     return {name: made[name] for name in layers}
 
 
@@ -123,12 +134,12 @@ def _shared(
         else:
             moved = plan.attack.one_step(x / spread, gradient, UNBOUNDED) * spread
         adversarial = (plan.bounds or UNBOUNDED).clamp(moved)
-        made[name] = Examples(x, adversarial, criterion, ~has_direction(gradient), spread)
+        made[name] = Examples(x, adversarial, criterion, spread)
     return made
 
 
 def _separate(
-    model: nn.Module,
+    spliced: Spliced,
     batch: Batch,
     clean: Mapping[str, Tensor],
     criterion: Criterion,
@@ -140,7 +151,8 @@ def _separate(
     for name, plan in layers.items():
         if plan.shares_clean_gradient:
             continue
-        x, top = clean[name].detach(), tail(model, name, batch.x)
+        x = clean[name].detach()
+        top = tail(spliced.model, name, batch.x, spliced.splice)
         spread = _spread(x, plan, spreads.get(name))
         unit = x.new_ones(()) if spread is None else spread
         bounds = plan.bounds or UNBOUNDED
@@ -151,9 +163,8 @@ def _separate(
             bounds=bounds.in_units_of(unit),
             generator=generator,
         )
-        stuck = result.info.get("stuck", torch.zeros_like(result.success))
         adversarial = bounds.clamp(result.adversarial * unit)
-        made[name] = Examples(x, adversarial, criterion, stuck, spread)
+        made[name] = Examples(x, adversarial, criterion, spread)
     return made
 
 
@@ -174,8 +185,8 @@ def check_examples(layer: str, plan: PerturbedLayer, examples: Examples) -> str 
         raise GenerationError(f"Layer {layer!r}: {error}") from error
     if not bool(examples.clean.isfinite().all()):
         raise GenerationError(f"Layer {layer!r}: {_called(layer)} holds NaN or infinity.")
-    stuck = int(examples.stuck.sum())
-    if stuck == len(examples.stuck):
+    stuck = int(examples.stuck().sum())
+    if stuck == len(examples.clean):
         raise GenerationError(
             f"Layer {layer!r}: the gradient by {_called(layer)} is zero or not finite for all "
             f"{stuck} rows, so no example can be made. A model that saturates, rounds or ends in a "
@@ -184,7 +195,7 @@ def check_examples(layer: str, plan: PerturbedLayer, examples: Examples) -> str 
     if not stuck:
         return None
     return (
-        f"Layer {layer!r}: {stuck} of {len(examples.stuck)} rows have a zero or non-finite "
+        f"Layer {layer!r}: {stuck} of {len(examples.clean)} rows have a zero or non-finite "
         "gradient and stay unperturbed."
     )
 

@@ -1,6 +1,6 @@
 """Rows of the pools join a batch, at the input or at their layer."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -8,7 +8,7 @@ from torch import Tensor
 
 from lit_intriguing.mixing.generation import Batch, Examples
 from lit_intriguing.mixing.layer import PerturbedLayer
-from lit_intriguing.splice import INPUT, Edit, SpliceError
+from lit_intriguing.splice import INPUT, Edit, SpliceError, in_backward
 
 Rows = dict[str, Tensor]
 
@@ -127,6 +127,20 @@ def _append(layer: str, group: slice, activation: Tensor) -> Edit:
         return torch.cat([output, activation.to(output.dtype)])
 
     return edit
+
+
+def refuse_recomputing(layers: Iterable[str]) -> dict[str, Edit]:
+    """Return edits that change nothing and raise where a layer is called again in the backward."""
+
+    def edit(output: Tensor) -> Tensor:
+        if in_backward():
+            raise SpliceError(
+                "Activation checkpointing around an attacked layer calls it again in the backward "
+                "pass, where clean and pool rows cannot be told apart: use keep_out=False."
+            )
+        return output
+
+    return {layer: edit for layer in layers if layer != INPUT}
 
 
 def _rows_message(layer: str, rows: int, expected: int) -> str:

@@ -4,11 +4,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from lit_intriguing.mixing.clock import StepClock
-from lit_intriguing.mixing.generation import Examples
+from lit_intriguing.mixing.generation import Examples, Spliced
 from lit_intriguing.mixing.joining import Joined
 from lit_intriguing.splice import INPUT
 
@@ -26,10 +26,10 @@ class Measures:
         self._examples_due, self._rows_due = set(self._layers), set(self._layers)
         self._clock = StepClock()
 
-    def examples(self, model: nn.Module, x: Tensor, made: Mapping[str, Examples]) -> None:
+    def examples(self, spliced: Spliced, x: Tensor, made: Mapping[str, Examples]) -> None:
         """Measure success and distortion of new examples, made of the first rows of ``x``."""
         for name in self._examples_due & set(made):
-            success = made[name].success(model, name, x[: len(made[name].clean)])
+            success = made[name].success(spliced, name, x[: len(made[name].clean)])
             self._values[_key(name, "success")] = success.float().mean()
             self._values[_key(name, "distortion")] = made[name].distortion().mean()
         self._examples_due -= set(made)

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from lit_intriguing.mixing.generation import Batch, Examples, generate
+from lit_intriguing.mixing.generation import Batch, Examples, Spliced, generate
 from lit_intriguing.mixing.joining import Joined, Rows, join, rows_to_keep
 from lit_intriguing.mixing.layer import PerturbedLayer
 from lit_intriguing.pool import Pool, PoolError
@@ -60,7 +60,7 @@ class Mixer:
             if turn % self.layers[name].every_n_steps == 0 or not len(self.pools[name])
         ]
 
-    def refresh(self, model: nn.Module, batch: Batch, names: Iterable[str]) -> dict[str, Examples]:
+    def refresh(self, spliced: Spliced, batch: Batch, names: Iterable[str]) -> dict[str, Examples]:
         """Make examples for the named layers from the first rows of a batch and pool them.
 
         Layers that want the same number of rows share their clean forward pass.
@@ -73,7 +73,7 @@ class Mixer:
         for count in dict.fromkeys(counts.values()):
             part = Batch(batch.x[:count], batch.labels[:count])
             plans = {name: self.layers[name] for name in counts if counts[name] == count}
-            examples = generate(model, part, plans, self.spreads, self.generator)
+            examples = generate(spliced, part, plans, self.spreads, self.generator)
             for name, example in examples.items():
                 self._keep(name, part, example)
             made |= examples

@@ -6,8 +6,7 @@ reduction.
 """
 
 import functools
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Mapping
 
 from torch import Tensor, nn
 
@@ -35,16 +34,19 @@ class WeightedLogits:
         self.model, self.name = model, name
         self.logits: Tensor | None = None
         self._seen: list[str] = []
-        self._rows = 0
+        self._rows: int | None = None
         self._weights: Tensor | None = None
         self._reached = False
-        self._hooks = ExitStack()
+        self._removers: list[Callable[[], None]] = []
+        if name is None:
+            self._watch(dict(model.named_modules()))
+        else:
+            self._watch({name: submodule(model, name)})
 
     def start(self, rows: int, weights: Tensor | None) -> None:
         """Begin a step of ``rows`` rows; ``weights``, ``(rows,)``, may be None for all one."""
         self._rows, self._weights = rows, weights
         self._reached = False
-        self._watch()
         self.restart()
 
     def restart(self) -> None:
@@ -58,10 +60,10 @@ class WeightedLogits:
         Raises:
             LogitsError: If the gradient did not pass through logits with a row for each row.
         """
-        self._hooks.close()
+        rows, self._rows = self._rows, None
         if not self._seen:
             raise LogitsError(
-                f"No module returned logits with a row for each of the {self._rows} rows of the "
+                f"No module returned logits with a row for each of the {rows} rows of the "
                 "batch during training_step. Name the module that does: model=<name>. If the "
                 "training step reshapes or splits the batch, use keep_out=True."
             )
@@ -70,28 +72,38 @@ class WeightedLogits:
                 f"The loss does not depend on the output of {self._chosen()!r}, so the rows of the "
                 "pools cannot be weighted. Name the module that gives the logits: model=<name>."
             )
-        self.name = self._chosen()
+        if self.name is None:
+            self._settle(self._chosen())
         self.logits = None
 
     def abandon(self) -> None:
         """End the step without a check."""
-        self._hooks.close()
-        self.logits = None
+        self._rows = self.logits = None
 
-    def _watch(self) -> None:
-        if self.name is None:
-            watched = list(self.model.named_modules())
-        else:
-            watched = [(self.name, submodule(self.model, self.name))]
-        for name, module in watched:
-            self._hooks.callback(add_forward_hook(module, self._hook(name)))
+    def remove(self) -> None:
+        """Take the hooks away."""
+        for remove in self._removers:
+            remove()
+        self._removers = []
+
+    def _settle(self, name: str) -> None:
+        self.name = name
+        self.remove()
+        self._watch({name: submodule(self.model, name)})
+
+    def _watch(self, modules: Mapping[str, nn.Module]) -> None:
+        self._removers = [
+            add_forward_hook(module, self._hook(name)) for name, module in modules.items()
+        ]
 
     def _chosen(self) -> str:
         return "" if "" in self._seen else self._seen[-1]
 
     def _hook(self, name: str) -> Callable[[nn.Module, object, object], None]:
         def hook(module: nn.Module, args: object, output: object) -> None:
-            if in_backward() or not isinstance(output, Tensor) or not output.requires_grad:
+            if self._rows is None or in_backward():
+                return
+            if not isinstance(output, Tensor) or not output.requires_grad:
                 return
             if output.ndim != 2 or len(output) != self._rows:
                 return

@@ -1,0 +1,155 @@
+"""What a step of adversarial training costs through Lightning, next to a bare PyTorch loop.
+
+Both train 784-100-100-10 with examples of the input and of both hidden layers; one clean forward
+gives the gradients for every layer. The bare loop has fresh examples and nothing else: no pool, no
+log, no hook. Lightning runs the callback with stored pools, metrics on the device and a CSV logger
+that is written to every 50 steps. Also: clean training with the callback attached but idle,
+against clean training without it. Blocks of steps alternate in one process, so that a busy machine
+slows all alike. Run it with
+
+    OMP_NUM_THREADS=1 python recipes/bench/adversarial_step.py
+"""
+
+import argparse
+import logging
+import math
+import statistics
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+
+import torch
+from lightning.pytorch import Callback, Trainer, seed_everything
+from lightning.pytorch.loggers import CSVLogger
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
+
+from lit_intriguing.attacks import GradientAttack
+from lit_intriguing.callbacks import AdversarialTraining, PerturbedLayer
+from lit_intriguing.data import TensorLoader
+from lit_intriguing.models import Classifier
+from lit_intriguing.models.schedules import CosineOverRun
+
+SIZES, WEIGHTS = (1.5, 0.06, 0.06), (2.0, 1.0, 1.0)
+
+
+def bare(x: Tensor, y: Tensor, batch: int) -> None:
+    """Train an epoch by the recipe written out, and nothing more."""
+    widths = (784, 100, 100, 10)
+    weights = [
+        (torch.randn(n, m) * math.sqrt(2 / m)).requires_grad_()
+        for m, n in zip(widths, widths[1:], strict=False)
+    ]
+    biases = [torch.zeros(n, requires_grad=True) for n in widths[1:]]
+    optimizer = torch.optim.Adam(
+        [{"params": weights, "weight_decay": 1e-5}, {"params": biases}], lr=3e-3
+    )
+    steps = -(-len(x) // batch)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+    for rows in torch.randperm(len(x)).split(batch):
+        loss = bare_loss(weights, biases, x[rows].flatten(1), y[rows])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+
+
+def bare_loss(weights: list[Tensor], biases: list[Tensor], x: Tensor, y: Tensor) -> Tensor:
+    """Return the loss on a batch and on fresh examples for each layer."""
+    activations = [x.requires_grad_()]
+    for weight, bias in zip(weights[:-1], biases[:-1], strict=True):
+        activations.append(F.linear(activations[-1], weight, bias).relu())
+    logits = F.linear(activations[-1], weights[-1], biases[-1])
+    targets = (y + torch.randint(1, 10, y.shape)) % 10
+    toward = F.cross_entropy(logits, targets, reduction="sum")
+    gradients = torch.autograd.grad(toward, activations, retain_graph=True)
+    loss = F.cross_entropy(logits, y)
+    for layer, (a, gradient) in enumerate(zip(activations, gradients, strict=True)):
+        clean = a.detach()
+        size = SIZES[layer] * (clean.var(0).sum().sqrt() if layer else 1)
+        hidden = clean - size * gradient / gradient.norm(dim=1, keepdim=True).clamp(min=1e-12)
+        for above in range(layer, len(weights)):
+            hidden = F.linear(hidden, weights[above], biases[above])
+            hidden = hidden.relu() if above + 1 < len(weights) else hidden
+        loss = loss + WEIGHTS[layer] * F.cross_entropy(hidden, y)
+    return loss / (1 + sum(WEIGHTS))
+
+
+def pools(batch: int, start_step: int = 0) -> AdversarialTraining:
+    """Return the callback with a stored pool of 2,000 rows for each layer, a batch of it fresh."""
+    layers = {
+        name: PerturbedLayer(
+            GradientAttack(size),
+            weight=weight,
+            relative=bool(name),
+            at_layer=bool(name),
+            mix=batch,
+            refresh=batch,
+        )
+        for name, size, weight in zip(("", "hidden1", "hidden2"), SIZES, WEIGHTS, strict=True)
+    }
+    return AdversarialTraining(layers, start_step=start_step)
+
+
+def through_lightning(
+    x: Tensor, y: Tensor, batch: int, callbacks: list[Callback], folder: str | None
+) -> None:
+    """Train an epoch by `Trainer.fit`, its start and end included."""
+    trainer = Trainer(
+        max_epochs=1,
+        accelerator="cpu",
+        callbacks=callbacks,
+        logger=CSVLogger(folder) if folder else False,
+        enable_progress_bar=False,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+    )
+    model = Classifier(
+        optimizer=lambda parameters: torch.optim.Adam(parameters, lr=3e-3, weight_decay=1e-5),
+        scheduler=CosineOverRun,
+    )
+    trainer.fit(model, TensorLoader(x, y, batch, shuffle=True))
+
+
+def seconds(run: Callable[[], None]) -> float:
+    """Return how long it takes."""
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
+
+
+def main() -> None:
+    """Print milliseconds a step and ratios."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--blocks", type=int, default=7, help="epochs of each, alternating")
+    parser.add_argument("--rows", type=int, default=30_000, help="images in an epoch")
+    parser.add_argument("--batch", type=int, default=200, help="rows in a step")
+    options = parser.parse_args()
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", message=".*validation_step.*")
+    torch.set_flush_denormal(True)
+    seed_everything(0, verbose=False)
+    x, y = torch.rand(options.rows, 1, 28, 28), torch.randint(10, (options.rows,))
+    n, never = options.batch, 10**9
+    with tempfile.TemporaryDirectory() as folder:
+        runs = {
+            "bare adversarial loop": lambda: bare(x, y, n),
+            "pools through Lightning": lambda: through_lightning(x, y, n, [pools(n)], folder),
+            "clean through Lightning": lambda: through_lightning(x, y, n, [], None),
+            "clean, callback idle": lambda: through_lightning(x, y, n, [pools(n, never)], None),
+        }
+        for run in runs.values():
+            run()
+        blocks = [[seconds(run) for run in runs.values()] for _ in range(options.blocks)]
+    steps = -(-options.rows // n)
+    for name, column in zip(runs, zip(*blocks, strict=True), strict=True):
+        print(f"{name:26} {statistics.median(column) / steps * 1e3:6.2f} ms a step")
+    pooled = statistics.median(block[1] / block[0] for block in blocks)
+    idle = statistics.median(block[3] / block[2] for block in blocks)
+    print(f"pools / bare {pooled:.2f} (goal: at most 1.4)")
+    print(f"idle / clean {idle:.3f} (goal: at most 1.02)")
+
+
+if __name__ == "__main__":
+    main()
