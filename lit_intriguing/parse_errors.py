@@ -24,7 +24,7 @@ def one_line(message: str) -> str:
     """
     whole_key = _KEY.search(message)
     start = _deepest(message)
-    branch = _first_branch(message[start:])
+    branch = _own_branch(message[start:]) if start else message
     value = _VALUE.search(branch) or _VALUE.search(message[start:])
     expected = list(dict.fromkeys(_EXPECTED.findall(branch)))
     if whole_key is None or value is None or not expected:
@@ -39,9 +39,9 @@ def _deepest(message: str) -> int:
     return max((m.start() for m in _CLASS.finditer(message)), default=0)
 
 
-def _first_branch(message: str) -> str:
+def _own_branch(message: str) -> str:
     """Cuts off the other members of the outer union, which complain about the same value."""
-    return message.split("\n    - Not a valid subclass")[0]
+    return message.split("\n    - ")[0]
 
 
 def _first_member(message: str) -> str:

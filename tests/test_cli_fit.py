@@ -1,0 +1,225 @@
+"""A run through the command line: loggers, the closing test, its line."""
+
+import csv
+import os
+import struct
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from lit_intriguing import cli, shipped
+
+ROOT = Path(__file__).parent.parent
+RUN = ["--trainer.max_epochs=2", "--trainer.accelerator=cpu", "--trainer.log_every_n_steps=2"]
+TINY = ["--model=tests.tiny.Tiny", *RUN]
+QUIET = ["--trainer.enable_model_summary=false", "--trainer.enable_progress_bar=false"]
+
+
+@pytest.fixture(autouse=True)
+def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def lines_of(capsys: pytest.CaptureFixture[str]) -> list[str]:
+    return [x for x in capsys.readouterr().out.splitlines() if x.startswith("test error")]
+
+
+def rows(folder: Path) -> list[dict[str, str]]:
+    with (folder / "metrics.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_fit_ends_with_one_line_and_logs_the_same_number(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cli.main(["fit", *TINY, *QUIET, "--paper=below 1.2%"])
+    folder = tmp_path / "lightning_logs" / "version_0"
+    logged = [float(r["test/error"]) for r in rows(folder) if r["test/error"]]
+    assert len(logged) == 1
+    assert lines_of(capsys) == [f"test error {logged[0]:.2%} (paper: below 1.2%)"]
+
+
+@pytest.mark.filterwarnings("ignore:The dirpath has changed:UserWarning")
+def test_the_weights_tested_are_the_last_epochs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cli.main(["fit", *TINY, *QUIET])
+    after_fit = lines_of(capsys)
+    checkpoint = next(tmp_path.rglob("*.ckpt"))
+    cli.main(["test", *TINY[:1], *QUIET, f"--ckpt_path={checkpoint}"])
+    assert lines_of(capsys) == after_fit
+    assert torch.load(checkpoint, weights_only=True)["epoch"] == 1
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [[*TINY, "--test_after_fit=false"], ["--model=tests.tiny.Untested", *RUN]],
+    ids=["switched off", "no test set"],
+)
+def test_no_closing_test(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    cli.main(["fit", *arguments, *QUIET])
+    assert lines_of(capsys) == []
+
+
+def test_without_a_logger_nothing_is_left_but_the_checkpoint(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "config.yaml").write_text("mine")
+    cli.main(["fit", *TINY, *QUIET, "--config=configs/logger/none.yaml"])
+    assert len(lines_of(capsys)) == 1
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["checkpoints", "config.yaml"]
+    assert (tmp_path / "config.yaml").read_text() == "mine"
+
+
+def test_the_saved_configuration_repeats_the_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cli.main(["fit", *TINY, *QUIET, "--seed_everything=3"])
+    logs = tmp_path / "lightning_logs"
+    cli.main(["fit", "--config", str(logs / "version_0" / "config.yaml")])
+    assert rows(logs / "version_0") == rows(logs / "version_1")
+
+
+def test_the_default_seed_makes_runs_equal_and_another_seed_does_not(tmp_path: Path) -> None:
+    for seed in ([], [], ["--seed_everything=1"]):
+        cli.main(["fit", *TINY, *QUIET, *seed])
+    first, second, third = (rows(tmp_path / "lightning_logs" / f"version_{i}") for i in range(3))
+    assert first == second
+    assert first != third
+
+
+def test_a_class_in_the_working_directory_is_found(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "my_own.py").write_text("from tests.tiny import Tiny as Mine\n")
+    try:
+        cli.main(["fit", "--model=my_own.Mine", *RUN, *QUIET])
+    finally:
+        sys.path.remove(str(tmp_path))
+    assert len(lines_of(capsys)) == 1
+
+
+def test_fragments_add_callbacks_and_later_files_win(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = ["ModelCheckpoint", "LearningRateMonitor"]
+    for name in names:
+        spec = {"class_path": f"lightning.pytorch.callbacks.{name}"}
+        content = {"trainer": {"callbacks+": [spec], "max_epochs": len(name)}}
+        (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(content))
+    configs = [f"--config={name}.yaml" for name in names]
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(["fit", *configs, *TINY[:1], "--print_config"])
+    assert stopped.value.code == 0
+    trainer = yaml.safe_load(capsys.readouterr().out)["trainer"]
+    assert [c["class_path"].rsplit(".", 1)[-1] for c in trainer["callbacks"]] == names
+    assert trainer["max_epochs"] == len(names[-1])
+
+
+def test_tensorboard_gets_the_test_error_in_the_same_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    cli.main(["fit", *TINY, *QUIET, "--config=configs/logger/tensorboard.yaml"])
+    folders = list((tmp_path / "lightning_logs").iterdir())
+    assert [f.name for f in folders] == ["version_0"]
+    events = accumulator.EventAccumulator(str(folders[0])).Reload()
+    (value,) = events.Scalars("test/error")
+    assert lines_of(capsys) == [f"test error {value.value:.2%}"]
+    assert "train/loss" in events.Tags()["scalars"]
+
+
+def wandb_records(file: Path) -> Iterator[object]:
+    """Reads a run's file: blocks of 32 KiB, records split in chunks with a head of 7 bytes."""
+    from wandb.proto.wandb_internal_pb2 import Record
+
+    data = file.read_bytes()
+    at, whole = 7, b""
+    while at + 7 <= len(data):
+        room = 32768 - at % 32768
+        if room < 7:
+            at += room
+            continue
+        _, length, kind = struct.unpack("<IHB", data[at : at + 7])
+        whole += data[at + 7 : at + 7 + length]
+        at += 7 + length
+        if kind in (1, 4):  # a whole record, or the last chunk of one
+            record = Record()
+            record.ParseFromString(whole)
+            yield record
+            whole = b""
+
+
+def test_wandb_offline_gets_the_test_error_in_the_same_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import wandb
+
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    cli.main(["fit", *TINY, *QUIET, "--config=configs/logger/wandb.yaml"])
+    wandb.finish()
+    wandb.teardown()  # without it the file may end after its head
+    (file,) = tmp_path.rglob("run-*.wandb")
+    history: dict[str, float] = {}
+    for record in wandb_records(file):
+        for item in record.history.item:
+            history[item.key or ".".join(item.nested_key)] = yaml.safe_load(item.value_json)
+    assert "train/loss" in history
+    assert lines_of(capsys) == [f"test error {history['test/error']:.2%}"]
+
+
+def test_two_processes_print_one_line() -> None:
+    command = [str(Path(sys.executable).parent / "lightning"), "fit", *TINY, *QUIET]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [*command, "--config=configs/trainer/ddp_cpu.yaml"],
+        capture_output=True,
+        text=True,
+        env=environment,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Starting with 2 processes" in done.stderr
+    assert done.stdout.count("test error") == 1
+
+
+@pytest.mark.parametrize("name", [n for n in shipped.names() if n.startswith("configs/")])
+def test_each_fragment_combines_with_a_whole_configuration(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = ["model/fc100_100_10", "data/digits", "trainer/cpu", "logger/csv"]
+    configs = [f"--config=configs/{n}.yaml" for n in whole]
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(["fit", *configs, f"--config={name}", "--print_config"])
+    assert stopped.value.code == 0
+    result = yaml.safe_load(capsys.readouterr().out)
+    for key, value in yaml.safe_load((shipped.root() / name).read_text()).items():
+        assert _holds(result[key], value)
+
+
+def _holds(result: object, given: object) -> bool:
+    """Tells whether all that is given stands in the result."""
+    if isinstance(given, dict) and isinstance(result, dict):
+        return all(_holds(result[k], v) for k, v in given.items())
+    return result == given
+
+
+@pytest.mark.parametrize(
+    ("options", "shown"),
+    [
+        ([], True),
+        (["--trainer.enable_progress_bar=false"], False),
+        (["--trainer.callbacks=lightning.pytorch.callbacks.TQDMProgressBar"], False),
+    ],
+)
+def test_the_bar_over_the_whole_run_is_the_default(
+    options: list[str], shown: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cli.main(["fit", *TINY, *QUIET[:1], *options])
+    assert ("Run: 100% 8/8" in capsys.readouterr().err) == shown

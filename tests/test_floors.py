@@ -1,0 +1,88 @@
+"""A file imports from floors below its own, or from its own room without a circle."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "lit_intriguing"
+FLOORS = [
+    {"", "types", "autograd", "errors", "spelling", "numerics", "parse_errors"},
+    {"solvers", "shipped"},
+    {"attacks", "splice", "lipschitz", "units"},
+    {"pool", "metrics"},  # models log metrics
+    {"models", "data"},
+    {"figures", "mixing"},
+    {"callbacks", "studies"},
+    {"report"},
+    {
+        *("trainer", "cli", "program", "subcommands", "delegate", "arguments", "__main__"),
+        *("diagnosis", "class_paths", "closing_test", "saved_config"),
+    },
+]
+FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
+TOP = FLOOR["cli"]  # the command line is one room of several files
+LIGHTNING = {"lightning", "torchmetrics", "pytorch_lightning"}
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+def module_of(file: Path) -> str:
+    parts = file.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {module_of(file): file for file in FILES}
+
+
+def room_of(module: str) -> str:
+    return module.partition(".")[2].partition(".")[0]
+
+
+def imports(file: Path) -> Iterator[str]:
+    """Yields each imported module, also where it is imported by name from its package."""
+    package = module_of(file) if file.name == "__init__.py" else module_of(file).rpartition(".")[0]
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = package.split(".")[: len(package.split(".")) - node.level + 1]
+            base = ".".join([*above, node.module or ""] if node.level else [node.module or ""])
+            for alias in node.names:
+                inner = f"{base.rstrip('.')}.{alias.name}"
+                yield inner if inner in MODULES else base.rstrip(".")
+
+
+def ours(file: Path) -> set[str]:
+    return {m for m in imports(file) if m.split(".")[0] == "lit_intriguing"}
+
+
+@pytest.mark.parametrize("file", FILES, ids=module_of)
+def test_each_file_has_a_floor_and_imports_from_below(file: Path) -> None:
+    room = room_of(module_of(file))
+    assert room in FLOOR, f"give the room '{room}' a floor in this test"
+    for target in ours(file):
+        below = room_of(target)
+        assert below == room or FLOOR[below] < FLOOR[room] or FLOOR[room] == TOP == FLOOR[below], (
+            f"{module_of(file)} (floor {FLOOR[room]}) imports {target} (floor {FLOOR[below]})"
+        )
+
+
+def test_no_two_files_import_each_other_in_a_circle() -> None:
+    graph = {
+        name: {m for m in ours(file) if m in MODULES} - {name} for name, file in MODULES.items()
+    }
+    done: set[str] = set()
+    while ready := {name for name, needs in graph.items() if name not in done and needs <= done}:
+        done |= ready
+    assert graph.keys() - done == set()
+
+
+@pytest.mark.parametrize("file", FILES, ids=module_of)
+def test_lightning_enters_only_where_it_may(file: Path) -> None:
+    module = module_of(file)
+    room = room_of(module)
+    allowed = room in {"models", "data", "metrics", "mixing"} or FLOOR[room] >= FLOOR["callbacks"]
+    if allowed or module == "lit_intriguing.figures.logging":
+        return
+    assert not {m.split(".")[0] for m in imports(file)} & LIGHTNING
