@@ -126,7 +126,11 @@ class Ablation:
         self._check()
         rows = self.rows if self.only is None else {name: self.rows[name] for name in self.only}
         base = merged(load_config(self.base), self.overrides)
-        return Plan(base, rows, self.seeds, self.tune_seeds, self.tuning, self.seed_keys)
+        plan = Plan(base, rows, self.seeds, self.tune_seeds, self.tuning, self.seed_keys)
+        for key in plan.candidates():  # what cannot be merged is refused here
+            plan.tune_runs(*key)
+            plan.final_runs(*key)
+        return plan
 
     def _check(self) -> None:
         if not self.rows:

@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from lightning.pytorch.cli import LightningCLI
+from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities.seed import isolate_rng
 
 from lit_intriguing.studies.patches import Config, class_name, merged
@@ -63,6 +63,7 @@ def measure(run: Run) -> float:
     Raises:
         ValueError: The module logs no such metric, or it is not finite.
     """
+    gc.collect()  # the run before: model, Trainer and loops refer to each other in circles
     cli = build(run.config)
     cli.trainer.fit(cli.model, datamodule=cli.datamodule)
     evaluate = cli.trainer.validate if run.stage is Stage.TUNE else cli.trainer.test
@@ -75,6 +76,14 @@ def measure(run: Run) -> float:
     if not math.isfinite(error):
         raise ValueError(f"{name!r} is {error}")
     return error
+
+
+class _Build(LightningCLI):
+    """LightningCLI for a mapping, whatever the process's own arguments are."""
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
+        """Checks the mapping."""
+        self.config = parser.parse_object(args)
 
 
 def build(config: Config) -> LightningCLI:
@@ -97,7 +106,7 @@ def build(config: Config) -> LightningCLI:
     if not isinstance(callbacks, list):
         callbacks = [callbacks]
     trainer["callbacks"] = [one for one in callbacks if class_name(one) not in NEEDS_OUTPUT]
-    return LightningCLI(
+    return _Build(
         args={**config, "trainer": trainer},
         run=False,
         save_config_callback=None,
@@ -129,8 +138,6 @@ def attempt(run: Run, measure: Measure) -> Result:
             failure=one_line(exception),
             details=traceback.format_exc() + output.getvalue()[-5000:],
         )
-    finally:
-        gc.collect()  # model, Trainer and loops refer to each other in circles
     return Result(seconds=time.perf_counter() - start, error=error)
 
 
