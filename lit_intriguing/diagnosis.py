@@ -107,7 +107,8 @@ class _Checker:
             self.arguments(value, key, dataclass)
             return
         for name, item in value.items():
-            self.value(item, f"{key}.{name}", _inside(hint))
+            shown = str(name) or "''"  # the empty name stands for a model's input
+            self.value(item, f"{key}.{shown}", _inside(hint))
 
 
 def _unknown_key(key: str, name: str, siblings: Collection[str], prefix: str) -> str:

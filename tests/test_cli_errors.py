@@ -80,6 +80,10 @@ TYPOS = {
         "trainer.callbacks[0].init_args.layers.hidden1: Layer has no parameter 'wieght'. "
         "Did you mean 'weight'?",
     ),
+    "a key under an empty name": (
+        callback("tests.test_cli_errors.Layered", layers={"": {"wieght": 2.0}}),
+        "trainer.callbacks[0].init_args.layers.'': Layer has no parameter 'wieght'.",
+    ),
     "a key of an optional dataclass": (
         callback("tests.test_cli_errors.Layered", layers={}, first={"pol": 3}),
         "Did you mean 'pool'?",
