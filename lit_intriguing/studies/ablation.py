@@ -236,7 +236,7 @@ def _totals(plan: Plan) -> dict[Stage, int]:
 
 
 def check(plan: Plan, store: RunStore) -> None:
-    """Builds every configuration that is not done once, and has its data prepared.
+    """Builds what is not done yet, each candidate once, and has its data prepared.
 
     Args:
         plan: The study.
@@ -247,8 +247,10 @@ def check(plan: Plan, store: RunStore) -> None:
     """
     prepared = set()
     for name, number in plan.candidates():
-        for runs in (plan.tune_runs(name, number), plan.final_runs(name, number)):
-            # The seed makes no difference to whether it can be built.
+        # Neither the seed nor, after a row's first candidate, the validation split makes a
+        # difference to whether it can be built.
+        tune = plan.tune_runs(name, number) if number == 0 else []
+        for runs in (tune, plan.final_runs(name, number)):
             if all(store.done(run) for run in runs):
                 continue
             data = json.dumps(runs[0].config.get("data"), sort_keys=True)

@@ -30,8 +30,10 @@ def test_the_command_runs_the_recipes_study_to_its_table_and_files(tmp_path, cap
 
 
 def test_every_row_of_the_recipe_can_be_built(tmp_path):
-    study = parse([*RECIPE, "--tune_seeds=[0]"])
+    study = parse(RECIPE)
     assert len(study.seeds) >= 5
+    for row in study.rows.values():
+        row.candidates = row.candidates[-1:]
     check(study.plan(), RunStore(tmp_path))
 
 
