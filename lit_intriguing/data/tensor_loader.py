@@ -71,6 +71,7 @@ class TensorLoader:
         self._batch = 0  # batches handed out
         self._next_epoch = 0
         self._resumed = False
+        self._behind = 0  # how far the epochs named lie behind these
 
     def __len__(self) -> int:
         """Batches an epoch, the same on every rank."""
@@ -111,20 +112,24 @@ class TensorLoader:
                 size, processes, seed), so that the rest of it cannot be told.
         """
         epoch, batch = int(state["epoch"]), int(state["batch"])
-        finished = batch >= len(self)
-        if not finished and batch > 0:
+        if 0 < batch < len(self):
             self._check_layout(state["layout"])
         self._epoch, self._batch = epoch, batch
-        self._next_epoch = epoch + finished
-        self._resumed = not finished
+        self._next_epoch = epoch + (batch >= len(self))
+        self._resumed = True
 
     def _begin_epoch(self) -> None:
-        # Under Lightning `set_epoch` decides: an epoch cut short by `limit_train_batches` and
-        # saved at its end is over, though this loader had batches left.
-        if not (self._resumed and self._epoch == self._next_epoch):
-            self._epoch, self._batch = self._next_epoch, 0
+        """Set epoch and batch: the restored ones, or the start of the epoch that is named."""
+        if self._resumed:
+            # Lightning names a later epoch where the saved one is over though this loader had
+            # batches left (`limit_train_batches`); with `max_steps` it may count one too many.
+            if self._batch >= len(self) or self._next_epoch > self._epoch:
+                self._epoch, self._batch = self._epoch + 1, 0
+            self._behind = self._epoch - self._next_epoch
+        else:
+            self._epoch, self._batch = self._next_epoch + self._behind, 0
         self._resumed = False
-        self._next_epoch = self._epoch + 1
+        self._next_epoch = self._epoch - self._behind + 1
 
     def _order(self) -> Tensor:
         rows = len(self.inputs)

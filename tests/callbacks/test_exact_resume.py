@@ -1,6 +1,7 @@
 """CrashError and resume, with all that draws random numbers or keeps a position in play."""
 
 import random
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -75,8 +76,8 @@ def model(kind: type[Classifier] = Classifier) -> Classifier:
 def train(
     folder: Path,
     crash: int | None = None,
-    resume: bool = False,
-    every: int = 1,
+    resume: Path | None = None,
+    every: int | None = 1,
     exact: bool = True,
     kind: type[Classifier] = Classifier,
     **options: Any,
@@ -86,10 +87,10 @@ def train(
     built = model(kind)
     if resume:
         seed_everything(98, verbose=False)
-    saving = ModelCheckpoint(folder, save_last=True, save_top_k=0, every_n_train_steps=every)
-    length = {} if "max_steps" in options else {"max_epochs": EPOCHS}
+    saving = ModelCheckpoint(folder, save_last=True, save_top_k=1, every_n_train_steps=every)
+    end = {} if "max_steps" in options else {"max_epochs": EPOCHS}
     trainer = Trainer(
-        **length,
+        **end,
         **options,
         accelerator="cpu",
         callbacks=[CrashAt(crash), saving, *([ExactResume()] if exact else [])],
@@ -100,20 +101,33 @@ def train(
     trainer.fit(
         built,
         datamodule=Random(),
-        ckpt_path=folder / "last.ckpt" if resume else None,
+        ckpt_path=resume,
         weights_only=True if resume else None,
     )
     return built
+
+
+def length(options: dict[str, Any]) -> int:
+    """The optimiser steps of a run with these options of the trainer."""
+    if "max_steps" in options:
+        return int(options["max_steps"])
+    batches = options.get("limit_train_batches", STEPS)
+    return EPOCHS * -(-batches // options.get("accumulate_grad_batches", 1))
 
 
 def weights(of: Classifier) -> Tensor:
     return torch.cat([parameter.detach().flatten() for parameter in of.parameters()])
 
 
-def resumed(folder: Path, crash: int, **options: Any) -> Classifier:
-    with pytest.raises(CrashError):
+def resumed(
+    folder: Path, crash: int, error: type[Exception] = CrashError, **options: Any
+) -> Classifier:
+    with pytest.raises(error, match="CrashError" if error is not CrashError else None):
         train(folder, crash=crash, **options)
-    return train(folder, resume=True, **options)
+    # Out of the folder, as a checkpoint callback warns of one that is not empty.
+    saved = (folder / "last.ckpt").rename(folder.parent / "saved.ckpt")
+    shutil.rmtree(folder)
+    return train(folder, resume=saved, **options)
 
 
 @pytest.mark.parametrize(
@@ -134,9 +148,9 @@ def resumed(folder: Path, crash: int, **options: Any) -> Classifier:
 def test_killed_at_any_step_and_resumed_is_bit_identical(
     tmp_path: Path, crash: int, options: dict[str, Any]
 ) -> None:
-    steps = STEPS * EPOCHS // options.get("accumulate_grad_batches", 1)
+    crash = min(crash, length(options) - 1)
     straight = train(tmp_path / "straight", **options)
-    again = resumed(tmp_path / "killed", min(crash, steps - 1), **options)
+    again = resumed(tmp_path / "killed", crash, **options)
     assert torch.equal(weights(straight), weights(again))
 
 
@@ -145,6 +159,29 @@ def test_resumed_from_a_checkpoint_some_steps_before_the_crash_is_bit_identical(
 ) -> None:
     straight = train(tmp_path / "straight", every=3)
     again = resumed(tmp_path / "killed", STEPS + 3, every=3)
+    assert torch.equal(weights(straight), weights(again))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"limit_val_batches": 0},
+        {"check_val_every_n_epoch": 2},
+        {"val_check_interval": 2},
+        {"max_steps": 2 * STEPS + 1},
+        {"limit_train_batches": 4},
+        {"limit_train_batches": 4, "max_steps": 11},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("crash", [2 * STEPS, 2 * STEPS + 3])
+def test_resumed_from_the_checkpoint_of_an_epoch_s_end_is_bit_identical(
+    tmp_path: Path, crash: int, options: dict[str, Any]
+) -> None:
+    crash = min(crash, length(options) - 1)
+    straight = train(tmp_path / "straight", every=None, **options)
+    again = resumed(tmp_path / "killed", crash, every=None, **options)
     assert torch.equal(weights(straight), weights(again))
 
 
@@ -161,9 +198,7 @@ def test_a_module_that_asks_early_for_the_length_of_the_run_resumes_exactly(
 def test_two_processes_killed_and_resumed_are_bit_identical(tmp_path: Path, crash: int) -> None:
     options = {"strategy": "ddp_fork", "devices": 2}
     straight = train(tmp_path / "straight", **options)
-    with pytest.raises(ProcessRaisedException, match="Crash"):
-        train(tmp_path / "killed", crash=crash, **options)
-    again = train(tmp_path / "killed", resume=True, **options)
+    again = resumed(tmp_path / "killed", crash, ProcessRaisedException, **options)
     assert torch.equal(weights(straight), weights(again))
 
 
