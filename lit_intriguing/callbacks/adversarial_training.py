@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from typing import Any
 
+import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import nn
@@ -59,7 +60,8 @@ class AdversarialTraining(Callback):
             where it defines ``forward``. Its logits in the training step are found by themselves.
         inputs: Key or position of the inputs in a batch; found where there is no doubt.
         labels: Key or position of the labels, likewise.
-        seed: Seed of the callback's own randomness; each rank adds its number.
+        seed: Seed of the callback's own randomness, to which each rank adds its number; None for
+            torch's initial seed, which ``seed_everything`` sets.
 
     Raises:
         ValueError: For options that make no sense.
@@ -77,7 +79,7 @@ class AdversarialTraining(Callback):
         model: str | None = None,
         inputs: Key | None = None,
         labels: Key | None = None,
-        seed: int = 0,
+        seed: int | None = None,
     ) -> None:
         super().__init__()
         if keep_out and any(plan.at_layer for plan in layers.values()):
@@ -86,7 +88,7 @@ class AdversarialTraining(Callback):
             raise ValueError("loss is for keep_out=True; else the host's own loss is used.")
         self.keep_out, self.model, self.seed = keep_out, model, seed
         self.loss = loss or nn.CrossEntropyLoss()
-        self.mixer = Mixer(layers, alternate=alternate, start_step=start_step, seed=seed)
+        self.mixer = Mixer(layers, alternate=alternate, start_step=start_step)
         self.measures = Measures(layers)
         self._keys = BatchKeys(inputs, labels)
         self._weighted: WeightedLogits | None = None
@@ -129,7 +131,8 @@ class AdversarialTraining(Callback):
         self._weighted = WeightedLogits(pl_module, self.model)
         self._unchecked = set(self.mixer.layers)
         if self._restored is None:
-            self.mixer.generator.manual_seed(self.seed + trainer.global_rank)
+            seed = torch.initial_seed() if self.seed is None else self.seed
+            self.mixer.generator.manual_seed(seed + trainer.global_rank)
         strategy: Any = trainer.strategy
         inner = strategy.training_step
         # The one place that every strategy, precision and optimisation loop passes through.

@@ -508,6 +508,7 @@ def run(folder: Any, stop: int | None, resume: str | None = None) -> Tensor:
     return torch.cat([value.double().flatten() for value in host.state_dict().values()])
 
 
+@pytest.mark.filterwarnings("ignore:Checkpoint directory .* exists and is not empty")
 @pytest.mark.parametrize("stop", [1, 5, 7, 10])
 def test_resumed_run_ends_with_bit_identical_weights(tmp_path: Any, stop: int) -> None:
     whole = run(tmp_path / "whole", None)
