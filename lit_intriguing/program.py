@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from jsonargparse import Namespace
 from jsonargparse._actions import ActionConfigFile
+from jsonargparse.typing import PositiveInt
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, LightningDataModule, LightningModule
 from lightning.pytorch.callbacks import ProgressBar
@@ -93,7 +94,7 @@ class Parser(LightningArgumentParser):
 
 
 class Program(LightningCLI):
-    """LightningCLI, with `paper` and `test_after_fit` as further keys.
+    """LightningCLI, with `paper`, `test_after_fit` and `threads` as further keys.
 
     Args:
         arguments: what stands after the name of the command.
@@ -135,6 +136,20 @@ class Program(LightningCLI):
             default=True,
             help="Measure the weights once on the test set when fit has ended.",
         )
+
+        parser.add_argument(
+            "--threads",
+            type=PositiveInt | None,
+            default=None,
+            help="Threads of this process on the CPU; small networks run best on one.",
+        )
+
+    @override
+    def before_instantiate_classes(self) -> None:
+        """Sets the number of threads, before anything computes."""
+        threads = self._option("threads")
+        if threads is not None:
+            torch.set_num_threads(threads)
 
     @override
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
@@ -181,5 +196,5 @@ class Program(LightningCLI):
         closing_test.report(self.trainer, self._option("paper"))
 
     def _option(self, name: str) -> Any:
-        config: Namespace = self.config_init[str(self.subcommand)]
+        config: Namespace = self.config[str(self.subcommand)]
         return config.get(name)

@@ -2,6 +2,7 @@
 
 from lit_intriguing.callbacks.adversarial_training import AdversarialTraining
 from lit_intriguing.callbacks.exact_resume import ExactResume
+from lit_intriguing.callbacks.run_progress import RunProgress
 from lit_intriguing.mixing import PerturbedLayer
 
-__all__ = ["AdversarialTraining", "ExactResume", "PerturbedLayer"]
+__all__ = ["AdversarialTraining", "ExactResume", "PerturbedLayer", "RunProgress"]

@@ -98,9 +98,9 @@ def generate(
         logits, clean = activations(spliced.model, spliced.splice, list(layers), batch.x)
         _check_logits(logits, len(batch.x))
         made: dict[str, Examples] = {}
-        for goal in dict.fromkeys(plan.goal for plan in layers.values()):
+        for goal in dict.fromkeys(plan.aim for plan in layers.values()):
             criterion = goal(batch.labels, logits.detach(), generator)
-            same = {name: plan for name, plan in layers.items() if plan.goal == goal}
+            same = {name: plan for name, plan in layers.items() if plan.aim == goal}
             made |= _shared(logits, clean, criterion, same, spreads)
             made |= _separate(spliced, batch, clean, criterion, same, spreads, generator)
     return {name: made[name] for name in layers}

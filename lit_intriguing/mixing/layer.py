@@ -1,6 +1,6 @@
 """How one layer is attacked and how its rows join the training."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from lit_intriguing.attacks import Attack, Goal, GradientAttack, RandomTargets
 from lit_intriguing.splice import INPUT
@@ -14,7 +14,7 @@ class PerturbedLayer:
     Attributes:
         attack: Makes the examples.
         weight: Weight of the mean loss on this layer's rows; the clean rows have weight 1.
-        goal: What the examples are to reach.
+        goal: What the examples are to reach; None for random targets, as in the paper.
         bounds: The box that the perturbed tensor stays in, in its own units; None for no box.
         relative: Whether the attack's lengths are in units of the activation's spread, the root of
             the variance over the batch summed over the units. A layer of ReLUs escapes an absolute
@@ -40,7 +40,7 @@ class PerturbedLayer:
 
     attack: Attack
     weight: float = 1.0
-    goal: Goal = field(default_factory=RandomTargets)
+    goal: Goal | None = None
     bounds: Bounds | None = None
     relative: bool = False
     pool: int = 2000
@@ -81,6 +81,11 @@ class PerturbedLayer:
             raise ValueError(
                 "For the input (layer '') at_layer and shield have no meaning: leave them out."
             )
+
+    @property
+    def aim(self) -> Goal:
+        """The goal, given or by default."""
+        return self.goal or RandomTargets()
 
     @property
     def shares_clean_gradient(self) -> bool:

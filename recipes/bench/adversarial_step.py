@@ -11,6 +11,7 @@ slows all alike. Run it with
 """
 
 import argparse
+import itertools
 import logging
 import math
 import statistics
@@ -39,7 +40,7 @@ def bare(x: Tensor, y: Tensor, batch: int) -> None:
     widths = (784, 100, 100, 10)
     weights = [
         (torch.randn(n, m) * math.sqrt(2 / m)).requires_grad_()
-        for m, n in zip(widths, widths[1:], strict=False)
+        for m, n in itertools.pairwise(widths)
     ]
     biases = [torch.zeros(n, requires_grad=True) for n in widths[1:]]
     optimizer = torch.optim.Adam(
