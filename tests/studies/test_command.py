@@ -42,6 +42,7 @@ def test_the_rows_of_the_recipe_are_what_they_are_called():
     hidden = ["hidden1", "hidden2"]
     assert perturbed == {
         "none": [],
+        "dropout": [],
         "input": [""],
         "first hidden": ["hidden1"],
         "second hidden": ["hidden2"],

@@ -1,0 +1,75 @@
+"""Every recipe runs through the real command line, shortened where it is long."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from lit_intriguing import cli
+
+RECIPES = Path(__file__).parent.parent / "recipes"
+QUIET = ["--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"]
+SHORT = ["--trainer.max_epochs=1", "--trainer.limit_train_batches=60", *QUIET]
+FIT = sorted(path for path in RECIPES.glob("*.yaml") if "ablation" not in path.name)
+
+
+@pytest.fixture(autouse=True)
+def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def errors_of(output: str) -> list[float]:
+    return [float(found) / 100 for found in re.findall(r"^test error ([\d.]+)%", output, re.M)]
+
+
+def command(*arguments: str) -> str:
+    """What the program prints, run as its own process."""
+    done = subprocess.run(
+        [sys.executable, "-m", "lit_intriguing", *arguments],
+        capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("recipe", [r for r in FIT if "mnist" in r.name], ids=lambda r: r.stem)
+def test_mnist_recipe_trains_and_names_the_papers_number(
+    recipe: Path, data_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cli.main(["fit", "--config", f"recipes/{recipe.name}", *SHORT])
+    line = next(x for x in capsys.readouterr().out.splitlines() if x.startswith("test error"))
+    assert re.fullmatch(r"test error [\d.]+% \(paper: .+\)", line)
+    assert errors_of(line)[0] < 0.5
+
+
+def test_digits_recipe_ends_well_below_five_percent() -> None:
+    (error,) = errors_of(command("fit", "--config", "recipes/adv_digits.yaml"))
+    assert error < 0.03
+
+
+def test_digits_recipe_runs_on_two_processes_and_goes_on_from_their_checkpoint(
+    tmp_path: Path,
+) -> None:
+    two = ["fit", "--config", "recipes/adv_digits.yaml", "--config", "configs/trainer/ddp_cpu.yaml"]
+    command(*two, "--trainer.max_epochs=3", *QUIET)
+    (first,) = tmp_path.rglob("*.ckpt")
+    state = torch.load(first, weights_only=True)
+    (pools,) = (
+        value for key, value in state["callbacks"].items() if key.startswith("AdversarialTraining")
+    )
+    assert set(pools) == {"0", "1"}
+    inputs = [pools[rank]["pools"][""]["tensors"]["inputs"] for rank in "01"]
+    assert not torch.equal(*inputs)
+    output = command(*two, "--trainer.max_epochs=30", f"--ckpt_path={first}", *QUIET)
+    (error,) = errors_of(output)
+    assert error < 0.05
+
+
+def test_every_recipe_has_its_page() -> None:
+    assert len(FIT) >= 4
+    for recipe in FIT:
+        page = recipe.with_suffix(".md").read_text()
+        assert f"lightning fit --config recipes/{recipe.name}" in page
