@@ -43,15 +43,15 @@ class Pool:
             generator: Source of randomness, on the CPU.
 
         Raises:
-            PoolError: If the rows differ from those kept in names, shapes or number, or the pool
-                does not fit the memory that is free.
+            PoolError: If the rows differ from those kept in names, shapes or dtypes, or from each
+                other in number, or the pool does not fit the memory that is free.
         """
         many = len(next(iter(rows.values())))
         if many > self.size:
             raise PoolError(f"{many} new rows do not fit a pool of {self.size} rows.")
         if not self.tensors:
             self._allocate(rows)
-        self._check(rows)
+        self._check(rows, many)
         slots = self._slots(many, generator)
         for name, tensor in self.tensors.items():
             tensor.index_copy_(0, slots.to(tensor.device), rows[name].detach())
@@ -121,15 +121,28 @@ class Pool:
             name: row.new_empty((self.size, *row.shape[1:])) for name, row in rows.items()
         }
 
-    def _check(self, rows: Mapping[str, Tensor]) -> None:
+    def _check(self, rows: Mapping[str, Tensor], many: int) -> None:
+        if rows.keys() != self.tensors.keys():
+            raise PoolError(
+                f"The pool keeps {sorted(self.tensors)}, the new rows have {sorted(rows)}. A pool "
+                "from a checkpoint with other options cannot go on: start without that checkpoint."
+            )
         for name, kept in self.tensors.items():
-            new = tuple(rows[name].shape[1:]) if name in rows else None
-            if new != tuple(kept.shape[1:]):
+            new = rows[name]
+            if new.shape[1:] != kept.shape[1:]:
                 raise PoolError(
                     f"The pool keeps {name!r} of shape {tuple(kept.shape[1:])} for each row, the "
-                    f"new rows have {new}. A pool from the checkpoint of another network cannot "
-                    "go on: start without that checkpoint. Batches of varying shape cannot be kept."
+                    f"new rows have {tuple(new.shape[1:])}. A pool from the checkpoint of another "
+                    "network cannot go on: start without that checkpoint. Batches of varying "
+                    "shape cannot be kept."
                 )
+            if new.dtype != kept.dtype:
+                raise PoolError(
+                    f"The pool keeps {name!r} as {kept.dtype}, the new rows are {new.dtype}. A "
+                    "pool from a checkpoint of another precision cannot go on: start without it."
+                )
+            if len(new) != many:
+                raise PoolError(f"{name!r} has {len(new)} rows where other tensors have {many}.")
 
 
 def free_memory(device: torch.device) -> int | None:

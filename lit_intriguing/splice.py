@@ -226,7 +226,8 @@ class Tail:
                     f"{tuple(hidden.shape)} as the activation that is to replace it."
                 )
             torch.set_grad_enabled(wanted)
-            return hidden
+            # A copy goes on: an in-place operation after the layer must not change the caller's.
+            return hidden.clone()
 
         x = self.x if rows is None else self.x[rows]
         # The layers below need no graph; the hook switches gradients on again from the layer up.

@@ -45,7 +45,7 @@ class AdversarialTraining(Callback):
     of new examples, in the layer's units), ``loss`` and ``error`` (mean cross-entropy and fraction
     wrong on the rows of this step), ``age`` (mean steps since the pool's rows were made); and
     ``adversarial/generating``, the share of the step's time spent on making examples. They are
-    measured about once in ``trainer.log_every_n_steps`` steps.
+    measured about once in ``trainer.log_every_n_steps`` steps, on each process's own rows.
 
     Args:
         layers: How each layer is attacked and joins, by the submodule's name; ``""`` is the input.
@@ -90,7 +90,7 @@ class AdversarialTraining(Callback):
         self.loss = loss or nn.CrossEntropyLoss()
         self.mixer = Mixer(layers, alternate=alternate, start_step=start_step)
         self.measures = Measures(layers)
-        self._keys = BatchKeys(inputs, labels)
+        self._keys, self._keys_resolved = BatchKeys(inputs, labels), False
         self._weighted: WeightedLogits | None = None
         self._spliced: Spliced | None = None
         self._unchecked: set[str] = set()
@@ -124,15 +124,15 @@ class AdversarialTraining(Callback):
             UnknownLayerError: For an unknown layer.
             UserError: If the model that gives logits is not known, or cannot be used.
         """
-        splice = Splice(pl_module, self.mixer.layers)
         if self.keep_out and not pl_module.automatic_optimization:
             raise UserError("keep_out=True needs automatic optimisation: leave it out.")
-        self._spliced = Spliced(self._logits_model(pl_module), splice)
+        model = self._logits_model(pl_module)
+        self._spliced = Spliced(model, Splice(pl_module, self.mixer.layers))
         self._weighted = WeightedLogits(pl_module, self.model)
         self._unchecked = set(self.mixer.layers)
         if self._restored is None:
             seed = torch.initial_seed() if self.seed is None else self.seed
-            self.mixer.generator.manual_seed(seed + trainer.global_rank)
+            self.mixer.generator.manual_seed((seed + trainer.global_rank) % 2**63)
         strategy: Any = trainer.strategy
         inner = strategy.training_step
         # The one place that every strategy, precision and optimisation loop passes through.
@@ -142,6 +142,7 @@ class AdversarialTraining(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Take over the state of a checkpoint, now that the device is known."""
+        self.loss.to(pl_module.device)
         if self._restored is not None:
             state = of_this_rank(self._restored, trainer, "pools")
             self.mixer.load_state_dict(state, pl_module.device)
@@ -162,11 +163,9 @@ class AdversarialTraining(Callback):
         batch_idx: int,
     ) -> None:
         """Take the step's hooks away, log, and count."""
-        if self._joined is not None and not self.keep_out and self._weighted is not None:
-            if outputs is None and pl_module.automatic_optimization:
-                self._weighted.abandon()
-            else:
-                self._weighted.finish()
+        if self._joined is not None and self._weighted is not None and not self.keep_out:
+            # A step that returns nothing, or optimises by hand, may do without a backward pass.
+            self._weighted.finish(backward=bool(outputs) and pl_module.automatic_optimization)
         self._end_step()
         self.measures.end_step(pl_module.device)
         if self._logs_now(trainer):
@@ -260,8 +259,8 @@ class AdversarialTraining(Callback):
         return {**output, "loss": total} if isinstance(output, Mapping) else total
 
     def _resolve_keys(self, batch: Any) -> BatchKeys:
-        if self._keys.inputs is None or self._keys.labels is None:
-            self._keys = self._keys.resolve(batch)
+        if not self._keys_resolved:
+            self._keys, self._keys_resolved = self._keys.resolve(batch), True
             extras = [] if self.keep_out else self._keys.per_row_extras(batch)
             if extras:
                 rank_zero_warn(

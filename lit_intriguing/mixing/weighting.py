@@ -54,13 +54,19 @@ class WeightedLogits:
         self.logits = None
         self._seen = []
 
-    def finish(self) -> None:
+    def finish(self, backward: bool = True) -> None:
         """End the step.
 
+        Args:
+            backward: Whether a backward pass through the logits must have been made.
+
         Raises:
-            LogitsError: If the gradient did not pass through logits with a row for each row.
+            LogitsError: If it was not made, or no logits have a row for each row of the batch.
         """
         rows, self._rows = self._rows, None
+        if not backward and not self._reached:
+            self.logits = None
+            return
         if not self._seen:
             raise LogitsError(
                 f"No module returned logits with a row for each of the {rows} rows of the "
@@ -75,10 +81,6 @@ class WeightedLogits:
         if self.name is None:
             self._settle(self._chosen())
         self.logits = None
-
-    def abandon(self) -> None:
-        """End the step without a check."""
-        self._rows = self.logits = None
 
     def remove(self) -> None:
         """Take the hooks away."""

@@ -349,6 +349,21 @@ def test_closures_see_the_same_rows_at_every_evaluation() -> None:
     assert callback.mixer.step == 1
 
 
+class Skipping(Host):
+    """Skips every other batch."""
+
+    def training_step(self, batch: Any, batch_idx: int) -> Any:
+        loss = super().training_step(batch, batch_idx)
+        return loss if len(self.rows) % 2 else None
+
+
+@pytest.mark.filterwarnings("ignore:.*training_step.* returned .None.")
+def test_skipped_batches_are_no_error() -> None:
+    host = Skipping()
+    fit(host, AdversarialTraining({"": plan()}), max_steps=-1, max_epochs=4)
+    assert host.rows == [2 * N] * 4
+
+
 Pair = namedtuple("Pair", ["image", "digit"])
 
 
