@@ -1,6 +1,6 @@
 """Gradients wherever they are needed, and modules left as they were found."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -31,10 +31,14 @@ def preserved(module: nn.Module) -> Iterator[None]:
     by ``module.train()``.
     """
     training = [submodule for submodule in module.modules() if submodule.training]
-    for submodule in training:
-        submodule.training = False
+    _set_training(training, False)
     try:
         yield
     finally:
-        for submodule in training:
-            submodule.training = True
+        _set_training(training, True)
+
+
+def _set_training(modules: Iterable[nn.Module], training: bool) -> None:
+    for module in modules:
+        # A module's own `__setattr__` looks for parameters first, which costs more than a layer.
+        object.__setattr__(module, "training", training)

@@ -98,11 +98,13 @@ class AdversarialTraining(Callback):
         self._in_step = False
         self._step_hooks = ExitStack()
         self._restored: Mapping[str, Any] | None = None
+        # Lightning asks for it several times a step.
+        self._state_key = self._generate_state_key(layers=sorted(layers))
 
     @property
     def state_key(self) -> str:
         """The key of this callback's state in a checkpoint."""
-        return self._generate_state_key(layers=sorted(self.mixer.layers))
+        return self._state_key
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Refuse a second callback of this kind.

@@ -2,10 +2,10 @@
 
 Both train 784-100-100-10 with examples of the input and of both hidden layers; one clean forward
 gives the gradients for every layer. The bare loop has fresh examples and nothing else: no pool, no
-log, no hook. Lightning runs the callback with stored pools, metrics on the device and a CSV logger
-that is written to every 50 steps. Also: clean training with the callback attached but idle,
-against clean training without it. Blocks of steps alternate in one process, so that a busy machine
-slows all alike. Run it with
+log, no hook. Lightning runs the callback with stored pools as in recipes/adv_mnist.yaml, metrics on
+the device and a CSV logger that is written to every 50 steps. Also: clean training with the
+callback attached but idle, against clean training without it. Blocks of steps alternate in one
+process, so that a busy machine slows all alike. Run it with
 
     OMP_NUM_THREADS=1 python recipes/bench/adversarial_step.py
 """
@@ -44,7 +44,7 @@ def bare(x: Tensor, y: Tensor, batch: int) -> None:
     ]
     biases = [torch.zeros(n, requires_grad=True) for n in widths[1:]]
     optimizer = torch.optim.Adam(
-        [{"params": weights, "weight_decay": 1e-5}, {"params": biases}], lr=3e-3
+        [{"params": weights, "weight_decay": 1e-5}, {"params": biases}], lr=3e-3, fused=True
     )
     steps = -(-len(x) // batch)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
@@ -77,8 +77,8 @@ def bare_loss(weights: list[Tensor], biases: list[Tensor], x: Tensor, y: Tensor)
     return loss / (1 + sum(WEIGHTS))
 
 
-def pools(batch: int, start_step: int = 0) -> AdversarialTraining:
-    """Return the callback with a stored pool of 2,000 rows for each layer, a batch of it fresh."""
+def pools(batch: int, every: int, start_step: int = 0) -> AdversarialTraining:
+    """Return the callback with a stored pool of 2,000 rows for each layer."""
     layers = {
         name: PerturbedLayer(
             GradientAttack(size),
@@ -87,6 +87,7 @@ def pools(batch: int, start_step: int = 0) -> AdversarialTraining:
             at_layer=bool(name),
             mix=batch,
             refresh=batch,
+            every_n_steps=every,
         )
         for name, size, weight in zip(("", "hidden1", "hidden2"), SIZES, WEIGHTS, strict=True)
     }
@@ -107,7 +108,9 @@ def through_lightning(
         enable_model_summary=False,
     )
     model = Classifier(
-        optimizer=lambda parameters: torch.optim.Adam(parameters, lr=3e-3, weight_decay=1e-5),
+        optimizer=lambda parameters: torch.optim.Adam(
+            parameters, lr=3e-3, weight_decay=1e-5, fused=True
+        ),
         scheduler=CosineOverRun,
     )
     trainer.fit(model, TensorLoader(x, y, batch, shuffle=True))
@@ -125,20 +128,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--blocks", type=int, default=7, help="epochs of each, alternating")
     parser.add_argument("--rows", type=int, default=30_000, help="images in an epoch")
-    parser.add_argument("--batch", type=int, default=200, help="rows in a step")
+    parser.add_argument("--batch", type=int, default=100, help="rows in a step")
+    parser.add_argument("--every", type=int, default=2, help="steps from refresh to refresh")
     options = parser.parse_args()
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", message=".*validation_step.*")
     torch.set_flush_denormal(True)
     seed_everything(0, verbose=False)
     x, y = torch.rand(options.rows, 1, 28, 28), torch.randint(10, (options.rows,))
-    n, never = options.batch, 10**9
+    n, every, never = options.batch, options.every, 10**9
     with tempfile.TemporaryDirectory() as folder:
         runs = {
             "bare adversarial loop": lambda: bare(x, y, n),
-            "pools through Lightning": lambda: through_lightning(x, y, n, [pools(n)], folder),
+            "pools through Lightning": lambda: through_lightning(
+                x, y, n, [pools(n, every)], folder
+            ),
             "clean through Lightning": lambda: through_lightning(x, y, n, [], None),
-            "clean, callback idle": lambda: through_lightning(x, y, n, [pools(n, never)], None),
+            "clean, callback idle": lambda: through_lightning(x, y, n, [pools(n, 1, never)], None),
         }
         for run in runs.values():
             run()
