@@ -56,7 +56,7 @@ class GradientAttack(Attack):
     @property
     def needs_one_clean_gradient(self) -> bool:
         """Whether :meth:`one_step` on the clean gradient is the whole attack."""
-        return self.steps == 1 and not self.random_start
+        return self.steps == 1 and not self.random_start and self.step_size <= self.eps
 
     def one_step(self, x: Tensor, gradient: Tensor, bounds: Bounds) -> Tensor:
         """Return ``x`` after one step against ``gradient``; both of shape ``(N, *S)``.
@@ -130,8 +130,10 @@ def _step_l2(x: Tensor, gradient: Tensor, step_size: float) -> Tensor:
     accelerator the search would make the host wait.
     """
     lengths = torch.linalg.vector_norm(gradient.flatten(1), dim=1)
-    moved = torch.addcmul(x, gradient, per_row(-step_size / lengths, x))
-    odd = ~((lengths > _SAFE_LENGTH) & (lengths < math.inf))
+    factors = step_size / lengths
+    moved = torch.addcmul(x, gradient, per_row(-factors, x))
+    # In half precision the factor of a short gradient overflows.
+    odd = ~((lengths > _SAFE_LENGTH) & (lengths < math.inf) & (factors < math.inf))
     if bool(odd.any()):
         moved[odd] = x[odd] + descent_direction(gradient[odd], 2) * step_size
     return moved
