@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
+from lit_intriguing.autograd import ordinary
+
 
 class Criterion(ABC):
     """What an attack wants of the logits of N examples."""
@@ -16,7 +18,8 @@ class Criterion(ABC):
                 "A criterion needs integer labels of shape (N,), not "
                 f"{labels.dtype} of shape {tuple(labels.shape)}."
             )
-        self.labels = labels.long()
+        with torch.inference_mode(False):  # so that a copy is ordinary
+            self.labels = ordinary(labels).long()
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -82,7 +85,7 @@ class Goal(ABC):
         """
 
     def __eq__(self, other: object) -> bool:
-        return type(self) is type(other)
+        return type(self) is type(other) and vars(self) == vars(other)
 
     def __hash__(self) -> int:
         return hash(type(self))
