@@ -100,12 +100,17 @@ def check_inside(x: Tensor, bounds: Bounds, slack: float = 1e-6) -> None:
     Args:
         x: Examples of shape ``(N, *S)``.
         bounds: The box.
-        slack: What rounding may add, relative to the width of the box or absolute.
+        slack: What rounding may add: absolute, or relative to a box wider than 1.
 
     Raises:
         ValueError: With the measured range and what to do.
     """
-    if not bounds.finite or bool(bounds.contains(x, slack).all()):
+    if not bounds.finite:
+        return
+    lower, upper = bounds.tensors_like(x)
+    widths = upper.float() - lower.float()
+    widest = max(1.0, widths.where(widths.isfinite(), 1.0).max().item())
+    if bool(bounds.contains(x, slack * widest).all()):
         return
     raise ValueError(
         f"The inputs range from {x.min().item():.4g} to {x.max().item():.4g} and leave the bounds "
