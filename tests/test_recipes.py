@@ -1,8 +1,10 @@
 """Every recipe runs through the real command line, shortened where it is long."""
 
 import re
+import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -48,6 +50,40 @@ def test_mnist_recipe_trains_and_names_the_papers_number(
 def test_digits_recipe_ends_well_below_five_percent() -> None:
     (error,) = errors_of(command("fit", "--config", "recipes/adv_digits.yaml"))
     assert error < 0.03
+
+
+def last_weights(folder: Path) -> torch.Tensor:
+    newest = max(folder.rglob("*.ckpt"), key=lambda path: path.stat().st_mtime)
+    state = torch.load(newest, weights_only=True)["state_dict"]
+    return torch.cat([value.double().flatten() for value in state.values()])
+
+
+def test_killed_digits_run_goes_on_to_bit_identical_weights(tmp_path: Path) -> None:
+    fit = ["fit", "--config", "recipes/adv_digits.yaml", "--trainer.max_epochs=25", *QUIET]
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    command(*fit, f"--trainer.default_root_dir={whole}", "--trainer.logger=null")
+    fit += [f"--trainer.default_root_dir={killed}", "--trainer.logger=null"]
+    process = subprocess.Popen([sys.executable, "-m", "lit_intriguing", *fit])
+    checkpoint = wait_for_checkpoint(killed)
+    process.kill()
+    process.wait()
+    command(*fit, f"--ckpt_path={checkpoint}")
+    assert torch.equal(last_weights(whole), last_weights(killed))
+
+
+def wait_for_checkpoint(folder: Path) -> Path:
+    """A whole checkpoint of a run, copied before the next epoch's takes its place."""
+    kept = folder.with_suffix(".ckpt")
+    for _ in range(1200):
+        for found in folder.rglob("*.ckpt"):
+            try:
+                torch.load(found, weights_only=True)
+                shutil.copy(found, kept)
+            except (OSError, RuntimeError, EOFError):
+                continue
+            return kept
+        time.sleep(0.1)
+    raise AssertionError("no checkpoint within two minutes")
 
 
 def test_digits_recipe_runs_on_two_processes_and_goes_on_from_their_checkpoint(
