@@ -110,7 +110,8 @@ class WeightedLogits:
             if output.ndim != 2 or len(output) != self._rows:
                 return
             self._seen.append(name)
-            self.logits = output.detach()
+            if name == self._chosen():
+                self.logits = output.detach()
             weight = functools.partial(self._weight, name)
             output.register_hook(weight)  # type: ignore[no-untyped-call]
 
