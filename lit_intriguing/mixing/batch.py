@@ -43,7 +43,8 @@ class BatchKeys:
                 self.labels if self.labels is not None else _only(batch, "labels", is_labels),
             )
         elif isinstance(batch, Sequence) and not isinstance(batch, str):
-            keys = BatchKeys(self.inputs or 0, 1 if self.labels is None else self.labels)
+            labels = 1 if self.labels is None else self.labels
+            keys = BatchKeys(*(_from_front(key, len(batch)) for key in (self.inputs or 0, labels)))
         else:
             raise BatchError(
                 f"A batch must be a sequence or a mapping of inputs and labels, not {kind(batch)}. "
@@ -117,6 +118,10 @@ def is_labels(entry: Any) -> bool:
         and not entry.is_floating_point()
         and not entry.is_complex()
     )
+
+
+def _from_front(key: Key, length: int) -> Key:
+    return key + length if isinstance(key, int) and -length <= key < 0 else key
 
 
 def _only(batch: Mapping[Key, Any], name: str, fits: Any) -> Key:
