@@ -1,0 +1,70 @@
+"""The share of a step's time, by a clock that the test winds."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from lit_intriguing.mixing import clock
+from lit_intriguing.mixing.clock import StepClock
+
+CPU = torch.device("cpu")
+ACCELERATOR = torch.device("meta")
+
+
+@pytest.fixture
+def wind(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Advances the time; synchronising with the accelerator takes ten seconds."""
+    now = [100.0]
+
+    def advance(seconds: float) -> None:
+        now[0] += seconds
+
+    monkeypatch.setattr(clock.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(torch.accelerator, "synchronize", lambda device: advance(10))
+    return advance
+
+
+def step(one: StepClock, wind: Callable[[float], None], device: torch.device, wait: bool) -> None:
+    one.start(device, wait)
+    wind(3)
+    with one.making(device):
+        wind(1)
+    wind(4)
+    one.stop(device)
+    wind(50)
+
+
+def test_share_is_making_over_step_summed_over_steps(wind: Callable[[float], None]) -> None:
+    one = StepClock()
+    step(one, wind, CPU, wait=False)
+    one.start(CPU, False)
+    wind(2)
+    one.stop(CPU)
+    assert one.share() == 1 / 10
+
+
+def test_share_begins_anew_and_is_none_without_a_step(wind: Callable[[float], None]) -> None:
+    one = StepClock()
+    assert one.share() is None
+    step(one, wind, CPU, wait=False)
+    assert one.share() == 1 / 8
+    assert one.share() is None
+
+
+def test_steps_on_an_accelerator_count_only_where_they_wait(wind: Callable[[float], None]) -> None:
+    one = StepClock()
+    step(one, wind, ACCELERATOR, wait=False)
+    assert one.share() is None
+    step(one, wind, ACCELERATOR, wait=True)
+    # The waiting: ten seconds at both ends of the making and at the end of the step.
+    assert one.share() == (1 + 10) / (8 + 30)
+
+
+def test_time_outside_a_step_does_not_count(wind: Callable[[float], None]) -> None:
+    one = StepClock()
+    with one.making(CPU):
+        wind(5)
+    one.stop(CPU)
+    step(one, wind, CPU, wait=True)
+    assert one.share() == 1 / 8
