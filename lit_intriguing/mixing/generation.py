@@ -54,7 +54,10 @@ class Examples:
 
     def stuck(self) -> Tensor:
         """Return which rows stayed put, for want of a usable gradient: bool ``(N,)``."""
-        return (self.adversarial == self.clean).flatten(1).all(1)
+        same = self.adversarial == self.clean
+        if self.spread is not None:  # there and back between the units
+            same |= self.adversarial == self.clean / self.spread * self.spread
+        return same.flatten(1).all(1)
 
     def distortion(self) -> Tensor:
         """Return each row's root mean square change, ``(N,)``."""
@@ -153,6 +156,7 @@ def _separate(
         if plan.shares_clean_gradient:
             continue
         x = clean[name].detach()
+        _check_inside(name, plan, x)
         top = tail(spliced.model, name, batch.x, spliced.splice)
         spread = _spread(x, plan, spreads.get(name))
         unit = x.new_ones(()) if spread is None else spread
@@ -180,10 +184,7 @@ def check_examples(layer: str, plan: PerturbedLayer, examples: Examples) -> str 
         GenerationError: If no row has a usable gradient, an example is not finite, or the clean
             tensor leaves the bounds.
     """
-    try:
-        check_inside(examples.clean, plan.bounds or UNBOUNDED)
-    except ValueError as error:
-        raise GenerationError(f"Layer {layer!r}: {error}") from error
+    _check_inside(layer, plan, examples.clean)
     if not bool(examples.clean.isfinite().all()):
         raise GenerationError(f"Layer {layer!r}: {_called(layer)} holds NaN or infinity.")
     stuck = int(examples.stuck().sum())
@@ -201,13 +202,21 @@ def check_examples(layer: str, plan: PerturbedLayer, examples: Examples) -> str 
     )
 
 
+def _check_inside(layer: str, plan: PerturbedLayer, clean: Tensor) -> None:
+    try:
+        check_inside(clean, plan.bounds or UNBOUNDED)
+    except ValueError as error:
+        raise GenerationError(f"Layer {layer!r}: {error}") from error
+
+
 def _spread(x: Tensor, plan: PerturbedLayer, last: Tensor | None) -> Tensor | None:
     if not plan.relative:
         return None
     if len(x) > 1:
         # The root of the summed variances, without a pass over columns.
-        spread = torch.linalg.vector_norm(x - x.mean(0)) / math.sqrt(len(x) - 1)
-        return spread.clamp(min=torch.finfo(x.dtype).tiny)
+        spread: Tensor = torch.linalg.vector_norm(x - x.mean(0)) / math.sqrt(len(x) - 1)
+        # Less than any real spread, and activations divided by it do not overflow.
+        return spread.clamp(min=torch.finfo(x.dtype).tiny ** 0.5)
     if last is None:
         raise GenerationError(
             "relative=True measures the activation's spread over a batch, and the first batch has "
