@@ -143,7 +143,7 @@ def test_recomputing_is_refused_in_the_backward_alone() -> None:
     assert edits["one"](x) is x
     doubled = x * 2
     doubled.register_hook(edits["one"])
-    with pytest.raises(SpliceError, match="Activation checkpointing.*use keep_out=False"):
+    with pytest.raises(SpliceError, match=r"Activation checkpointing.*use keep_out=False"):
         doubled.sum().backward()
 
 
