@@ -128,7 +128,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--blocks", type=int, default=7, help="epochs of each, alternating")
     parser.add_argument("--rows", type=int, default=30_000, help="images in an epoch")
-    parser.add_argument("--batch", type=int, default=100, help="rows in a step")
+    parser.add_argument("--batch", type=int, default=200, help="rows in a step")
     parser.add_argument("--every", type=int, default=2, help="steps from refresh to refresh")
     options = parser.parse_args()
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
