@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from jsonargparse import Namespace
 from jsonargparse._actions import ActionConfigFile
-from jsonargparse.typing import PositiveInt
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, LightningDataModule, LightningModule
 from lightning.pytorch.callbacks import ProgressBar
@@ -21,6 +20,7 @@ from typing_extensions import override
 from lit_intriguing import closing_test, diagnosis, shipped
 from lit_intriguing.arguments import written
 from lit_intriguing.callbacks.run_progress import RunProgress
+from lit_intriguing.command.options import OPTIONS
 from lit_intriguing.errors import UsageError, UserError
 from lit_intriguing.parse_errors import one_line
 from lit_intriguing.saved_config import SavedConfig
@@ -127,22 +127,10 @@ class Program(LightningCLI):
 
     @override
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        parser.add_argument(
-            "--paper", type=str | None, default=None, help="The paper's number, for the last line."
-        )
-        parser.add_argument(
-            "--test_after_fit",
-            type=bool,
-            default=True,
-            help="Measure the weights once on the test set when fit has ended.",
-        )
-
-        parser.add_argument(
-            "--threads",
-            type=PositiveInt | None,
-            default=None,
-            help="Threads of this process on the CPU; small networks run best on one.",
-        )
+        for option in OPTIONS:
+            parser.add_argument(
+                f"--{option.name}", type=option.type, default=option.default, help=option.help
+            )
 
     @override
     def before_instantiate_classes(self) -> None:

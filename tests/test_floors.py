@@ -14,7 +14,9 @@ FLOORS = [
     {"pool", "metrics"},  # models log metrics
     {"models", "data"},
     {"figures", "mixing"},
-    {"callbacks", "studies"},
+    {"callbacks"},
+    {"command"},
+    {"studies"},
     {"report"},
     {
         *("trainer", "cli", "program", "subcommands", "delegate", "arguments", "__main__"),

@@ -15,6 +15,7 @@ from typing import Any
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities.seed import isolate_rng
 
+from lit_intriguing.command.options import OF_THE_COMMAND
 from lit_intriguing.studies.patches import Config, class_name, merged
 from lit_intriguing.studies.runs import Result, Run, Stage
 
@@ -25,9 +26,6 @@ QUIET = {
     "logger": False,
 }
 """A study keeps one number of a run: nothing else is written."""
-
-COMMANDS_OWN = ("paper", "test_after_fit", "ckpt_path")
-"""Keys that say what `lightning fit` does around the training."""
 
 NEEDS_OUTPUT = {
     "DeviceStatsMonitor",
@@ -100,7 +98,7 @@ def build(config: Config) -> LightningCLI:
     """
     for room in ROOMS:
         importlib.import_module(f"lit_intriguing.{room}")
-    config = {key: value for key, value in config.items() if key not in COMMANDS_OWN}
+    config = {key: value for key, value in config.items() if key not in OF_THE_COMMAND}
     trainer = merged(config.get("trainer", {}), QUIET)
     callbacks = trainer.get("callbacks") or []
     if not isinstance(callbacks, list):

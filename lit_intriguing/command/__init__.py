@@ -1,0 +1,1 @@
+"""The command line behind its front door, `lit_intriguing.cli`."""
