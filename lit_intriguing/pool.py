@@ -118,7 +118,7 @@ class Pool:
                 f"{free / 2**30:.1f} GiB free: keep fewer rows."
             )
         self.tensors = {
-            name: row.new_empty((self.size, *row.shape[1:])) for name, row in rows.items()
+            name: row.new_zeros((self.size, *row.shape[1:])) for name, row in rows.items()
         }
 
     def _check(self, rows: Mapping[str, Tensor], many: int) -> None:

@@ -45,13 +45,38 @@ def submodule(model: nn.Module, layer: str) -> nn.Module:
 def add_forward_hook(
     module: nn.Module, hook: Callable[[nn.Module, object, object], object]
 ) -> Callable[[], None]:
-    """Register a forward hook and return what removes it.
+    """Register a forward hook on this very module and return what removes it.
 
-    Register before a compiled module's first call: later ones go unnoticed by its graph.
+    Copies of the module, pickled or not, do not have it. Register before a compiled module's first
+    call: later hooks go unnoticed by its graph.
     """
-    # Dynamo would trace the hook into the graph and freeze its first state there.
-    plain = torch.compiler.disable(hook)  # type: ignore[no-untyped-call]
-    return module.register_forward_hook(plain).remove
+    return module.register_forward_hook(_Hook(module, hook)).remove
+
+
+class _Hook:
+    """A forward hook of one module, nothing in a copy of it."""
+
+    def __init__(
+        self, target: nn.Module, hook: Callable[[nn.Module, object, object], object]
+    ) -> None:
+        def guarded(module: nn.Module, args: object, output: object) -> object:
+            return hook(module, args, output) if module is target else None
+
+        # Dynamo would trace the hook into the graph and freeze its first state there.
+        self._hook = torch.compiler.disable(guarded)  # type: ignore[no-untyped-call]
+
+    def __call__(self, module: nn.Module, args: object, output: object) -> object:
+        return self._hook(module, args, output)
+
+    def __reduce__(self) -> tuple[type["_NoHook"], tuple[()]]:
+        return _NoHook, ()
+
+
+class _NoHook:
+    """What a copy of a module has in place of a hook."""
+
+    def __call__(self, module: nn.Module, args: object, output: object) -> None:
+        return None
 
 
 def in_backward() -> bool:

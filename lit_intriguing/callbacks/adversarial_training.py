@@ -1,5 +1,6 @@
 """Adversarial training of any LightningModule, without a change to its code."""
 
+import functools
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from typing import Any
@@ -13,7 +14,13 @@ from lit_intriguing.callbacks.rank_state import gather_ranks, of_this_rank
 from lit_intriguing.errors import UserError
 from lit_intriguing.mixing import PerturbedLayer
 from lit_intriguing.mixing.batch import BatchKeys, Key
-from lit_intriguing.mixing.generation import Batch, Examples, Spliced, check_examples
+from lit_intriguing.mixing.generation import (
+    Batch,
+    Examples,
+    GenerationError,
+    Spliced,
+    check_examples,
+)
 from lit_intriguing.mixing.joining import Joined, refuse_recomputing
 from lit_intriguing.mixing.measures import Measures
 from lit_intriguing.mixing.mixer import Mixer
@@ -34,8 +41,9 @@ class AdversarialTraining(Callback):
     (``keep_out=True`` keeps them out). Each row's gradient is weighted where it leaves the logits,
     such that a step follows ``(clean + sum_l w_l loss_l) / (1 + sum_l w_l)``, where ``clean`` and
     ``loss_l`` are mean losses over the clean rows and over the rows of layer l; with a host loss
-    that sums over rows, that times the number of rows. The value of the loss that the host
-    returns and logs is not weighted.
+    that sums over rows, that times the number of rows. Terms that do not pass through the logits,
+    such as a decay, stay as they are. The value of the loss that the host returns and logs is not
+    weighted.
 
     Examples are made in evaluation mode (dropout off, BatchNorm's statistics untouched) and
     trained on in training mode, where BatchNorm sees clean and pool rows in one batch.
@@ -47,13 +55,17 @@ class AdversarialTraining(Callback):
     ``adversarial/generating``, the share of the step's time spent on making examples. They are
     measured about once in ``trainer.log_every_n_steps`` steps, on each process's own rows.
 
+    A new run begins with empty pools; one that goes on, from a checkpoint or by another ``fit`` of
+    the same trainer, keeps them.
+
     Args:
         layers: How each layer is attacked and joins, by the submodule's name; ``""`` is the input.
         alternate: Whether layers take turns, one a step, instead of joining all in each step.
         start_step: Steps before which nothing is generated or joined.
         keep_out: Whether pool rows stay out of the host's training step. They then get a forward
             pass and ``loss`` of their own, and the step follows
-            ``(host loss + sum_l w_l loss_l) / (1 + sum_l w_l)``; for automatic optimisation only.
+            ``(host loss + sum_l w_l loss_l) / (1 + sum_l w_l)``, all terms of the host's loss
+            included; for automatic optimisation only.
         loss: Loss of logits ``(N, C)`` and labels ``(N,)`` for ``keep_out``; the default is the
             mean cross-entropy.
         model: Name of the submodule that maps inputs to logits; the default is the LightningModule
@@ -68,6 +80,13 @@ class AdversarialTraining(Callback):
         UserError: When training starts or at its first step, for an unknown layer, a batch without
             labels, inputs outside the bounds, a model without gradients, and the like.
     """
+
+    mixer: Mixer
+    measures: Measures
+    _keys: BatchKeys
+    _keys_resolved: bool
+    _passed: set[str]
+    _warned: set[str]
 
     def __init__(
         self,
@@ -88,36 +107,26 @@ class AdversarialTraining(Callback):
             raise ValueError("loss is for keep_out=True; else the host's own loss is used.")
         self.keep_out, self.model, self.seed = keep_out, model, seed
         self.loss = loss or nn.CrossEntropyLoss()
-        self.mixer = Mixer(layers, alternate=alternate, start_step=start_step)
-        self.measures = Measures(layers)
-        self._keys, self._keys_resolved = BatchKeys(inputs, labels), False
+        self._new_mixer = functools.partial(
+            Mixer, layers, alternate=alternate, start_step=start_step
+        )
+        self._given_keys = BatchKeys(inputs, labels)
+        self._last_trainer: int | None = None
+        self._reset()
         self._weighted: WeightedLogits | None = None
         self._spliced: Spliced | None = None
-        self._unchecked: set[str] = set()
         self._joined: Joined | None = None
         self._in_step = False
         self._step_hooks = ExitStack()
         self._restored: Mapping[str, Any] | None = None
-        # Lightning asks for it several times a step.
-        self._state_key = self._generate_state_key(layers=sorted(layers))
 
     @property
     def state_key(self) -> str:
-        """The key of this callback's state in a checkpoint."""
-        return self._state_key
+        """The key of this callback's state in a checkpoint: the same for all layers.
 
-    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Refuse a second callback of this kind.
-
-        Raises:
-            UserError: If there is one.
+        Lightning refuses two callbacks of one key, which would nest.
         """
-        mine = [one for one in trainer.callbacks if isinstance(one, AdversarialTraining)]  # type: ignore[attr-defined]
-        if len(mine) > 1:
-            raise UserError(
-                "Two AdversarialTraining callbacks would nest. Give all layers to one: "
-                "layers={'': ..., 'hidden1': ...}."
-            )
+        return "AdversarialTraining"
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Check the layers and wrap the strategy's training step.
@@ -128,11 +137,13 @@ class AdversarialTraining(Callback):
         """
         if self.keep_out and not pl_module.automatic_optimization:
             raise UserError("keep_out=True needs automatic optimisation: leave it out.")
+        if id(trainer) != self._last_trainer or trainer.global_step == 0:
+            self._reset()
+        self._last_trainer = id(trainer)
         model = self._logits_model(pl_module)
         self._spliced = Spliced(model, Splice(pl_module, self.mixer.layers))
         self._weighted = WeightedLogits(pl_module, self.model)
-        self._unchecked = set(self.mixer.layers)
-        if self._restored is None:
+        if self.mixer.step == 0:
             seed = torch.initial_seed() if self.seed is None else self.seed
             self.mixer.generator.manual_seed((seed + trainer.global_rank) % 2**63)
         strategy: Any = trainer.strategy
@@ -154,7 +165,8 @@ class AdversarialTraining(Callback):
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
         """Start the step's clock."""
-        self.measures.start_step(pl_module.device)
+        if self.mixer.active():
+            self.measures.start_step(pl_module.device)
 
     def on_train_batch_end(
         self,
@@ -184,8 +196,9 @@ class AdversarialTraining(Callback):
         self._unwrap(trainer)
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Leave no hook behind."""
+        """Leave no hook behind, and no state that an evaluation's checkpoint brought."""
         self._unwrap(trainer)
+        self._restored = None
 
     def state_dict(self) -> dict[str, Any]:
         """Return the pools of all ranks and what else a resumed run needs."""
@@ -235,7 +248,9 @@ class AdversarialTraining(Callback):
         self._joined = joined = self.mixer.join(clean)
         assert joined is not None
         if not self.keep_out:
-            self._weighted.start(len(joined.labels), joined.row_weights(self.mixer.weights))
+            self._weighted.start(
+                len(joined.labels), joined.row_weights(self.mixer.weights), self.mixer.classes
+            )
         edits = refuse_recomputing(joined.groups) if self.keep_out else joined.edits
         # Until the step ends, not only its forward: activation checkpointing recomputes layers.
         self._met = self._step_hooks.enter_context(
@@ -273,11 +288,19 @@ class AdversarialTraining(Callback):
         return self._keys
 
     def _check(self, made: Mapping[str, Examples]) -> None:
-        for name in self._unchecked & set(made):
-            warning = check_examples(name, self.mixer.layers[name], made[name])
-            if warning:
+        # As seldom as the measuring: a check waits for the device.
+        for name in self.measures.examples_due & set(made):
+            try:
+                warning = check_examples(name, self.mixer.layers[name], made[name])
+            except GenerationError as error:
+                if name not in self._passed:
+                    raise
+                # A run that began well is not thrown away for a batch.
+                warning = str(error)
+            self._passed.add(name)
+            if warning and name not in self._warned:
                 rank_zero_warn(warning)
-        self._unchecked -= set(made)
+                self._warned.add(name)
 
     def _logits_model(self, pl_module: LightningModule) -> nn.Module:
         if self.model is not None:
@@ -291,10 +314,20 @@ class AdversarialTraining(Callback):
         )
 
     def _logs_now(self, trainer: Trainer) -> bool:
-        return bool(trainer._logger_connector.should_update_logs)
+        # Lightning's own condition, in `_LoggerConnector.update_train_step_metrics`.
+        accumulates = trainer.fit_loop._should_accumulate()
+        by_itself = trainer.lightning_module.automatic_optimization
+        return trainer._logger_connector.should_update_logs and not (accumulates and by_itself)
 
     def _filled(self) -> list[str]:
         return [name for name, pool in self.mixer.pools.items() if len(pool)]
+
+    def _reset(self) -> None:
+        """Begin a new run with empty pools."""
+        self.mixer = self._new_mixer()
+        self.measures = Measures(self.mixer.layers, self.mixer.round)
+        self._keys, self._keys_resolved = self._given_keys, False
+        self._passed, self._warned = set(), set()
 
     def _end_step(self) -> None:
         self._step_hooks.close()

@@ -10,17 +10,24 @@ import torch
 class StepClock:
     """Adds up the time of steps, and of the making of examples inside them.
 
-    On an accelerator, whose work runs behind the host's back, only steps begun with
-    ``wait=True`` count, and the device is waited for at both ends; on the CPU all count.
+    On an accelerator, whose work runs behind the host's back, the device is waited for at both
+    ends, so only the first steps after each :meth:`share` count; on the CPU all do.
+
+    Args:
+        window: Steps that count on an accelerator: a whole round of generating.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, window: int = 1) -> None:
+        self._window = window
         self._step = self._making = 0.0
+        self._counted = 0
         self._begin: float | None = None
 
-    def start(self, device: torch.device, wait: bool) -> None:
+    def start(self, device: torch.device) -> None:
         """Begin a step."""
-        self._begin = self._now(device) if wait or device.type == "cpu" else None
+        if device.type == "cpu" or self._counted < self._window:
+            self._begin = self._now(device)
+            self._counted += 1
 
     def stop(self, device: torch.device) -> None:
         """End a step."""
@@ -40,7 +47,7 @@ class StepClock:
     def share(self) -> float | None:
         """Return the share of the time spent making, and begin anew; None if no step counted."""
         share = self._making / self._step if self._step else None
-        self._step = self._making = 0.0
+        self._step, self._making, self._counted = 0.0, 0.0, 0
         return share
 
     def _now(self, device: torch.device) -> float:

@@ -3,7 +3,7 @@
 import functools
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -39,12 +39,14 @@ class Examples:
         adversarial: The same, perturbed.
         criterion: What was wanted.
         spread: The activation's spread, ``()``; None where lengths are absolute.
+        classes: Columns of the logits, C, where known.
     """
 
     clean: Tensor
     adversarial: Tensor
     criterion: Criterion
     spread: Tensor | None
+    classes: int | None = None
 
     def success(self, spliced: Spliced, layer: str, x: Tensor) -> Tensor:
         """Return which rows reach what was wanted, verified by a forward pass: bool ``(N,)``."""
@@ -107,7 +109,7 @@ def generate(
             same = {name: plan for name, plan in layers.items() if plan.aim == goal}
             made |= _shared(logits, clean, criterion, same, spreads)
             made |= _separate(spliced, batch, clean, criterion, same, spreads, generator)
-    return {name: made[name] for name in layers}
+    return {name: replace(made[name], classes=logits.shape[1]) for name in layers}
 
 
 def _shared(

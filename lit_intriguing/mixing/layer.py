@@ -23,7 +23,8 @@ class PerturbedLayer:
         mix: Rows joined to each step; fewer while the pool holds fewer.
         refresh: Rows generated at a time, from the first rows of the current batch; never more
             than the batch has. They replace a random part of a full pool.
-        every_n_steps: Steps from one generation to the next.
+        every_n_steps: Steps from one generation to the next; where layers take turns, turns of
+            this layer.
         stale: For a hidden layer, whether its pool keeps perturbed activations as they were when
             made (the paper's pool); else it keeps inputs and perturbations, and each step computes
             the activation anew.

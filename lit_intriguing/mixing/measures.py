@@ -16,23 +16,27 @@ from lit_intriguing.splice import INPUT
 class Measures:
     """Measures each layer once after each report: training pays for it seldom.
 
+    Attributes:
+        examples_due: The layers whose next examples are to be measured.
+
     Args:
         layers: The layers' names.
+        window: Steps in a whole round of generating.
     """
 
-    def __init__(self, layers: Iterable[str]) -> None:
+    def __init__(self, layers: Iterable[str], window: int = 1) -> None:
         self._layers = tuple(layers)
         self._values: dict[str, Tensor | float] = {}
-        self._examples_due, self._rows_due = set(self._layers), set(self._layers)
-        self._clock = StepClock()
+        self.examples_due, self._rows_due = set(self._layers), set(self._layers)
+        self._clock = StepClock(window)
 
     def examples(self, spliced: Spliced, x: Tensor, made: Mapping[str, Examples]) -> None:
         """Measure success and distortion of new examples, made of the first rows of ``x``."""
-        for name in self._examples_due & set(made):
+        for name in self.examples_due & set(made):
             success = made[name].success(spliced, name, x[: len(made[name].clean)])
             self._values[_key(name, "success")] = success.float().mean()
             self._values[_key(name, "distortion")] = made[name].distortion().mean()
-        self._examples_due -= set(made)
+        self.examples_due -= set(made)
 
     def rows(self, joined: Joined, logits: Tensor) -> None:
         """Measure loss and error on each layer's rows; ``logits``, ``(N, C)``, are detached."""
@@ -51,12 +55,12 @@ class Measures:
         share = self._clock.share()
         if share is not None:
             self._values["adversarial/generating"] = share
-        self._examples_due, self._rows_due = set(self._layers), set(self._layers)
+        self.examples_due, self._rows_due = set(self._layers), set(self._layers)
         return dict(self._values)
 
     def start_step(self, device: torch.device) -> None:
         """Note the time."""
-        self._clock.start(device, bool(self._examples_due))
+        self._clock.start(device)
 
     def end_step(self, device: torch.device) -> None:
         """Add the step's time."""

@@ -43,6 +43,13 @@ class Mixer:
         self.spreads: dict[str, Tensor] = {}
         self.generator = torch.Generator().manual_seed(seed)
         self.step = 0
+        self.classes: int | None = None
+
+    @property
+    def round(self) -> int:
+        """Steps in which every layer generates at least once."""
+        turns = max(plan.every_n_steps for plan in self.layers.values())
+        return turns * (len(self.layers) if self.alternate else 1)
 
     def active(self) -> list[str]:
         """Return the layers whose turn it is in this step."""
@@ -97,6 +104,7 @@ class Mixer:
             self.pools[name].replace(rows, self.generator)
         except PoolError as error:
             raise PoolError(f"Layer {name!r}: {error}") from error
+        self.classes = examples.classes
         if examples.spread is not None:
             self.spreads[name] = examples.spread
 
@@ -104,6 +112,7 @@ class Mixer:
         """Return the state; the pools' tensors are not copied."""
         return {
             "step": self.step,
+            "classes": self.classes,
             "generator": self.generator.get_state(),
             "spreads": dict(self.spreads),
             "pools": {name: pool.state_dict() for name, pool in self.pools.items()},
@@ -124,4 +133,4 @@ class Mixer:
             pool.load_state_dict(state["pools"][name], device)
         self.spreads = {name: spread.to(device) for name, spread in state["spreads"].items()}
         self.generator.set_state(state["generator"].cpu())
-        self.step = state["step"]
+        self.step, self.classes = state["step"], state["classes"]

@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import pickle
 from collections import namedtuple
 from typing import Any
 
@@ -532,13 +533,140 @@ def test_resumed_run_ends_with_bit_identical_weights(tmp_path: Any, stop: int) -
     assert torch.equal(whole, resumed)
 
 
-def test_checkpoint_of_other_layers_is_refused(tmp_path: Any) -> None:
+@pytest.fixture
+def checkpoint(tmp_path: Any) -> str:
     loop = trainer(AdversarialTraining({"": plan()}))
     loop.fit(Host(), TensorLoader(*data(), N))
     loop.save_checkpoint(tmp_path / "a.ckpt")
-    other = trainer(AdversarialTraining({"": plan(pool=20)}), max_steps=2)
-    with pytest.raises(UserError, match="a pool of 12 rows, this run one of 20"):
-        other.fit(Host(), TensorLoader(*data(), N), ckpt_path=str(tmp_path / "a.ckpt"))
+    return str(tmp_path / "a.ckpt")
+
+
+@pytest.mark.parametrize(
+    ("layers", "message"),
+    [
+        ({"": plan(pool=20)}, "a pool of 12 rows, this run one of 20"),
+        ({"net.1": plan()}, r"pools for the layers \[''\], this run attacks \['net.1'\]"),
+    ],
+)
+def test_checkpoint_of_other_pools_is_refused(
+    checkpoint: str, layers: dict[str, PerturbedLayer], message: str
+) -> None:
+    other = trainer(AdversarialTraining(layers), max_steps=2)
+    with pytest.raises(UserError, match=message):
+        other.fit(Host(), TensorLoader(*data(), N), ckpt_path=checkpoint)
+
+
+class WithTest(Host):
+    def test_step(self, batch: Any, batch_idx: int) -> None:
+        self(batch[0])
+
+
+def test_evaluating_a_checkpoint_brings_no_pools_to_the_next_run(checkpoint: str) -> None:
+    callback = AdversarialTraining({"": plan()})
+    trainer(callback).test(
+        WithTest(), TensorLoader(*data(), N), ckpt_path=checkpoint, verbose=False
+    )
+    fit(Host(), callback, max_steps=3)
+    assert callback.mixer.step == 3
+
+
+def test_new_run_begins_with_empty_pools_and_finds_its_batches_anew() -> None:
+    callback = AdversarialTraining({"": plan()})
+    fit(Host(), callback, max_steps=5)
+    x, y = data(seed=1)
+    host = DictHost()
+    batch = {"y": y, "image": x}
+    trainer(callback).fit(host, DataLoader([0], batch_size=None, collate_fn=lambda _: batch))
+    assert callback.mixer.step == 1
+    assert len(callback.mixer.pools[""]) == N
+    assert (callback.mixer.pools[""].filled("inputs") - x).abs().max() <= 0.1
+
+
+def test_run_that_goes_on_keeps_its_pools() -> None:
+    callback = AdversarialTraining({"": plan(pool=3 * N)})
+    host, loop = Host(), trainer(callback, max_steps=1)
+    loop.fit(host, TensorLoader(*data(), N))
+    loop.fit_loop.epoch_loop.max_steps = 2
+    loop.fit(host, TensorLoader(*data(), N))
+    assert callback.mixer.step == 2
+    assert len(callback.mixer.pools[""]) == 2 * N
+
+
+class Teacher(Host):
+    """Keeps a copy of its network, made while hooks are on it."""
+
+    def on_train_start(self) -> None:
+        self.copy = copy.deepcopy(self.net)
+        self.pickled = pickle.loads(pickle.dumps(self.net))
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        logits = self(batch[0])
+        with torch.no_grad():
+            self.copied = [net[:2](batch[0]) for net in (self.copy, self.pickled)]
+            self.clean = torch.tanh(self.net[0](batch[0]))
+        return F.cross_entropy(logits, batch[1])
+
+
+def test_copies_of_the_network_are_not_perturbed() -> None:
+    host = Teacher()
+    fit(host, AdversarialTraining({"net.1": plan(5.0)}))
+    for copied in host.copied:
+        assert torch.equal(copied, host.clean)
+
+
+class Heads(LightningModule):
+    """Two heads beside each other, no forward of the whole in the training step."""
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        self.body = nn.Linear(FEATURES, 5)
+        self.main, self.side = nn.Linear(5, CLASSES), nn.Linear(5, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.main(self.body(x))
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        hidden = self.body(batch[0])
+        self.logits = self.main(hidden)
+        self.logits.retain_grad()
+        return F.cross_entropy(self.logits, batch[1]) + self.side(hidden).square().mean()
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+def test_head_with_other_classes_is_not_taken_for_the_logits() -> None:
+    torch.manual_seed(0)
+    host = Heads(classes=2)
+    fit(host, AdversarialTraining({"": plan(1e-6, weight=9.0)}))
+    assert host.logits.grad is not None
+    sizes = host.logits.grad.norm(dim=1)
+    torch.testing.assert_close(sizes[N:], 9 * sizes[:N], rtol=1e-2, atol=1e-6)
+
+
+def test_two_heads_that_could_both_be_the_logits_are_refused() -> None:
+    with pytest.raises(UserError, match="'side' and, side by side, of 'main'"):
+        fit(Heads(classes=CLASSES), AdversarialTraining({"": plan()}))
+
+
+def test_share_of_generating_is_measured_over_accumulated_batches() -> None:
+    logged = Logged()
+    callback = AdversarialTraining({"": plan(every_n_steps=2)})
+    loop = trainer(
+        callback, logged, max_steps=4, max_epochs=8, log_every_n_steps=1, accumulate_grad_batches=2
+    )
+    loop.fit(Host(), TensorLoader(*data(rows=2 * N), N))
+    assert logged.values["adversarial/generating"] > 0.05
+
+
+def test_inputs_that_leave_the_bounds_later_are_warned_about() -> None:
+    class Growing(Host):
+        def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+            return [batch[0] + len(self.rows), batch[1]]
+
+    callback = AdversarialTraining({"": plan(bounds=Bounds())})
+    with pytest.warns(UserWarning, match="leave the bounds"):
+        fit(Growing(), callback, max_steps=3, max_epochs=3, log_every_n_steps=1)
 
 
 def test_checkpoint_of_another_architecture_is_refused(tmp_path: Any) -> None:
@@ -679,8 +807,8 @@ def test_some_rows_without_gradient_are_warned_about() -> None:
 
 
 def test_two_callbacks_are_refused() -> None:
-    with pytest.raises(UserError, match="would nest"):
-        fit(Host(), AdversarialTraining({"": plan()}), AdversarialTraining({"net.1": plan()}))
+    with pytest.raises(RuntimeError, match="more than one stateful callback of type"):
+        trainer(AdversarialTraining({"": plan()}), AdversarialTraining({"net.1": plan()}))
 
 
 @pytest.mark.parametrize(

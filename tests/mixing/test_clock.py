@@ -25,8 +25,8 @@ def wind(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     return advance
 
 
-def step(one: StepClock, wind: Callable[[float], None], device: torch.device, wait: bool) -> None:
-    one.start(device, wait)
+def step(one: StepClock, wind: Callable[[float], None], device: torch.device) -> None:
+    one.start(device)
     wind(3)
     with one.making(device):
         wind(1)
@@ -37,8 +37,8 @@ def step(one: StepClock, wind: Callable[[float], None], device: torch.device, wa
 
 def test_share_is_making_over_step_summed_over_steps(wind: Callable[[float], None]) -> None:
     one = StepClock()
-    step(one, wind, CPU, wait=False)
-    one.start(CPU, False)
+    step(one, wind, CPU)
+    one.start(CPU)
     wind(2)
     one.stop(CPU)
     assert one.share() == 1 / 10
@@ -47,17 +47,20 @@ def test_share_is_making_over_step_summed_over_steps(wind: Callable[[float], Non
 def test_share_begins_anew_and_is_none_without_a_step(wind: Callable[[float], None]) -> None:
     one = StepClock()
     assert one.share() is None
-    step(one, wind, CPU, wait=False)
+    step(one, wind, CPU)
     assert one.share() == 1 / 8
     assert one.share() is None
 
 
-def test_steps_on_an_accelerator_count_only_where_they_wait(wind: Callable[[float], None]) -> None:
-    one = StepClock()
-    step(one, wind, ACCELERATOR, wait=False)
-    assert one.share() is None
-    step(one, wind, ACCELERATOR, wait=True)
+def test_an_accelerator_is_waited_for_only_in_the_first_steps(
+    wind: Callable[[float], None],
+) -> None:
+    one = StepClock(window=2)
+    for _ in range(5):
+        step(one, wind, ACCELERATOR)
     # The waiting: ten seconds at both ends of the making and at the end of the step.
+    assert one.share() == 2 * (1 + 10) / (2 * (8 + 30))
+    step(one, wind, ACCELERATOR)
     assert one.share() == (1 + 10) / (8 + 30)
 
 
@@ -66,5 +69,5 @@ def test_time_outside_a_step_does_not_count(wind: Callable[[float], None]) -> No
     with one.making(CPU):
         wind(5)
     one.stop(CPU)
-    step(one, wind, CPU, wait=True)
+    step(one, wind, CPU)
     assert one.share() == 1 / 8
