@@ -1,7 +1,7 @@
 """The command line's front door: what can be answered without torch is answered here.
 
 Importing torch and Lightning takes seconds, so `--help`, `--version`, unknown subcommands and
-missing files are dealt with first; the rest is `lit_intriguing.program`.
+missing files are dealt with first; the rest is `lit_intriguing.command.program`.
 """
 
 import importlib
@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import lit_intriguing
-from lit_intriguing import delegate, shipped
-from lit_intriguing.arguments import is_config, pairs
+from lit_intriguing.command import delegate, shipped
+from lit_intriguing.command.arguments import is_config, pairs
+from lit_intriguing.command.subcommands import STUDIES, SUBCOMMANDS
 from lit_intriguing.errors import UsageError, UserError
 from lit_intriguing.spelling import did_you_mean
-from lit_intriguing.subcommands import STUDIES, SUBCOMMANDS
 
 GLOBAL_OPTIONS = ("--help", "--version", "--config", "--print_config")
 WEIGHTS_IN_WORDS = ("best", "last", "hpc")
@@ -113,7 +113,7 @@ def _run(arguments: list[str]) -> None:
         module, function = STUDIES[arguments[0]][0].split(":")
         getattr(importlib.import_module(module), function)(arguments[1:])
     else:
-        from lit_intriguing.program import run
+        from lit_intriguing.command.program import run
 
         run(arguments)
 

@@ -8,7 +8,7 @@ class Trainer(_Trainer):
 
     To add one that works on a model, write its work in a room below, a method here that calls
     it, with a docstring whose first line is its help, and a line in `TRAINER_SUBCOMMANDS` of
-    `lit_intriguing.subcommands`. The method takes `model` and `datamodule`, which the program
-    fills in, and whatever further parameters shall become options. A subcommand of several runs
-    has its own options and needs a line in `STUDIES` there instead.
+    `lit_intriguing.command.subcommands`. The method takes `model` and `datamodule`, which the
+    program fills in, and whatever further parameters shall become options. A subcommand of
+    several runs has its own options and needs a line in `STUDIES` there instead.
     """

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 import lit_intriguing
-from lit_intriguing import cli, delegate
+from lit_intriguing import cli
+from lit_intriguing.command import delegate
+from lit_intriguing.command.subcommands import SUBCOMMANDS
 from lit_intriguing.errors import UserError
-from lit_intriguing.subcommands import SUBCOMMANDS
 
 SCRIPTS = Path(sys.executable).parent
 COMMANDS = [

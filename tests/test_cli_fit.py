@@ -12,7 +12,8 @@ import pytest
 import torch
 import yaml
 
-from lit_intriguing import cli, shipped
+from lit_intriguing import cli
+from lit_intriguing.command import shipped
 
 ROOT = Path(__file__).parent.parent
 RUN = ["--trainer.max_epochs=2", "--trainer.accelerator=cpu", "--trainer.log_every_n_steps=2"]

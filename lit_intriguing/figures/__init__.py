@@ -1,4 +1,4 @@
-"""Tensors in, matplotlib figure out; `figures.logging` sends figures and tables to the loggers."""
+"""Tensors in, matplotlib figure out."""
 
 from lit_intriguing.figures.curves import error_curves
 from lit_intriguing.figures.digits import adversarial_digits

@@ -2,7 +2,6 @@
 
 import contextlib
 import gc
-import importlib
 import io
 import logging
 import math
@@ -12,10 +11,13 @@ import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from jsonargparse import ArgumentError
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities.seed import isolate_rng
 
+from lit_intriguing.command import class_paths, diagnosis, parse_errors
 from lit_intriguing.command.options import OF_THE_COMMAND
+from lit_intriguing.errors import UsageError
 from lit_intriguing.studies.patches import Config, class_name, merged
 from lit_intriguing.studies.runs import Result, Run, Stage
 
@@ -40,15 +42,12 @@ NEEDS_OUTPUT = {
 }
 """Callbacks that refuse to work without what `QUIET` switches off, or would write all the same."""
 
-ROOMS = ("attacks", "callbacks", "data", "models")
-"""Imported first, so that configurations may name their classes without a module."""
-
 METRICS = {Stage.TUNE: "val/error", Stage.FINAL: "test/error"}
 
 Measure = Callable[[Run], float]
 
 
-def measure(run: Run) -> float:
+def train_and_measure(run: Run) -> float:
     """Trains and measures the last epoch's weights.
 
     Args:
@@ -80,8 +79,13 @@ class _Build(LightningCLI):
     """LightningCLI for a mapping, whatever the process's own arguments are."""
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
-        """Checks the mapping."""
-        self.config = parser.parse_object(args)
+        """Checks the mapping; what is wrong in it is said as the command line says it."""
+        try:
+            self.config = parser.parse_object(args)
+        except (ArgumentError, TypeError, ValueError) as error:
+            if isinstance(args, dict):
+                diagnosis.check(args, [*diagnosis.keys_of(parser), *OF_THE_COMMAND])
+            raise UsageError(parse_errors.one_line(str(error))) from error
 
 
 def build(config: Config) -> LightningCLI:
@@ -94,10 +98,10 @@ def build(config: Config) -> LightningCLI:
         The three, as `model`, `datamodule` and `trainer`.
 
     Raises:
-        Exception: Whatever is wrong with the configuration, by its parser or its classes.
+        UsageError: The configuration has a key, class or value that cannot be.
+        Exception: Whatever its classes refuse.
     """
-    for room in ROOMS:
-        importlib.import_module(f"lit_intriguing.{room}")
+    class_paths.bring_in()
     config = {key: value for key, value in config.items() if key not in OF_THE_COMMAND}
     trainer = merged(config.get("trainer", {}), QUIET)
     callbacks = trainer.get("callbacks") or []
@@ -131,18 +135,13 @@ def attempt(run: Run, measure: Measure) -> Result:
             error = measure(run)
     # SystemExit too: libraries end the process on errors that belong to one run.
     except (Exception, SystemExit) as exception:
+        message = parse_errors.one_line(str(exception))
         return Result(
             seconds=time.perf_counter() - start,
-            failure=one_line(exception),
+            failure=f"{type(exception).__name__}: {message}".rstrip(": "),
             details=traceback.format_exc() + output.getvalue()[-5000:],
         )
     return Result(seconds=time.perf_counter() - start, error=error)
-
-
-def one_line(exception: BaseException) -> str:
-    """The class of an exception and the first line of its message."""
-    first = next(iter(str(exception).strip().splitlines()), "")
-    return f"{type(exception).__name__}: {first}".rstrip(": ")
 
 
 @contextlib.contextmanager

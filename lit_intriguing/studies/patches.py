@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from copy import deepcopy
 from typing import Any
 
-from lit_intriguing.errors import UserError
+from lit_intriguing.errors import UsageError
 from lit_intriguing.spelling import did_you_mean
 
 Config = dict[str, Any]
@@ -30,7 +30,8 @@ def merged(base: Any, *patches: Any) -> Any:
         The changed configuration, sharing nothing with the arguments.
 
     Raises:
-        UserError: A patch of a list names a class that is not in it, or is there twice.
+        UsageError: A patch takes out what is not there, or names a class that is not in a list,
+            or twice.
 
     >>> merged({"trainer": {"max_epochs": 9, "callbacks": [{"class_path": "a.Timer"}]}},
     ...        {"trainer": {"callbacks": {"Timer": {"init_args": {"interval": "epoch"}}}}})
@@ -67,8 +68,12 @@ def _apply(base: Any, patch: Any) -> Any:
         base = {}
     result = dict(base)
     for key, value in patch.items():
+        if value is None and key not in result:
+            raise UsageError(
+                f"null takes out {key!r}, which is not there.{did_you_mean(str(key), base)}"
+            )
         if value is None:
-            result.pop(key, None)
+            del result[key]
         else:
             result[key] = _apply(result.get(key), value)
     return result
@@ -85,7 +90,7 @@ def _apply_to_list(base: list[Any], patch: Mapping[str, Any]) -> list[Any]:
         names = [class_name(entry) for entry in result]
         if names.count(name) != 1:
             where = f"is in the list {names.count(name)} times" if name in names else "is not there"
-            raise UserError(
+            raise UsageError(
                 f"a change to {name!r} in a list needs exactly one entry of that class; it {where}:"
                 f" {names}.{did_you_mean(name, names)}"
             )

@@ -8,8 +8,9 @@ from typing import Any
 import yaml
 from jsonargparse import get_loader
 
-from lit_intriguing import shipped
-from lit_intriguing.errors import UserError
+from lit_intriguing.command import shipped
+from lit_intriguing.errors import UsageError
+from lit_intriguing.spelling import did_you_mean
 from lit_intriguing.studies.patches import Config, class_name, merged
 from lit_intriguing.studies.runs import Run, Stage
 
@@ -64,11 +65,11 @@ class Plan:
         """The reported runs of a row with a candidate, one a seed.
 
         Raises:
-            UserError: The seeds make no difference to the configuration.
+            UsageError: The seeds make no difference to the configuration.
         """
         runs = [self._run(Stage.FINAL, row, candidate, seed) for seed in self.seeds]
         if len({run.key for run in runs}) < len(runs):
-            raise UserError(
+            raise UsageError(
                 f"row {row!r}: none of the seed_keys {list(self.seed_keys)} is in its"
                 " configuration, so all seeds would be the same run."
             )
@@ -80,6 +81,22 @@ class Plan:
             for candidate in range(self.budget):
                 yield name, candidate
 
+    def check_seed_keys(self) -> None:
+        """Checks that each key at which a seed goes is in the base or in some row.
+
+        Raises:
+            UsageError: A key names a class that is in no list there.
+        """
+        configs = [self.base, *(self.final_runs(*key)[0].config for key in self.candidates())]
+        for key in self.seed_keys:
+            lacking = [_lacking(config, key.split(".")) for config in configs]
+            if all(lacking):
+                name, names = lacking[0] or ("", [])
+                raise UsageError(
+                    f"seed_keys: '{key}' is in no row's configuration: no {name!r} is in the list"
+                    f" there.{did_you_mean(name, names)}"
+                )
+
     def _run(self, stage: Stage, name: str, candidate: int, seed: int) -> Run:
         row = self.rows[name]
         patches = [row.overrides, row.candidates[candidate]]
@@ -89,8 +106,8 @@ class Plan:
             config = merged(self.base, *patches)
             for key in self.seed_keys:
                 config = with_value(config, key.split("."), seed)
-        except UserError as error:
-            raise UserError(f"row {name!r}, candidate {candidate + 1}: {error}") from error
+        except UsageError as error:
+            raise UsageError(f"row {name!r}, candidate {candidate + 1}: {error}") from error
         return Run(stage, config)
 
 
@@ -104,15 +121,15 @@ def load_config(name: str) -> Config:
         Its content.
 
     Raises:
-        UserError: There is no such file, or it is not a YAML mapping.
+        UsageError: There is no such file, or it is not a YAML mapping.
     """
     path = Path(shipped.find(name))
     try:
         content = get_loader("yaml")(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(f"{path} cannot be read as YAML: {error}") from error
+        raise UsageError(f"{path} cannot be read as YAML: {error}") from error
     if not isinstance(content, dict):
-        raise UserError(f"{path}: expected keys and values, found a {type(content).__name__}.")
+        raise UsageError(f"{path}: expected keys and values, found a {type(content).__name__}.")
     return content
 
 
@@ -133,16 +150,23 @@ def with_value(config: Any, path: Sequence[str], value: Any) -> Any:
     >>> with_value({"callbacks": []}, ["callbacks", "Timer", "seed"], 3)
     {'callbacks': []}
     """
+    if _lacking(config, path):
+        return config
+    patch = value
+    for key in reversed(path):
+        patch = {key: patch}
+    return merged(config, patch)
+
+
+def _lacking(config: Any, path: Sequence[str]) -> tuple[str, list[str]] | None:
+    """The class that a list on the way lacks, and those it has; None where there is a way."""
     inner = config
     for key in path:
         if isinstance(inner, list):
             names = [class_name(entry) for entry in inner]
             if key not in names:
-                return config
+                return key, names
             inner = inner[names.index(key)]
         else:
             inner = inner.get(key) if isinstance(inner, Mapping) else None
-    patch = value
-    for key in reversed(path):
-        patch = {key: patch}
-    return merged(config, patch)
+    return None

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lit_intriguing.studies.patches import Config
+from lit_intriguing.studies.provenance import this_program
 
 
 class Stage(StrEnum):
@@ -53,9 +54,15 @@ class Result:
 
 @dataclass(frozen=True)
 class RunStore:
-    """A folder with one JSON file a run, so that a study can be stopped and continued."""
+    """A folder with one JSON file a run, so that a study can be stopped and continued.
+
+    Attributes:
+        folder: Where they lie.
+        redo: Whether results of other sources of this package count as not done.
+    """
 
     folder: Path
+    redo: bool = False
 
     def path(self, run: Run) -> Path:
         """Where the result of a run is kept."""
@@ -64,21 +71,28 @@ class RunStore:
     def load(self, run: Run) -> Result | None:
         """The stored result, failed runs included; None where there is no readable file."""
         try:
-            content = json.loads(self.path(run).read_text(encoding="utf-8"))
-            return Result(**content["result"])
-        except (OSError, ValueError, KeyError, TypeError):
+            return Result(**self._content(run)["result"])
+        except (KeyError, TypeError):
             return None
 
     def done(self, run: Run) -> Result | None:
         """The stored result if the run succeeded: a failed one is tried again."""
         result = self.load(run)
-        return None if result is None or result.failure is not None else result
+        if result is None or result.failure is not None or (self.redo and self.foreign(run)):
+            return None
+        return result
+
+    def foreign(self, run: Run) -> bool:
+        """Tells whether the stored result was made by other sources than this program's."""
+        program = self._content(run).get("program") or {}
+        return bool(program.get("sources") != this_program()["sources"])
 
     def save(self, run: Run, result: Result) -> None:
         """Writes a result, with the configuration it belongs to; a crash leaves no half file."""
         content: dict[str, Any] = {
             "stage": run.stage,
             "config": run.config,
+            "program": this_program(),
             "result": asdict(replace(result, seconds=round(result.seconds, 2))),
         }
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -86,3 +100,11 @@ class RunStore:
         draft = path.with_suffix(f".{os.getpid()}.tmp")
         draft.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
         draft.replace(path)
+
+    def _content(self, run: Run) -> dict[str, Any]:
+        """What a run's file holds; nothing where there is no readable file."""
+        try:
+            content = json.loads(self.path(run).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return content if isinstance(content, dict) else {}

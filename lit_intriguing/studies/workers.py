@@ -11,6 +11,7 @@ from concurrent.futures.process import BrokenProcessPool
 from lit_intriguing.errors import UserError
 from lit_intriguing.numerics import flush_denormals
 from lit_intriguing.studies.measure import Measure, attempt
+from lit_intriguing.studies.provenance import this_program
 from lit_intriguing.studies.runs import Result, Run, RunStore
 
 
@@ -66,6 +67,7 @@ def _prepare() -> None:
     """Sets a new worker up."""
     import torch
 
+    this_program()  # now, while the sources are those that this process has just imported
     flush_denormals()
     torch.set_num_threads(1)
     # Ctrl-C reaches the whole group; the parent alone decides what it means.

@@ -1,9 +1,5 @@
 """The command line proper: LightningCLI with our Trainer, recipes and closing test."""
 
-import importlib
-import importlib.util
-import os
-import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,34 +7,23 @@ import torch
 from jsonargparse import Namespace
 from jsonargparse._actions import ActionConfigFile
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch import Callback, LightningDataModule, LightningModule
+from lightning.pytorch import Callback
 from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
-from lightning.pytorch.loggers import CSVLogger, Logger
+from lightning.pytorch.loggers import CSVLogger
 from typing_extensions import override
 
-from lit_intriguing import closing_test, diagnosis, shipped
-from lit_intriguing.arguments import written
 from lit_intriguing.callbacks.run_progress import RunProgress
+from lit_intriguing.command import class_paths, closing_test, diagnosis, shipped
+from lit_intriguing.command.arguments import written
 from lit_intriguing.command.options import OPTIONS
+from lit_intriguing.command.parse_errors import one_line
+from lit_intriguing.command.saved_config import SavedConfig
+from lit_intriguing.command.subcommands import TRAINER_ARGUMENTS, TRAINER_SUBCOMMANDS
 from lit_intriguing.errors import UsageError, UserError
-from lit_intriguing.parse_errors import one_line
-from lit_intriguing.saved_config import SavedConfig
-from lit_intriguing.subcommands import TRAINER_ARGUMENTS, TRAINER_SUBCOMMANDS
 from lit_intriguing.trainer import Trainer
 
 SEED = 0
-BASES = (
-    LightningModule,
-    LightningDataModule,
-    Callback,
-    Logger,
-    torch.nn.Module,
-    torch.optim.Optimizer,
-    torch.optim.lr_scheduler.LRScheduler,
-)
-ROOMS = ("attacks", "callbacks", "data", "models")
-"""Imported at the start, so that their classes may be named without their module."""
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -51,10 +36,7 @@ def run(arguments: Sequence[str]) -> None:
         UserError: something is wrong that the user can put right; `UsageError` where it is the
             arguments or a configuration file.
     """
-    if os.getcwd() not in sys.path:
-        sys.path.append(os.getcwd())  # as for `python -m`: class paths of the user's own files
-    for room in ROOMS:
-        importlib.import_module(f"lit_intriguing.{room}")
+    class_paths.bring_in()
     try:
         Program(arguments)
     except MisconfigurationException as error:  # Lightning's: no validation step, say
@@ -81,9 +63,8 @@ class Parser(LightningArgumentParser):
         if not self.exit_on_error:  # jsonargparse tries out a member of a union
             super().error(message, ex)
         subparser = getattr(ex, "subcommand_parser", None) or self._subparser() or self
-        known = [action.dest for action in subparser._actions if not action.dest.endswith("help")]
         for config in written(self.arguments):
-            diagnosis.check(config, known, BASES)
+            diagnosis.check(config, diagnosis.keys_of(subparser))
         raise UsageError(one_line(message)) from ex
 
     def _subparser(self) -> "Parser | None":

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from lit_intriguing import shipped
+from lit_intriguing.command import shipped
 
 
 def pairs(arguments: Sequence[str]) -> Iterator[tuple[str, str]]:
@@ -55,7 +55,8 @@ def _insert(tree: dict[str, Any], keys: Sequence[str], value: str) -> None:
         if not isinstance(below, dict):  # `--model Net --model.width 3`
             below = tree[key] = {"class_path": below}
         tree = below
-    tree[keys[-1]] = value
+    # `--trainer.callbacks+=Timer` may be given several times.
+    tree[keys[-1]] = [*tree.get(keys[-1], []), value] if keys[-1].endswith("+") else value
 
 
 def _over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:

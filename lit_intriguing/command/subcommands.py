@@ -4,7 +4,7 @@ TRAINER_SUBCOMMANDS = {
     "fit": "train a model, then measure it once on the test set",
     "validate": "evaluate on the validation set",
     "test": "evaluate on the test set",
-    "predict": "run a model over data and hand back its outputs",
+    "predict": "run a model over data; only a callback (BasePredictionWriter) keeps the outputs",
 }
 """Each is a method of `lit_intriguing.trainer.Trainer`; a new one needs a line here as well."""
 

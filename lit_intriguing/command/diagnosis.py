@@ -6,35 +6,47 @@ import typing
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from lit_intriguing import class_paths
+import yaml
+from jsonargparse import ArgumentParser
+
+from lit_intriguing.command import class_paths
 from lit_intriguing.errors import UsageError
 from lit_intriguing.spelling import did_you_mean
 
 SPEC_KEYS = frozenset({"class_path", "init_args", "dict_kwargs"})
-CLASSES = frozenset({"model", "data", "optimizer", "lr_scheduler"})
-"""Keys of which a bare text is a class path."""
+CLASSES = frozenset(
+    {"model", "data", "optimizer", "lr_scheduler", "trainer.callbacks", "trainer.logger"}
+)
+"""Keys of which a bare text, also in a list, is a class path."""
 
 
-def check(config: Mapping[str, Any], known: Collection[str], bases: tuple[type, ...]) -> None:
+def keys_of(parser: ArgumentParser) -> list[str]:
+    """Lists the keys that a parser takes, dotted: `trainer.max_epochs`, `model`."""
+    return [action.dest for action in parser._actions if not action.dest.endswith("help")]
+
+
+def check(
+    config: Mapping[str, Any], known: Collection[str], hints: Mapping[str, Any] | None = None
+) -> None:
     """Checks each key and class path of a configuration against what they may be.
 
     It checks names only, no values: those are the parser's work.
 
     Args:
         config: the content of a configuration file.
-        known: the keys that the program takes, dotted: `trainer.max_epochs`, `model`.
-        bases: classes whose subclasses may be named without their module.
+        known: the keys that may stand in it, as from `keys_of`.
+        hints: types of keys that hold dataclasses, or dictionaries of such.
 
     Raises:
         UsageError: a name is wrong; the message gives the nearest right one.
     """
-    _Checker(frozenset(known), bases).group(config, "")
+    _Checker(frozenset(known), hints or {}).group(config, "")
 
 
 @dataclasses.dataclass(frozen=True)
 class _Checker:
     known: frozenset[str]
-    bases: tuple[type, ...]
+    hints: Mapping[str, Any]
 
     def group(self, config: Mapping[str, Any], prefix: str) -> None:
         """Checks the keys of one group of the program's options, such as `trainer`."""
@@ -49,14 +61,19 @@ class _Checker:
             elif isinstance(value, Mapping) and any(k.startswith(key + ".") for k in self.known):
                 self.group(value, key + ".")
             else:
-                self.value(value, key, None)
+                self.value(value, key, self.hints.get(key))
 
     def class_or_path(self, value: Any, key: str) -> None:
         """Checks a class given with its arguments, by its name alone, or by a file's name."""
-        if isinstance(value, str) and not value.endswith((".yaml", ".yml", ".json")):
-            self.spec({"class_path": value}, key)
-        else:
+        if isinstance(value, str):
+            value = _parsed(value)
+        if isinstance(value, list):
+            for index, item in enumerate(value):
+                self.class_or_path(item, f"{key}[{index}]")
+        elif not isinstance(value, str):
             self.value(value, key, None)
+        elif not value.endswith((".yaml", ".yml", ".json")):
+            self.spec({"class_path": value}, key)
 
     def value(self, value: Any, key: str, hint: Any) -> None:
         """Checks whatever stands at a key: a class with its arguments, a list, a dictionary."""
@@ -71,7 +88,7 @@ class _Checker:
     def spec(self, spec: Mapping[str, Any], key: str) -> None:
         """Checks `class_path` and the arguments given for that class."""
         try:
-            target = class_paths.locate(str(spec["class_path"]), self.bases)
+            target = class_paths.locate(str(spec["class_path"]))
         except UsageError as error:
             raise UsageError(f"{key}: {error}") from error
         if target is None:
@@ -109,6 +126,14 @@ class _Checker:
         for name, item in value.items():
             shown = str(name) or "''"  # the empty name stands for a model's input
             self.value(item, f"{key}.{shown}", _inside(hint))
+
+
+def _parsed(text: str) -> Any:
+    """Reads an option's text: `true`, or `[Timer, {class_path: Timer}]`."""
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        return text
 
 
 def _unknown_key(key: str, name: str, siblings: Collection[str], prefix: str) -> str:

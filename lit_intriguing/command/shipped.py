@@ -13,7 +13,7 @@ def root() -> Path:
 
     An installed wheel carries them inside the package; in a checkout they stand beside it.
     """
-    package = Path(__file__).resolve().parent
+    package = Path(__file__).resolve().parents[1]
     return package if (package / FOLDERS[0]).is_dir() else package.parent
 
 

@@ -2,24 +2,50 @@
 
 import importlib
 import inspect
+import os
 import pkgutil
 import sys
 from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
 
+import torch
 from jsonargparse import ArgumentParser
+from lightning.pytorch import Callback, LightningDataModule, LightningModule
+from lightning.pytorch.loggers import Logger
 
 from lit_intriguing.errors import UsageError
 from lit_intriguing.spelling import did_you_mean
 
+BASES = (
+    LightningModule,
+    LightningDataModule,
+    Callback,
+    Logger,
+    torch.nn.Module,
+    torch.optim.Optimizer,
+    torch.optim.lr_scheduler.LRScheduler,
+)
+"""Their imported subclasses may be named without their module."""
 
-def locate(path: str, bases: tuple[type, ...] = ()) -> Any:
+ROOMS = ("attacks", "callbacks", "data", "models")
+"""Whose classes may be named so, and are therefore imported before a configuration is read."""
+
+
+def bring_in() -> None:
+    """Makes our own classes known by their bare names, and the user's own files importable."""
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())  # as for `python -m`
+    for room in ROOMS:
+        importlib.import_module(f"lit_intriguing.{room}")
+
+
+def locate(path: str) -> Any:
     """Imports what a class path names.
 
     Args:
-        path: `package.module.Class`, or a bare class name.
-        bases: a bare name is looked for among the imported subclasses of these.
+        path: `package.module.Class`, or a bare class name, which is looked for among the imported
+            subclasses of `BASES`.
 
     Returns:
         The class or function; None for a bare name that several subclasses share.
@@ -30,9 +56,9 @@ def locate(path: str, bases: tuple[type, ...] = ()) -> Any:
     """
     if "." in path:
         return _walk(path.split("."), path)
-    found = {c for base in bases for c in _descendants(base) if c.__name__ == path}
+    found = {c for base in BASES for c in _descendants(base) if c.__name__ == path}
     if not found:
-        known = {c.__name__ for base in bases for c in _descendants(base)}
+        known = {c.__name__ for base in BASES for c in _descendants(base)}
         raise UsageError(f"no class '{path}'.{did_you_mean(path, known)}")
     return found.pop() if len(found) == 1 else None
 
