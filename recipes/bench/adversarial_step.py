@@ -1,9 +1,10 @@
 """What a step of adversarial training costs through Lightning, next to a bare PyTorch loop.
 
-Both train 784-100-100-10 with examples of the input and of both hidden layers; one clean forward
-gives the gradients for every layer. The bare loop has fresh examples and nothing else: no pool, no
-log, no hook. Lightning runs the callback with stored pools as in recipes/adv_mnist.yaml, metrics on
-the device and a CSV logger that is written to every 50 steps. Also: clean training with the
+Both train 784-100-100-10 by recipes/adv_mnist.yaml: pools of 2,000 rows for the input and both
+hidden layers, refreshed every second step; one clean forward gives the gradients for every layer,
+and rows that join at a hidden layer do not pay for the layers below. The bare loop does nothing
+else: no log, no hook, the training's own forward serves the gradients. Through Lightning, metrics
+stay on the device and a CSV logger is written to every 50 steps. Also: clean training with the
 callback attached but idle, against clean training without it. Blocks of steps alternate in one
 process, so that a busy machine slows all alike. Run it with
 
@@ -32,10 +33,34 @@ from lit_intriguing.data import TensorLoader
 from lit_intriguing.models import Classifier
 from lit_intriguing.models.schedules import CosineOverRun
 
-SIZES, WEIGHTS = (1.5, 0.06, 0.06), (2.0, 1.0, 1.0)
+SIZES, WEIGHTS, POOL = (1.5, 0.06, 0.06), (2.0, 1.0, 1.0), 2_000
 
 
-def bare(x: Tensor, y: Tensor, batch: int) -> None:
+class BarePool:
+    """Rows and labels of one layer, some of them replaced now and then."""
+
+    def __init__(self) -> None:
+        self.rows, self.labels, self.count = torch.empty(0), torch.empty(0), 0
+
+    def replace(self, rows: Tensor, labels: Tensor) -> None:
+        """Fill up, then put the new rows over old ones chosen at random."""
+        if not self.count:
+            self.rows = rows.new_empty(POOL, rows.shape[1])
+            self.labels = labels.new_empty(POOL)
+        if self.count < POOL:
+            slots = torch.arange(self.count, min(POOL, self.count + len(rows)))
+            self.count += len(slots)
+        else:
+            slots = torch.randperm(POOL)[: len(rows)]
+        self.rows[slots], self.labels[slots] = rows[: len(slots)], labels[: len(slots)]
+
+    def draw(self, rows: int) -> tuple[Tensor, Tensor]:
+        """Return some rows and their labels."""
+        chosen = torch.randperm(self.count)[:rows]
+        return self.rows[chosen], self.labels[chosen]
+
+
+def bare(x: Tensor, y: Tensor, batch: int, every: int) -> None:
     """Train an epoch by the recipe written out, and nothing more."""
     widths = (784, 100, 100, 10)
     weights = [
@@ -48,33 +73,53 @@ def bare(x: Tensor, y: Tensor, batch: int) -> None:
     )
     steps = -(-len(x) // batch)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-    for rows in torch.randperm(len(x)).split(batch):
-        loss = bare_loss(weights, biases, x[rows].flatten(1), y[rows])
+    kept = [BarePool() for _ in WEIGHTS]
+    for step, rows in enumerate(torch.randperm(len(x)).split(batch)):
+        refresh = step % every == 0
+        loss = bare_loss(weights, biases, x[rows].flatten(1), y[rows], kept, refresh)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         schedule.step()
 
 
-def bare_loss(weights: list[Tensor], biases: list[Tensor], x: Tensor, y: Tensor) -> Tensor:
-    """Return the loss on a batch and on fresh examples for each layer."""
-    activations = [x.requires_grad_()]
+def bare_loss(
+    weights: list[Tensor],
+    biases: list[Tensor],
+    x: Tensor,
+    y: Tensor,
+    kept: list[BarePool],
+    refresh: bool,
+) -> Tensor:
+    """Return the loss on a batch and on rows of each layer's pool."""
+    activations = [x.requires_grad_(refresh)]
     for weight, bias in zip(weights[:-1], biases[:-1], strict=True):
         activations.append(F.linear(activations[-1], weight, bias).relu())
     logits = F.linear(activations[-1], weights[-1], biases[-1])
-    targets = (y + torch.randint(1, 10, y.shape)) % 10
-    toward = F.cross_entropy(logits, targets, reduction="sum")
-    gradients = torch.autograd.grad(toward, activations, retain_graph=True)
+    if refresh:
+        bare_examples(activations, logits, y, kept)
     loss = F.cross_entropy(logits, y)
-    for layer, (a, gradient) in enumerate(zip(activations, gradients, strict=True)):
-        clean = a.detach()
-        size = SIZES[layer] * (clean.var(0).sum().sqrt() if layer else 1)
-        hidden = clean - size * gradient / gradient.norm(dim=1, keepdim=True).clamp(min=1e-12)
+    for layer, pool in enumerate(kept):
+        hidden, labels = pool.draw(len(x))
         for above in range(layer, len(weights)):
             hidden = F.linear(hidden, weights[above], biases[above])
             hidden = hidden.relu() if above + 1 < len(weights) else hidden
-        loss = loss + WEIGHTS[layer] * F.cross_entropy(hidden, y)
+        loss = loss + WEIGHTS[layer] * F.cross_entropy(hidden, labels)
     return loss / (1 + sum(WEIGHTS))
+
+
+def bare_examples(
+    activations: list[Tensor], logits: Tensor, y: Tensor, kept: list[BarePool]
+) -> None:
+    """Put new examples of each layer in its pool, by the gradients of the one clean forward."""
+    targets = (y + torch.randint(1, 10, y.shape)) % 10
+    toward = F.cross_entropy(logits, targets, reduction="sum")
+    gradients = torch.autograd.grad(toward, activations, retain_graph=True)
+    for layer, (a, gradient) in enumerate(zip(activations, gradients, strict=True)):
+        clean = a.detach()
+        size = SIZES[layer] * (clean.var(0).sum().sqrt() if layer else 1)
+        lengths = gradient.norm(dim=1, keepdim=True).clamp(min=1e-12)
+        kept[layer].replace(clean - size * gradient / lengths, y)
 
 
 def pools(batch: int, every: int, start_step: int = 0) -> AdversarialTraining:
@@ -139,7 +184,7 @@ def main() -> None:
     n, every, never = options.batch, options.every, 10**9
     with tempfile.TemporaryDirectory() as folder:
         runs = {
-            "bare adversarial loop": lambda: bare(x, y, n),
+            "bare adversarial loop": lambda: bare(x, y, n, every),
             "pools through Lightning": lambda: through_lightning(
                 x, y, n, [pools(n, every)], folder
             ),
