@@ -135,6 +135,9 @@ def test_a_typo_in_a_file(
         ("--confg=x.yaml", "no option 'confg'. Did you mean 'config'?"),
         ("--model.widht=3", "Tiny has no parameter 'widht'. Did you mean 'width'?"),
         ("--model.init_args.widht=3", "Tiny has no parameter 'widht'. Did you mean 'width'?"),
+        ("--trainer.callbacks+=AdversarialTrainin", "Did you mean 'AdversarialTraining'?"),
+        ("--trainer.callbacks=[Timer, ExactResum]", "[1]: no class 'ExactResum'. Did you mean"),
+        ("--trainer.logger=CSVLoger", "no class 'CSVLoger'. Did you mean 'CSVLogger'?"),
         ("--model.width=broad", "expected int, got 'broad'."),
         ("--trainer.max_epochs=three", "trainer.max_epochs: expected int or null, got 'three'."),
     ],
@@ -143,6 +146,14 @@ def test_a_typo_in_an_option(
     option: str, expected: str, base: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert expected in complaint(["fit", "--config", base, option], capsys)
+
+
+def test_the_second_of_several_callbacks_is_named(
+    base: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--trainer.callbacks+=Timer", "--trainer.callbacks+=ExactResum"]
+    line = complaint(["fit", "--config", base, *options, "--trainer.logger=false"], capsys)
+    assert "trainer.callbacks[1]: no class 'ExactResum'. Did you mean 'ExactResume'?" in line
 
 
 def test_a_model_is_needed(capsys: pytest.CaptureFixture[str]) -> None:

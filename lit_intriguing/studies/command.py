@@ -44,11 +44,12 @@ def parse(arguments: Sequence[str]) -> Ablation:
     parser.add_argument("-c", "--config", action=ConfigFile, help="A study, for instance a recipe.")
     parser.add_class_arguments(Ablation)
     class_paths.bring_in()
+    # The parser itself lets unknown keys of a row pass.
+    for config in written(arguments):
+        diagnosis.check(config, diagnosis.keys_of(parser), typing.get_type_hints(Ablation))
     try:
         values = parser.parse_args(list(arguments)).as_dict()
     except (ArgumentError, ValueError, TypeError) as error:
-        for config in written(arguments):
-            diagnosis.check(config, diagnosis.keys_of(parser), typing.get_type_hints(Ablation))
         raise UsageError(one_line(str(error))) from error
     values["rows"] = {name: Row(**row) for name, row in (values["rows"] or {}).items()}
     del values["config"]

@@ -1,11 +1,13 @@
 import io
 import json
+import re
 
 import pytest
 
-from lit_intriguing.errors import UserError
+from lit_intriguing.errors import UsageError, UserError
 from lit_intriguing.studies.ablation import Ablation
 from lit_intriguing.studies.plan import Row
+from lit_intriguing.studies.provenance import this_program
 from lit_intriguing.studies.runs import Stage
 
 
@@ -75,7 +77,7 @@ def test_a_stopped_study_goes_on_where_it_was(tmp_path):
 
 
 def test_a_failed_run_loses_no_other_and_is_named_and_tried_again(tmp_path, capsys):
-    with pytest.raises(UserError, match=r"runs failed.*\n  a: ValueError: diverged\n"):
+    with pytest.raises(UserError, match=r"runs failed.*\n  a: ValueError: diverged at step 3\n"):
         study(tmp_path).run(Table(broken={(Stage.FINAL, 2, 1)}))
     table = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert ["a", "2", "of", "2", "48.10", "0.14", "48.00", "48.20", "2", "1"] in table
@@ -96,6 +98,47 @@ def test_rows_with_equal_configurations_share_their_runs(tmp_path):
     rows = {"a": Row([{}]), "same": Row([{"lr": 5}])}
     study(tmp_path, rows=rows).run(measure, io.StringIO())
     assert len(measure.runs) == 3
+
+
+def test_the_bar_reaches_its_total_where_rows_share_runs(tmp_path, capsys):
+    rows = {"a": Row([{}, {"lr": 2}]), "same": Row([{"lr": 5}, {"lr": 2}]), "b": Row([{}, {}])}
+    study(tmp_path, rows=rows).run(Table())
+    lines = capsys.readouterr().err.splitlines()
+    # Two distinct candidates under two seeds; the rows then choose them under three.
+    assert lines[0].startswith("1 of 13 runs")  # nine reported runs expected, six made
+    assert lines[-1].startswith("10 of 10 runs")
+    assert len(lines) == 10
+
+
+def foreign_result(folder):
+    """Makes one stored result look as if other sources had made it; returns its file."""
+    file = sorted((folder / "out/runs").glob("*.json"))[0]
+    content = json.loads(file.read_text())
+    content["program"] = {"version": "0.0.1", "sources": "other"}
+    file.write_text(json.dumps(content))
+    return file
+
+
+def test_results_of_other_sources_are_used_and_told_in_one_line(tmp_path, capsys):
+    study(tmp_path).run(Table())
+    foreign_result(tmp_path)
+    capsys.readouterr()
+    again = Table()
+    study(tmp_path).run(again)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert re.match(r"note: 1 results in .*/runs \(rows '[ab]'\) were made by other sources", line)
+    assert line.endswith("--redo=true trains them again, another --out_dir trains all.")
+    assert again.runs == []
+
+
+def test_redo_trains_again_what_other_sources_made_and_nothing_else(tmp_path, capsys):
+    study(tmp_path).run(Table())
+    file = foreign_result(tmp_path)
+    again = Table()
+    study(tmp_path, redo=True).run(again)
+    assert len(again.runs) == 1
+    assert json.loads(file.read_text())["program"] == this_program()
+    assert "note:" not in capsys.readouterr().err
 
 
 def test_only_runs_the_rows_asked_for(tmp_path):
@@ -123,10 +166,17 @@ def test_another_study_in_the_folder_is_noted(tmp_path, capsys):
         ({"seeds": [1, 1]}, "seeds holds a seed twice"),
         ({"workers": -1}, "workers must be 0 or more, not -1"),
         ({"seed_keys": []}, "row 'a': none of the seed_keys"),
+        (
+            {
+                "overrides": {"callbacks": ["a.Timer"]},
+                "seed_keys": ["seed_everything", "callbacks.Timr.init_args.seed"],
+            },
+            "no 'Timr' is in the list there. Did you mean 'Timer'",
+        ),
     ],
 )
 def test_what_is_no_study_is_refused_before_any_training(tmp_path, changes, message):
     measure = Table()
-    with pytest.raises(UserError, match=message):
+    with pytest.raises(UsageError, match=message):
         study(tmp_path, **changes).run(measure)
     assert measure.runs == []

@@ -1,6 +1,6 @@
 import pytest
 
-from lit_intriguing.errors import UserError
+from lit_intriguing.errors import UsageError
 from lit_intriguing.studies.patches import merged
 
 BASE = {"a": {"b": 1, "c": [1, 2]}, "callbacks": [{"class_path": "x.Timer"}, "y.Other"]}
@@ -12,6 +12,11 @@ def test_mappings_merge_key_by_key_and_the_rest_is_replaced():
 
 def test_null_deletes_a_key():
     assert merged(BASE, {"a": {"b": None}})["a"] == {"c": [1, 2]}
+
+
+def test_null_for_a_key_that_is_not_there_is_refused_with_the_nearest():
+    with pytest.raises(UsageError, match=r"null takes out 'hiden1', which is not.* 'hidden1'"):
+        merged({"layers": {"hidden1": {}, "hidden2": {}}}, {"layers": {"hiden1": None}})
 
 
 def test_later_patches_win():
@@ -51,10 +56,10 @@ def test_arguments_leave_as_they_came():
 
 
 def test_an_unknown_class_in_a_list_is_refused_with_the_nearest():
-    with pytest.raises(UserError, match=r"it is not there: \['Timer', 'Other'\]. Did you mean 'Ti"):
+    with pytest.raises(UsageError, match=r"it is not there: \['Timer', 'Other'\]. Did you mean 'T"):
         merged(BASE, {"callbacks": {"Timr": None}})
 
 
 def test_a_class_that_is_twice_in_a_list_is_refused():
-    with pytest.raises(UserError, match="it is in the list 2 times"):
+    with pytest.raises(UsageError, match="it is in the list 2 times"):
         merged({"callbacks": ["a.T", "b.T"]}, {"callbacks": {"T": None}})

@@ -1,6 +1,6 @@
 import pytest
 
-from lit_intriguing.errors import UserError
+from lit_intriguing.errors import UsageError
 from lit_intriguing.studies.plan import Plan, Row, load_config, with_value
 from lit_intriguing.studies.runs import Stage
 
@@ -42,7 +42,7 @@ def test_a_seed_key_of_a_callback_that_a_row_lacks_is_left_out():
 
 
 def test_seeds_that_change_nothing_are_refused():
-    with pytest.raises(UserError, match=r"row 'a': none of the seed_keys \['callbacks.T.seed'\]"):
+    with pytest.raises(UsageError, match=r"row 'a': none of the seed_keys \['callbacks.T.seed'\]"):
         plan(seed_keys=["callbacks.T.seed"]).final_runs("a", 0)
 
 
@@ -52,7 +52,7 @@ def test_one_candidate_needs_no_tuning():
 
 def test_a_patch_that_does_not_fit_names_row_and_candidate():
     rows = {"a": Row([{}, {"callbacks": {"Timer": None}}])}
-    with pytest.raises(UserError, match="row 'a', candidate 2: a change to 'Timer' in a list"):
+    with pytest.raises(UsageError, match="row 'a', candidate 2: a change to 'Timer' in a list"):
         plan(rows=rows).final_runs("a", 1)
 
 
@@ -69,10 +69,10 @@ def test_a_base_is_read_by_the_command_lines_rules(tmp_path):
 def test_a_base_that_is_no_mapping_is_refused(tmp_path, content, message):
     file = tmp_path / "base.yaml"
     file.write_text(content)
-    with pytest.raises(UserError, match=message):
+    with pytest.raises(UsageError, match=message):
         load_config(str(file))
 
 
 def test_a_base_that_is_not_there_is_refused():
-    with pytest.raises(UserError, match="no file 'nowhere"):
+    with pytest.raises(UsageError, match="no file 'nowhere"):
         load_config("nowhere.yaml")

@@ -1,5 +1,6 @@
 import json
 
+from lit_intriguing.studies.provenance import this_program
 from lit_intriguing.studies.runs import Result, Run, RunStore, Stage
 
 RUN = Run(Stage.TUNE, {"a": {"x": 1, "y": 2}})
@@ -33,3 +34,20 @@ def test_a_missing_or_broken_file_is_no_result(tmp_path):
     assert store.load(RUN) is None
     store.path(RUN).write_text('{"result": {"unknown": 1}}')
     assert store.load(RUN) is None
+
+
+def test_a_result_tells_the_program_that_made_it(tmp_path):
+    store = RunStore(tmp_path)
+    store.save(RUN, Result(seconds=1, error=0.1))
+    assert json.loads(store.path(RUN).read_text())["program"] == this_program()
+    assert not store.foreign(RUN)
+
+
+def test_a_result_of_other_or_unknown_sources_is_foreign_and_not_done_where_it_is_redone(tmp_path):
+    store = RunStore(tmp_path)
+    for program in ({"version": "0.1.0", "sources": "other"}, None):
+        content = {"result": {"seconds": 1, "error": 0.1}, "program": program}
+        store.path(RUN).write_text(json.dumps(content))
+        assert store.foreign(RUN)
+        assert store.done(RUN) == Result(seconds=1, error=0.1)
+        assert RunStore(tmp_path, redo=True).done(RUN) is None
