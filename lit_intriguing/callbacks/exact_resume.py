@@ -86,3 +86,15 @@ class ExactResume(Callback):
             return
         saved, self._saved = self._saved, None
         set_rng_state(of_this_rank(saved, trainer, "random states"))
+
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
+        """Let go of states that a run which failed has not come to use."""
+        self._saved = None
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Let go of the states of a checkpoint that was only evaluated."""
+        # Lightning hands callbacks their state for an evaluation's `ckpt_path` too.
+        if stage != "fit":
+            self._saved = None

@@ -1,9 +1,11 @@
-"""CrashError and resume, with all that draws random numbers or keeps a position in play."""
+"""Crash and resume, with all that draws random numbers or keeps a position in play."""
 
 import random
 import shutil
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -73,12 +75,22 @@ def model(kind: type[Classifier] = Classifier) -> Classifier:
     return kind((4, 6, 3), scheduler=CosineOverRun, dropout=[0.2, 0.5])
 
 
+def quiet_trainer(**options: Any) -> Trainer:
+    return Trainer(
+        **options,
+        accelerator="cpu",
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+
+
 def train(
     folder: Path,
     crash: int | None = None,
     resume: Path | None = None,
     every: int | None = 1,
-    exact: bool = True,
+    exact: bool | ExactResume = True,
     kind: type[Classifier] = Classifier,
     **options: Any,
 ) -> Classifier:
@@ -89,16 +101,8 @@ def train(
         seed_everything(98, verbose=False)
     saving = ModelCheckpoint(folder, save_last=True, save_top_k=1, every_n_train_steps=every)
     end = {} if "max_steps" in options else {"max_epochs": EPOCHS}
-    trainer = Trainer(
-        **end,
-        **options,
-        accelerator="cpu",
-        callbacks=[CrashAt(crash), saving, *([ExactResume()] if exact else [])],
-        logger=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-    )
-    trainer.fit(
+    resuming = [ExactResume() if exact is True else exact] if exact else []
+    quiet_trainer(**end, **options, callbacks=[CrashAt(crash), saving, *resuming]).fit(
         built,
         datamodule=Random(),
         ckpt_path=resume,
@@ -213,6 +217,47 @@ def test_without_the_callback_dropout_draws_other_numbers_after_the_restart(
 def test_the_callback_alone_leaves_the_trained_weights_as_they_are(tmp_path: Path) -> None:
     with_it, without = train(tmp_path / "a"), train(tmp_path / "b", exact=False)
     assert torch.equal(weights(with_it), weights(without))
+
+
+@pytest.mark.filterwarnings("ignore:Be aware that when using `ckpt_path`")
+@pytest.mark.parametrize("evaluate", ["validate", "test", "predict"])
+def test_a_checkpoint_evaluated_before_does_not_touch_a_fit(tmp_path: Path, evaluate: str) -> None:
+    train(tmp_path / "earlier")
+    straight = train(tmp_path / "straight")
+    exact = ExactResume()
+    path = tmp_path / "earlier" / "last.ckpt"
+    getattr(quiet_trainer(callbacks=[exact]), evaluate)(
+        model(), datamodule=Random(), ckpt_path=path, weights_only=True
+    )
+    assert torch.equal(weights(train(tmp_path / "after", exact=exact)), weights(straight))
+
+
+@pytest.mark.filterwarnings("ignore:Be aware that when using `ckpt_path`")
+def test_a_checkpoint_whose_evaluation_failed_does_not_touch_a_fit(tmp_path: Path) -> None:
+    train(tmp_path / "earlier")
+    straight = train(tmp_path / "straight")
+
+    class Broken(Classifier):
+        def test_step(self, batch: Any, batch_idx: int) -> None:
+            raise CrashError
+
+    exact = ExactResume()
+    path = tmp_path / "earlier" / "last.ckpt"
+    with pytest.raises(CrashError):
+        quiet_trainer(callbacks=[exact]).test(
+            model(Broken), datamodule=Random(), ckpt_path=path, weights_only=True
+        )
+    assert torch.equal(weights(train(tmp_path / "after", exact=exact)), weights(straight))
+
+
+def test_the_states_of_all_ranks_are_let_go_once_this_rank_has_its_own() -> None:
+    callback, other = ExactResume(), rng_state()
+    gone = weakref.ref(other["torch"])
+    callback.load_state_dict({"ranks": {"0": rng_state(), "1": other}})
+    del other
+    assert gone() is not None
+    callback.on_train_batch_start(SimpleNamespace(world_size=2, global_rank=0), model(), None, 0)
+    assert gone() is None
 
 
 def test_restored_generators_draw_the_same_numbers() -> None:
