@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 import torch.distributed as dist
+from lightning.fabric.utilities import move_data_to_device
 from lightning.pytorch import Trainer
 from lightning.pytorch.utilities import rank_zero_warn
 
@@ -11,13 +13,16 @@ from lightning.pytorch.utilities import rank_zero_warn
 def gather_ranks(state: dict[str, Any]) -> dict[str, Any]:
     """Return the states of all ranks on rank 0, which writes the checkpoint; else an empty mapping.
 
-    Every rank must call it. On a single process nothing is copied.
+    Every rank must call it. On a single process nothing is copied; on several the tensors, at any
+    depth of mappings, lists and tuples, come to rank 0 on the CPU.
 
     Returns:
         ``{"0": state of rank 0, "1": ...}``.
     """
     if not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1:
         return {"0": state}
+    # A pickled tensor comes back on the device it was on: rank 0 would hold memory on all devices.
+    state = move_data_to_device(state, torch.device("cpu"))
     states: list[Any] | None = [None] * dist.get_world_size() if dist.get_rank() == 0 else None
     dist.gather_object(state, states, dst=0)
     return {} if states is None else {str(rank): one for rank, one in enumerate(states)}

@@ -1,10 +1,13 @@
 """States of several processes, with the group of processes played by the test."""
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 import torch.distributed as dist
+from torch import Tensor, multiprocessing
 
 from lit_intriguing.callbacks.rank_state import gather_ranks, of_this_rank
 
@@ -15,7 +18,7 @@ def play(monkeypatch: pytest.MonkeyPatch, rank: int, states: list[dict[str, Any]
 
     def gather(state: Any, into: list[Any] | None, dst: int) -> None:
         calls.append(dst)
-        assert state is states[rank]
+        assert state == states[rank]
         assert (into is None) is (rank != dst)
         if into is not None:
             into[:] = states
@@ -55,6 +58,55 @@ def test_other_processes_take_part_and_get_nothing(monkeypatch: pytest.MonkeyPat
     calls = play(monkeypatch, 2, states)
     assert gather_ranks(states[2]) == {}
     assert calls == [0]
+
+
+class Elsewhere(Tensor):
+    """Stands in for a tensor on a device: plain once it is moved to the CPU."""
+
+    def to(self, device: torch.device, **options: Any) -> Tensor:
+        assert device.type == "cpu"
+        return self.as_subclass(Tensor)
+
+
+def elsewhere(*values: float) -> Tensor:
+    return torch.tensor(values).as_subclass(Elsewhere)
+
+
+def test_tensors_are_on_the_cpu_before_they_are_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[Any] = []
+    play(monkeypatch, 1, [{}, {}])
+    monkeypatch.setattr(dist, "gather_object", lambda state, into, dst: sent.append(state))
+    deep = {"b": [elsewhere(2.0), (elsewhere(3.0), "name")], "c": {"d": elsewhere(4.0)}}
+    state = {"a": elsewhere(1.0), **deep, "step": 5, "spread": None}
+    gather_ranks(state)
+    (plain,) = sent
+    first, (second, (third, name)), fourth = plain["a"], plain["b"], plain["c"]["d"]
+    assert [type(one) for one in (first, second, third, fourth)] == [Tensor] * 4
+    assert [one.item() for one in (first, second, third, fourth)] == [1, 2, 3, 4]
+    assert (name, plain["step"], plain["spread"]) == ("name", 5, None)
+    assert type(state["a"]) is Elsewhere
+
+
+def test_single_process_leaves_its_tensors_where_they_are() -> None:
+    state = {"a": elsewhere(1.0)}
+    assert type(gather_ranks(state)["0"]["a"]) is Elsewhere
+
+
+def gather_in_a_group(rank: int, folder: Path) -> None:
+    dist.init_process_group("gloo", f"file://{folder}/store", rank=rank, world_size=2)
+    found = gather_ranks({"pool": {"rows": [torch.full((2, 3), float(rank))]}, "step": rank})
+    torch.save(found, folder / f"found-{rank}.pt")
+    dist.destroy_process_group()
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_two_real_processes_bring_their_tensors_to_the_first(tmp_path: Path) -> None:
+    multiprocessing.start_processes(gather_in_a_group, (tmp_path,), nprocs=2, start_method="fork")
+    first, second = (torch.load(tmp_path / f"found-{rank}.pt") for rank in (0, 1))
+    assert second == {}
+    assert [first[rank]["step"] for rank in "01"] == [0, 1]
+    for rank in (0, 1):
+        assert torch.equal(first[str(rank)]["pool"]["rows"][0], torch.full((2, 3), float(rank)))
 
 
 @pytest.mark.parametrize("rank", [0, 1])
