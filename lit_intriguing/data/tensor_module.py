@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import torch
-from lightning.pytorch import LightningDataModule
+from lightning.pytorch import LightningDataModule, Trainer
 from torch import Tensor
 
 from lit_intriguing.data.tensor_loader import TensorLoader
@@ -61,7 +61,7 @@ class TensorDataModule(LightningDataModule, ABC):
         self.drop_last = drop_last
         self.seed = seed
         self._splits: dict[str, Split] = {}
-        self._limit_before: int | float | None = None
+        self._switched_off: tuple[Trainer, int | float] | None = None
 
     @abstractmethod
     def load_training(self) -> tuple[Split, Split | None]:
@@ -77,24 +77,28 @@ class TensorDataModule(LightningDataModule, ABC):
         Raises:
             UserError: "validate" without held-out rows.
         """
+        self._give_validation_back()
         if stage in ("fit", "validate", None) and "train" not in self._splits:
             self._splits["train"], held_out = self.load_training()
             if held_out is not None:
                 self._splits["validation"] = held_out
         if stage == "validate" and "validation" not in self._splits:
             raise UserError("no rows are held out to validate on: set the data's `validation`")
-        if stage == "fit" and self.trainer is not None and "validation" not in self._splits:
+        trainer: Trainer | None = self.trainer
+        if stage == "fit" and trainer is not None and "validation" not in self._splits:
             # Lightning's own switch: an empty loader or none at all would make it warn.
-            self._limit_before = self.trainer.limit_val_batches
-            self.trainer.limit_val_batches = 0
+            self._switched_off = (trainer, trainer.limit_val_batches)
+            trainer.limit_val_batches = 0
         if stage in ("test", "predict", None) and "test" not in self._splits:
             self._splits["test"] = self.load_test()
 
     def teardown(self, stage: str) -> None:
         """Give the trainer its validation back where `setup` had switched it off."""
-        if self._limit_before is not None and self.trainer is not None:
-            self.trainer.limit_val_batches = self._limit_before
-        self._limit_before = None
+        self._give_validation_back()
+
+    def on_exception(self, exception: BaseException) -> None:
+        """Give the trainer its validation back: `teardown` is not called after an exception."""
+        self._give_validation_back()
 
     def train_dataloader(self) -> TensorLoader:
         """Shuffled batches of the training rows."""
@@ -112,6 +116,13 @@ class TensorDataModule(LightningDataModule, ABC):
     def predict_dataloader(self) -> TensorLoader:
         """Batches of the test rows, in order."""
         return self._evaluation("test")
+
+    def _give_validation_back(self) -> None:
+        # The trainer is kept with its limit: `self.trainer` may be another one by now.
+        if self._switched_off is not None:
+            owner, limit = self._switched_off
+            owner.limit_val_batches = limit
+        self._switched_off = None
 
     def _evaluation(self, name: str) -> TensorLoader:
         return self._loader(name, self.eval_batch_size, False, 0, False)
