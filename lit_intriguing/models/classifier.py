@@ -1,6 +1,7 @@
 """The fully connected networks of the paper."""
 
 import math
+import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -19,21 +20,26 @@ from lit_intriguing.models.schedules import NeedsRunLength
 
 _KIND = "lit_intriguing.activation"
 
+# Not the weights of an activation, `hidden1.1.weight`; a wrapper may have put its name between.
+_LINEAR_WEIGHT = re.compile(r"(hidden\d+\.([A-Za-z_]\w*\.)*0|output(\.[A-Za-z_]\w*)*)\.weight")
+
 
 class Classifier(LightningModule):
     """A fully connected network, such as the paper's 784-100-100-10.
 
     Its layers are the submodules `hidden1`, `hidden2`, ... (linear map, activation, dropout) and
-    `output` (logits). Logs `train/loss` every `log_every_n_steps` steps of the trainer, and
-    `val/error` and `test/error`, fractions of wrong answers, once an epoch.
+    `output` (logits). Logs `train/loss` every `log_every_n_steps` steps of the trainer: the loss
+    of all rows of the batch, those included that a callback such as `AdversarialTraining` may have
+    added, each row counted alike whatever weight its gradient has. Logs `val/error` and
+    `test/error`, fractions of wrong answers, once an epoch.
 
     Args:
         widths: units from the input to the classes.
         activation: makes the activation of a hidden layer, such as the class `torch.nn.Sigmoid`.
-        optimizer: makes the optimiser of the parameters. Its `weight_decay` acts on the weights
-            alone, not on the biases.
+        optimizer: makes the optimiser of the parameters. Its `weight_decay` acts on the weights of
+            the linear maps alone, not on biases or an activation's parameters.
         scheduler: makes the schedule of the learning rate; one with `set_run_length`, such as
-            `CosineOverRun`, is told the number of steps of the run.
+            `CosineOverRun`, is told the number of steps, or of epochs, of the run.
         scheduler_interval: "step" or "epoch": when the schedule moves on.
         decay: lambda of the paper's decay `lambda * sum w^2 / k` on the weights, added to the
             training loss: one number for all layers or one a layer. Beside or in place of the
@@ -44,7 +50,8 @@ class Classifier(LightningModule):
 
     Raises:
         UserError: widths, decay or dropout that do not fit; in `forward`, inputs of another
-            number of features; in loading, a checkpoint of another architecture.
+            number of features; in loading, a checkpoint of another architecture; when training
+            starts, a schedule that needs the run's length where the run has no end.
     """
 
     def __init__(
@@ -139,7 +146,7 @@ class Classifier(LightningModule):
         """
         for config in self.trainer.lr_scheduler_configs:
             if isinstance(config.scheduler, NeedsRunLength):
-                config.scheduler.set_run_length(self._run_length())
+                config.scheduler.set_run_length(self._run_length(config.interval))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Note the activation, which the weights do not tell."""
@@ -192,14 +199,29 @@ class Classifier(LightningModule):
         if not optimizer.defaults.get("weight_decay"):
             return optimizer
         weights = [linear.weight for linear in self._linears()]
-        biases = [linear.bias for linear in self._linears()]
-        return self.optimizer([{"params": weights}, {"params": biases, "weight_decay": 0.0}])
+        decayed = {id(weight) for weight in weights}
+        others = [one for one in self.parameters() if id(one) not in decayed]
+        return self.optimizer([{"params": weights}, {"params": others, "weight_decay": 0.0}])
 
-    def _run_length(self) -> int:
+    def _run_length(self, interval: str) -> int:
+        """How often a schedule moves on that does so each "step" or each "epoch"."""
         steps = self.trainer.estimated_stepping_batches
-        if math.isinf(steps):
-            raise UserError("the schedule needs a run with an end: set max_epochs or max_steps")
-        return max(1, int(steps))
+        # Lightning says -1 for batches without end.
+        if math.isinf(steps) or steps < 1:
+            raise UserError(
+                "the schedule needs a run with an end: set max_epochs, or max_steps where an "
+                "epoch has no end"
+            )
+        return int(steps) if interval == "step" else math.ceil(steps / self._steps_an_epoch())
+
+    def _steps_an_epoch(self) -> int:
+        batches = self.trainer.num_training_batches
+        if math.isinf(batches):
+            raise UserError(
+                "the schedule moves on once an epoch, and an epoch of this data has no end: set "
+                'scheduler_interval to "step"'
+            )
+        return math.ceil(batches / self.trainer.accumulate_grad_batches)
 
     def _writes_now(self) -> bool:
         trainer = self._trainer
@@ -251,7 +273,7 @@ def _checked_dropout(dropout: list[float] | None, places: int) -> list[float]:
 
 
 def _saved_widths(state: dict[str, Tensor]) -> tuple[int, ...]:
-    shapes = [value.shape for name, value in state.items() if name.endswith(".weight")]
+    shapes = [value.shape for name, value in state.items() if _LINEAR_WEIGHT.fullmatch(name)]
     return (*(shape[1] for shape in shapes), shapes[-1][0]) if shapes else ()
 
 

@@ -12,7 +12,7 @@ from lit_intriguing.errors import UserError
 
 @runtime_checkable
 class NeedsRunLength(Protocol):
-    """A schedule that must be told how many optimiser steps the run has."""
+    """A schedule that must be told how often it moves on in the run."""
 
     def set_run_length(self, steps: int) -> None:
         """Take the length, before the first step."""
@@ -21,9 +21,10 @@ class NeedsRunLength(Protocol):
 class CosineOverRun(LRScheduler):
     """From the optimiser's learning rate to `floor` times it along half a cosine.
 
-    Stepped once each optimiser step. `Classifier` tells it the length of the run, so there is no
-    number to work out by hand; elsewhere call `set_run_length`. The length is not kept in the
-    checkpoint: a run resumed with more epochs follows the cosine of its new length.
+    `Classifier` tells it the length of the run, in optimiser steps or in epochs, whichever it
+    moves on with, so there is no number to work out by hand; elsewhere call `set_run_length`. The
+    length is not kept in the checkpoint: a run resumed with more epochs follows the cosine of its
+    new length.
 
     Args:
         optimizer: whose learning rate is set.
@@ -45,7 +46,11 @@ class CosineOverRun(LRScheduler):
         super().__init__(optimizer)
 
     def set_run_length(self, steps: int) -> None:
-        """Take the number of optimiser steps of the run and set the first rate."""
+        """Take the number of calls of `step` in the run and set the first rate.
+
+        Raises:
+            UserError: less than one.
+        """
         if steps < 1:
             raise UserError(f"a run has at least one step, not {steps}")
         self.run_length = steps
@@ -65,7 +70,8 @@ class CosineOverRun(LRScheduler):
             if step > 0:
                 raise UserError("CosineOverRun was not told the run's length: set_run_length")
             return 1.0
-        rising = round(self.warmup * self.run_length)
+        # A short run may round up to rising alone: its last step is left to fall.
+        rising = min(round(self.warmup * self.run_length), self.run_length - 1)
         if step < rising:
             return (step + 1) / rising
         done = min(1.0, (step - rising) / (self.run_length - rising))

@@ -1,11 +1,12 @@
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from jsonargparse import ArgumentParser
-from lightning.pytorch import Trainer, seed_everything
+from lightning.pytorch import Callback, LightningModule, Trainer, seed_everything
 from lightning.pytorch.loggers import CSVLogger
 from torch import Tensor, nn
 
@@ -87,6 +88,26 @@ def test_the_optimiser_s_weight_decay_spares_the_biases() -> None:
         assert parameter.flatten().tolist() == pytest.approx([expected] * parameter.numel())
 
 
+def test_an_activation_s_parameters_are_trained_without_weight_decay() -> None:
+    model = Classifier(
+        (4, 6, 3),
+        activation=nn.PReLU,
+        optimizer=lambda p: torch.optim.SGD(p, lr=0.1, weight_decay=0.5),
+    )
+    slope = model.hidden1[1].weight
+    decayed, spared = model.configure_optimizers().param_groups
+    assert {id(one) for one in decayed["params"]} == {
+        id(model.hidden1[0].weight),
+        id(model.output.weight),
+    }
+    assert any(one is slope for one in spared["params"])
+    assert spared["weight_decay"] == 0
+    assert sum(len(group["params"]) for group in (decayed, spared)) == 5
+    before = slope.item()
+    trainer(max_epochs=1).fit(model, loader(), loader())
+    assert slope.item() != before
+
+
 def test_an_optimiser_that_takes_one_group_only_works() -> None:
     model = Classifier((4, 6, 3), optimizer=torch.optim.LBFGS)
     trainer(max_epochs=1).fit(model, loader(24, 24), loader())
@@ -158,6 +179,63 @@ def test_a_schedule_over_epochs_moves_once_an_epoch() -> None:
     assert model.lr_schedulers().get_last_lr() == pytest.approx([0.025])
 
 
+@pytest.mark.parametrize(
+    ("end", "epochs"),
+    [
+        ({"max_epochs": 4}, 4),
+        ({"max_epochs": 4, "accumulate_grad_batches": 2}, 4),
+        ({"max_epochs": 4, "limit_train_batches": 1}, 4),
+        ({"max_epochs": -1, "max_steps": 6}, 2),
+        ({"max_epochs": 4, "max_steps": 7}, 3),
+    ],
+    ids=str,
+)
+def test_a_cosine_over_epochs_is_told_their_number(end: dict[str, int], epochs: int) -> None:
+    model = Classifier(
+        (4, 6, 3), optimizer=sgd, scheduler=CosineOverRun, scheduler_interval="epoch"
+    )
+    trainer(**end).fit(model, loader(), loader())
+    assert model.lr_schedulers().run_length == epochs
+
+
+def test_a_cosine_over_epochs_ends_with_the_run() -> None:
+    model = Classifier(
+        (4, 6, 3), optimizer=sgd, scheduler=CosineOverRun, scheduler_interval="epoch"
+    )
+    seen = []
+
+    class Rates(Callback):
+        def on_train_epoch_start(self, run: Trainer, module: LightningModule) -> None:
+            seen.append(run.optimizers[0].param_groups[0]["lr"])
+
+    trainer(max_epochs=4, callbacks=[Rates()]).fit(model, loader(), loader())
+    assert seen == pytest.approx([0.05 * (1 + math.cos(math.pi * i / 4)) for i in range(4)])
+    assert model.lr_schedulers().get_last_lr() == pytest.approx([0.0])
+
+
+class Endless:
+    """Batches that never end."""
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        while True:
+            yield torch.ones(2, 4), torch.zeros(2, dtype=torch.long)
+
+
+@pytest.mark.parametrize(
+    ("options", "interval", "message"),
+    [
+        ({"max_epochs": 2}, "step", "or max_steps where an epoch has no end"),
+        ({"max_steps": 2}, "epoch", 'has no end: set scheduler_interval to "step"'),
+    ],
+)
+def test_a_schedule_over_data_without_end_is_refused_where_its_length_is_not_known(
+    options: dict[str, int], interval: str, message: str
+) -> None:
+    model = Classifier((4, 6, 3), scheduler=CosineOverRun, scheduler_interval=interval)
+    with pytest.raises(UserError, match=message):
+        trainer(**options).fit(model, Endless(), loader())
+
+
 def test_a_schedule_that_watches_a_metric_watches_the_validation_error() -> None:
     def plateau(optimizer: torch.optim.Optimizer) -> Any:
         return torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.5, patience=0)
@@ -170,7 +248,7 @@ def test_a_schedule_that_watches_a_metric_watches_the_validation_error() -> None
 
 def test_a_schedule_over_a_run_without_end_is_refused() -> None:
     model = Classifier((4, 6, 3), scheduler=CosineOverRun)
-    with pytest.raises(UserError, match="set max_epochs or max_steps"):
+    with pytest.raises(UserError, match="set max_epochs, or max_steps"):
         trainer(max_epochs=-1).fit(model, loader(), loader())
 
 
@@ -189,6 +267,34 @@ def test_a_trained_network_is_restored_from_its_checkpoint(tmp_path: Path) -> No
     other = Classifier((4, 6, 3))
     trainer().test(other, loader(), ckpt_path=path, verbose=False, weights_only=True)
     assert torch.equal(other.output.weight, model.output.weight)
+
+
+def test_a_network_with_a_trained_activation_is_restored_from_its_checkpoint(
+    tmp_path: Path,
+) -> None:
+    model, path = Classifier((4, 6, 5, 3), activation=nn.PReLU), tmp_path / "one.ckpt"
+    run = trainer(max_epochs=1)
+    run.fit(model, loader(), loader())
+    run.save_checkpoint(path)
+    other = Classifier((4, 6, 5, 3), activation=nn.PReLU)
+    trainer().test(other, loader(), ckpt_path=path, verbose=False, weights_only=True)
+    assert torch.equal(other.hidden2[1].weight, model.hidden2[1].weight)
+    with pytest.raises(UserError, match="holds a network of 4-6-5-3, this one is 4-6-3"):
+        trainer().test(Classifier((4, 6, 3), activation=nn.PReLU), loader(), ckpt_path=path)
+
+
+def test_the_widths_of_a_checkpoint_with_wrapped_layers_are_read() -> None:
+    model = Classifier((4, 6, 3))
+
+    class Wrapper(nn.Module):
+        def __init__(self, inner: nn.Module) -> None:
+            super().__init__()
+            self.inner = inner
+
+    model.hidden1, model.output = Wrapper(model.hidden1), Wrapper(model.output)
+    model.on_load_checkpoint({"state_dict": model.state_dict()})
+    with pytest.raises(UserError, match="holds a network of 4-6-3, this one is 4-7-3"):
+        Classifier((4, 7, 3)).on_load_checkpoint({"state_dict": model.state_dict()})
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,13 @@ def test_it_rises_first_and_ends_at_the_floor() -> None:
     assert seen[4:] == sorted(seen[4:], reverse=True)
 
 
+@pytest.mark.parametrize("steps", [1, 2, 4])
+def test_in_a_short_run_of_nearly_all_warmup_the_last_step_falls_to_the_floor(steps: int) -> None:
+    seen = rates(steps, warmup=0.9, floor=0.25)
+    assert max(seen) == pytest.approx(2.0)
+    assert seen[-1] == pytest.approx(0.5)
+
+
 def test_past_the_end_the_rate_stays() -> None:
     sgd = optimizer()
     schedule = CosineOverRun(sgd, floor=0.5)
