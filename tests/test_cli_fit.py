@@ -190,14 +190,18 @@ def test_two_processes_print_one_line() -> None:
     assert done.stdout.count("test error") == 1
 
 
+WHOLE = [
+    f"--config=configs/{name}.yaml"
+    for name in ("model/fc100_100_10", "data/digits", "trainer/cpu", "logger/csv", "digits")
+]
+
+
 @pytest.mark.parametrize("name", [n for n in shipped.names() if n.startswith("configs/")])
 def test_each_fragment_combines_with_a_whole_configuration(
     name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    whole = ["model/fc100_100_10", "data/digits", "trainer/cpu", "logger/csv"]
-    configs = [f"--config=configs/{n}.yaml" for n in whole]
     with pytest.raises(SystemExit) as stopped:
-        cli.main(["fit", *configs, f"--config={name}", "--print_config"])
+        cli.main(["fit", *WHOLE, f"--config={name}", "--print_config"])
     assert stopped.value.code == 0
     result = yaml.safe_load(capsys.readouterr().out)
     for key, value in yaml.safe_load((shipped.root() / name).read_text()).items():
@@ -207,8 +211,22 @@ def test_each_fragment_combines_with_a_whole_configuration(
 def _holds(result: object, given: object) -> bool:
     """Tells whether all that is given stands in the result."""
     if isinstance(given, dict) and isinstance(result, dict):
-        return all(_holds(result[k], v) for k, v in given.items())
+        return all(_holds(result[k.removesuffix("+")], v) for k, v in given.items())
+    if isinstance(given, list) and isinstance(result, list):
+        return all(_holds(r, g) for r, g in zip(result, given, strict=True))
     return result == given
+
+
+@pytest.mark.parametrize("name", ["l2", "linf", "noise"])
+def test_an_attack_is_appended_to_the_callbacks_and_trains(name: str, tmp_path: Path) -> None:
+    timer = "--trainer.callbacks+=lightning.pytorch.callbacks.Timer"
+    attack = f"--config=configs/attack/{name}.yaml"
+    cli.main(["fit", *WHOLE, timer, attack, "--trainer.max_epochs=1", *QUIET])
+    folder = tmp_path / "lightning_logs" / "version_0"
+    assert any(row.get("adversarial/input/loss") for row in rows(folder))
+    callbacks = yaml.safe_load((folder / "config.yaml").read_text())["trainer"]["callbacks"]
+    names = [callback["class_path"].rsplit(".", 1)[-1] for callback in callbacks]
+    assert names == ["Timer", "AdversarialTraining"]
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Every recipe runs through the real command line, shortened where it is long."""
 
+import csv
 import re
 import shutil
 import subprocess
@@ -16,6 +17,7 @@ RECIPES = Path(__file__).parent.parent / "recipes"
 QUIET = ["--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"]
 SHORT = ["--trainer.max_epochs=1", "--trainer.limit_train_batches=60", *QUIET]
 FIT = sorted(path for path in RECIPES.glob("*.yaml") if "ablation" not in path.name)
+ABLATE = sorted(RECIPES.glob("*ablation*.yaml"))
 
 
 @pytest.fixture(autouse=True)
@@ -47,9 +49,28 @@ def test_mnist_recipe_trains_and_names_the_papers_number(
     assert errors_of(line)[0] < 0.5
 
 
-def test_digits_recipe_ends_well_below_five_percent() -> None:
+def test_digits_recipe_ends_well_below_five_percent_trained_on_examples_of_each_layer(
+    tmp_path: Path,
+) -> None:
     (error,) = errors_of(command("fit", "--config", "recipes/adv_digits.yaml"))
     assert error < 0.03
+    with (tmp_path / "lightning_logs" / "version_0" / "metrics.csv").open() as file:
+        logged = list(csv.DictReader(file))
+    for layer in ("input", "hidden1", "hidden2"):
+        lines = [row for row in logged if row[f"adversarial/{layer}/loss"]]
+        assert len(lines) > 50
+        assert all(float(row[f"adversarial/{layer}/distortion"]) > 0 for row in lines)
+
+
+@pytest.mark.parametrize("name", ["baseline_mnist", "dropout_mnist"])
+def test_mnist_recipe_runs_on_the_digits_in_seconds(name: str) -> None:
+    on_digits = ["--config", f"recipes/{name}.yaml", "--config", "configs/digits.yaml"]
+    start = time.perf_counter()
+    output = command("fit", *on_digits, *QUIET)
+    assert time.perf_counter() - start < 60
+    assert "paper" not in output
+    (error,) = errors_of(output)
+    assert error < 0.05
 
 
 def last_weights(folder: Path) -> torch.Tensor:
@@ -106,6 +127,8 @@ def test_digits_recipe_runs_on_two_processes_and_goes_on_from_their_checkpoint(
 
 def test_every_recipe_has_its_page() -> None:
     assert len(FIT) >= 4
-    for recipe in FIT:
-        page = recipe.with_suffix(".md").read_text()
-        assert f"lightning fit --config recipes/{recipe.name}" in page
+    assert len(ABLATE) >= 2
+    for subcommand, recipes in (("fit", FIT), ("ablate", ABLATE)):
+        for recipe in recipes:
+            page = recipe.with_suffix(".md").read_text()
+            assert f"lightning {subcommand} --config recipes/{recipe.name}" in page
