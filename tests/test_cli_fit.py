@@ -219,14 +219,14 @@ def _holds(result: object, given: object) -> bool:
 
 @pytest.mark.parametrize("name", ["l2", "linf", "noise"])
 def test_an_attack_is_appended_to_the_callbacks_and_trains(name: str, tmp_path: Path) -> None:
-    timer = "--trainer.callbacks+=lightning.pytorch.callbacks.Timer"
+    before = "--trainer.callbacks+=lightning.pytorch.callbacks.LearningRateMonitor"
     attack = f"--config=configs/attack/{name}.yaml"
-    cli.main(["fit", *WHOLE, timer, attack, "--trainer.max_epochs=1", *QUIET])
+    cli.main(["fit", *WHOLE, before, attack, "--trainer.max_epochs=1", *QUIET])
     folder = tmp_path / "lightning_logs" / "version_0"
     assert any(row.get("adversarial/input/loss") for row in rows(folder))
     callbacks = yaml.safe_load((folder / "config.yaml").read_text())["trainer"]["callbacks"]
     names = [callback["class_path"].rsplit(".", 1)[-1] for callback in callbacks]
-    assert names == ["Timer", "AdversarialTraining"]
+    assert names == ["LearningRateMonitor", "AdversarialTraining"]
 
 
 @pytest.mark.parametrize(
