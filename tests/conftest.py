@@ -4,11 +4,17 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from lit_intriguing.numerics import flush_denormals
 
 # As the command line does, before anything starts torch's worker threads.
 flush_denormals()
+
+# The same examples in each run of continuous integration; new ones elsewhere.
+settings.register_profile("ci", derandomize=True)
+if os.environ.get("CI"):
+    settings.load_profile("ci")
 
 
 @pytest.fixture(scope="session")
