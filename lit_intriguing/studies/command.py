@@ -1,5 +1,6 @@
 """`lightning ablate`: options to a study."""
 
+import sys
 import typing
 from collections.abc import Sequence
 
@@ -39,11 +40,15 @@ def parse(arguments: Sequence[str]) -> Ablation:
 
     Raises:
         UsageError: The arguments do not describe one.
+        SystemExit: Status 0, after the help that `--help` asks for.
     """
     parser = ArgumentParser(prog="lightning ablate", exit_on_error=False)
     parser.add_argument("-c", "--config", action=ConfigFile, help="A study, for instance a recipe.")
     parser.add_class_arguments(Ablation)
     class_paths.bring_in()
+    if {"-h", "--help"} & set(arguments):
+        parser.print_help()
+        sys.exit(0)
     # The parser itself lets unknown keys of a row pass.
     for config in written(arguments):
         diagnosis.check(config, diagnosis.keys_of(parser), typing.get_type_hints(Ablation))
