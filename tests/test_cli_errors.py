@@ -8,6 +8,7 @@ import yaml
 from lightning.pytorch import Callback
 
 from lit_intriguing import cli
+from lit_intriguing.command import shipped
 
 BASE = {"model": {"class_path": "tests.tiny.Tiny"}, "trainer": {"accelerator": "cpu"}}
 CHECKPOINT = "lightning.pytorch.callbacks.ModelCheckpoint"
@@ -179,3 +180,27 @@ def test_a_module_that_cannot_be_imported(
     monkeypatch.syspath_prepend(tmp_path)
     line = complaint(["fit", "--model", "mine_that_fails.Net"], capsys)
     assert "cannot import 'mine_that_fails': No module named 'no_such_package'" in line
+
+
+@pytest.mark.parametrize("attack", ["l2", "linf", "noise"])
+def test_an_attack_for_a_recipe_that_has_one(
+    attack: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    configs = ["--config=recipes/adv_digits.yaml", f"--config=configs/attack/{attack}.yaml"]
+    line = complaint(["fit", *configs, "--trainer.logger=false"], capsys, status=1)
+    assert line == (
+        "lightning: there are two AdversarialTraining callbacks. Fragments in configs/attack "
+        "combine with recipes that have none (baseline_mnist, dropout_mnist)."
+    )
+    fragment = (shipped.root() / f"configs/attack/{attack}.yaml").read_text()
+    assert "baseline_mnist" in fragment
+    assert "dropout_mnist" in fragment
+
+
+def test_any_other_callback_given_twice(base: str, capsys: pytest.CaptureFixture[str]) -> None:
+    twice = ["--trainer.callbacks+=ExactResume"] * 2
+    line = complaint(["fit", "--config", base, *twice, "--trainer.logger=false"], capsys, status=1)
+    assert line == (
+        "lightning: there are two ExactResume callbacks. "
+        "Leave one of them out of the configuration files."
+    )

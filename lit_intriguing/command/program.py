@@ -14,7 +14,7 @@ from lightning.pytorch.loggers import CSVLogger
 from typing_extensions import override
 
 from lit_intriguing.callbacks.run_progress import RunProgress
-from lit_intriguing.command import class_paths, closing_test, diagnosis, shipped
+from lit_intriguing.command import class_paths, closing_test, diagnosis, repeated_callback, shipped
 from lit_intriguing.command.arguments import written
 from lit_intriguing.command.options import OPTIONS
 from lit_intriguing.command.parse_errors import one_line
@@ -138,7 +138,13 @@ class Program(LightningCLI):
             config["logger"] = CSVLogger(config.get("default_root_dir") or ".", "lightning_logs")
         if self._wants_progress(config):
             callbacks = [*callbacks, RunProgress()]
-        trainer = super()._instantiate_trainer(config, callbacks)
+        try:
+            trainer = super()._instantiate_trainer(config, callbacks)
+        except RuntimeError as error:
+            message = repeated_callback.sentence(str(error))
+            if message is None:
+                raise
+            raise UserError(message) from error
         assert isinstance(trainer, Trainer)
         return trainer
 
