@@ -2,6 +2,8 @@
 
 import csv
 import os
+import shlex
+import signal
 import struct
 import subprocess
 import sys
@@ -11,6 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from lightning.pytorch import Callback, Trainer
 
 from lit_intriguing import cli
 from lit_intriguing.command import shipped
@@ -242,3 +245,111 @@ def test_the_bar_over_the_whole_run_is_the_default(
 ) -> None:
     cli.main(["fit", *TINY, *QUIET[:1], *options])
     assert ("Run: 100% 8/8" in capsys.readouterr().err) == shown
+
+
+@pytest.mark.parametrize(("logger", "name"), [("wandb", None), ("tensorboard", "lightning_logs")])
+@pytest.mark.parametrize(
+    "inherited", [{}, {"name": "theirs", "prefix": "p", "flush_logs_every_n_steps": 7}]
+)
+def test_a_logger_fragment_takes_no_name_from_the_logger_it_replaces(
+    logger: str,
+    name: str | None,
+    inherited: dict[str, object],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    spec = {"class_path": "lightning.pytorch.loggers.CSVLogger", "init_args": inherited}
+    (tmp_path / "more.yaml").write_text(yaml.safe_dump({"trainer": {"logger": spec}}))
+    configs = ["recipes/adv_digits.yaml", "more.yaml", f"configs/logger/{logger}.yaml"]
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(["fit", *(f"--config={c}" for c in configs), "--print_config"])
+    assert stopped.value.code == 0
+    result = yaml.safe_load(capsys.readouterr().out)["trainer"]["logger"]
+    given = result["init_args"]
+    assert result["class_path"].lower().endswith(f"{logger}logger")
+    assert (given["name"], given["version"], given["prefix"]) == (name, None, "")
+    assert "flush_logs_every_n_steps" not in given
+
+
+INITIAL = "lightning: no --ckpt_path: these are the initial weights\n"
+
+
+@pytest.mark.filterwarnings("ignore:The dirpath has changed:UserWarning")
+def test_measuring_initial_weights_is_said_and_measuring_a_checkpoint_is_not(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cli.main(["test", *TINY[:1], *QUIET])
+    assert capsys.readouterr().err.count(INITIAL) == 1
+    cli.main(["fit", *TINY, *QUIET])
+    checkpoint = next(tmp_path.rglob("*.ckpt"))
+    cli.main(["test", *TINY[:1], *QUIET, f"--ckpt_path={checkpoint}"])
+    assert INITIAL not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("subcommand", ["validate", "predict"])
+def test_the_other_measurements_warn_of_initial_weights_too(
+    subcommand: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):  # the model has no such step
+        cli.main([subcommand, *TINY[:1], *QUIET])
+    assert INITIAL in capsys.readouterr().err
+
+
+class Interrupt(Callback):
+    """Presses Ctrl-C.
+
+    Args:
+        epoch: when.
+        testing: in the test, not in the training.
+    """
+
+    def __init__(self, epoch: int, testing: bool = False) -> None:
+        self.epoch = epoch
+        self.testing = testing
+
+    def on_train_batch_start(self, trainer: Trainer, *_: object) -> None:
+        if trainer.current_epoch == self.epoch and not self.testing:
+            raise KeyboardInterrupt
+
+    def on_test_start(self, trainer: Trainer, *_: object) -> None:
+        if self.testing:
+            raise KeyboardInterrupt
+
+
+def interrupted(options: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    """Runs a fit that is stopped; returns the last line of standard error."""
+    before = signal.getsignal(signal.SIGINT)
+    callback = "--trainer.callbacks=tests.test_cli_fit.Interrupt"
+    try:
+        with pytest.raises(SystemExit) as stopped:
+            cli.main(["fit", *TINY, *QUIET, callback, *options])
+    finally:
+        signal.signal(signal.SIGINT, before)  # Lightning ignores further ones
+    assert stopped.value.code == 130
+    return capsys.readouterr().err.splitlines()[-1]
+
+
+@pytest.mark.filterwarnings("ignore:The dirpath has changed:UserWarning")
+def test_after_ctrl_c_the_line_names_the_checkpoint_to_go_on_from(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = interrupted(["--trainer.callbacks.epoch=1"], capsys)
+    (checkpoint,) = tmp_path.rglob("*.ckpt")
+    start = "lightning: interrupted. To go on, repeat the command with "
+    assert line == f"{start}--ckpt_path {shlex.quote(str(checkpoint.relative_to(tmp_path)))}"
+    cli.main(["fit", *TINY, *QUIET, *shlex.split(line.removeprefix(start))])
+    assert len(lines_of(capsys)) == 1
+
+
+def test_after_ctrl_c_without_a_checkpoint_that_is_said(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    line = interrupted(["--trainer.callbacks.epoch=0"], capsys)
+    assert line.startswith("lightning: interrupted. No checkpoint was kept")
+
+
+def test_ctrl_c_in_the_closing_test_does_not_offer_more_training(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    options = ["--trainer.callbacks.epoch=0", "--trainer.callbacks.testing=true"]
+    assert interrupted(options, capsys) == "lightning: interrupted."

@@ -1,5 +1,6 @@
 """The command line proper: LightningCLI with our Trainer, recipes and closing test."""
 
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,7 +15,14 @@ from lightning.pytorch.loggers import CSVLogger
 from typing_extensions import override
 
 from lit_intriguing.callbacks.run_progress import RunProgress
-from lit_intriguing.command import class_paths, closing_test, diagnosis, repeated_callback, shipped
+from lit_intriguing.command import (
+    class_paths,
+    closing_test,
+    diagnosis,
+    interruption,
+    repeated_callback,
+    shipped,
+)
 from lit_intriguing.command.arguments import written
 from lit_intriguing.command.options import OPTIONS
 from lit_intriguing.command.parse_errors import one_line
@@ -159,6 +167,35 @@ class Program(LightningCLI):
             and config.get("enable_progress_bar") is not False
             and not chosen
         )
+
+    @override
+    def _run_subcommand(self, subcommand: str) -> None:
+        """Runs the subcommand; Lightning stops gracefully on Ctrl-C, then exits."""
+        try:
+            super()._run_subcommand(subcommand)
+        except SystemExit as error:
+            if not self.trainer.interrupted:
+                raise
+            if not self.trainer.is_global_zero:
+                sys.exit(interruption.InterruptedRunError.status)
+            raise interruption.InterruptedRunError(interruption.sentence(self.trainer)) from error
+
+    def before_validate(self) -> None:
+        """Warns where nothing has been trained."""
+        self._warn_of_initial_weights()
+
+    def before_test(self) -> None:
+        """Warns where nothing has been trained."""
+        self._warn_of_initial_weights()
+
+    def before_predict(self) -> None:
+        """Warns where nothing has been trained."""
+        self._warn_of_initial_weights()
+
+    def _warn_of_initial_weights(self) -> None:
+        if self._option("ckpt_path") is None and self.trainer.is_global_zero:
+            text = "lightning: no --ckpt_path: these are the initial weights"
+            print(text, file=sys.stderr, flush=True)
 
     def after_fit(self) -> None:
         """Measures the weights in memory once on the test set and says the result."""
