@@ -53,6 +53,14 @@ def add_forward_hook(
     return module.register_forward_hook(_Hook(module, hook)).remove
 
 
+def is_compiled(model: nn.Module) -> bool:
+    """Whether ``torch.compile`` has wrapped the model or a submodule, or was called on it."""
+    return any(
+        "_orig_mod" in module._modules or module._compiled_call_impl is not None
+        for module in model.modules()
+    )
+
+
 class _Hook:
     """A forward hook of one module, nothing in a copy of it."""
 

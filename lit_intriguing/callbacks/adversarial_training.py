@@ -25,7 +25,7 @@ from lit_intriguing.mixing.joining import Joined, refuse_recomputing
 from lit_intriguing.mixing.measures import Measures
 from lit_intriguing.mixing.mixer import Mixer
 from lit_intriguing.mixing.weighting import WeightedLogits
-from lit_intriguing.splice import Splice, check_met, submodule
+from lit_intriguing.splice import Splice, check_met, is_compiled, submodule
 
 Step = Callable[..., Any]
 
@@ -140,9 +140,12 @@ class AdversarialTraining(Callback):
         if id(trainer) != self._last_trainer or trainer.global_step == 0:
             self._reset()
         self._last_trainer = id(trainer)
-        model = self._logits_model(pl_module)
-        self._spliced = Spliced(model, Splice(pl_module, self.mixer.layers))
-        self._weighted = WeightedLogits(pl_module, self.model)
+        self._logits_model(pl_module)
+        for name in self.mixer.layers:
+            submodule(pl_module, name)
+        # Hooks cost time even when idle, but a compiled module must have them from the first call.
+        if self.mixer.active() or is_compiled(pl_module):
+            self._install(pl_module)
         if self.mixer.step == 0:
             seed = torch.initial_seed() if self.seed is None else self.seed
             self.mixer.generator.manual_seed((seed + trainer.global_rank) % 2**63)
@@ -213,6 +216,8 @@ class AdversarialTraining(Callback):
     ) -> Any:
         if not self.mixer.active():
             return inner(batch, *args)
+        if self._spliced is None:
+            self._install(pl_module)
         # A closure may ask for the same batch again: it gets the same rows.
         if not self._in_step:
             self._prepare(trainer, pl_module, batch)
@@ -228,6 +233,11 @@ class AdversarialTraining(Callback):
         if self._weighted.logits is not None:
             self.measures.rows(self._joined, self._weighted.logits)
         return output
+
+    def _install(self, pl_module: LightningModule) -> None:
+        splice = Splice(pl_module, self.mixer.layers)
+        self._spliced = Spliced(self._logits_model(pl_module), splice)
+        self._weighted = WeightedLogits(pl_module, self.model)
 
     def _prepare(self, trainer: Trainer, pl_module: LightningModule, host_batch: Any) -> None:
         assert self._weighted is not None

@@ -284,6 +284,19 @@ def test_callback_that_never_starts_leaves_the_training_bit_identical() -> None:
     assert torch.equal(*weights)
 
 
+def test_idle_callback_has_no_hooks_until_its_start() -> None:
+    class Counting(Host):
+        def training_step(self, batch: Any, batch_idx: int) -> Any:
+            self.hooks = getattr(self, "hooks", [])
+            self.hooks.append(any(module._forward_hooks for module in self.modules()))
+            return super().training_step(batch, batch_idx)
+
+    host = Counting()
+    fit(host, AdversarialTraining({"net.1": plan()}, start_step=2), max_steps=4)
+    assert host.hooks == [False, False, True, True]
+    assert host.rows == [N, N, 2 * N, 2 * N]
+
+
 def test_layers_take_turns_when_alternating() -> None:
     host = Host()
     layers = {"": plan(mix=2), "net.1": plan(mix=4, at_layer=True)}
@@ -429,7 +442,8 @@ def test_activation_checkpointing_recomputes_the_same_forward() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")
-def test_compiled_network_trains_as_the_plain_one() -> None:
+@pytest.mark.parametrize("start", [0, 1])
+def test_compiled_network_trains_as_the_plain_one(start: int) -> None:
     found = []
     for compiled in (False, True):
         torch.manual_seed(0)
@@ -437,7 +451,8 @@ def test_compiled_network_trains_as_the_plain_one() -> None:
         if compiled:
             host.net = torch.compile(host.net, backend="eager")
         layer = "net._orig_mod.1" if compiled else "net.1"
-        fit(host, AdversarialTraining({layer: plan(weight=0.5)}), gradients, max_steps=2)
+        callback = AdversarialTraining({layer: plan(weight=0.5)}, start_step=start)
+        fit(host, callback, gradients, max_steps=2)
         found.append(gradients.found)
     for plain, traced in zip(*found, strict=True):
         torch.testing.assert_close(plain, traced)
