@@ -1,0 +1,135 @@
+"""The networks attacked: trained once, the same for a seed, and kept in a folder."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+from lit_intriguing.errors import UsageError
+from lit_intriguing.models import Classifier
+
+from .images import mnist
+
+BATCH = 200
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a network is made and trained on MNIST."""
+
+    make: Callable[[], nn.Module]
+    epochs: int
+    rate: float
+    decay: float
+
+
+def dense(*hidden: int, sigmoid: bool = False) -> Callable[[], nn.Module]:
+    """Return a maker of a fully connected network with these hidden widths."""
+    widths = (784, *hidden, 10)
+    if sigmoid:
+        return lambda: Classifier(widths, nn.Sigmoid, init=nn.init.xavier_normal_)
+    return lambda: Classifier(widths)
+
+
+def convolutional() -> nn.Module:
+    """Return two convolutions of stride 2 and a linear map: 22,000 weights."""
+    return nn.Sequential(
+        nn.Conv2d(1, 16, 4, stride=2, padding=1),
+        nn.ReLU(),
+        nn.Conv2d(16, 32, 4, stride=2, padding=1),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(32 * 7 * 7, 10),
+    )
+
+
+PLANS = {
+    "fc10": Plan(dense(), 10, 3e-3, 1e-4),
+    "fc100": Plan(dense(100, 100, sigmoid=True), 25, 3e-3, 1e-5),
+    "fc200": Plan(dense(200, 200), 8, 1e-3, 1e-5),
+    "conv": Plan(convolutional, 3, 2e-3, 1e-5),
+    "fc1200": Plan(dense(1200, 1200), 3, 5e-4, 1e-5),
+}
+SQUEEZENET = "squeezenet"
+NAMES = (*PLANS, SQUEEZENET)
+
+
+def load(name: str, cache: Path, checkpoint: Path | None = None) -> nn.Module:
+    """Return a network in evaluation mode, its weights frozen; train and keep it if need be.
+
+    Args:
+        name: One of `NAMES`, with a seed after it or without: `fc100`, `fc100_s1`.
+        cache: Folder of the trained networks, `<name>.pt`, each a state dict.
+        checkpoint: A state dict or a Lightning checkpoint to take the weights from instead.
+
+    Raises:
+        UsageError: If there is no such network or the weights are those of another.
+    """
+    found = re.fullmatch(r"([a-z0-9]+?)(?:_s(\d+))?", name)
+    if found is None or found[1] not in NAMES:
+        raise UsageError(f"no network {name!r}: take {', '.join(NAMES)}, or fc100_s1 for a seed")
+    if found[1] == SQUEEZENET:
+        network, path = _squeezenet(), checkpoint
+        if path is None:
+            raise UsageError("squeezenet needs --checkpoint squeezenet=PATH, a state dict")
+    else:
+        plan, seed = PLANS[found[1]], int(found[2] or 0)
+        path = checkpoint or cache / f"{name}.pt"
+        network = plan.make()
+        if not path.is_file() and checkpoint is None:
+            network = train(plan, seed)
+            cache.mkdir(parents=True, exist_ok=True)
+            torch.save(network.state_dict(), path)
+    _fill(network, path)
+    return network.eval().requires_grad_(False)
+
+
+def train(plan: Plan, seed: int) -> nn.Module:
+    """Return the network trained with Adam and a cosine schedule on all training images."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = plan.make()
+    generator = torch.Generator().manual_seed(seed)
+    x, y = mnist("train")
+    # Biases are not decayed.
+    weights = [p for p in network.parameters() if p.ndim > 1]
+    biases = [p for p in network.parameters() if p.ndim == 1]
+    groups = [{"params": weights, "weight_decay": plan.decay}, {"params": biases}]
+    optimizer = torch.optim.Adam(groups, lr=plan.rate, fused=True)
+    steps = plan.epochs * -(-len(x) // BATCH)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+    for _ in range(plan.epochs):
+        for rows in torch.randperm(len(x), generator=generator).split(BATCH):
+            loss = F.cross_entropy(network(x[rows]), y[rows])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+    return network
+
+
+def error(network: nn.Module, x: Tensor, y: Tensor) -> float:
+    """Return the percentage of wrong answers."""
+    with torch.no_grad():
+        wrong = [
+            (network(a).argmax(1) != b) for a, b in zip(x.split(1000), y.split(1000), strict=True)
+        ]
+    return 100 * torch.cat(wrong).double().mean().item()
+
+
+def _squeezenet() -> nn.Module:
+    from torchvision.models import squeezenet1_0
+
+    return squeezenet1_0()
+
+
+def _fill(network: nn.Module, path: Path) -> None:
+    try:
+        loaded = torch.load(path, map_location="cpu", weights_only=True)
+        network.load_state_dict(loaded.get("state_dict", loaded))
+    except (OSError, RuntimeError, AttributeError) as problem:
+        raise UsageError(f"{path} does not hold this network's weights: {problem}") from problem
