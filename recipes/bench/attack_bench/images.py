@@ -26,6 +26,15 @@ class Problems:
         """Return the first ones."""
         return Problems(self.x[:count], self.labels[:count], self.targets[:count])
 
+    def split(self, batch: int) -> list["Problems"]:
+        """Return them in parts of so many rows."""
+        parts = (t.split(batch) for t in (self.x, self.labels, self.targets))
+        return [Problems(*part) for part in zip(*parts, strict=True)]
+
+    def to(self, device: torch.device) -> "Problems":
+        """Return them on a device."""
+        return Problems(self.x.to(device), self.labels.to(device), self.targets.to(device))
+
     def __len__(self) -> int:
         return len(self.x)
 

@@ -1,0 +1,174 @@
+"""Minimal-distortion attacks side by side: ours, SciPy, adversarial-library and foolbox 3.
+
+The same images, targets, network and process for all. Success and distortion are computed from
+the examples handed back, gradient evaluations counted inside the network. Each method runs
+`--repeat` times, the methods in turn; examples a second and overhead are medians of these runs.
+The overhead is the time over that of as many bare forward and backward passes, in the same
+batches, timed just before and after. On a CPU, seconds are those of the process, on one thread.
+Distortion is the mean over the rows on which every method with at least 99% success succeeded,
+for another method over those on which it did too. Methods without their package are named and
+skipped: `pip install adv-lib foolbox`. Networks are trained at the first run and kept. Run it with
+
+    python recipes/bench/attacks.py --networks fc100 --images 512
+"""
+
+import argparse
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from attack_bench import images, measure, networks, table
+from attack_bench.images import Problems
+from attack_bench.measure import Measured
+from attack_bench.methods import METHODS, PACKAGES, Method, NotApplicableError, Search
+from torch import nn
+
+from lit_intriguing.data.mnist_files import cache_folder, places
+from lit_intriguing.errors import UsageError, UserError
+from lit_intriguing.numerics import flush_denormals
+
+
+def arguments() -> argparse.Namespace:
+    """Return the options."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add, several = parser.add_argument, {"nargs": "+", "metavar": "NAME"}
+    add("--networks", default=["fc100"], **several, help=f"of {', '.join(networks.NAMES)}; "
+        "another seed as fc100_s1")  # fmt: skip
+    add("--methods", default=list(METHODS), **several, help=f"of {', '.join(METHODS)}")
+    add("--images", type=int, default=512, help="training images attacked")
+    add("--slow-images", type=int, default=32, help="the first of these for the slow methods")
+    add("--batch", type=int, default=256, help="rows of a batch")
+    add("--repeat", type=int, default=3, help="runs of each method; slow ones run once")
+    add("--seed", type=int, default=0, help="of the choice of images and targets")
+    add("--device", choices=["cpu", "cuda"], help="default: the CPU, then a GPU if there is one")
+    add("--cache", type=Path, default=cache_folder() / "bench", help="folder of the networks")
+    add("--checkpoint", action="append", default=[], metavar="NETWORK=PATH",
+        help="weights for a network instead: a state dict or a Lightning checkpoint")  # fmt: skip
+    add("--photographs", type=Path, help="folder of ImageNet images, one folder a class")
+    add("--csv", type=Path, help="file to append the table to")
+    options = parser.parse_args()
+    unknown = [name for name in options.methods if name not in METHODS]
+    if unknown:
+        parser.error(f"no method {unknown[0]!r}: take {', '.join(METHODS)}")
+    for name in ("images", "slow_images", "batch", "repeat"):
+        if getattr(options, name) < 1:
+            parser.error(f"--{name.replace('_', '-')} must be at least 1")
+    return options
+
+
+def say(message: str) -> None:
+    """Tell the user what is going on, apart from the table."""
+    print(message, file=sys.stderr, flush=True)
+
+
+def installed(names: list[str]) -> dict[str, Search]:
+    """Return the searches that can be imported; name the others."""
+    searches = {}
+    for name in names:
+        try:
+            searches[name] = METHODS[name].load()
+        except ModuleNotFoundError as problem:
+            module = problem.name or ""
+            package = PACKAGES.get(module, module)
+            say(f"{name}: skipped, {module} is not installed (pip install {package})")
+        except ImportError as problem:
+            say(f"{name}: skipped, {problem}")
+    return searches
+
+
+def in_data_folders(name: str) -> Path:
+    """Return where a file of ImageNet lies, in the first data folder that has it."""
+    candidates = [place / "imagenet" / name for place in places(None)]
+    return next((path for path in candidates if path.exists()), candidates[0])
+
+
+def prepared(name: str, options: argparse.Namespace) -> tuple[nn.Module, Problems]:
+    """Return a network and what is to be attacked on it."""
+    given = dict(text.split("=", 1) for text in options.checkpoint if "=" in text)
+    checkpoint = Path(given[name]) if name in given else None
+    if name == networks.SQUEEZENET:
+        path = checkpoint or in_data_folders("squeezenet1_0_rgb01.pth")
+        network = networks.load(name, options.cache, path)
+        folder = options.photographs or in_data_folders("sample")
+        return network, images.photographs(network, options.images, options.seed, folder)
+    network = networks.load(name, options.cache, checkpoint)
+    return network, images.digits(network, options.images, options.seed)
+
+
+def part(method: Method, problems: Problems, options: argparse.Namespace) -> Problems:
+    """Return the problems that a method is given."""
+    return problems.first(options.slow_images) if method.slow else problems
+
+
+def compare(
+    searches: Mapping[str, Search],
+    network: nn.Module,
+    problems: Problems,
+    options: argparse.Namespace,
+) -> dict[str, Measured]:
+    """Return what each method finds and costs, the runs of all in turn."""
+    results: dict[str, Measured] = {}
+    left = dict(searches)
+    for block in range(options.repeat):
+        for name, search in list(left.items()):
+            method = METHODS[name]
+            mine = part(method, problems, options)
+            try:
+                if block == 0 and not method.slow:
+                    measure.run(method, search, network, mine.first(2), options.batch)
+                result = measure.run(method, search, network, mine, options.batch)
+            except NotApplicableError as problem:
+                say(f"{name}: skipped, {problem}")
+                del left[name]
+                continue
+            say(f"{name}: run {block + 1}, {result.seconds[0]:.2f} s")
+            if block:
+                results[name].seconds += result.seconds
+                results[name].overheads += result.overheads
+            else:
+                results[name] = result
+            if method.slow:
+                del left[name]
+    return results
+
+
+def report(
+    name: str, device: str, searches: Mapping[str, Search], options: argparse.Namespace
+) -> None:
+    """Print the table of one network on one device, and append it to the file."""
+    network, problems = prepared(name, options)
+    network, problems = network.to(device), problems.to(torch.device(device))
+    say(f"{name} on {device}: {len(problems)} images")
+    results = compare(searches, network, problems, options)
+    if not results:
+        return
+    lines, used = table.lines(results), int(table.counting_rows(results).sum())
+    speed = 1 / measure.bare(network, problems.x[: options.batch])
+    print(f"\n{name} on {device}, batch {options.batch}, seed {options.seed}")
+    print(f"distortion over {used} of {len(problems)} rows; bare passes: {speed:.4g} rows/s\n")
+    print(table.text(lines), flush=True)
+    if options.csv:
+        common = {"network": name, "device": device, "batch": options.batch}
+        table.write(options.csv, lines, **common, seed=options.seed, rows=used)
+
+
+def main() -> None:
+    """Compare the methods on each network and device asked for."""
+    options = arguments()
+    flush_denormals()
+    torch.set_num_threads(1)
+    everywhere = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
+    try:
+        searches = installed(options.methods)
+        for device in [options.device] if options.device else everywhere:
+            for name in options.networks:
+                report(name, device, searches, options)
+    except (UsageError, UserError) as problem:
+        sys.exit(str(problem))
+
+
+if __name__ == "__main__":
+    main()
