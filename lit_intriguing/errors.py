@@ -15,3 +15,9 @@ class UsageError(UserError):
     """A command that cannot be understood: an unknown option, class or file. Exit status 2."""
 
     status = 2
+
+
+class InterruptedRunError(UserError):
+    """The user stopped the run. Exit status 130, as shells have it for SIGINT."""
+
+    status = 130

@@ -1,6 +1,17 @@
 """The Trainer of the command line: Lightning's, with a method for each further subcommand."""
 
+from pathlib import Path
+from typing import Literal
+
+from lightning.pytorch import LightningDataModule, LightningModule
 from lightning.pytorch import Trainer as _Trainer
+
+from lit_intriguing.attacking import AttackJob
+from lit_intriguing.attacking.command import attack_split
+from lit_intriguing.attacking.job import default_attack
+from lit_intriguing.attacking.summary import Summary
+from lit_intriguing.attacks import Attack, Goal, RandomTargets
+from lit_intriguing.types import Bounds
 
 
 class Trainer(_Trainer):
@@ -12,3 +23,55 @@ class Trainer(_Trainer):
     program fills in, and whatever further parameters shall become options. A subcommand of
     several runs has its own options and needs a line in `STUDIES` there instead.
     """
+
+    def attack(
+        self,
+        model: LightningModule,
+        datamodule: LightningDataModule | None = None,
+        attack: Attack | None = None,
+        goal: Goal | None = None,
+        bounds: Bounds | None = None,
+        layer: str = "",
+        split: Literal["train", "validation", "test"] = "test",
+        limit: int | None = None,
+        only_correct: bool = True,
+        chunk: int = 1024,
+        output: str = "attack",
+        format: Literal["pt", "npz"] = "pt",
+        seed: int = 0,
+        ckpt_path: str | None = None,
+        weights_only: bool | None = None,
+    ) -> Summary:
+        """Attack each row of a split, keep the examples, and say how it went.
+
+        The examples do not depend on the number of processes or on the data's batch size. Run
+        again, the same command goes on after the last finished chunk.
+
+        Args:
+            model: Whose `forward` gives logits (N, C).
+            datamodule: Gives batches (images, labels); where null, the model does.
+            attack: The search: the class path of an attack (null: 40 gradient steps in L2).
+            goal: What it is to reach (null: RandomTargets, the paper's).
+            bounds: Of what is attacked, lower and upper (null: [0, 1] for images, none for layers).
+            layer: Name of the submodule whose output is attacked; empty for the images.
+            split: Which rows, in the data set's own order.
+            limit: Take no more rows than that.
+            only_correct: Leave rows alone that the model gets wrong anyway.
+            chunk: Rows attacked, and written, at once; fewer need less memory.
+            output: Folder for examples, summary and figure.
+            format: Of the examples.
+            seed: Of targets and attack.
+            ckpt_path: The weights: a checkpoint of `lightning fit`.
+            weights_only: Whether the checkpoint may hold tensors and plain values only.
+
+        Returns:
+            The summary, which is printed as well.
+
+        Raises:
+            UserError: Something of this does not fit together; the message says what to do.
+        """
+        job = AttackJob(
+            attack or default_attack(), goal or RandomTargets(), bounds, layer, split, limit,
+            only_correct, chunk, Path(output), format, seed,
+        )  # fmt: skip
+        return attack_split(self, model, datamodule, job, ckpt_path, weights_only)

@@ -14,7 +14,7 @@ FLOORS = [
     {"pool", "metrics"},  # models log metrics
     {"models", "data"},
     {"figures", "mixing"},
-    {"callbacks"},
+    {"callbacks", "attacking"},
     {"trainer"},
     {"command"},
     {"studies"},  # they build their runs as the command line does

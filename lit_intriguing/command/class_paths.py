@@ -14,6 +14,7 @@ from jsonargparse import ArgumentParser
 from lightning.pytorch import Callback, LightningDataModule, LightningModule
 from lightning.pytorch.loggers import Logger
 
+from lit_intriguing.attacks import Attack, Goal
 from lit_intriguing.errors import UsageError
 from lit_intriguing.spelling import did_you_mean
 
@@ -25,6 +26,8 @@ BASES = (
     torch.nn.Module,
     torch.optim.Optimizer,
     torch.optim.lr_scheduler.LRScheduler,
+    Attack,
+    Goal,
 )
 """Their imported subclasses may be named without their module."""
 

@@ -15,7 +15,16 @@ from lit_intriguing.spelling import did_you_mean
 
 SPEC_KEYS = frozenset({"class_path", "init_args", "dict_kwargs"})
 CLASSES = frozenset(
-    {"model", "data", "optimizer", "lr_scheduler", "trainer.callbacks", "trainer.logger"}
+    {
+        "model",
+        "data",
+        "optimizer",
+        "lr_scheduler",
+        "trainer.callbacks",
+        "trainer.logger",
+        "attack",
+        "goal",
+    }
 )
 """Keys of which a bare text, also in a list, is a class path."""
 

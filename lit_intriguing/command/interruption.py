@@ -8,13 +8,9 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.trainer.states import TrainerFn
 
-from lit_intriguing.errors import UserError
+from lit_intriguing.errors import InterruptedRunError
 
-
-class InterruptedRunError(UserError):
-    """The user stopped the run. Exit status 130, as shells have it for SIGINT."""
-
-    status = 130
+__all__ = ["InterruptedRunError", "newest_checkpoint", "sentence"]
 
 
 def sentence(trainer: Trainer) -> str:

@@ -192,6 +192,10 @@ class Program(LightningCLI):
         """Warns where nothing has been trained."""
         self._warn_of_initial_weights()
 
+    def before_attack(self) -> None:
+        """Warns where nothing has been trained."""
+        self._warn_of_initial_weights()
+
     def _warn_of_initial_weights(self) -> None:
         if self._option("ckpt_path") is None and self.trainer.is_global_zero:
             text = "lightning: no --ckpt_path: these are the initial weights"

@@ -5,6 +5,7 @@ TRAINER_SUBCOMMANDS = {
     "validate": "evaluate on the validation set",
     "test": "evaluate on the test set",
     "predict": "run a model over data; only a callback (BasePredictionWriter) keeps the outputs",
+    "attack": "make adversarial examples of a split, resumably, and keep them",
 }
 """Each is a method of `lit_intriguing.trainer.Trainer`; a new one needs a line here as well."""
 

@@ -3,5 +3,6 @@
 from lit_intriguing.figures.curves import error_curves
 from lit_intriguing.figures.digits import adversarial_digits
 from lit_intriguing.figures.dots import dot_plot
+from lit_intriguing.figures.pairs import adversarial_pairs
 
-__all__ = ["adversarial_digits", "dot_plot", "error_curves"]
+__all__ = ["adversarial_digits", "adversarial_pairs", "dot_plot", "error_curves"]

@@ -1,0 +1,98 @@
+"""The files that an attack leaves: examples, summary, figure."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lit_intriguing.attacking.summary import Summary
+from lit_intriguing.figures import adversarial_pairs
+from lit_intriguing.figures.canvas import png
+from lit_intriguing.splice import INPUT
+from lit_intriguing.types import Bounds
+
+SHOWN = 40
+"""Images in the figure, at most."""
+
+
+def write(
+    folder: Path,
+    columns: Mapping[str, Tensor],
+    summary: Summary,
+    *,
+    kind: str,
+    layer: str,
+    bounds: Bounds | None,
+    seed: int,
+) -> list[str]:
+    """Writes `examples.pt` or `.npz`, `summary.csv` and, of images, `examples.png`.
+
+    Args:
+        folder: Where to; it exists.
+        columns: See `Examples`.
+        summary: Its numbers.
+        kind: "pt" or "npz".
+        layer: What was attacked.
+        bounds: Of the images; where None [0, 1].
+        seed: Of the choice of images shown.
+
+    Returns:
+        The names of the files.
+    """
+    names = [_write_examples(folder, columns, kind), "summary.csv"]
+    (folder / "summary.csv").write_text(summary.csv(), encoding="utf-8")
+    if layer == INPUT:
+        try:
+            (folder / "examples.png").write_bytes(figure(columns, summary, bounds, seed))
+            names.append("examples.png")
+        except ValueError:
+            pass  # rows of numbers, not images
+    return names
+
+
+def figure(
+    columns: Mapping[str, Tensor], summary: Summary, bounds: Bounds | None, seed: int
+) -> bytes:
+    """Draws attacked rows chosen at random, clean beside adversarial, as a PNG.
+
+    Raises:
+        ValueError: The rows are no images, or none was attacked.
+    """
+    (rows,) = columns["attacked"].nonzero(as_tuple=True)
+    order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed))
+    rows = rows[order[:SHOWN]]
+    images = (columns[name][rows].float() for name in ("clean", "adversarial"))
+    clean, adversarial = (_pixels(one, bounds or Bounds()) for one in images)
+    caption = (
+        f"{summary.rows} images: accuracy {summary.accuracy:.1%}, attacked "
+        f"{summary.accuracy_after:.1%}; average distortion {summary.distortion:.3g}"
+    )
+    return png(adversarial_pairs(clean, adversarial, caption))
+
+
+def _pixels(images: Tensor, bounds: Bounds) -> Tensor:
+    """Brings images that were normalised back to [0, 1], as far as the bounds tell."""
+    lower, upper = bounds.tensors_like(images)
+    width = upper - lower
+    return (images - lower) / width if bool((width.isfinite() & (width > 0)).all()) else images
+
+
+def _write_examples(folder: Path, columns: Mapping[str, Tensor], kind: str) -> str:
+    """Writes the columns; a crash leaves no half file."""
+    name = f"examples.{kind}"
+    draft = folder / f"examples.{os.getpid()}.tmp"
+    with draft.open("wb") as file:
+        if kind == "npz":
+            np.savez(file, **{key: _array(value) for key, value in columns.items()})  # type: ignore[arg-type]
+        else:
+            torch.save(dict(columns), file)
+    draft.replace(folder / name)
+    return name
+
+
+def _array(column: Tensor) -> "np.ndarray[tuple[int, ...], np.dtype[np.generic]]":
+    # NumPy has no bfloat16.
+    return (column.float() if column.dtype == torch.bfloat16 else column).numpy()

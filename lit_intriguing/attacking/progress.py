@@ -1,0 +1,47 @@
+"""A bar over the chunks that this process works on."""
+
+import sys
+from typing import Any
+
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import RichProgressBar, TQDMProgressBar
+from tqdm import tqdm
+
+_LOG_SECONDS = 30.0
+"""Between two renewals where standard error is a file."""
+
+
+class ChunkProgress:
+    """Takes the place of Lightning's default bar, on rank 0.
+
+    Args:
+        trainer: Whose bar it is; without one, or with the user's own, nothing is shown.
+        total: Chunks of this process; None where it is not known.
+    """
+
+    def __init__(self, trainer: Trainer, total: int | None) -> None:
+        theirs = trainer.progress_bar_callback
+        self._theirs = theirs if type(theirs) in (TQDMProgressBar, RichProgressBar) else None
+        if self._theirs is not None:
+            self._theirs.disable()
+        self._bar: tqdm[Any] = tqdm(
+            total=total,
+            desc="Attack",
+            unit="chunk",
+            file=sys.stderr,
+            dynamic_ncols=True,
+            mininterval=0.5 if sys.stderr.isatty() else _LOG_SECONDS,
+            smoothing=0,
+            disable=self._theirs is None or not trainer.is_global_zero,
+        )
+
+    def advance(self, status: str) -> None:
+        """Counts a chunk."""
+        self._bar.set_postfix_str(status, refresh=False)
+        self._bar.update()
+
+    def close(self) -> None:
+        """Leaves the terminal on a fresh line."""
+        self._bar.close()
+        if self._theirs is not None:
+            self._theirs.enable()

@@ -1,0 +1,84 @@
+"""What an attack's examples depend on, as plain values that can be compared and written down."""
+
+import dataclasses
+import hashlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+_NO_MATTER = {"progress"}
+"""Attributes of an attack that change nothing in what it finds."""
+
+
+def described(thing: object) -> Any:
+    """Writes an object as plain values: its class and what it holds, to any depth.
+
+    Attributes with a leading underscore are taken for what the object works out by itself.
+
+    >>> described({"eps": 1.5, "norms": (1, 2)})
+    {'eps': 1.5, 'norms': [1, 2]}
+    """
+    if thing is None or isinstance(thing, bool | int | str):
+        return thing
+    if isinstance(thing, float):
+        return thing if thing == thing and abs(thing) != float("inf") else str(thing)
+    if isinstance(thing, Tensor):
+        return thing.tolist() if thing.numel() <= 16 else f"tensor {fingerprint(thing)}"
+    if isinstance(thing, Mapping):
+        return {str(key): described(value) for key, value in thing.items()}
+    if isinstance(thing, list | tuple | set):
+        return [described(one) for one in thing]
+    return _of_an_object(thing)
+
+
+def _of_an_object(thing: object) -> Any:
+    if isinstance(thing, type) or (callable(thing) and hasattr(thing, "__qualname__")):
+        return f"{thing.__module__}.{thing.__qualname__}"
+    if dataclasses.is_dataclass(thing):
+        inside = {one.name: getattr(thing, one.name) for one in dataclasses.fields(thing)}
+    else:
+        inside = getattr(thing, "__dict__", {})
+    kept = {
+        name: described(value)
+        for name, value in sorted(inside.items())
+        if not name.startswith("_") and name not in _NO_MATTER
+    }
+    name = f"{type(thing).__module__}.{type(thing).__qualname__}"
+    return {"class": name, **kept}
+
+
+def fingerprint(*tensors: Tensor) -> str:
+    """A hash of values, shapes and types."""
+    digest = hashlib.sha256()
+    for tensor in tensors:
+        whole = tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor  # FSDP2's shards
+        digest.update(f"{whole.dtype} {tuple(whole.shape)}".encode())
+        content = whole.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
+        digest.update(content.numpy().tobytes())
+    return digest.hexdigest()[:20]
+
+
+def of_model(model: nn.Module) -> dict[str, str]:
+    """A model's class, and hashes of its structure and its weights."""
+    state = {name: value for name, value in model.state_dict().items() if isinstance(value, Tensor)}
+    return {
+        "class": f"{type(model).__module__}.{type(model).__qualname__}",
+        "structure": hashlib.sha256(str(model).encode()).hexdigest()[:20],
+        "weights": fingerprint(*(state[name] for name in sorted(state))),
+    }
+
+
+def differences(before: Any, now: Any, place: str = "") -> Iterator[str]:
+    """Names each value in which two descriptions differ.
+
+    >>> list(differences({"attack": {"eps": 1}, "seed": 0}, {"attack": {"eps": 2}, "seed": 0}))
+    ['attack.eps 1 -> 2']
+    """
+    if isinstance(before, Mapping) and isinstance(now, Mapping):
+        for key in sorted({*before, *now}):
+            inner = f"{place}.{key}" if place else key
+            yield from differences(before.get(key), now.get(key), inner)
+    elif before != now:
+        yield f"{place} {before} -> {now}"
