@@ -22,6 +22,7 @@ from lit_intriguing.mixing.generation import (
     check_examples,
 )
 from lit_intriguing.mixing.joining import Joined, refuse_recomputing
+from lit_intriguing.mixing.logits import logits_model
 from lit_intriguing.mixing.measures import Measures
 from lit_intriguing.mixing.mixer import Mixer
 from lit_intriguing.mixing.weighting import WeightedLogits
@@ -140,7 +141,7 @@ class AdversarialTraining(Callback):
         if id(trainer) != self._last_trainer or trainer.global_step == 0:
             self._reset()
         self._last_trainer = id(trainer)
-        self._logits_model(pl_module)
+        logits_model(pl_module, self.model)
         for name in self.mixer.layers:
             submodule(pl_module, name)
         # Hooks cost time even when idle, but a compiled module must have them from the first call.
@@ -236,7 +237,7 @@ class AdversarialTraining(Callback):
 
     def _install(self, pl_module: LightningModule) -> None:
         splice = Splice(pl_module, self.mixer.layers)
-        self._spliced = Spliced(self._logits_model(pl_module), splice)
+        self._spliced = Spliced(logits_model(pl_module, self.model), splice)
         self._weighted = WeightedLogits(pl_module, self.model)
 
     def _prepare(self, trainer: Trainer, pl_module: LightningModule, host_batch: Any) -> None:
@@ -311,17 +312,6 @@ class AdversarialTraining(Callback):
             if warning and name not in self._warned:
                 rank_zero_warn(warning)
                 self._warned.add(name)
-
-    def _logits_model(self, pl_module: LightningModule) -> nn.Module:
-        if self.model is not None:
-            return submodule(pl_module, self.model)
-        if type(pl_module).forward is not LightningModule.forward:
-            return pl_module
-        children = ", ".join(repr(name) for name, _ in pl_module.named_children())
-        raise UserError(
-            f"{type(pl_module).__name__} has no forward, so what maps inputs to logits must be "
-            f"named: model=<name>, one of {children}."
-        )
 
     def _logs_now(self, trainer: Trainer) -> bool:
         # Lightning's own condition, in `_LoggerConnector.update_train_step_metrics`.

@@ -48,7 +48,7 @@ class BatchKeys:
         else:
             raise BatchError(
                 f"A batch must be a sequence or a mapping of inputs and labels, not {kind(batch)}. "
-                "Adversarial training needs the labels."
+                "An attack needs the labels."
             )
         keys.read(batch)
         return keys
@@ -102,7 +102,7 @@ class BatchKeys:
             has = list(batch) if isinstance(batch, Mapping) else f"{len(batch)} entries"
             raise BatchError(
                 f"The batch has no {name} at {key!r}; it has {has}. Say where they are: "
-                f"{name}=<key or position>. Adversarial training needs the labels."
+                f"{name}=<key or position>. An attack needs the labels."
             ) from error
 
 
