@@ -1,8 +1,15 @@
 """Callbacks for any Lightning project; one a file."""
 
+from lit_intriguing.callbacks.adversarial_examples import AdversarialExamples
 from lit_intriguing.callbacks.adversarial_training import AdversarialTraining
 from lit_intriguing.callbacks.exact_resume import ExactResume
 from lit_intriguing.callbacks.run_progress import RunProgress
 from lit_intriguing.mixing import PerturbedLayer
 
-__all__ = ["AdversarialTraining", "ExactResume", "PerturbedLayer", "RunProgress"]
+__all__ = [
+    "AdversarialExamples",
+    "AdversarialTraining",
+    "ExactResume",
+    "PerturbedLayer",
+    "RunProgress",
+]
