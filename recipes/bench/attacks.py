@@ -1,8 +1,9 @@
 """Minimal-distortion attacks side by side: ours, SciPy, adversarial-library and foolbox 3.
 
 The same images, targets, network and process for all. Success and distortion are computed from
-the examples handed back, gradient evaluations counted inside the network. Each method runs
-`--repeat` times, the methods in turn; examples a second and overhead are medians of these runs.
+the examples handed back, gradient evaluations counted inside the network, forward passes without
+a backward apart. Each method runs `--repeat` times, the methods in turn; examples a second and
+overhead are medians of these runs. Slow methods run once, on few images, in one batch of these.
 The overhead is the time over that of as many bare forward and backward passes, in the same
 batches, timed just before and after. On a CPU, seconds are those of the process, on one thread.
 Distortion is the mean over the rows on which every method with at least 99% success succeeded,
@@ -21,7 +22,7 @@ import torch
 from attack_bench import images, measure, networks, table
 from attack_bench.images import Problems
 from attack_bench.measure import Measured
-from attack_bench.methods import METHODS, PACKAGES, Method, NotApplicableError, Search
+from attack_bench.methods import METHODS, PACKAGES, NotApplicableError, Search
 from torch import nn
 
 from lit_intriguing.data.mnist_files import cache_folder, places
@@ -98,11 +99,6 @@ def prepared(name: str, options: argparse.Namespace) -> tuple[nn.Module, Problem
     return network, images.digits(network, options.images, options.seed)
 
 
-def part(method: Method, problems: Problems, options: argparse.Namespace) -> Problems:
-    """Return the problems that a method is given."""
-    return problems.first(options.slow_images) if method.slow else problems
-
-
 def compare(
     searches: Mapping[str, Search],
     network: nn.Module,
@@ -114,25 +110,41 @@ def compare(
     left = dict(searches)
     for block in range(options.repeat):
         for name, search in list(left.items()):
-            method = METHODS[name]
-            mine = part(method, problems, options)
-            try:
-                if block == 0 and not method.slow:
-                    measure.run(method, search, network, mine.first(2), options.batch)
-                result = measure.run(method, search, network, mine, options.batch)
-            except NotApplicableError as problem:
-                say(f"{name}: skipped, {problem}")
+            result = one_run(name, search, network, problems, options, warm=block > 0)
+            if result is None or METHODS[name].slow:
                 del left[name]
-                continue
-            say(f"{name}: run {block + 1}, {result.seconds[0]:.2f} s")
-            if block:
-                results[name].seconds += result.seconds
-                results[name].overheads += result.overheads
+            if result is None:
+                results.pop(name, None)
+            elif name in results:
+                results[name].add(result)
             else:
                 results[name] = result
-            if method.slow:
-                del left[name]
     return results
+
+
+def one_run(
+    name: str,
+    search: Search,
+    network: nn.Module,
+    problems: Problems,
+    options: argparse.Namespace,
+    warm: bool,
+) -> Measured | None:
+    """Return one run of a method; None, said aloud, where it cannot or does not run."""
+    method = METHODS[name]
+    mine = problems.first(options.slow_images) if method.slow else problems
+    try:
+        if not (warm or method.slow):
+            measure.run(method, search, network, mine.first(2), options.batch)
+        result = measure.run(method, search, network, mine, options.batch)
+    except NotApplicableError as problem:
+        say(f"{name}: skipped, {problem}")
+        return None
+    except Exception as problem:  # a peer's mistake is no reason to lose the others' figures
+        say(f"{name}: failed, {type(problem).__name__}: {problem}")
+        return None
+    say(f"{name}: {result.seconds[0]:.2f} s for {len(mine)} images")
+    return result
 
 
 def report(

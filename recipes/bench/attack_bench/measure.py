@@ -40,6 +40,11 @@ class Measured:
     def __len__(self) -> int:
         return len(self.rms)
 
+    def add(self, other: "Measured") -> None:
+        """Take in the times of another run."""
+        self.seconds += other.seconds
+        self.overheads += other.overheads
+
     @property
     def rate(self) -> float:
         """Examples a second: the median of the runs."""

@@ -128,7 +128,7 @@ METHODS = {
     "ddn100": Method(lambda: from_adversarial_library("ddn", steps=100, levels=None)),
     "ddn1000": Method(lambda: from_adversarial_library("ddn", steps=1000, levels=None)),
     "pdgd500": Method(lambda: from_adversarial_library("pdgd", num_steps=500)),
-    "alma1000": Method(lambda: from_adversarial_library("alma", num_steps=1000), slow=True),
+    "alma1000": Method(lambda: from_adversarial_library("alma", num_steps=1000)),
     "fmn100": Method(lambda: from_adversarial_library("fmn", norm=2, steps=100)),
     "cw9000": Method(
         lambda: from_adversarial_library("carlini_wagner_l2", max_iterations=1000), slow=True
