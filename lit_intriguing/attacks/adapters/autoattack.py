@@ -1,0 +1,94 @@
+"""AutoAttack, as its authors publish it or as repackaged in pyautoattack."""
+
+import inspect
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from importlib.util import find_spec
+from typing import Any
+
+from torch import Tensor
+
+from lit_intriguing.attacks.adapters.borrowed import Borrowed
+from lit_intriguing.attacks.adapters.named import library
+from lit_intriguing.attacks.adapters.shown import Shown
+
+INSTALL = "pip install 'lit-intriguing[autoattack]'"
+
+
+class AutoAttack(Borrowed):
+    """AutoAttack (Croce and Hein 2020), on images ``(N, C, H, W)``, untargeted.
+
+    Rows that no attack of the ensemble broke come back unchanged. Its warnings, of zero gradients
+    for one, go to the logger ``auto-attack`` or to the screen.
+
+    Args:
+        eps: Greatest length of the perturbation in ``norm``, in widths of the box.
+        norm: "Linf", "L2" or "L1".
+        version: "standard" (needs ten classes or more), "plus", "rand" for networks with
+            randomness, or "custom".
+        attacks: With "custom", which of apgd-ce, apgd-dlr, apgd-t, fab, fab-t and square.
+        one_by_one: Whether each row is attacked by itself.
+
+    Raises:
+        MissingLibraryError: If neither autoattack nor pyautoattack is installed.
+        ValueError: For an unknown norm or version, or ``attacks`` that do not go with the version;
+            in the call, for examples that are no images, or targets.
+    """
+
+    images_only = True
+
+    def __init__(
+        self,
+        eps: float,
+        norm: str = "Linf",
+        version: str = "standard",
+        attacks: Sequence[str] | None = None,
+        one_by_one: bool = False,
+    ) -> None:
+        super().__init__(one_by_one)
+        for name, value, known in (
+            ("norm", norm, ("Linf", "L2", "L1")),
+            ("version", version, ("standard", "plus", "rand", "custom")),
+        ):
+            if value not in known:
+                raise ValueError(f"AutoAttack: {name} must be one of {known}, not {value!r}.")
+        if (version == "custom") != bool(attacks):
+            raise ValueError('AutoAttack: version="custom" and a list of attacks go together.')
+        # The authors' own goes first.
+        package = "autoattack" if find_spec("autoattack") else "pyautoattack"
+        self._make: Callable[..., Any] = library(package, INSTALL).AutoAttack
+        self.eps, self.norm, self.version = eps, norm, version
+        self.attacks = list(attacks or [])
+
+    @property
+    def title(self) -> str:
+        """The attack's name, for messages."""
+        return "AutoAttack"
+
+    def run(self, model: Shown, x: Tensor, labels: Tensor, targeted: bool, seed: int) -> object:
+        """Let AutoAttack search; arguments as in :meth:`Borrowed.run`."""
+        if targeted:
+            raise ValueError("AutoAttack has no targeted search; take the goal TrueLabels.")
+        takes = inspect.signature(self._make).parameters
+        options = {"eps": self.eps, "norm": self.norm, "version": self.version, "seed": seed}
+        if self.attacks:
+            options["attacks" if "attacks" in takes else "attacks_to_run"] = self.attacks
+        if "verbose" in takes:
+            options["verbose"] = False
+        attack = self._make(model, device=x.device, **options)
+        evaluate = attack.run_standard_evaluation
+        size = "bs" if "bs" in inspect.signature(evaluate).parameters else "batch_size"
+        with _tracing_kept():
+            found = evaluate(x, labels, **{size: len(x)})
+        return found[0] if isinstance(found, tuple) else found
+
+
+@contextmanager
+def _tracing_kept() -> Iterator[None]:
+    """Restore the tracer of a debugger or of a measurement of coverage, which AutoAttack drops."""
+    tracer = sys.gettrace()
+    try:
+        yield
+    finally:
+        sys.settrace(tracer)

@@ -1,0 +1,187 @@
+"""What all adapters share: the guard, the units, the rows."""
+
+import inspect
+import math
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from lit_intriguing.attacks.adapters.guard import own_randomness, untouched
+from lit_intriguing.attacks.adapters.shown import Shown
+from lit_intriguing.attacks.adapters.unit_box import UnitBox
+from lit_intriguing.attacks.base import Attack, Found, Model
+from lit_intriguing.attacks.criteria import Criterion, Targeted, Untargeted
+from lit_intriguing.types import Bounds
+
+__all__ = ["Borrowed", "Shown"]
+
+
+class Borrowed(Attack):
+    """An attack of another library, inside the guard; what holds for all stands in the package.
+
+    Args:
+        one_by_one: Whether each row is attacked by itself.
+    """
+
+    images_only = False
+    """Whether the library takes shapes ``(N, C, H, W)`` alone."""
+
+    def __init__(self, one_by_one: bool = False) -> None:
+        self.one_by_one = one_by_one
+
+    @property
+    @abstractmethod
+    def title(self) -> str:
+        """The attack's name, for messages."""
+
+    @abstractmethod
+    def run(self, model: Shown, x: Tensor, labels: Tensor, targeted: bool, seed: int) -> object:
+        """Let the library search.
+
+        Args:
+            model: The stand-in for the model; it maps points of [0, 1] to logits.
+            x: Examples in [0, 1], float32, ``(M, *S)``.
+            labels: Targets, or labels to leave, int64 ``(M,)``.
+            targeted: Which of the two.
+            seed: For a library that does not take the global random states.
+
+        Returns:
+            What the library gives: M examples, or a sequence of M with None for a failed one.
+        """
+
+    def search(
+        self,
+        model: Model,
+        x: Tensor,
+        criterion: Criterion,
+        *,
+        bounds: Bounds,
+        generator: torch.Generator,
+    ) -> Found:
+        """Show the library the examples in [0, 1], and map back what it finds."""
+        if self.images_only and x.ndim != 4:
+            raise ValueError(
+                f"{self.title} takes images of shape (N, C, H, W), not {tuple(x.shape)}."
+            )
+        targeted, labels = goal(criterion, self.title), criterion.labels.to(x.device)
+        box = UnitBox(bounds, x, self.title)
+
+        def one_batch(shown: Shown, seen: Tensor, rows: slice, seed: int) -> object:
+            return self.run(shown, seen, labels[rows], targeted, seed)
+
+        found = guarded(
+            model, box.seen, one_batch, generator,
+            back=box.back, title=self.title, one_by_one=self.one_by_one,
+        )  # fmt: skip
+        return Found(box.result(found.adversarial), found.queries, found.info)
+
+
+def guarded(
+    model: Model,
+    seen: Tensor,
+    one_batch: Callable[[Shown, Tensor, slice, int], object],
+    generator: torch.Generator,
+    *,
+    title: str,
+    one_by_one: bool,
+    back: Callable[[Tensor], Tensor] = lambda seen: seen,
+) -> Found:
+    """Run a foreign search on the batch, or row by row, and put back what it touched.
+
+    Args:
+        model: The model attacked.
+        seen: What the search sees, ``(N, *S)``.
+        one_batch: The search: stand-in for the model, examples, which rows, seed.
+        generator: Source of the seeds.
+        title: Its name, for messages.
+        one_by_one: Whether each row is a batch.
+        back: From what the search sees to the model's input.
+    """
+    size = 1 if one_by_one else len(seen)
+    found, forwards, gradients = [], [], []
+    for start in range(0, len(seen), size):
+        rows = slice(start, start + size)
+        batch = seen[rows].clone()
+        seed = int(torch.randint(2**31, (), generator=generator))
+        shown = Shown(_for_rows(model, back, start, size), batch)
+        with untouched(model), own_randomness(seed):
+            result = one_batch(shown, batch, rows, seed)
+        found.append(as_rows(result, seen[rows], title))
+        forwards += [math.ceil(shown.forwards / size)] * size
+        gradients += [math.ceil(shown.gradients / size)] * size
+    counts = torch.tensor([gradients, forwards], dtype=torch.int64, device=seen.device)
+    return Found(torch.cat(found), counts[0], {"forwards": counts[1]})
+
+
+def _for_rows(
+    model: Model, back: Callable[[Tensor], Tensor], start: int, size: int
+) -> Callable[[Tensor], Tensor]:
+    """Return the model on what the library sees of a batch.
+
+    A tail of a network, which must know whose rows it gets, can follow a library that repeats or
+    leaves out rows only where there is but one.
+    """
+    if "rows" not in _parameters(model):
+        return lambda seen: model(back(seen))
+    takes_rows: Callable[..., Tensor] = model
+
+    def with_rows(seen: Tensor) -> Tensor:
+        if size == 1:
+            rows = torch.full((len(seen),), start, device=seen.device)
+        elif len(seen) == size:
+            rows = torch.arange(start, start + size, device=seen.device)
+        else:
+            raise ValueError(
+                f"The library asks for {len(seen)} of {size} rows, and this model must know which. "
+                "Set one_by_one=True."
+            )
+        return takes_rows(back(seen), rows)
+
+    return with_rows
+
+
+def _parameters(function: Callable[..., object]) -> Sequence[str]:
+    try:
+        return list(inspect.signature(function).parameters)
+    except (TypeError, ValueError):
+        return []
+
+
+def goal(criterion: Criterion, title: str) -> bool:
+    """Return whether a criterion is targeted.
+
+    Raises:
+        ValueError: If it is neither :class:`Targeted` nor :class:`Untargeted`; a subclass may mean
+            something else, which no library would know.
+    """
+    if type(criterion) not in (Targeted, Untargeted):
+        raise ValueError(
+            f"{title} knows the criteria Targeted and Untargeted, not {type(criterion).__name__}."
+        )
+    return type(criterion) is Targeted
+
+
+def as_rows(result: object, like: Tensor, title: str) -> Tensor:
+    """Return what a library handed back as a tensor like ``like``; what is missing is NaN.
+
+    Raises:
+        ValueError: If it cannot be that many examples of that shape.
+    """
+    if result is None:
+        return torch.full_like(like, math.nan)
+    if isinstance(result, list | tuple) and len(result) == len(like):
+        missing = torch.full_like(like[:1], math.nan)[0]
+        result = torch.stack([missing if row is None else _tensor(row, like) for row in result])
+    found = _tensor(result, like)
+    if found.shape != like.shape:
+        raise ValueError(
+            f"{title} returned a tensor of shape {tuple(found.shape)} for examples of shape "
+            f"{tuple(like.shape)}."
+        )
+    return found
+
+
+def _tensor(value: object, like: Tensor) -> Tensor:
+    return torch.as_tensor(value, dtype=like.dtype, device=like.device).detach()

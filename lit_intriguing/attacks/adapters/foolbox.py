@@ -1,0 +1,72 @@
+"""Attacks of foolbox 3."""
+
+from typing import Any
+
+from torch import Tensor
+
+from lit_intriguing.attacks.adapters.borrowed import Borrowed
+from lit_intriguing.attacks.adapters.named import Named, check_options, chosen, library
+from lit_intriguing.attacks.adapters.shown import Shown
+
+INSTALL = "pip install 'lit-intriguing[foolbox]'"
+
+
+class Foolbox(Borrowed):
+    """An attack of foolbox 3 (Rauber et al. 2020).
+
+    Args:
+        attack: A foolbox attack, or its class path with ``init_args``.
+        epsilon: Greatest size of the perturbation in the attack's own distance, in widths of the
+            box; None for the smallest perturbation, which attacks that minimise take alone.
+        one_by_one: Whether each row is attacked by itself.
+
+    Raises:
+        MissingLibraryError: If foolbox is not installed.
+        ValueError: If there is no such attack or option, or the attack needs an ``epsilon``.
+    """
+
+    def __init__(
+        self, attack: Named, epsilon: float | None = None, one_by_one: bool = False
+    ) -> None:
+        super().__init__(one_by_one)
+        choice = chosen(attack, INSTALL)
+        self._foolbox: Any = library("foolbox", INSTALL)
+        self.attack: Any = choice.target
+        if isinstance(choice.target, type):
+            check_options(choice.target, choice.options)
+            self.attack = choice.target(**choice.options)
+        fixed = isinstance(self.attack, self._foolbox.attacks.base.FixedEpsilonAttack)
+        if fixed and epsilon is None:
+            raise ValueError(f"{self.title} needs an epsilon, in widths of the box.")
+        self.epsilon = epsilon
+
+    @property
+    def title(self) -> str:
+        """The attack's name, for messages."""
+        return f"foolbox's {type(self.attack).__name__}"
+
+    def run(self, model: Shown, x: Tensor, labels: Tensor, targeted: bool, seed: int) -> object:
+        """Let foolbox search; arguments as in :meth:`Borrowed.run`."""
+        criteria = self._foolbox.criteria
+        criterion = (
+            criteria.TargetedMisclassification if targeted else criteria.Misclassification
+        )(labels)
+        wrapped = self._foolbox.PyTorchModel(model, bounds=(0, 1), device=x.device)
+        try:
+            return self.attack(wrapped, x, criterion, epsilons=self.epsilon)[1]
+        except ValueError as error:
+            if len(x) == 1 and "init_attack failed" in str(error):
+                return None  # no starting point found: a failure like any other
+            raise self._explained(error, targeted) from None
+
+    def _explained(self, error: ValueError, targeted: bool) -> ValueError:
+        """Return the library's error, or one that says what to do."""
+        if "init_attack failed" in str(error):
+            return ValueError(
+                f"{self.title} gives up the whole batch: {error}. With one_by_one=True such rows "
+                "fail alone."
+            )
+        if "unsupported criterion" in str(error):
+            kind = "targets" if targeted else "labels to leave"
+            return ValueError(f"{self.title} does not search with {kind}: {error}.")
+        return error

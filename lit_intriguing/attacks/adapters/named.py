@@ -1,0 +1,104 @@
+"""What a user names or passes as a foreign attack, and libraries that are not installed."""
+
+import importlib
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import Any
+
+from lit_intriguing.errors import UserError
+from lit_intriguing.spelling import did_you_mean
+
+Named = str | dict[str, Any] | Callable[..., Any]
+"""A class path, one with ``init_args``, or the Python object itself."""
+
+
+class MissingLibraryError(UserError, ImportError):
+    """A library that is not installed; the message says how to install it."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A foreign class, function or object, and the options it is to be called with."""
+
+    target: Any
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+def chosen(attack: object, install: str = "") -> Choice:
+    """Return what ``attack`` names.
+
+    Args:
+        attack: A class path, a mapping with ``class_path`` and ``init_args``, or an object.
+        install: The command that installs the library, for the message.
+
+    Raises:
+        MissingLibraryError: If the library is not there.
+        ValueError: If it is there, but has no such name, or the mapping is not as above.
+    """
+    if isinstance(attack, str):
+        return Choice(_located(attack, install))
+    if not isinstance(attack, Mapping):
+        return Choice(attack)
+    strange = sorted(set(attack) - {"class_path", "init_args"})
+    if strange or not isinstance(attack.get("class_path"), str):
+        raise ValueError(
+            f"A foreign attack is written with class_path and init_args, not with {sorted(attack)}."
+        )
+    return Choice(_located(attack["class_path"], install), dict(attack.get("init_args") or {}))
+
+
+def check_options(function: Callable[..., object], options: Mapping[str, object]) -> None:
+    """Raise where ``function`` does not take an option.
+
+    Raises:
+        ValueError: With the nearest right spelling.
+    """
+    try:
+        parameters = inspect.signature(function).parameters
+    except (TypeError, ValueError):  # compiled, or no signature
+        return
+    if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values()):
+        return
+    for name in options:
+        if name not in parameters:
+            called = getattr(function, "__qualname__", str(function))
+            raise ValueError(f"{called} has no option {name!r}.{did_you_mean(name, parameters)}")
+
+
+def library(name: str, install: str) -> ModuleType:
+    """Import a top-level package.
+
+    Raises:
+        MissingLibraryError: If it is not installed; anything else that fails is left as it is.
+    """
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name != name:
+            raise
+        how = f" Install it with: {install}" if install else ""
+        raise MissingLibraryError(f"{name} is not installed.{how}") from error
+
+
+def _located(path: str, install: str) -> Any:
+    top, *parts = path.split(".")
+    thing: Any = library(top, install)
+    for depth, part in enumerate(parts, 1):
+        if not hasattr(thing, part):
+            _import_submodule(".".join([top, *parts[:depth]]))
+        if not hasattr(thing, part):
+            inside = ".".join([top, *parts[: depth - 1]])
+            hint = did_you_mean(part, dir(thing), whole=f"{inside}.{{}}")
+            raise ValueError(f"no attack {path!r}: {inside} has no {part!r}.{hint}")
+        thing = getattr(thing, part)
+    return thing
+
+
+def _import_submodule(path: str) -> None:
+    try:
+        importlib.import_module(path)
+    except ModuleNotFoundError as error:
+        if error.name is None or not path.startswith(error.name):
+            raise
