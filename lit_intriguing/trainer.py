@@ -7,7 +7,6 @@ from lightning.pytorch import LightningDataModule, LightningModule
 from lightning.pytorch import Trainer as _Trainer
 
 from lit_intriguing.attacking import AttackJob
-from lit_intriguing.attacking.command import attack_split
 from lit_intriguing.attacking.job import default_attack
 from lit_intriguing.attacking.summary import Summary
 from lit_intriguing.attacks import Attack, Goal, RandomTargets
@@ -70,6 +69,9 @@ class Trainer(_Trainer):
         Raises:
             UserError: Something of this does not fit together; the message says what to do.
         """
+        # Here, so that callbacks and data of its own are not offered in every `--help`.
+        from lit_intriguing.attacking.command import attack_split
+
         job = AttackJob(
             attack or default_attack(), goal or RandomTargets(), bounds, layer, split, limit,
             only_correct, chunk, Path(output), format, seed,

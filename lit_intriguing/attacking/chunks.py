@@ -95,7 +95,8 @@ class ChunkLoader:
             yield from regrouped(map(images_and_labels, self.loader), self.size, self.limit)
         elif isinstance(self.loader, TensorLoader):
             for rows in self._own():
-                yield self.loader.inputs[rows], self.loader.labels[rows]
+                # Copies: what the data does to a batch on its way must not change the data set.
+                yield self.loader.inputs[rows].clone(), self.loader.labels[rows].clone()
         else:
             assert isinstance(self.loader, DataLoader)
             order = [row for rows in self._own() for row in self._order[rows]]

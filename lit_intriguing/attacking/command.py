@@ -52,9 +52,10 @@ def attack_split(
     except SystemExit as error:
         if not (trainer.interrupted and trainer.is_global_zero):
             raise
+        kept = len(store.indices())
+        what = "1 finished chunk is" if kept == 1 else f"{kept} finished chunks are"
         raise InterruptedRunError(
-            f"interrupted. {len(store.indices())} finished chunks are kept in {store.folder}: the "
-            "same command goes on from there."
+            f"interrupted. {what} kept in {store.folder}: the same command goes on from there."
         ) from error
     except RuntimeError as error:
         if _OTHER_WEIGHTS not in str(error):

@@ -67,8 +67,8 @@ def figure(
     images = (columns[name][rows].float() for name in ("clean", "adversarial"))
     clean, adversarial = (_pixels(one, bounds or Bounds()) for one in images)
     caption = (
-        f"{summary.rows} images: accuracy {summary.accuracy:.1%}, attacked "
-        f"{summary.accuracy_after:.1%}; average distortion {summary.distortion:.3g}"
+        f"{summary.rows} images: accuracy {summary.accuracy:.1%}, after the "
+        f"attack {summary.accuracy_after:.1%}; average distortion {summary.distortion:.3g}"
     )
     return png(adversarial_pairs(clean, adversarial, caption))
 

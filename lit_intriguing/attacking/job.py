@@ -8,13 +8,13 @@ from lightning.pytorch import LightningDataModule, LightningModule
 from lightning.pytorch.utilities.model_helpers import is_overridden
 
 from lit_intriguing.attacking.attack_rows import CHUNK
-from lit_intriguing.attacking.settings import described, of_model
-from lit_intriguing.attacking.split_data import Split
+from lit_intriguing.attacking.settings import class_name, described, of_model
 from lit_intriguing.attacks import Attack, Goal, GradientAttack, RandomTargets
 from lit_intriguing.errors import UserError
 from lit_intriguing.splice import INPUT, submodule
 from lit_intriguing.types import Bounds
 
+Split = Literal["train", "validation", "test"]
 Format = Literal["pt", "npz"]
 
 
@@ -43,7 +43,8 @@ class AttackJob:
         """Refuses what can be told to be wrong before anything starts.
 
         Raises:
-            UserError: A number out of range, or a layer that the model does not have.
+            UserError: A number out of range, a model without `forward`, or a layer that the model
+                does not have.
         """
         for name in ("limit", "chunk"):
             value = getattr(self, name)
@@ -53,6 +54,11 @@ class AttackJob:
             raise UserError(f"seed must not be negative: {self.seed}.")
         if self.output.exists() and not self.output.is_dir():
             raise UserError(f"the output {self.output} is a file: name a folder.")
+        if not is_overridden("forward", model):
+            raise UserError(
+                f"{type(model).__name__} has no forward: an attack needs logits (N, C) from "
+                "model(images)."
+            )
         if not is_overridden("configure_model", model):  # else its layers come later
             submodule(model, self.layer)
 
@@ -67,7 +73,7 @@ class AttackJob:
         """
         return {
             "model": of_model(model),
-            "data": f"{type(source).__module__}.{type(source).__qualname__}",
+            "data": class_name(source),
             **{
                 name: described(getattr(self, name))
                 for name in (

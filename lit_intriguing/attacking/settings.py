@@ -1,6 +1,7 @@
 """What an attack's examples depend on, as plain values that can be compared and written down."""
 
 import dataclasses
+import functools
 import hashlib
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -8,14 +9,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lit_intriguing.attacks import Attack, Goal
+
 _NO_MATTER = {"progress"}
 """Attributes of an attack that change nothing in what it finds."""
 
 
 def described(thing: object) -> Any:
-    """Writes an object as plain values: its class and what it holds, to any depth.
+    """Writes an object as plain values.
 
-    Attributes with a leading underscore are taken for what the object works out by itself.
+    An attack, a goal or a dataclass is its class and what it holds, to any depth; attributes with
+    a leading underscore are taken for what it works out by itself. Other objects are told by
+    their text, or by their class alone where that is their place in memory.
 
     >>> described({"eps": 1.5, "norms": (1, 2)})
     {'eps': 1.5, 'norms': [1, 2]}
@@ -34,19 +39,33 @@ def described(thing: object) -> Any:
 
 
 def _of_an_object(thing: object) -> Any:
-    if isinstance(thing, type) or (callable(thing) and hasattr(thing, "__qualname__")):
+    if hasattr(thing, "__qualname__"):  # a class or a function
         return f"{thing.__module__}.{thing.__qualname__}"
+    if isinstance(thing, functools.partial):
+        return described([thing.func, thing.args, thing.keywords])
+    if isinstance(thing, nn.Module):
+        return of_model(thing)
     if dataclasses.is_dataclass(thing):
         inside = {one.name: getattr(thing, one.name) for one in dataclasses.fields(thing)}
+    elif isinstance(thing, Attack | Goal):
+        inside = vars(thing)
     else:
-        inside = getattr(thing, "__dict__", {})
+        return class_name(thing) if " at 0x" in repr(thing) else repr(thing)
     kept = {
         name: described(value)
         for name, value in sorted(inside.items())
         if not name.startswith("_") and name not in _NO_MATTER
     }
-    name = f"{type(thing).__module__}.{type(thing).__qualname__}"
-    return {"class": name, **kept}
+    return {"class": class_name(thing), **kept}
+
+
+def class_name(thing: object) -> str:
+    """An object's class with its module.
+
+    >>> class_name(nn.ReLU())
+    'torch.nn.modules.activation.ReLU'
+    """
+    return f"{type(thing).__module__}.{type(thing).__qualname__}"
 
 
 def fingerprint(*tensors: Tensor) -> str:
@@ -55,8 +74,8 @@ def fingerprint(*tensors: Tensor) -> str:
     for tensor in tensors:
         whole = tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor  # FSDP2's shards
         digest.update(f"{whole.dtype} {tuple(whole.shape)}".encode())
-        content = whole.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
-        digest.update(content.numpy().tobytes())
+        content: Any = whole.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
+        digest.update(content)
     return digest.hexdigest()[:20]
 
 
@@ -64,7 +83,7 @@ def of_model(model: nn.Module) -> dict[str, str]:
     """A model's class, and hashes of its structure and its weights."""
     state = {name: value for name, value in model.state_dict().items() if isinstance(value, Tensor)}
     return {
-        "class": f"{type(model).__module__}.{type(model).__qualname__}",
+        "class": class_name(model),
         "structure": hashlib.sha256(str(model).encode()).hexdigest()[:20],
         "weights": fingerprint(*(state[name] for name in sorted(state))),
     }

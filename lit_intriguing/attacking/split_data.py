@@ -1,16 +1,15 @@
 """A data module that serves one split of another, in chunks of rows."""
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
 from lightning.pytorch import LightningDataModule, LightningModule
 from lightning.pytorch.utilities.model_helpers import is_overridden
 from typing_extensions import override
 
 from lit_intriguing.attacking.chunks import ChunkLoader
+from lit_intriguing.attacking.job import Split
 from lit_intriguing.errors import UserError
-
-Split = Literal["train", "validation", "test"]
 
 _STAGES = {"train": "fit", "validation": "validate", "test": "test"}
 _LOADERS = {

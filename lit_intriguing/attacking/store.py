@@ -58,6 +58,11 @@ class Store:
                     f"the folder {self.folder} holds other files: name a new one as output."
                 )
             return
+        for name in content.get("finished", {}).get("files", []):
+            if not (self.folder / name).is_file():
+                raise UserError(
+                    f"{self.folder} has lost its {name}: delete the folder to begin again."
+                )
         found = list(differences(content["settings"], _plain(settings)))
         if found:
             raise UserError(
@@ -98,7 +103,8 @@ class Store:
         path = self._path(index)
         path.parent.mkdir(parents=True, exist_ok=True)
         draft = path.with_suffix(f".{os.getpid()}.tmp")
-        torch.save(vars(chunk) | {"columns": dict(chunk.columns)}, draft)
+        columns = {name: _compact(column) for name, column in chunk.columns.items()}
+        torch.save({**vars(chunk), "columns": columns}, draft)
         draft.replace(path)
 
     def load(self, index: int) -> Chunk:
@@ -146,6 +152,12 @@ class Store:
         draft = path.with_suffix(f".{os.getpid()}.tmp")
         draft.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
         draft.replace(path)
+
+
+def _compact(column: Tensor) -> Tensor:
+    """A copy where a view would take the whole of what it views to disk."""
+    whole = column.untyped_storage().nbytes() == column.nbytes
+    return column if whole else column.clone()
 
 
 def _plain(settings: Mapping[str, Any]) -> Any:
