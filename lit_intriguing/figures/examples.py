@@ -131,7 +131,7 @@ def factor_for(difference: Tensor) -> float:
         return 1.0
     # `torch.quantile` refuses more than 16 million elements.
     large = float(changes.kthvalue(max(1, round(0.99 * changes.numel()))).values)
-    return float(max([f for f in _FACTORS if f * large <= 0.5], default=1))
+    return float(max([f for f in _FACTORS if f * large < 0.501], default=1))
 
 
 def _images_height(shown: Shown) -> float:

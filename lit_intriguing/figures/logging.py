@@ -123,7 +123,8 @@ def _destination(logger: Any) -> Destination | None:
     if "TensorBoardLogger" in names:
         return TensorBoard(logger)
     if "CSVLogger" in names:
-        return Files(Path(logger.log_dir).absolute())
+        # Asked before its first write, the logger would find our files and warn.
+        return Files(Path(logger.experiment.log_dir).absolute())
     return None
 
 

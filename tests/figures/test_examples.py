@@ -1,0 +1,106 @@
+import math
+
+import pytest
+import torch
+
+from lit_intriguing.figures.canvas import png
+from lit_intriguing.figures.examples import (
+    Moment,
+    Shown,
+    as_units,
+    drawn_as_images,
+    drawn_as_units,
+    examples_figure,
+    factor_for,
+)
+
+HISTORY = [Moment(10, 1.0, 0.06, 0.05), Moment(20, 0.5, 0.08, 0.07)]
+
+
+def shown(clean: torch.Tensor, change: float = 0.1) -> Shown:
+    count = len(clean)
+    success = [index % 2 == 0 for index in range(count)]
+    return Shown(clean, clean + change, [3] * count, [8] * count, success, [0.05] * count)
+
+
+def test_images_stand_in_three_lines_with_the_shifted_difference_between() -> None:
+    clean = torch.full((2, 1, 8, 8), 0.25)
+    axis = examples_figure(shown(clean, 0.125), HISTORY, magnify=2).axes[0]
+    picture = axis.images[0].get_array()
+    assert [float(picture[row, 0, 0]) for row in (0, 9, 18)] == [0.25, 0.75, 0.375]
+    # The place of the third column is white, and so are the gaps.
+    assert float(picture[0, 18, 0]) == float(picture[8, 0, 0]) == 1.0
+    labels = [label.get_text() for label in axis.get_yticklabels()]
+    assert labels == ["clean", "difference\n× 2", "adversarial"]  # noqa: RUF001
+
+
+def test_captions_tell_answers_distortion_and_failure() -> None:
+    axis = examples_figure(shown(torch.rand(2, 8, 8)), HISTORY).axes[0]
+    assert [text.get_text() for text in axis.texts] == ["3", "8\n0.05", "3", "8, failed\n0.05"]
+
+
+def test_more_than_eight_images_go_on_in_another_block() -> None:
+    axes = examples_figure(shown(torch.rand(9, 3, 8, 8)), HISTORY).axes
+    assert [len(axis.images) for axis in axes] == [1, 1, 0, 0]
+    assert len(axes[1].texts) == 2
+
+
+def test_units_stand_in_one_line_for_each_example_on_one_scale() -> None:
+    clean = torch.tensor([[1.0, -2.0], [0.5, 0.0], [0.0, 0.0]])
+    figure = examples_figure(shown(clean, 0.5), HISTORY, images=False, magnify=4)
+    pictures = [axis.images[0] for axis in figure.axes[:3]]
+    assert pictures[0].get_array().tolist() == clean.tolist()
+    assert pictures[1].get_array().tolist() == [[2.0, 2.0]] * 3
+    assert {picture.get_clim() for picture in pictures} == {(-2.0, 2.0)}
+    labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert labels == ["3 → 8"] * 3
+
+
+def test_channels_of_a_convolution_are_drawn_by_their_root_mean_square() -> None:
+    batch = torch.tensor([3.0, -4.0]).view(1, 1, 1, 2)
+    assert as_units(batch).item() == pytest.approx(math.sqrt(12.5))
+    examples_figure(shown(torch.randn(2, 5, 3, 3)), HISTORY, images=False)
+
+
+def test_distortion_and_success_are_drawn_over_the_steps() -> None:
+    left, right = examples_figure(shown(torch.rand(1, 8, 8)), HISTORY).axes[-2:]
+    assert [list(line.get_ydata()) for line in left.lines] == [[0.06, 0.08], [0.05, 0.07]]
+    assert list(right.lines[0].get_ydata()) == [100.0, 50.0]
+    assert list(right.lines[0].get_xdata()) == [10, 20]
+
+
+@pytest.mark.parametrize("history", [[], [Moment(4, 0.0, math.nan, math.nan)]])
+def test_a_history_with_nothing_to_show_is_drawn_without_a_warning(history: list[Moment]) -> None:
+    assert png(examples_figure(shown(torch.zeros(1, 8, 8), 0.0), history))
+
+
+@pytest.mark.parametrize(
+    ("largest", "factor"), [(0.0, 1), (0.9, 1), (0.25, 2), (0.05, 10), (1e-9, 1000)]
+)
+def test_the_factor_is_the_largest_round_one_without_clipping(
+    largest: float, factor: float
+) -> None:
+    assert factor_for(torch.tensor([largest, -largest, 0.0])) == factor
+
+
+def test_one_element_in_a_hundred_may_be_clipped() -> None:
+    assert factor_for(torch.tensor([0.05] * 99 + [0.4])) == 10
+
+
+def test_what_is_drawn_how() -> None:
+    assert [drawn_as_images(s) for s in ((2, 49), (2, 65), (2, 1, 4, 4), (2, 2, 4, 4))] == [
+        False, False, True, False,
+    ]  # fmt: skip
+    assert [drawn_as_units(s) for s in ((2, 5), (2, 2, 4, 4), (2, 3, 4), (2, 0))] == [
+        True, True, False, False,
+    ]  # fmt: skip
+
+
+def test_units_of_another_shape_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"shape \(2, 3, 4\) are not drawn: give \(N, D\) or"):
+        as_units(torch.zeros(2, 3, 4))
+
+
+def test_a_factor_that_is_not_positive_is_refused() -> None:
+    with pytest.raises(ValueError, match="magnify must be positive, not -1"):
+        examples_figure(shown(torch.rand(1, 8, 8)), HISTORY, magnify=-1)
