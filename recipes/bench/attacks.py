@@ -7,8 +7,12 @@ overhead are medians of these runs. Slow methods run once, on few images, in one
 The overhead is the time over that of as many bare forward and backward passes, in the same
 batches, timed just before and after. On a CPU, seconds are those of the process, on one thread.
 Distortion is the mean over the rows on which every method with at least 99% success succeeded,
-for another method over those on which it did too. Methods without their package are named and
-skipped: `pip install adv-lib foolbox`. Networks are trained at the first run and kept. Run it with
+for another method over those on which it did too. Networks are trained at the first run and kept.
+Methods whose package is not installed are named and skipped; the packages come with
+
+    pip install 'lit-intriguing[adversarial-library,foolbox]'
+
+Run it with
 
     python recipes/bench/attacks.py --networks fc100 --images 512
 """
@@ -22,7 +26,7 @@ import torch
 from attack_bench import images, measure, networks, table
 from attack_bench.images import Problems
 from attack_bench.measure import Measured
-from attack_bench.methods import METHODS, PACKAGES, NotApplicableError, Search
+from attack_bench.methods import EXTRAS, METHODS, NotApplicableError, Search
 from torch import nn
 
 from lit_intriguing.data.mnist_files import cache_folder, places
@@ -51,13 +55,28 @@ def arguments() -> argparse.Namespace:
     add("--photographs", type=Path, help="folder of ImageNet images, one folder a class")
     add("--csv", type=Path, help="file to append the table to")
     options = parser.parse_args()
+    check(parser, options)
+    return options
+
+
+def check(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    """End with what is wrong with the options, before anything is run."""
     unknown = [name for name in options.methods if name not in METHODS]
     if unknown:
         parser.error(f"no method {unknown[0]!r}: take {', '.join(METHODS)}")
+    for text in options.checkpoint:
+        if text.split("=")[0] not in options.networks or "=" not in text:
+            parser.error(f"--checkpoint {text}: NETWORK=PATH, for a network of --networks")
+    if options.device == "cuda" and not torch.cuda.is_available():
+        parser.error("--device cuda: PyTorch sees no GPU")
+    try:
+        for name in options.networks:
+            networks.kind_and_seed(name)
+    except UsageError as problem:
+        parser.error(str(problem))
     for name in ("images", "slow_images", "batch", "repeat"):
         if getattr(options, name) < 1:
             parser.error(f"--{name.replace('_', '-')} must be at least 1")
-    return options
 
 
 def say(message: str) -> None:
@@ -72,8 +91,8 @@ def installed(names: list[str]) -> dict[str, Search]:
         try:
             searches[name] = METHODS[name].load()
         except ModuleNotFoundError as problem:
-            module = problem.name or ""
-            package = PACKAGES.get(module, module)
+            module = (problem.name or "").split(".")[0]
+            package = f"'lit-intriguing[{EXTRAS[module]}]'" if module in EXTRAS else module
             say(f"{name}: skipped, {module} is not installed (pip install {package})")
         except ImportError as problem:
             say(f"{name}: skipped, {problem}")
@@ -88,7 +107,7 @@ def in_data_folders(name: str) -> Path:
 
 def prepared(name: str, options: argparse.Namespace) -> tuple[nn.Module, Problems]:
     """Return a network and what is to be attacked on it."""
-    given = dict(text.split("=", 1) for text in options.checkpoint if "=" in text)
+    given = dict(text.split("=", 1) for text in options.checkpoint)
     checkpoint = Path(given[name]) if name in given else None
     if name == networks.SQUEEZENET:
         path = checkpoint or in_data_folders("squeezenet1_0_rgb01.pth")
@@ -167,11 +186,16 @@ def report(
         table.write(options.csv, lines, **common, seed=options.seed, rows=used)
 
 
+def one_thread() -> None:
+    """Let no method gain by threads that another has no use for."""
+    torch.set_num_threads(1)
+
+
 def main() -> None:
     """Compare the methods on each network and device asked for."""
     options = arguments()
     flush_denormals()
-    torch.set_num_threads(1)
+    one_thread()
     everywhere = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
     try:
         searches = installed(options.methods)

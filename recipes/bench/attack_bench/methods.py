@@ -138,4 +138,4 @@ METHODS = {
     "exact": Method(exact, counted=False),
 }
 REFERENCE, EXACT = "pdgd500", "exact"
-PACKAGES = {"adv_lib": "adv-lib", "foolbox": "foolbox"}
+EXTRAS = {"adv_lib": "adversarial-library", "foolbox": "foolbox"}

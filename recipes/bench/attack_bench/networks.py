@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 
 import torch
 from torch import Tensor, nn
@@ -67,25 +68,34 @@ def load(name: str, cache: Path, checkpoint: Path | None = None) -> nn.Module:
         checkpoint: A state dict or a Lightning checkpoint to take the weights from instead.
 
     Raises:
-        UsageError: If there is no such network or the weights are those of another.
+        UsageError: If there is no such network or the file does not hold its weights.
+        UserError: If a Lightning checkpoint is of another architecture.
     """
-    found = re.fullmatch(r"([a-z0-9]+?)(?:_s(\d+))?", name)
-    if found is None or found[1] not in NAMES:
-        raise UsageError(f"no network {name!r}: take {', '.join(NAMES)}, or fc100_s1 for a seed")
-    if found[1] == SQUEEZENET:
+    kind, seed = kind_and_seed(name)
+    if kind == SQUEEZENET:
         network, path = _squeezenet(), checkpoint
         if path is None:
             raise UsageError("squeezenet needs --checkpoint squeezenet=PATH, a state dict")
     else:
-        plan, seed = PLANS[found[1]], int(found[2] or 0)
         path = checkpoint or cache / f"{name}.pt"
-        network = plan.make()
         if not path.is_file() and checkpoint is None:
-            network = train(plan, seed)
             cache.mkdir(parents=True, exist_ok=True)
-            torch.save(network.state_dict(), path)
+            torch.save(train(PLANS[kind], seed).state_dict(), path)
+        network = PLANS[kind].make()
     _fill(network, path)
     return network.eval().requires_grad_(False)
+
+
+def kind_and_seed(name: str) -> tuple[str, int]:
+    """Return the two parts of `fc100_s1`; the seed is 0 where none is given.
+
+    Raises:
+        UsageError: If there is no such network.
+    """
+    found = re.fullmatch(r"([a-z0-9]+?)(?:_s(\d+))?", name)
+    if found is None or found[1] not in NAMES:
+        raise UsageError(f"no network {name!r}: take {', '.join(NAMES)}, or fc100_s1 for a seed")
+    return found[1], int(found[2] or 0)
 
 
 def train(plan: Plan, seed: int) -> nn.Module:
@@ -130,6 +140,8 @@ def _squeezenet() -> nn.Module:
 def _fill(network: nn.Module, path: Path) -> None:
     try:
         loaded = torch.load(path, map_location="cpu", weights_only=True)
+        if "state_dict" in loaded and isinstance(network, Classifier):
+            network.on_load_checkpoint(loaded)  # the activation must be the same
         network.load_state_dict(loaded.get("state_dict", loaded))
-    except (OSError, RuntimeError, AttributeError) as problem:
+    except (OSError, RuntimeError, AttributeError, UnpicklingError) as problem:
         raise UsageError(f"{path} does not hold this network's weights: {problem}") from problem
