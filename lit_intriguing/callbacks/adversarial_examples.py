@@ -71,7 +71,8 @@ class AdversarialExamples(Callback):
         every_n_epochs: Epochs from one time to the next.
         every_n_steps: Optimiser steps from one time to the next, in place of epochs.
         examples: Rows, fewer where the data or the batch has fewer.
-        layer: Name of the submodule whose output is attacked; empty for the input.
+        layer: Name of the submodule whose output is attacked; empty for the input. A submodule
+            inside a compiled one cannot be.
         goal: What the examples are to reach; None for random targets, as in the paper.
         bounds: The box that the attacked tensor stays in, in its own units; None for [0, 1] at the
             input and no box at a hidden layer. Images are shown with ``lower`` as black and
@@ -322,14 +323,16 @@ class AdversarialExamples(Callback):
             )
             return None
         moment = self._history[-1]
-        reached = round(moment.success * len(columns["labels"]))
+        count = len(columns["labels"])
         where = f"output of {self.layer}, " if self.layer else ""
-        shown = self._shown(columns, images)
+        when = f"step {moment.step:,}, epoch {epoch}"
         return examples_figure(
-            shown, self._history, images=images, magnify=self.magnify,
-            title=f"{where}step {moment.step:,}, epoch {epoch}: {reached} of {len(shown.before)} "
-            "reach their target",
-        )  # fmt: skip
+            self._shown(columns, images),
+            self._history,
+            images=images,
+            magnify=self.magnify,
+            title=f"{where}{when}: {round(moment.success * count)} of {count} succeed",
+        )
 
     def _shown(self, columns: Mapping[str, Tensor], images: bool) -> Shown:
         pair = columns["clean"].float(), columns["adversarial"].float()

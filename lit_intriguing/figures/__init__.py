@@ -3,6 +3,13 @@
 from lit_intriguing.figures.curves import error_curves
 from lit_intriguing.figures.digits import adversarial_digits
 from lit_intriguing.figures.dots import dot_plot
+from lit_intriguing.figures.examples import examples_figure
 from lit_intriguing.figures.pairs import adversarial_pairs
 
-__all__ = ["adversarial_digits", "adversarial_pairs", "dot_plot", "error_curves"]
+__all__ = [
+    "adversarial_digits",
+    "adversarial_pairs",
+    "dot_plot",
+    "error_curves",
+    "examples_figure",
+]

@@ -138,7 +138,7 @@ def _images_height(shown: Shown) -> float:
     """Inches, such that pixels are square."""
     rows, columns = as_images(shown.clean[:1]).shape[1:3]
     blocks = -(-len(shown.before) // COLUMNS)
-    return blocks * (3 * min(rows / columns, 2.0) * 0.85 + 0.75)
+    return blocks * (3 * min(rows / columns, 2.0) * 0.85 + 0.75) + 0.15
 
 
 def _draw_images(figure: SubFigure, shown: Shown, magnify: float | None) -> None:
@@ -148,6 +148,12 @@ def _draw_images(figure: SubFigure, shown: Shown, magnify: float | None) -> None
     rows = (clean, difference * factor + 0.5, adversarial)
     names = ("clean", f"difference\n× {factor:g}", "adversarial")  # noqa: RUF001
     blocks = -(-len(clean) // COLUMNS)
+    figure.supxlabel(
+        "above: answer to the clean image; below: answer to the adversarial one, and its "
+        "distortion (RMS change)",
+        fontsize=7,
+        color=GREY,
+    )
     axes = figure.subplots(blocks, 1, squeeze=False)[:, 0]
     for block, axis in enumerate(axes):
         part = slice(block * COLUMNS, (block + 1) * COLUMNS)
@@ -264,4 +270,5 @@ def _draw_history(figure: SubFigure, history: Sequence[Moment]) -> None:
         axis.tick_params(labelsize=7)
         axis.grid(color=GREY, alpha=0.25, linewidth=0.6)
         axis.spines[["top", "right"]].set_visible(False)
+        axis.set_xlim(0, 1.04 * max(steps, default=1))
         axis.xaxis.get_major_locator().set_params(integer=True, nbins=6)

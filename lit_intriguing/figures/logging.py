@@ -63,38 +63,38 @@ class Files:
 
 @dataclass(frozen=True)
 class Wandb:
-    """Weights & Biases: images and tables in the run's own panels."""
+    """Weights & Biases: panels `<key>/figure` and `<key>/table`."""
 
     logger: Any
 
     def figure(self, key: str, figure: Figure, step: int) -> None:
         """Log an image."""
-        self.logger.log_image(key, [pixels(figure)], step=step)
+        self.logger.log_image(f"{key}/figure", [pixels(figure)], step=step)
 
     def table(
         self, key: str, columns: Sequence[str], rows: Sequence[Sequence[Cell]], step: int
     ) -> None:
-        """Log a table under a key of its own: a panel shows images or a table, not both."""
+        """Log a table."""
         lines = [list(row) for row in rows]
         self.logger.log_table(f"{key}/table", columns=list(columns), data=lines, step=step)
 
 
 @dataclass(frozen=True)
 class TensorBoard:
-    """TensorBoard: the tabs of images and of texts."""
+    """TensorBoard: `<key>/figure` among the images, `<key>/table` among the texts."""
 
     logger: Any
 
     def figure(self, key: str, figure: Figure, step: int) -> None:
         """Log an image."""
         # `add_figure` would bring pyplot and its global state in.
-        self.logger.experiment.add_image(key, pixels(figure), step, dataformats="HWC")
+        self.logger.experiment.add_image(f"{key}/figure", pixels(figure), step, dataformats="HWC")
 
     def table(
         self, key: str, columns: Sequence[str], rows: Sequence[Sequence[Cell]], step: int
     ) -> None:
         """Log the table as Markdown."""
-        self.logger.experiment.add_text(key, markdown_table(columns, rows), step)
+        self.logger.experiment.add_text(f"{key}/table", markdown_table(columns, rows), step)
 
 
 def destinations(loggers: Iterable[object], folder: Path | None = None) -> list[Destination]:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 from torch.utils.data import DataLoader, IterableDataset, SubsetRandomSampler, TensorDataset
 
+from lit_intriguing import cli
 from lit_intriguing.attacks import Attack, Found, GradientAttack, TrueLabels
 from lit_intriguing.callbacks import (
     AdversarialExamples,
@@ -153,6 +154,7 @@ SITUATIONS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
+FRAGMENT = "callbacks/adversarial_examples"
 NO_FIGURE = "lit_intriguing.callbacks.adversarial_examples.examples_figure"
 
 
@@ -618,6 +620,18 @@ def test_what_is_neither_image_nor_units_is_left_undrawn_with_one_warning(tmp_pa
     assert len([one for one in told if "no figure" in str(one.message)]) == 1
     assert len(list(tmp_path.rglob("*.csv"))) == 2
     assert not list(tmp_path.rglob("*.png"))
+
+
+def test_the_fragment_adds_the_callback_to_a_run_of_the_command_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    fragments = ["model/fc100_100_10", "data/digits", "digits", "trainer/cpu", "logger/csv"]
+    configs = [f"--config=configs/{name}.yaml" for name in (*fragments, FRAGMENT)]
+    cli.main(["fit", *configs, "--trainer.max_epochs=1", "--trainer.enable_progress_bar=false"])
+    (content,) = contents(tmp_path / "lightning_logs" / "version_0" / "examples")
+    assert content["clean"].shape == (16, 1, 8, 8)
+    assert content["success"].any()
 
 
 def test_an_evaluation_of_a_checkpoint_leaves_no_state_behind(tmp_path: Path) -> None:

@@ -101,8 +101,8 @@ def test_wandb_offline_gets_image_and_table(
         for item in record.history.item:  # type: ignore[attr-defined]
             history[item.key or "/".join(item.nested_key)] = json.loads(item.value_json)
     assert len(media) == 1
-    assert history["examples/_type"] == "images/separated"
-    assert (history["examples/width"], history["examples/height"]) == (150, 75)
+    assert history["examples/figure/_type"] == "images/separated"
+    assert (history["examples/figure/width"], history["examples/figure/height"]) == (150, 75)
     assert history["examples/table/nrows"] == 2
     assert history["trainer/global_step"] == 7
 
@@ -117,9 +117,9 @@ def test_tensorboard_gets_image_and_text(tmp_path: Path) -> None:
     send(destination)
     logger.finalize("success")
     events = accumulator.EventAccumulator(logger.log_dir).Reload()
-    (image,) = events.Images("examples")
+    (image,) = events.Images("examples/figure")
     assert (image.step, image.width, image.height) == (7, 150, 75)
-    (text,) = events.Tensors("examples/text_summary")
+    (text,) = events.Tensors("examples/table/text_summary")
     assert b"| 1 | 0.25 |" in text.tensor_proto.string_val[0]
 
 
