@@ -46,7 +46,8 @@ def arguments() -> argparse.Namespace:
     add("--images", type=int, default=512, help="training images attacked")
     add("--slow-images", type=int, default=32, help="the first of these for the slow methods")
     add("--batch", type=int, default=256, help="rows of a batch")
-    add("--repeat", type=int, default=3, help="runs of each method; slow ones run once")
+    add("--repeat", type=int, default=3, help="runs of each method, slow ones once, the first "
+        "after one on two images to warm up; with 1 there is none")  # fmt: skip
     add("--seed", type=int, default=0, help="of the choice of images and targets")
     add("--device", choices=["cpu", "cuda"], help="default: the CPU, then a GPU if there is one")
     add("--cache", type=Path, default=cache_folder() / "bench", help="folder of the networks")
@@ -129,7 +130,8 @@ def compare(
     left = dict(searches)
     for block in range(options.repeat):
         for name, search in list(left.items()):
-            result = one_run(name, search, network, problems, options, warm=block > 0)
+            cold = block == 0 and options.repeat > 1
+            result = one_run(name, search, network, problems, options, cold)
             if result is None or METHODS[name].slow:
                 del left[name]
             if result is None:
@@ -147,13 +149,13 @@ def one_run(
     network: nn.Module,
     problems: Problems,
     options: argparse.Namespace,
-    warm: bool,
+    cold: bool,
 ) -> Measured | None:
     """Return one run of a method; None, said aloud, where it cannot or does not run."""
     method = METHODS[name]
     mine = problems.first(options.slow_images) if method.slow else problems
     try:
-        if not (warm or method.slow):
+        if cold and not method.slow:
             measure.run(method, search, network, mine.first(2), options.batch)
         result = measure.run(method, search, network, mine, options.batch)
     except NotApplicableError as problem:
