@@ -13,6 +13,7 @@ from lit_intriguing.attacks.adapters.shown import Shown
 from lit_intriguing.attacks.adapters.unit_box import UnitBox
 from lit_intriguing.attacks.base import Attack, Found, Model
 from lit_intriguing.attacks.criteria import Criterion, Targeted, Untargeted
+from lit_intriguing.errors import UserError
 from lit_intriguing.types import Bounds
 
 __all__ = ["Borrowed", "Shown"]
@@ -129,15 +130,16 @@ def _for_rows(
 
     def with_rows(seen: Tensor) -> Tensor:
         if size == 1:
-            rows = torch.full((len(seen),), start, device=seen.device)
-        elif len(seen) == size:
-            rows = torch.arange(start, start + size, device=seen.device)
-        else:
+            return takes_rows(back(seen), torch.full((len(seen),), start, device=seen.device))
+        if len(seen) == size:
+            return takes_rows(back(seen), torch.arange(start, start + size, device=seen.device))
+        try:
+            return takes_rows(back(seen))  # the whole network's tail needs no rows
+        except UserError as error:
             raise ValueError(
-                f"The library asks for {len(seen)} of {size} rows, and this model must know which. "
-                "Set one_by_one=True."
-            )
-        return takes_rows(back(seen), rows)
+                f"The library asks for {len(seen)} of {size} rows, and the model must know which: "
+                "take one_by_one=True."
+            ) from error
 
     return with_rows
 
