@@ -4,23 +4,14 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor
-from torch.utils.data import (
-    DataLoader,
-    DistributedSampler,
-    IterableDataset,
-    RandomSampler,
-    SequentialSampler,
-    SubsetRandomSampler,
-    WeightedRandomSampler,
-)
+from torch.utils.data import DataLoader
 
 from lit_intriguing.data import TensorLoader
+from lit_intriguing.data.row_access import reading, row_order
 from lit_intriguing.errors import UserError
 from lit_intriguing.splice import kind
 
 Pair = tuple[Tensor, Tensor]
-_WHOLE = (SequentialSampler, RandomSampler, WeightedRandomSampler, DistributedSampler)
-"""Samplers that choose an order of the whole data set, which is of no interest here."""
 
 
 class ChunkLoader:
@@ -52,7 +43,7 @@ class ChunkLoader:
     ) -> None:
         self.loader, self.size, self.limit = loader, size, limit
         self.rank, self.world_size = rank, world_size
-        self._order = _order(loader)
+        self._order = row_order(loader)
         if self._order is None and world_size > 1:
             raise UserError(
                 f"the rows of a {type(loader).__name__} cannot be shared out to {world_size} "
@@ -100,7 +91,7 @@ class ChunkLoader:
         else:
             assert isinstance(self.loader, DataLoader)
             order = [row for rows in self._own() for row in self._order[rows]]
-            yield from regrouped(map(images_and_labels, _reading(self.loader, order)), self.size)
+            yield from regrouped(map(images_and_labels, reading(self.loader, order)), self.size)
 
     def _own(self) -> Iterator[slice]:
         assert self.rows is not None
@@ -161,32 +152,3 @@ def _stacked(pairs: Sequence[Pair]) -> Pair:
         return pairs[0]
     images, labels = zip(*pairs, strict=True)
     return torch.cat(images), torch.cat(labels)
-
-
-def _order(loader: object) -> Sequence[int] | None:
-    """The rows of the data set that a loader is about, in order; None where that is not known."""
-    if isinstance(loader, TensorLoader):
-        return range(len(loader.inputs))
-    if not isinstance(loader, DataLoader) or isinstance(loader.dataset, IterableDataset):
-        return None
-    if loader.batch_size is None:  # a batch sampler, or a data set of batches
-        return None
-    if type(loader.sampler) is SubsetRandomSampler:
-        return [int(row) for row in loader.sampler.indices]
-    return range(len(loader.dataset)) if type(loader.sampler) in _WHOLE else None  # type: ignore[arg-type]
-
-
-def _reading(loader: "DataLoader[object]", order: Sequence[int]) -> "DataLoader[object]":
-    """The same reading of other rows."""
-    workers = {"prefetch_factor": loader.prefetch_factor, "timeout": loader.timeout}
-    return DataLoader(
-        loader.dataset,
-        batch_size=loader.batch_size,
-        sampler=order,
-        num_workers=loader.num_workers,
-        collate_fn=loader.collate_fn,
-        pin_memory=loader.pin_memory,
-        worker_init_fn=loader.worker_init_fn,
-        multiprocessing_context=loader.multiprocessing_context,
-        **(workers if loader.num_workers else {}),  # type: ignore[arg-type]
-    )

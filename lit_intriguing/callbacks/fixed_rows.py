@@ -1,29 +1,17 @@
 """A fixed few rows of a run's data, read without a trace on the order of its batches."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.overrides.distributed import UnrepeatedDistributedSampler
 from lightning.pytorch.trainer.states import RunningStage
 from torch import Tensor
-from torch.utils.data import (
-    BatchSampler,
-    DataLoader,
-    DistributedSampler,
-    RandomSampler,
-    SequentialSampler,
-    SubsetRandomSampler,
-)
 
 from lit_intriguing.attacks.adapters.guard import own_randomness
 from lit_intriguing.autograd import ordinary, preserved
+from lit_intriguing.data.row_access import reading, row_order
 from lit_intriguing.data.tensor_loader import TensorLoader
 from lit_intriguing.mixing.batch import BatchKeys
-
-_WHOLE = (SequentialSampler, RandomSampler, DistributedSampler, UnrepeatedDistributedSampler)
-"""Samplers of all rows of the data set; a subclass may leave some out."""
 
 _HALF = (torch.float16, torch.bfloat16)
 
@@ -38,7 +26,7 @@ def validates(trainer: Trainer) -> bool:
 
 def readable(trainer: Trainer) -> bool:
     """Whether single rows can be read at random; of a stream they cannot."""
-    return _order(_loader(trainer)) is not None
+    return row_order(_loader(trainer)) is not None
 
 
 def read_rows(
@@ -64,7 +52,7 @@ def read_rows(
         BatchError: For a batch whose inputs and labels cannot be told.
     """
     loader = _loader(trainer)
-    order = _order(loader)
+    order = row_order(loader)
     assert order is not None
     generator = torch.Generator().manual_seed(seed)
     chosen = torch.randperm(len(order), generator=generator)[: 4 * count].tolist()
@@ -112,33 +100,12 @@ def _loader(trainer: Trainer) -> Any:
     return (loaders or _loaders(trainer.fit_loop))[0]
 
 
-def _order(loader: Any) -> Sequence[int] | None:
-    """The rows that a loader is about; None where they cannot be read one by one."""
-    if isinstance(loader, TensorLoader):
-        return range(len(loader.inputs))
-    if not isinstance(loader, DataLoader) or type(loader.batch_sampler) is not BatchSampler:
-        return None
-    if type(loader.sampler) is SubsetRandomSampler:
-        return [int(row) for row in loader.sampler.indices]
-    return range(len(loader.dataset)) if type(loader.sampler) in _WHOLE else None  # type: ignore[arg-type]
-
-
 def _read(loader: Any, rows: list[int], generator: torch.Generator) -> Any:
     if isinstance(loader, TensorLoader):
         return loader.inputs[rows], loader.labels[rows]
-    own: DataLoader[Any] = DataLoader(
-        loader.dataset,
-        batch_size=len(rows),
-        sampler=rows,
-        # In a worker if the run has some: a data set may open its file at the first row, and the
-        # run's workers would inherit what this process opened.
-        num_workers=min(1, loader.num_workers),
-        collate_fn=loader.collate_fn,
-        worker_init_fn=loader.worker_init_fn,
-        multiprocessing_context=loader.multiprocessing_context,
-        timeout=loader.timeout,
-        generator=generator,
-    )
+    # In a worker if the run has some: a data set may open its file at the first row, and the
+    # run's workers would inherit what this process opened.
+    own = reading(loader, rows, batch_size=len(rows), most_workers=1, generator=generator)
     return next(iter(own))
 
 
