@@ -9,8 +9,6 @@ from lit_intriguing.attacks.adapters.borrowed import Borrowed
 from lit_intriguing.attacks.adapters.named import Named, check_options, chosen
 from lit_intriguing.attacks.adapters.shown import Shown
 
-INSTALL = "pip install 'lit-intriguing[adversarial-library]'"
-
 
 class AdversarialLibrary(Borrowed):
     """An attack of adversarial-library (Rony and Ben Ayed), a function of ``adv_lib.attacks``.
@@ -27,7 +25,7 @@ class AdversarialLibrary(Borrowed):
 
     def __init__(self, attack: Named, one_by_one: bool = False) -> None:
         super().__init__(one_by_one)
-        choice = chosen(attack, INSTALL)
+        choice = chosen(attack)
         self.attack: Any = choice.target
         check_options(self.attack, choice.options)
         self.options = choice.options

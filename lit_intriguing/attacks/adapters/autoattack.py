@@ -13,8 +13,6 @@ from lit_intriguing.attacks.adapters.borrowed import Borrowed
 from lit_intriguing.attacks.adapters.named import library
 from lit_intriguing.attacks.adapters.shown import Shown
 
-INSTALL = "pip install 'lit-intriguing[autoattack]'"
-
 
 class AutoAttack(Borrowed):
     """AutoAttack (Croce and Hein 2020), on images ``(N, C, H, W)``, untargeted.
@@ -57,7 +55,7 @@ class AutoAttack(Borrowed):
             raise ValueError('AutoAttack: version="custom" and a list of attacks go together.')
         # The authors' own goes first.
         package = "autoattack" if find_spec("autoattack") else "pyautoattack"
-        self._make: Callable[..., Any] = library(package, INSTALL).AutoAttack
+        self._make: Callable[..., Any] = library(package).AutoAttack
         self.eps, self.norm, self.version = eps, norm, version
         self.attacks = list(attacks or [])
 

@@ -8,8 +8,6 @@ from lit_intriguing.attacks.adapters.borrowed import Borrowed
 from lit_intriguing.attacks.adapters.named import Named, check_options, chosen, library
 from lit_intriguing.attacks.adapters.shown import Shown
 
-INSTALL = "pip install 'lit-intriguing[foolbox]'"
-
 
 class Foolbox(Borrowed):
     """An attack of foolbox 3 (Rauber et al. 2020).
@@ -29,8 +27,8 @@ class Foolbox(Borrowed):
         self, attack: Named, epsilon: float | None = None, one_by_one: bool = False
     ) -> None:
         super().__init__(one_by_one)
-        choice = chosen(attack, INSTALL)
-        self._foolbox: Any = library("foolbox", INSTALL)
+        choice = chosen(attack)
+        self._foolbox: Any = library("foolbox")
         self.attack: Any = choice.target
         if isinstance(choice.target, type):
             check_options(choice.target, choice.options)

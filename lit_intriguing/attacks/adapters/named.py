@@ -13,6 +13,14 @@ from lit_intriguing.spelling import did_you_mean
 Named = str | dict[str, Any] | Callable[..., Any]
 """A class path, one with ``init_args``, or the Python object itself."""
 
+INSTALLED_BY = {
+    "adv_lib": "pip install 'lit-intriguing[adversarial-library]'",
+    "foolbox": "pip install 'lit-intriguing[foolbox]'",
+    "pyautoattack": "pip install 'lit-intriguing[autoattack]'",
+    "torchattacks": "pip install --no-deps torchattacks",
+}
+"""The command that installs a package, where it is not the package's own name."""
+
 
 class MissingLibraryError(UserError, ImportError):
     """A library that is not installed; the message says how to install it."""
@@ -26,19 +34,18 @@ class Choice:
     options: dict[str, Any] = field(default_factory=dict)
 
 
-def chosen(attack: object, install: str = "") -> Choice:
+def chosen(attack: object) -> Choice:
     """Return what ``attack`` names.
 
     Args:
         attack: A class path, a mapping with ``class_path`` and ``init_args``, or an object.
-        install: The command that installs the library, for the message.
 
     Raises:
         MissingLibraryError: If the library is not there.
         ValueError: If it is there, but has no such name, or the mapping is not as above.
     """
     if isinstance(attack, str):
-        return Choice(_located(attack, install))
+        return Choice(_located(attack))
     if not isinstance(attack, Mapping):
         return Choice(attack)
     strange = sorted(set(attack) - {"class_path", "init_args"})
@@ -46,7 +53,7 @@ def chosen(attack: object, install: str = "") -> Choice:
         raise ValueError(
             f"A foreign attack is written with class_path and init_args, not with {sorted(attack)}."
         )
-    return Choice(_located(attack["class_path"], install), dict(attack.get("init_args") or {}))
+    return Choice(_located(attack["class_path"]), dict(attack.get("init_args") or {}))
 
 
 def check_options(function: Callable[..., object], options: Mapping[str, object]) -> None:
@@ -67,7 +74,7 @@ def check_options(function: Callable[..., object], options: Mapping[str, object]
             raise ValueError(f"{called} has no option {name!r}.{did_you_mean(name, parameters)}")
 
 
-def library(name: str, install: str) -> ModuleType:
+def library(name: str) -> ModuleType:
     """Import a top-level package.
 
     Raises:
@@ -78,13 +85,13 @@ def library(name: str, install: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name != name:
             raise
-        how = f" Install it with: {install}" if install else ""
+        how = f" Install it with: {INSTALLED_BY[name]}" if name in INSTALLED_BY else ""
         raise MissingLibraryError(f"{name} is not installed.{how}") from error
 
 
-def _located(path: str, install: str) -> Any:
+def _located(path: str) -> Any:
     top, *parts = path.split(".")
-    thing: Any = library(top, install)
+    thing: Any = library(top)
     for depth, part in enumerate(parts, 1):
         if not hasattr(thing, part):
             _import_submodule(".".join([top, *parts[:depth]]))

@@ -8,8 +8,6 @@ from lit_intriguing.attacks.adapters.borrowed import Borrowed
 from lit_intriguing.attacks.adapters.named import Named, check_options, chosen
 from lit_intriguing.attacks.adapters.shown import Shown
 
-INSTALL = "pip install --no-deps torchattacks"
-
 
 class Torchattacks(Borrowed):
     """An attack of torchattacks (Kim 2020), on images ``(N, C, H, W)``.
@@ -29,7 +27,7 @@ class Torchattacks(Borrowed):
 
     def __init__(self, attack: Named, one_by_one: bool = False) -> None:
         super().__init__(one_by_one)
-        choice = chosen(attack, INSTALL)
+        choice = chosen(attack)
         if hasattr(choice.target, "model"):
             raise ValueError(
                 f"{type(choice.target).__name__} was built for one model already. Give its class, "
