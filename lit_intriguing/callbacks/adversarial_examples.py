@@ -286,8 +286,9 @@ class AdversarialExamples(Callback):
         except Exception as error:
             # Measuring never loses a run.
             self._warn_once(
+                "failure",
                 f"AdversarialExamples made no examples after {_steps(trainer)} steps: "
-                f"{type(error).__name__}: {error}. Training goes on; later failures are not told."
+                f"{type(error).__name__}: {error}. Training goes on; later failures are not told.",
             )
 
     def _report(self, trainer: Trainer, made: Examples) -> None:
@@ -318,8 +319,9 @@ class AdversarialExamples(Callback):
         images = self.layer == INPUT and drawn_as_images(columns["clean"].shape)
         if not images and not drawn_as_units(columns["clean"].shape):
             self._warn_once(
+                "figure",
                 f"AdversarialExamples draws no figure of tensors of shape "
-                f"{tuple(columns['clean'].shape)}: files, table and scalars are all there is."
+                f"{tuple(columns['clean'].shape)}: files, table and scalars are all there is.",
             )
             return None
         moment = self._history[-1]
@@ -341,8 +343,7 @@ class AdversarialExamples(Callback):
         lists = (columns[name].tolist() for name in _CAPTIONS)
         return Shown(*pair, *lists)
 
-    def _warn_once(self, message: str) -> None:
-        kind = message[:40]
+    def _warn_once(self, kind: str, message: str) -> None:
         if kind not in self._warned:
             self._warned.add(kind)
             rank_zero_warn(message)

@@ -86,7 +86,11 @@ def balanced(labels: Tensor, count: int) -> Tensor:
     >>> balanced(torch.tensor([7, 7, 7, 3, 7, 3]), 4).tolist()
     [0, 3, 1, 5]
     """
-    earlier = (labels.unsqueeze(1) == labels).tril(-1).sum(1)
+    order = labels.argsort(stable=True)
+    sizes = labels[order].unique_consecutive(return_counts=True)[1]  # type: ignore[no-untyped-call]
+    starts = (sizes.cumsum(0) - sizes).repeat_interleave(sizes)
+    earlier = torch.empty_like(order)  # rows of the same class before each row
+    earlier[order] = torch.arange(len(labels), device=labels.device) - starts
     return earlier.argsort(stable=True)[:count]
 
 
