@@ -16,8 +16,9 @@ from lit_intriguing import cli
 RECIPES = Path(__file__).parent.parent / "recipes"
 QUIET = ["--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"]
 SHORT = ["--trainer.max_epochs=1", "--trainer.limit_train_batches=60", *QUIET]
-FIT = sorted(path for path in RECIPES.glob("*.yaml") if "ablation" not in path.name)
 ABLATE = sorted(RECIPES.glob("*ablation*.yaml"))
+ATTACK = sorted(RECIPES.glob("attack_*.yaml"))
+FIT = sorted(set(RECIPES.glob("*.yaml")) - {*ABLATE, *ATTACK})
 
 
 @pytest.fixture(autouse=True)
@@ -71,6 +72,25 @@ def test_mnist_recipe_runs_on_the_digits_in_seconds(name: str) -> None:
     assert "paper" not in output
     (error,) = errors_of(output)
     assert error < 0.05
+
+
+@pytest.mark.parametrize("name", ["digits", "mnist"])
+def test_attack_recipe_finds_examples_for_a_network_trained_by_another_recipe(
+    name: str, request: pytest.FixtureRequest, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if name == "mnist":
+        request.getfixturevalue("data_dir")
+    fit = ["fit", "--config", f"recipes/adv_{name}.yaml", *SHORT]
+    cli.main([*fit, "--test_after_fit=false", "--trainer.logger=false"])
+    (weights,) = tmp_path.rglob("*.ckpt")
+    attack = ["attack", "--config", f"recipes/attack_{name}.yaml", f"--ckpt_path={weights}"]
+    cli.main([*attack, "--limit=100"])
+    assert "success " in capsys.readouterr().out
+    with (tmp_path / f"attack_{name}" / "summary.csv").open() as file:
+        (row,) = csv.DictReader(file)
+    assert row["rows"] == "100"
+    assert float(row["success"]) > 0.2
+    assert (tmp_path / f"attack_{name}" / "examples.png").is_file()
 
 
 def last_weights(folder: Path) -> torch.Tensor:
@@ -128,7 +148,8 @@ def test_digits_recipe_runs_on_two_processes_and_goes_on_from_their_checkpoint(
 def test_every_recipe_has_its_page() -> None:
     assert len(FIT) >= 4
     assert len(ABLATE) >= 2
-    for subcommand, recipes in (("fit", FIT), ("ablate", ABLATE)):
+    assert len(ATTACK) >= 2
+    for subcommand, recipes in (("fit", FIT), ("ablate", ABLATE), ("attack", ATTACK)):
         for recipe in recipes:
             page = recipe.with_suffix(".md").read_text()
             assert f"lightning {subcommand} --config recipes/{recipe.name}" in page

@@ -1,5 +1,7 @@
 """`lightning attack` behind its options."""
 
+import warnings
+
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 
 from lit_intriguing.attacking.attack_run import AttackRun
@@ -8,6 +10,9 @@ from lit_intriguing.attacking.split_data import SplitData
 from lit_intriguing.attacking.store import Store
 from lit_intriguing.attacking.summary import Summary
 from lit_intriguing.errors import InterruptedRunError, UserError
+
+_NO_MATTER = ("Be aware that when using `ckpt_path`, callbacks", "The dirpath has changed")
+"""What Lightning says of the callbacks in a checkpoint, of which only the weights are wanted."""
 
 _OTHER_WEIGHTS = "Error(s) in loading state_dict"
 
@@ -42,13 +47,16 @@ def attack_split(
     callback = AttackRun(job, store, data)
     trainer.callbacks.append(callback)  # type: ignore[attr-defined]
     try:
-        trainer.predict(
-            model,
-            datamodule=data,
-            return_predictions=False,
-            ckpt_path=ckpt_path,
-            weights_only=weights_only,
-        )
+        with warnings.catch_warnings():
+            for message in _NO_MATTER:
+                warnings.filterwarnings("ignore", message)
+            trainer.predict(
+                model,
+                datamodule=data,
+                return_predictions=False,
+                ckpt_path=ckpt_path,
+                weights_only=weights_only,
+            )
     except SystemExit as error:
         if not (trainer.interrupted and trainer.is_global_zero):
             raise
