@@ -375,7 +375,8 @@ def _moment(step: int, made: Examples) -> Moment:
     if not len(distortion):
         return Moment(step, 0.0, math.nan, math.nan)
     success = float(made.success.double().mean())
-    return Moment(step, success, float(distortion.mean()), float(distortion.median()))
+    # `median` would take the lower of the two in the middle.
+    return Moment(step, success, float(distortion.mean()), float(distortion.quantile(0.5)))
 
 
 def _folder(trainer: Trainer) -> Path:
