@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.strategies import DeepSpeedStrategy, FSDPStrategy
 from torch import Tensor
@@ -49,7 +50,7 @@ class AttackRun(Callback):
                 f"no attack under {type(trainer.strategy).__name__}, which takes the model apart: "
                 "use ddp, or ModelParallelStrategy for a model that is too large for one device."
             )
-        settings = self.job.settings(pl_module, self.data.source)
+        settings = self.job.settings(pl_module, self.data.source) | {"precision": trainer.precision}
         _on_rank_zero(trainer, lambda: self.store.begin(settings))
         loader = _chunk_loader(trainer)
         self._position, self._room_checked = 0, False
@@ -110,6 +111,7 @@ class AttackRun(Callback):
     ) -> Chunk:
         job, start = self.job, time.perf_counter()
         model = in_precision(trainer.lightning_module, trainer.precision_plugin)
+        images = images.float() if images.dtype in (torch.float16, torch.bfloat16) else images
         try:
             with chunk_randomness(job.seed, index) as generator:
                 made = attack_rows(
