@@ -382,8 +382,10 @@ def test_wrong_names_and_options_are_answered_with_the_nearest() -> None:
 def test_options_from_a_mapping_reach_the_function() -> None:
     path = {"class_path": f"{__name__}.adv_lib_like", "init_args": {"eps": 0.01}}
     x = images() * 0.5 + 0.25
-    found = AdversarialLibrary(path)(network(), x, Untargeted(LABELS))
-    assert (found.adversarial - x).abs().max().item() == pytest.approx(0.01, rel=1e-4)
+    by_name = AdversarialLibrary(f"{__name__}.adv_lib_like", options={"eps": 0.01})
+    for attack in (AdversarialLibrary(path), by_name):
+        found = attack(network(), x, Untargeted(LABELS))
+        assert (found.adversarial - x).abs().max().item() == pytest.approx(0.01, rel=1e-4)
 
 
 def test_criteria_that_no_library_knows_are_refused() -> None:

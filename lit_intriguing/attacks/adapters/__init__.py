@@ -16,11 +16,16 @@ where that stops the installation, first::
 
     pip install 'setuptools<81' wheel && pip install --no-build-isolation visdom
 
-In YAML the attack is named by its class or function::
+In YAML the attack is named by the path of its class or function::
 
     class_path: lit_intriguing.attacks.Foolbox
     init_args:
-      attack: {class_path: foolbox.attacks.DDNAttack, init_args: {steps: 50}}
+      attack: foolbox.attacks.DDNAttack
+      options: {steps: 50}
+
+``attack: {class_path: foolbox.attacks.DDNAttack, init_args: {steps: 50}}`` does the same, but
+not for classes whose arguments have no types, such as those of torchattacks; and where the library
+is missing, the command line can then say no more than that there is no such class.
 
 What holds for the four libraries (`FromCallable` gets the tensors as they are):
 

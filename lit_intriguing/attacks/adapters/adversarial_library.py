@@ -16,6 +16,7 @@ class AdversarialLibrary(Borrowed):
     Args:
         attack: The function, such as ``adv_lib.attacks.ddn`` or a partial of it, or its path with
             ``init_args``. Lengths are in widths of the box.
+        options: More arguments to call it with.
         one_by_one: Whether each row is attacked by itself.
 
     Raises:
@@ -23,9 +24,11 @@ class AdversarialLibrary(Borrowed):
         ValueError: If there is no such attack or option.
     """
 
-    def __init__(self, attack: Named, one_by_one: bool = False) -> None:
+    def __init__(
+        self, attack: Named, options: dict[str, Any] | None = None, one_by_one: bool = False
+    ) -> None:
         super().__init__(one_by_one)
-        choice = chosen(attack)
+        choice = chosen(attack, options)
         self.attack: Any = choice.target
         check_options(self.attack, choice.options)
         self.options = choice.options

@@ -16,6 +16,7 @@ class Foolbox(Borrowed):
         attack: A foolbox attack, or its class path with ``init_args``.
         epsilon: Greatest size of the perturbation in the attack's own distance, in widths of the
             box; None for the smallest perturbation, which attacks that minimise take alone.
+        options: More arguments to call it with.
         one_by_one: Whether each row is attacked by itself.
 
     Raises:
@@ -24,15 +25,21 @@ class Foolbox(Borrowed):
     """
 
     def __init__(
-        self, attack: Named, epsilon: float | None = None, one_by_one: bool = False
+        self,
+        attack: Named,
+        epsilon: float | None = None,
+        options: dict[str, Any] | None = None,
+        one_by_one: bool = False,
     ) -> None:
         super().__init__(one_by_one)
-        choice = chosen(attack)
+        choice = chosen(attack, options)
         self._foolbox: Any = library("foolbox")
         self.attack: Any = choice.target
         if isinstance(choice.target, type):
             check_options(choice.target, choice.options)
             self.attack = choice.target(**choice.options)
+        elif choice.options:
+            raise ValueError(f"{self.title} was built already and takes no options.")
         fixed = isinstance(self.attack, self._foolbox.attacks.base.FixedEpsilonAttack)
         if fixed and epsilon is None:
             raise ValueError(f"{self.title} needs an epsilon, in widths of the box.")

@@ -24,6 +24,7 @@ class FromCallable(Attack):
     Args:
         function: The function, or its path with ``init_args`` to call it with besides; of a class,
             the object that the options make is called.
+        options: More arguments to call it with.
         one_by_one: Whether each row is attacked by itself.
 
     Raises:
@@ -32,8 +33,10 @@ class FromCallable(Attack):
             a result that is not that many examples.
     """
 
-    def __init__(self, function: Named, one_by_one: bool = False) -> None:
-        choice = chosen(function)
+    def __init__(
+        self, function: Named, options: dict[str, Any] | None = None, one_by_one: bool = False
+    ) -> None:
+        choice = chosen(function, options)
         check_options(choice.target, choice.options)
         self.function: Any = choice.target
         if isinstance(choice.target, type):

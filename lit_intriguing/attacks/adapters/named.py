@@ -34,26 +34,28 @@ class Choice:
     options: dict[str, Any] = field(default_factory=dict)
 
 
-def chosen(attack: object) -> Choice:
+def chosen(attack: object, options: Mapping[str, Any] | None = None) -> Choice:
     """Return what ``attack`` names.
 
     Args:
         attack: A class path, a mapping with ``class_path`` and ``init_args``, or an object.
+        options: More arguments to call it with.
 
     Raises:
         MissingLibraryError: If the library is not there.
         ValueError: If it is there, but has no such name, or the mapping is not as above.
     """
     if isinstance(attack, str):
-        return Choice(_located(attack))
+        return Choice(_located(attack), dict(options or {}))
     if not isinstance(attack, Mapping):
-        return Choice(attack)
+        return Choice(attack, dict(options or {}))
     strange = sorted(set(attack) - {"class_path", "init_args"})
     if strange or not isinstance(attack.get("class_path"), str):
         raise ValueError(
             f"A foreign attack is written with class_path and init_args, not with {sorted(attack)}."
         )
-    return Choice(_located(attack["class_path"]), dict(attack.get("init_args") or {}))
+    given = {**(attack.get("init_args") or {}), **(options or {})}
+    return Choice(_located(attack["class_path"]), given)
 
 
 def check_options(function: Callable[..., object], options: Mapping[str, object]) -> None:

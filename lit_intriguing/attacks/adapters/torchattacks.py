@@ -15,6 +15,7 @@ class Torchattacks(Borrowed):
     Args:
         attack: The class or a partial of it, or its class path with ``init_args``; ``model`` is
             filled in for each batch. Lengths are in widths of the box.
+        options: More arguments to call it with.
         one_by_one: Whether each row is attacked by itself.
 
     Raises:
@@ -25,9 +26,11 @@ class Torchattacks(Borrowed):
 
     images_only = True
 
-    def __init__(self, attack: Named, one_by_one: bool = False) -> None:
+    def __init__(
+        self, attack: Named, options: dict[str, Any] | None = None, one_by_one: bool = False
+    ) -> None:
         super().__init__(one_by_one)
-        choice = chosen(attack)
+        choice = chosen(attack, options)
         if hasattr(choice.target, "model"):
             raise ValueError(
                 f"{type(choice.target).__name__} was built for one model already. Give its class, "
