@@ -91,7 +91,10 @@ class ChunkLoader:
         else:
             assert isinstance(self.loader, DataLoader)
             order = [row for rows in self._own() for row in self._order[rows]]
-            yield from regrouped(map(images_and_labels, reading(self.loader, order)), self.size)
+            # Of its own, so that reading takes nothing from the global one.
+            generator = torch.Generator().manual_seed(0)
+            batches = reading(self.loader, order, generator=generator)
+            yield from regrouped(map(images_and_labels, batches), self.size)
 
     def _own(self) -> Iterator[slice]:
         assert self.rows is not None

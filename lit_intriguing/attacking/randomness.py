@@ -1,12 +1,12 @@
 """Each chunk of rows has its own random numbers, whichever process works on it."""
 
-import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
 import torch
-from lightning.pytorch.utilities.seed import isolate_rng
+
+from lit_intriguing.attacks.adapters.guard import own_randomness
 
 
 @contextmanager
@@ -23,8 +23,5 @@ def chunk_randomness(seed: int, index: int) -> Iterator[torch.Generator]:
         The chunk's generator, on the CPU.
     """
     state = int(np.random.SeedSequence((seed, index)).generate_state(1, np.uint64)[0] >> 1)
-    with isolate_rng():
-        torch.manual_seed(state)
-        np.random.seed(state % 2**32)
-        random.seed(state)
+    with own_randomness(state % 2**32):
         yield torch.Generator().manual_seed(state)

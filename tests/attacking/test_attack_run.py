@@ -17,7 +17,7 @@ from lit_intriguing.attacks import GradientAttack
 from lit_intriguing.errors import UserError
 from lit_intriguing.trainer import Trainer
 from tests.attacking.digits import QUIET
-from tests.attacking.others import OwnData
+from tests.attacking.others import OwnData, images
 
 
 def attack(folder: Path, **trainer: object) -> Trainer:
@@ -41,7 +41,8 @@ def test_the_trainer_is_left_as_it_was(tmp_path: Path) -> None:
     assert model.training
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
     assert all(one.grad is None for one in model.parameters())
-    assert len(trainer.predict(model, dataloaders=[torch.rand(2, 2, 3, 3)])) == 1
+    (answer,) = trainer.predict(model, dataloaders=[images(1)])
+    assert torch.equal(answer, model(images(1)[0]))
 
 
 def test_examples_are_made_in_single_precision_of_a_half_precision_model(tmp_path: Path) -> None:
