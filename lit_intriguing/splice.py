@@ -232,6 +232,8 @@ class Tail:
         UnknownLayerError: For an unknown name.
     """
 
+    takes_rows = True
+
     def __init__(
         self, model: nn.Module, layer: str, x: Tensor, splice: Splice | None = None
     ) -> None:

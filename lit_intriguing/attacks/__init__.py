@@ -8,6 +8,7 @@ from lit_intriguing.attacks.adapters import (
     Torchattacks,
 )
 from lit_intriguing.attacks.base import Attack, Found
+from lit_intriguing.attacks.box_lbfgs import BoxLBFGS, Outcome
 from lit_intriguing.attacks.criteria import (
     Criterion,
     Goal,
@@ -24,6 +25,7 @@ __all__ = [
     "AdversarialLibrary",
     "Attack",
     "AutoAttack",
+    "BoxLBFGS",
     "Criterion",
     "Foolbox",
     "Found",
@@ -31,6 +33,7 @@ __all__ = [
     "GaussianNoise",
     "Goal",
     "GradientAttack",
+    "Outcome",
     "RandomTargets",
     "SecondLikeliest",
     "Targeted",

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import final
+from typing import cast, final
 
 import torch
 from torch import Tensor
@@ -13,6 +13,7 @@ from lit_intriguing.autograd import grad_island, ordinary
 from lit_intriguing.types import Bounds, Perturbation
 
 Model = Callable[[Tensor], Tensor]
+"""Maps examples to logits. One with ``takes_rows = True`` wants to know which rows it is given."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,12 @@ class Attack(ABC):
     The tensor may be an image or the activation of a hidden layer. A subclass proposes
     (:meth:`search`); the call clamps the proposal to the bounds and verifies success on exactly
     what it hands back.
+
+    Attributes:
+        batch_size: Examples that go through the model at a time; None: all.
     """
+
+    batch_size: int | None = None
 
     @final
     def __call__(
@@ -77,9 +83,21 @@ class Attack(ABC):
             adversarial = bounds.clamp(found.adversarial.detach())
             broken = ~adversarial.flatten(1).isfinite().all(1)
             adversarial = torch.where(per_row(broken, clean), clean, adversarial)
-            with torch.no_grad():
-                success = criterion.met(model(adversarial)) & ~broken
+            success = self._verify(model, adversarial, criterion) & ~broken
         return Perturbation(clean, adversarial, success, found.queries, dict(found.info))
+
+    def _verify(self, model: Model, x: Tensor, criterion: Criterion) -> Tensor:
+        """Return which examples meet the criterion, block by block: bool ``(N,)``."""
+        if self.batch_size is None or len(x) <= self.batch_size:
+            with torch.no_grad():
+                return criterion.met(model(x))
+        rows = torch.arange(len(x), device=x.device)
+        with torch.no_grad():
+            blocks = [
+                criterion.select(block).met(logits_of(model, x[block], block))
+                for block in torch.split(rows, self.batch_size)
+            ]
+        return torch.cat(blocks)
 
     @abstractmethod
     def search(
@@ -92,6 +110,20 @@ class Attack(ABC):
         generator: torch.Generator,
     ) -> Found:
         """Propose adversarial examples; arguments as in the call, N at least 1."""
+
+
+def logits_of(model: Model, x: Tensor, rows: Tensor) -> Tensor:
+    """Return the logits of some rows of the attacked batch.
+
+    Args:
+        model: The attacked model.
+        x: Tensors for these rows, ``(n, *S)``.
+        rows: Which of the N rows of the batch they are, an index ``(n,)``. Only a model with
+            ``takes_rows = True`` is told: one that holds more about each row than ``x`` says.
+    """
+    if getattr(model, "takes_rows", False):
+        return cast("Callable[[Tensor, Tensor], Tensor]", model)(x, rows)
+    return model(x)
 
 
 def check_inside(x: Tensor, bounds: Bounds, slack: float = 1e-6) -> None:

@@ -38,6 +38,13 @@ class Criterion(ABC):
     def loss(self, logits: Tensor) -> Tensor:
         """Return the loss to decrease for each row of ``logits``, shape ``(N, C)``: ``(N,)``."""
 
+    @abstractmethod
+    def margin(self, logits: Tensor) -> Tensor:
+        """Return how far each row of ``logits``, ``(N, C)``, is from success: ``(N,)``.
+
+        In units of the logits; negative only where the criterion is met.
+        """
+
     def select(self, rows: Tensor) -> "Criterion":
         """Return the same criterion for some of the rows (an index or a mask)."""
         return type(self)(self.labels[rows])
@@ -56,6 +63,10 @@ class Targeted(Criterion):
         """Return the cross-entropy to the target, ``(N,)``."""
         return F.cross_entropy(logits, self.labels, reduction="none")
 
+    def margin(self, logits: Tensor) -> Tensor:
+        """Return the largest other logit minus the target's, ``(N,)``."""
+        return _lead(logits, self.labels).neg()
+
 
 class Untargeted(Criterion):
     """The prediction is to become anything but ``labels``, int ``(N,)``.
@@ -69,6 +80,17 @@ class Untargeted(Criterion):
     def loss(self, logits: Tensor) -> Tensor:
         """Return minus the cross-entropy to the true label, ``(N,)``."""
         return -F.cross_entropy(logits, self.labels, reduction="none")
+
+    def margin(self, logits: Tensor) -> Tensor:
+        """Return the true label's logit minus the largest other one, ``(N,)``."""
+        return _lead(logits, self.labels)
+
+
+def _lead(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return by how much each label's logit leads the largest other one, ``(N,)``."""
+    column = labels.unsqueeze(1)
+    others = logits.scatter(1, column, -torch.inf)
+    return logits.gather(1, column).squeeze(1) - others.amax(1)
 
 
 class Goal(ABC):

@@ -1,9 +1,9 @@
 """Examples for several layers of one batch."""
 
-import functools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -164,7 +164,7 @@ def _separate(
         unit = x.new_ones(()) if spread is None else spread
         bounds = plan.bounds or UNBOUNDED
         result = plan.attack(
-            functools.partial(_from_units, top, unit),
+            _FromUnits(top, unit),
             x / unit,
             criterion,
             bounds=bounds.in_units_of(unit),
@@ -175,8 +175,16 @@ def _separate(
     return made
 
 
-def _from_units(top: Tail, unit: Tensor, x: Tensor) -> Tensor:
-    return top(x * unit)
+@dataclass(frozen=True)
+class _FromUnits:
+    """The top of a model as a function of the activation divided by ``unit``, ``()``."""
+
+    top: Tail
+    unit: Tensor
+    takes_rows: ClassVar[bool] = True
+
+    def __call__(self, x: Tensor, rows: Tensor | None = None) -> Tensor:
+        return self.top(x * self.unit, rows)
 
 
 def check_examples(layer: str, plan: PerturbedLayer, examples: Examples) -> str | None:

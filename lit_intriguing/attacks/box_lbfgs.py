@@ -1,0 +1,218 @@
+"""The paper's attack: the nearest adversarial example by box-constrained L-BFGS."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Literal
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from lit_intriguing.attacks.base import Attack, Found, Model
+from lit_intriguing.attacks.criteria import Criterion, Targeted, Untargeted
+from lit_intriguing.attacks.problem import Problem
+from lit_intriguing.solvers import Stage, Tolerances, largest_penalty, nearest_point
+from lit_intriguing.types import Bounds
+
+FAST = (
+    Stage(smoothing=1.0, tolerance=3e-2, inside=1e-2, steps=30),
+    Stage(smoothing=0.3, tolerance=1e-2, inside=5e-3, steps=30),
+    Stage(smoothing=0.1, tolerance=2e-3, inside=2e-3, steps=40),
+)
+"""The fast mode's stages."""
+
+
+class Outcome(IntEnum):
+    """How the search for an example ended: ``info["status"]``."""
+
+    SETTLED = 0
+    """Found, and the search met its tolerances."""
+    STEPS = 1
+    """Found, but the steps were used up before the tolerances were met."""
+    ALREADY = 2
+    """The clean example meets the criterion: it is returned as it is."""
+    NOT_FOUND = 3
+    """Nothing found: there is no gradient, or none of the points tried was a success."""
+    NOT_FINITE = 4
+    """The model gives NaN or infinity for the clean example."""
+
+
+class BoxLBFGS(Attack):
+    """The nearest adversarial example in L2, by box-constrained L-BFGS.
+
+    Szegedy et al. 2013, section 4.1: minimise ``c |r| + cross-entropy(x + r, target)`` with
+    ``x + r`` in the box, for the largest c whose minimiser still has the target label.
+
+    ``mode="paper"`` does that: each example has its own search along c
+    (:func:`~lit_intriguing.solvers.largest_penalty`). ``mode="fast"`` finds somewhat nearer
+    examples with half the gradients: it minimises ``|r|`` subject to the margin between the target
+    and the other classes, which is smooth at first and sharper in each stage
+    (:func:`~lit_intriguing.solvers.nearest_point`).
+
+    All examples share each forward and backward and nothing else. More than ``batch_size`` of them
+    queue: a finished one makes room for the next. Untargeted, the likeliest wrong labels are
+    targets in turn, and the nearest example is kept.
+
+    ``info`` holds ``c`` (the weight of ``|r|``, in units of the loss over the L2 length of r; in
+    the fast mode that at which the example is stationary to first order; NaN without success),
+    ``status`` (an :class:`Outcome`, int8) and ``target`` (the label aimed at, int64).
+
+    Args:
+        mode: ``"fast"`` or ``"paper"``.
+        penalty: For the paper mode: ``"squared"`` weighs ``|r|^2``, which has the same stationary
+            points and fewer jumps between local minima; ``"norm"`` weighs ``|r|``.
+        candidates: Untargeted: how many wrong labels to try.
+        batch_size: Examples worked on at a time.
+        memory: Pairs of the L-BFGS matrix, m. Work space: ``2 m + 12`` times the batch.
+        stages: For the fast mode; the default is :data:`FAST`.
+        tolerances: For the paper mode.
+        progress: Whether to show a bar over the examples on standard error.
+
+    Raises:
+        ValueError: If an option is out of its range or belongs to the other mode.
+    """
+
+    def __init__(
+        self,
+        mode: Literal["fast", "paper"] = "fast",
+        *,
+        penalty: Literal["squared", "norm"] = "squared",
+        candidates: int = 3,
+        batch_size: int = 128,
+        memory: int = 5,
+        stages: Sequence[Stage] | None = None,
+        tolerances: Tolerances | None = None,
+        progress: bool = False,
+    ) -> None:
+        if mode not in ("fast", "paper"):
+            raise ValueError(f"BoxLBFGS: mode must be 'fast' or 'paper', not {mode!r}.")
+        if penalty not in ("squared", "norm"):
+            raise ValueError(f"BoxLBFGS: penalty must be 'squared' or 'norm', not {penalty!r}.")
+        if mode == "fast" and (penalty != "squared" or tolerances is not None):
+            raise ValueError("BoxLBFGS: penalty and tolerances belong to mode='paper'.")
+        if mode == "paper" and stages is not None:
+            raise ValueError("BoxLBFGS: stages belong to mode='fast'.")
+        for name, value in (
+            ("candidates", candidates),
+            ("batch_size", batch_size),
+            ("memory", memory),
+        ):
+            if value < 1:
+                raise ValueError(f"BoxLBFGS: {name} must be at least 1, not {value}.")
+        self.mode, self.penalty, self.candidates = mode, penalty, candidates
+        self.batch_size = self.slots = batch_size
+        self.memory, self.progress = memory, progress
+        self.stages = FAST if stages is None else tuple(stages)
+        self.tolerances = tolerances or Tolerances()
+
+    def search(
+        self,
+        model: Model,
+        x: Tensor,
+        criterion: Criterion,
+        *,
+        bounds: Bounds,
+        generator: torch.Generator,
+    ) -> Found:
+        """Aim at the target, or at the likeliest wrong labels; nothing is random."""
+        whole = Problem(model, x, bounds, self.slots)
+        logits = whole.logits()
+        finite, met = logits.isfinite().all(1), criterion.met(logits)
+        rows = (finite & ~met).nonzero().squeeze(1)
+        aims = self._aims(criterion.select(rows), logits[rows])
+        tries = [self._aim(whole.toward(rows, aim)) for aim in aims.unbind(1)]
+        return _assemble(whole, rows, aims, tries, finite, met)
+
+    def _aims(self, criterion: Criterion, logits: Tensor) -> Tensor:
+        """Return the labels to aim at, in turn: int64 ``(n, k)``."""
+        if isinstance(criterion, Targeted):
+            return criterion.labels.unsqueeze(1)
+        if not isinstance(criterion, Untargeted):
+            raise ValueError(
+                "BoxLBFGS: the criterion must be Targeted or Untargeted, not "
+                f"{type(criterion).__name__}."
+            )
+        wrong = logits.scatter(1, criterion.labels.unsqueeze(1), -torch.inf)
+        return wrong.topk(min(self.candidates, logits.shape[1] - 1), dim=1).indices
+
+    def _aim(self, problem: Problem) -> "_Try":
+        with tqdm(total=len(problem), disable=not self.progress, unit="example") as bar:
+            if self.mode == "fast":
+                return self._fast(problem, bar)
+            return self._paper(problem, bar)
+
+    def _fast(self, problem: Problem, bar: "tqdm[object]") -> "_Try":
+        near = nearest_point(
+            problem.smooth_margin,
+            problem.flat,
+            problem.lower,
+            problem.upper,
+            stages=self.stages,
+            memory=self.memory,
+            slots=self.slots,
+            on_finished=bar.update,
+        )
+        x = problem.shrink(near.x, near.feasible)
+        c = problem.stationary_c(x, near.multiplier)
+        return _Try(x, near.feasible, c, near.evaluations, near.settled)
+
+    def _paper(self, problem: Problem, bar: "tqdm[object]") -> "_Try":
+        best = largest_penalty(
+            problem.cross_entropy,
+            problem.flat,
+            problem.lower,
+            problem.upper,
+            squared=self.penalty == "squared",
+            tolerances=self.tolerances,
+            memory=self.memory,
+            slots=self.slots,
+            on_finished=bar.update,
+        )
+        return _Try(best.x, best.success, best.c, best.evaluations, best.settled)
+
+
+@dataclass(frozen=True)
+class _Try:
+    """What the search for one target of each of n examples gave.
+
+    Points ``(n, D)``; success, c, evaluations and whether the tolerances were met, ``(n,)``.
+    """
+
+    x: Tensor
+    success: Tensor
+    c: Tensor
+    evaluations: Tensor
+    settled: Tensor
+
+
+def _assemble(
+    whole: Problem,
+    rows: Tensor,
+    aims: Tensor,
+    tries: Sequence[_Try],
+    finite: Tensor,
+    met: Tensor,
+) -> Found:
+    """Take the nearest success of each example, and the clean one where there is none."""
+    count, device = len(whole), rows.device
+    adversarial = whole.flat.clone()
+    c = whole.flat.new_full((count,), torch.nan)
+    target = torch.full((count,), -1, device=device)
+    queries = torch.zeros(count, dtype=torch.int64, device=device)
+    status = torch.full((count,), int(Outcome.NOT_FOUND), dtype=torch.int8, device=device)
+    status[~finite], status[met] = int(Outcome.NOT_FINITE), int(Outcome.ALREADY)
+    if aims.shape[1]:
+        target[rows] = aims[:, 0]
+    best = whole.flat.new_full((len(rows),), torch.inf)
+    for aim, found in zip(aims.unbind(1), tries, strict=True):
+        queries[rows] += found.evaluations
+        square = (found.x - whole.flat[rows]).square().sum(1)
+        better = (found.success & (square < best)).nonzero().squeeze(1)
+        best[better] = square[better]
+        where = rows[better]
+        adversarial[where], c[where] = found.x[better], found.c[better]
+        target[where] = aim[better]
+        ended = torch.where(found.settled, int(Outcome.SETTLED), int(Outcome.STEPS))
+        status[where] = ended[better].to(torch.int8)
+    return Found(whole.shaped(adversarial), queries, {"c": c, "status": status, "target": target})

@@ -1,0 +1,170 @@
+"""An attack on a batch as problems for the solvers: flat points, rows, margins."""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
+
+from lit_intriguing.attacks.base import Model, logits_of
+from lit_intriguing.attacks.margin import smooth_margin
+from lit_intriguing.types import Bounds
+
+_SHARPEST = 15.0
+"""The temperature is the smoothing over this: at smoothing 1, a fifteenth of the first margin."""
+
+_SLACK = 16.0
+"""A success must lead by so many roundings of the logits: other batches round otherwise."""
+
+_LEAST = 0.98
+"""A point found is drawn toward the clean one by at most this factor."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """N examples of shape ``S``, seen as points of ``D`` coordinates.
+
+    Half precision is searched in float32; the model gets its own dtype.
+
+    Args:
+        model: Maps tensors like ``x`` to logits.
+        x: Clean examples, ``(N, *S)``.
+        bounds: The box.
+        block: Examples that go through the model at a time.
+        targets: Labels aimed at, int64 ``(n,)``; of no use before :meth:`toward`.
+        rows: Which of the N examples are aimed with, an index ``(n,)``.
+    """
+
+    model: Model
+    x: Tensor
+    bounds: Bounds
+    block: int
+    targets: Tensor | None = None
+    rows: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.flat)
+
+    def toward(self, rows: Tensor, targets: Tensor) -> "Problem":
+        """Return the problem of bringing some rows (an index) to ``targets``, int64."""
+        return replace(self, rows=rows, targets=targets)
+
+    @cached_property
+    def flat(self) -> Tensor:
+        """The clean points, ``(n, D)``."""
+        x = self.x if self.rows is None else self.x[self.rows]
+        dtype = x.dtype if x.dtype in (torch.float32, torch.float64) else torch.float32
+        return x.flatten(1).to(dtype)
+
+    @cached_property
+    def lower(self) -> Tensor | float:
+        """Lower limit: a number, or ``(D,)``."""
+        return self._limits[0]
+
+    @cached_property
+    def upper(self) -> Tensor | float:
+        """Upper limit: a number, or ``(D,)``."""
+        return self._limits[1]
+
+    @cached_property
+    def _limits(self) -> tuple[Tensor | float, Tensor | float]:
+        shape = self.x.shape[1:]
+        lower, upper = (
+            float(limit) if limit.numel() == 1 else limit.expand(shape).flatten()
+            for limit in self.bounds.tensors_like(self.x.flatten(1).view_as(self.x))
+        )
+        return lower, upper
+
+    def shaped(self, flat: Tensor) -> Tensor:
+        """Return points ``(n, D)`` as examples ``(n, *S)`` of the model's dtype."""
+        return flat.to(self.x.dtype).view(-1, *self.x.shape[1:])
+
+    def logits(self, flat: Tensor | None = None) -> Tensor:
+        """Return the logits of all points, without gradients, ``(n, C)``.
+
+        Args:
+            flat: The points, ``(n, D)``; the default is the clean ones.
+        """
+        flat = self.flat if flat is None else flat
+        rows = torch.arange(len(flat), device=flat.device)
+        with torch.no_grad():
+            parts = [self._logits(flat[part], part) for part in torch.split(rows, self.block)]
+        return torch.cat(parts)
+
+    def smooth_margin(self, x: Tensor, rows: Tensor, smoothing: Tensor) -> tuple[Tensor, Tensor]:
+        """The constraint of the fast mode: see `lit_intriguing.solvers.nearest`."""
+        logits = self._logits(x, rows)
+        smooth, sharp = smooth_margin(logits, self._targets[rows], smoothing / _SHARPEST)
+        return smooth, sharp + _rounding(logits)
+
+    def cross_entropy(self, x: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """The loss of the paper mode: see `lit_intriguing.solvers.penalty`."""
+        logits, targets = self._logits(x, rows), self._targets[rows]
+        loss = F.cross_entropy(logits, targets, reduction="none")
+        return loss, self._margin(logits.detach(), targets)
+
+    def shrink(self, x: Tensor, success: Tensor) -> Tensor:
+        """Draw successes toward the clean points as far as they stay successes.
+
+        By regula falsi on the margin between the factors 0.98 and 1, four forwards in all.
+
+        Args:
+            x: Points, ``(n, D)``.
+            success: Which of them are successes, bool ``(n,)``; the others stay.
+        """
+        r = x - self.flat
+        low, high = torch.full_like(r[:, 0], _LEAST), torch.ones_like(r[:, 0])
+        outside, inside = self._margins(self.flat + low.unsqueeze(1) * r), self._margins(x)
+        high, inside = (torch.where(outside < 0, a, b) for a, b in ((low, high), (outside, inside)))
+        for _ in range(2):
+            share = (outside / (outside - inside)).nan_to_num(0.5).clamp(0.0, 1.0)
+            # Somewhat inside of where the line crosses zero: a miss would gain nothing.
+            factor = low + (high - low) * (share + 0.02 * (1 - share))
+            margin = self._margins(self.flat + factor.unsqueeze(1) * r)
+            hit = margin < 0
+            high, inside = torch.where(hit, factor, high), torch.where(hit, margin, inside)
+            low, outside = torch.where(hit, low, factor), torch.where(hit, outside, margin)
+        drawn = self.flat + high.unsqueeze(1) * r
+        return torch.where(success.unsqueeze(1), drawn, x)
+
+    def stationary_c(self, x: Tensor, multiplier: Tensor) -> Tensor:
+        """Return the c for which points of the fast mode are stationary in the paper's sense.
+
+        ``r = -multiplier * grad margin``, and near the boundary the gradient of the cross-entropy
+        is ``1 - p_target`` times that of the margin: ``c = (1 - p_target) |r| / multiplier``.
+
+        Args:
+            x: Points, ``(n, D)``.
+            multiplier: Weight of the margin there, ``(n,)``.
+        """
+        if not len(x):
+            return multiplier
+        likely = self.logits(x).softmax(1).gather(1, self._targets.unsqueeze(1)).squeeze(1)
+        length: Tensor = torch.linalg.vector_norm(x - self.flat, dim=1)
+        return (1 - likely) * length / multiplier
+
+    @property
+    def _targets(self) -> Tensor:
+        assert self.targets is not None
+        return self.targets
+
+    def _logits(self, x: Tensor, rows: Tensor) -> Tensor:
+        which = rows if self.rows is None else self.rows[rows]
+        logits = logits_of(self.model, self.shaped(x), which)
+        return logits if logits.dtype == x.dtype else logits.to(x.dtype)
+
+    def _margins(self, flat: Tensor) -> Tensor:
+        if not len(flat):
+            return flat.new_zeros(0)
+        return self._margin(self.logits(flat), self._targets)
+
+    def _margin(self, logits: Tensor, targets: Tensor) -> Tensor:
+        column = targets.unsqueeze(1)
+        others = logits.scatter(1, column, -torch.inf).amax(1)
+        return others - logits.gather(1, column).squeeze(1) + _rounding(logits)
+
+
+def _rounding(logits: Tensor) -> Tensor:
+    """Return what rounding may change in a difference of logits, ``(n,)``."""
+    return logits.detach().abs().amax(1) * (_SLACK * torch.finfo(logits.dtype).eps)

@@ -1,0 +1,63 @@
+"""The box of a batch of problems: limits for each coordinate."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+Limit = float | Tensor
+
+
+@dataclass(frozen=True)
+class Box:
+    """Lower and upper limits, each a number or a tensor of shape ``(D,)``; may be infinite.
+
+    Raises:
+        ValueError: If a limit is NaN or a lower one lies above its upper one.
+    """
+
+    lower: Limit
+    upper: Limit
+
+    def __post_init__(self) -> None:
+        lower, upper = torch.as_tensor(self.lower), torch.as_tensor(self.upper)
+        if bool(lower.isnan().any() | upper.isnan().any()):
+            raise ValueError("A limit of the box is NaN.")
+        if bool((lower > upper).any()):
+            raise ValueError("A lower limit of the box lies above its upper limit.")
+
+    @classmethod
+    def like(cls, x: Tensor, lower: Limit, upper: Limit) -> "Box":
+        """Return the box with limits of ``x``'s dtype and device.
+
+        Args:
+            x: Tensor of shape ``(N, D)``.
+            lower: A number, or a tensor of no or one element, or of shape ``(D,)``.
+            upper: Likewise.
+
+        Raises:
+            ValueError: If a limit has another shape, is NaN or leaves the box empty.
+        """
+        return cls(_limit(lower, x, "lower"), _limit(upper, x, "upper"))
+
+    @property
+    def unbounded(self) -> bool:
+        """Whether no limit is finite, so that projecting changes nothing."""
+        lower, upper = torch.as_tensor(self.lower), torch.as_tensor(self.upper)
+        return bool((lower == -torch.inf).all() & (upper == torch.inf).all())
+
+    def project_(self, x: Tensor) -> Tensor:
+        """Move ``x``, shape ``(..., D)``, to the nearest point of the box, in place."""
+        return x.clamp_(self.lower, self.upper)  # type: ignore[arg-type]
+
+
+def _limit(limit: Limit, x: Tensor, name: str) -> Limit:
+    value = torch.as_tensor(limit, dtype=x.dtype, device=x.device)
+    if value.numel() == 1:
+        return float(value)
+    if value.shape != x.shape[1:]:
+        raise ValueError(
+            f"{name} has shape {tuple(value.shape)}; give one number, or one for each of the "
+            f"{x.shape[1]} coordinates."
+        )
+    return value

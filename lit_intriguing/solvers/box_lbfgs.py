@@ -1,0 +1,203 @@
+"""N independent box-constrained problems, minimised at once by projected L-BFGS."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import IntEnum
+
+import torch
+from torch import Tensor
+
+from lit_intriguing.solvers.box import Box, Limit
+from lit_intriguing.solvers.descent import Descent, Step
+from lit_intriguing.solvers.evaluation import Objective, evaluate
+from lit_intriguing.solvers.slots import Slots
+
+_IDLE = 10
+"""So many steps in a row without a change beyond rounding are the end of what the dtype can do."""
+
+
+class Status(IntEnum):
+    """Why a problem ended."""
+
+    CONVERGED = 0
+    """The projected gradient is within its tolerance."""
+    PRECISION = 1
+    """The objective no longer falls in its floating point precision."""
+    STEPS = 2
+    """The number of steps was used up."""
+    NOT_FINITE = 3
+    """The objective or its gradient is NaN or infinite at the start, and x is x0."""
+
+
+@dataclass(frozen=True)
+class BoxSolution:
+    """Solutions of N problems of D variables.
+
+    Attributes:
+        x: Where each ended, in the box, ``(N, D)``.
+        value: The objective there, ``(N,)``.
+        gradient_norm: Largest entry of ``clip(x - g) - x``, ``(N,)``.
+        evaluations: Gradients spent, int64 ``(N,)``.
+        status: A :class:`Status` each, int8 ``(N,)``.
+    """
+
+    x: Tensor
+    value: Tensor
+    gradient_norm: Tensor
+    evaluations: Tensor
+    status: Tensor
+
+    @property
+    def converged(self) -> Tensor:
+        """Which problems ended at a stationary point as far as the dtype can tell: ``(N,)``."""
+        return self.status <= Status.PRECISION
+
+
+def minimise_box(
+    fun: Objective,
+    x0: Tensor,
+    lower: Limit = -torch.inf,
+    upper: Limit = torch.inf,
+    *,
+    history: int = 10,
+    max_steps: int = 1000,
+    gtol: float = 1e-5,
+    slots: int | None = None,
+    on_finished: Callable[[int], None] | None = None,
+) -> BoxSolution:
+    """Minimise N independent functions of D variables, each in the same box.
+
+    Projected L-BFGS with the limits held by an active set (Bertsekas 1982) and steps cut by
+    backtracking (Nocedal and Wright 2006, chapter 3). All rows share each forward and backward,
+    and nothing else. Work space: at most ``2 * history + 12`` times ``slots * D`` numbers.
+
+    Args:
+        fun: Maps points ``(n, D)`` and the problems they belong to, int64 ``(n,)`` of 0 .. N-1,
+            to values ``(n,)``; row i may depend on point i only, differentiably.
+        x0: First points, ``(N, D)``, moved into the box; any floating dtype and device.
+        lower: Least value: a number, or one for each coordinate, ``(D,)``; may be ``-inf``.
+        upper: Greatest value, likewise; may equal the least, which fixes the coordinate.
+        history: Pairs that the inverse Hessian is made of, m.
+        max_steps: Gradients spent on a problem, at most.
+        gtol: Ends a problem once no entry of ``clip(x - g) - x`` exceeds it.
+        slots: Problems worked on at a time; None: all.
+        on_finished: Told how many problems have just been finished.
+
+    Returns:
+        The solutions; a problem that fails does not disturb the others.
+
+    Raises:
+        ValueError: If ``x0`` is not of shape ``(N, D)``, the box is empty or of another shape, an
+            option is out of its range, or ``fun`` gives no gradient or not one value a row.
+
+    Examples:
+        >>> target = torch.tensor([[2.0, -1.0], [0.5, 0.25]])
+        >>> def distance(x, rows):
+        ...     return (x - target[rows]).square().sum(1)
+        >>> minimise_box(distance, torch.zeros(2, 2), 0.0, 1.0).x
+        tensor([[1.0000, 0.0000],
+                [0.5000, 0.2500]])
+    """
+    _check(x0, history, max_steps, gtol, slots)
+    box = Box.like(x0, lower, upper)
+    x0 = box.project_(x0.detach().clone())
+    if not len(x0):
+        return _empty(x0)
+    run = _Run(fun, x0, box, history, max_steps, gtol, len(x0) if slots is None else slots)
+    while run.slots:
+        finished = run.step()
+        if on_finished is not None and finished:
+            on_finished(finished)
+    return run.found
+
+
+def _check(x0: Tensor, history: int, max_steps: int, gtol: float, slots: int | None) -> None:
+    if x0.ndim != 2 or not x0.is_floating_point():
+        raise ValueError(
+            f"x0 must be floating point of shape (N, D), not {x0.dtype} of {tuple(x0.shape)}."
+        )
+    for name, value in (("history", history), ("max_steps", max_steps), ("slots", slots)):
+        if value is not None and value < 1:
+            raise ValueError(f"{name} must be at least 1, not {value}.")
+    if not gtol >= 0:
+        raise ValueError(f"gtol must be at least 0, not {gtol}.")
+
+
+def _empty(x0: Tensor) -> BoxSolution:
+    none = x0.new_zeros(0)
+    return BoxSolution(x0, none, none, none.long(), none.to(torch.int8))
+
+
+class _Run:
+    def __init__(
+        self,
+        fun: Objective,
+        x0: Tensor,
+        box: Box,
+        history: int,
+        max_steps: int,
+        gtol: float,
+        slots: int,
+    ) -> None:
+        self._fun, self._x0, self._max_steps, self._gtol = fun, x0, max_steps, gtol
+        self._box = box
+        self.slots = Slots(len(x0), slots, x0.device)
+        nan = x0.new_full((len(x0),), torch.nan)
+        none = torch.zeros(len(x0), dtype=torch.int64, device=x0.device)
+        self.found = BoxSolution(x0.clone(), nan, nan.clone(), none, none.to(torch.int8))
+        self._descent = Descent(x0[self.slots.rows], box, memory=history, anchored=False)
+        self._steps = torch.zeros_like(self.slots.rows)
+        self._idle = torch.zeros_like(self.slots.rows)
+
+    def step(self) -> int:
+        """Take one step in each slot; returns how many problems were finished by it."""
+        descent = self._descent
+        new = descent.fresh.clone()
+        trial = descent.propose()
+        found = evaluate(self._fun, trial, self.slots.rows)
+        outcome = descent.judge(trial, found)
+        descent.advance(trial, found, outcome)
+        self._steps += 1
+        self._idle = torch.where(outcome.idle & ~new, self._idle + 1, 0)
+        status = self._status(outcome)
+        ended = ((status >= 0) & self.slots.working).nonzero().squeeze(1)
+        return self._finish(ended, status) if len(ended) else 0
+
+    def _projected_gradient(self) -> Tensor:
+        """Return the largest entry of ``clip(x - g) - x``, ``(n,)``."""
+        descent = self._descent
+        moved = self._box.project_(descent.x - descent.pairs.a).sub_(descent.x)
+        return moved.abs_().amax(1) if moved.shape[1] else descent.value * 0
+
+    def _status(self, outcome: Step) -> Tensor:
+        """Return why each slot ended, or -1 where it goes on: ``(n,)``."""
+        self._norm = self._projected_gradient()
+        status = torch.full_like(self._steps, -1)
+        for why, where in (
+            (Status.STEPS, self._steps >= self._max_steps),
+            (Status.PRECISION, self._idle >= _IDLE),
+            (Status.CONVERGED, self._norm <= self._gtol),
+            (Status.NOT_FINITE, self._descent.fresh),
+        ):
+            status = torch.where(where, int(why), status)
+        return status
+
+    def _finish(self, ended: Tensor, status: Tensor) -> int:
+        """Write the results of some slots down and give them new problems."""
+        rows, descent, found = self.slots.rows[ended], self._descent, self.found
+        found.status[rows] = status[ended].to(torch.int8)
+        broken = descent.fresh[ended]
+        found.x[rows] = descent.x[ended]
+        found.value[rows] = descent.value[ended].masked_fill(broken, torch.nan)
+        found.gradient_norm[rows] = self._norm[ended].masked_fill(broken, torch.nan)
+        found.evaluations[rows] = self._steps[ended]
+        filled = self.slots.finish(ended)
+        if len(filled):
+            descent.load(filled, self._x0[self.slots.rows[filled]])
+            self._steps[filled], self._idle[filled] = 0, 0
+        keep = self.slots.worth_keeping()
+        if keep is not None:
+            self.slots.keep(keep)
+            descent.keep(keep)
+            self._steps, self._idle = self._steps[keep], self._idle[keep]
+        return len(ended)

@@ -1,0 +1,234 @@
+"""One projected L-BFGS step for each of many problems at once."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from lit_intriguing.solvers.box import Box
+from lit_intriguing.solvers.evaluation import Evaluation
+from lit_intriguing.solvers.pairs import Pairs, Product
+
+_SUFFICIENT = 1e-4
+"""Share of the decrease foretold by the gradient that a step must reach (Armijo)."""
+
+_FORGET_BELOW = 1e-3
+"""A step cut to less than this says that the memory misleads: it is emptied."""
+
+_PER_SLOT = ("anchor", "x", "value", "square", "multiplier", "length", "fresh", "_slope")
+
+Retune = Callable[[Product], Tensor]
+"""Chooses the multiplier of each slot, ``(n,)``, once inner products with H are known."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """What became of a trial; one entry for each of n slots.
+
+    Attributes:
+        accepted: Whether the objective fell enough, bool.
+        full: Whether the step was not cut, bool.
+        slope: ``g . d``, the derivative along the direction (not positive).
+        square: ``|trial - x0|^2``.
+        idle: Whether the objective changed by no more than rounding, bool.
+        still: Whether the trial is the point itself, bool.
+    """
+
+    accepted: Tensor
+    full: Tensor
+    slope: Tensor
+    square: Tensor
+    idle: Tensor
+    still: Tensor
+
+
+class Descent:
+    """Decreases ``F(x) = q/2 |x - x0|^2 + multiplier * f(x)`` in a box, for n problems at once.
+
+    Every slot is a problem of its own: point, multiplier, memory and step length. A step goes
+    along ``-H g`` on the free coordinates and is clipped to the box (Bertsekas 1982; without the
+    tolerance for almost active limits). The pair is
+    stored also where the step is rejected, and the next direction uses it. A new problem's first
+    trial is its anchor itself, so that it is evaluated together with the others' trials.
+
+    Args:
+        x0: First points and anchors, in the box, ``(n, D)``; copied.
+        box: Where to stay.
+        memory: Number of pairs, m.
+        anchored: Whether q is 1, else 0.
+
+    Attributes:
+        anchor: x0, ``(n, D)``.
+        x: The points, ``(n, D)``.
+        value: f at the points, ``(n,)``.
+        square: ``|x - x0|^2``, ``(n,)``.
+        multiplier: Weight of f, ``(n,)``.
+        length: Step length to try, ``(n,)``.
+        fresh: Which slots have not been evaluated yet, bool ``(n,)``.
+        pairs: The memory, with ``r = q (x - x0)`` and ``a``, the gradient of f.
+    """
+
+    def __init__(self, x0: Tensor, box: Box, *, memory: int, anchored: bool) -> None:
+        slots, dimensions = x0.shape
+        self._box, self._bounded, self._anchored = box, not box.unbounded, anchored
+        self.anchor, self.x = x0.clone(), x0.clone()
+        self.pairs = Pairs(slots, dimensions, memory, anchored=anchored, like=x0)
+        zeros = x0.new_zeros(slots)
+        self.value, self.square, self.length = zeros, zeros.clone(), zeros.clone()
+        self.multiplier, self.fresh = torch.ones_like(zeros), torch.ones_like(zeros).bool()
+        self._slope = zeros.clone()
+        self._work, self._free = torch.empty_like(x0), torch.empty_like(x0)
+
+    @property
+    def gradient(self) -> Tensor:
+        """The gradient of F, ``(n, D)``."""
+        return torch.addcmul(self.pairs.r, self.pairs.a, self.multiplier.unsqueeze(1))
+
+    def propose(self, retune: Retune | None = None) -> Tensor:
+        """Return the points to try next, ``(n, D)``, in the box.
+
+        Args:
+            retune: Chooses new multipliers before the direction is settled; None keeps them.
+        """
+        free = self._free_coordinates() if self._bounded else None
+        product = self.pairs.apply(self.multiplier, free)
+        if retune is not None:
+            self.multiplier = retune(product)
+        direction = self.pairs.combine(product, self.multiplier, self._work)
+        if free is not None:
+            direction *= free
+        inner = product.inner
+        cross = (inner[0, 1] + inner[1, 0]).addcmul(inner[1, 1], self.multiplier)
+        self._slope = -inner[0, 0].addcmul(cross, self.multiplier)
+        self._replace_ascents(direction, free)
+        trial = torch.addcmul(self.x, direction, self.length.unsqueeze(1))
+        return self._box.project_(trial) if self._bounded else trial
+
+    def judge(self, trial: Tensor, found: Evaluation) -> Step:
+        """Judge the trial points by F and store their pairs; the points stay for now.
+
+        Args:
+            trial: What :meth:`propose` returned.
+            found: Values and gradients of f there.
+        """
+        finite = found.finite
+        step = self.pairs.store(trial, self.x, found.gradient, finite & ~self.fresh)
+        moved = torch.linalg.vecdot(step, step)
+        descent = torch.linalg.vecdot(self.pairs.a, step) * self.multiplier
+        # By differences: no digits are lost to the size of F itself.
+        change = self.multiplier * (found.value - self.value)
+        if self._anchored:
+            along = torch.linalg.vecdot(self.pairs.r, step)
+            descent, change = descent + along, change + along + moved / 2
+        rounding = (4 * torch.finfo(trial.dtype).eps) * torch.maximum(
+            self.square / 2, (self.multiplier * self.value).abs()
+        )
+        accepted = finite & ((change <= rounding + _SUFFICIENT * descent) | self.fresh)
+        torch.sub(trial, self.anchor, out=self._work)
+        square = torch.linalg.vecdot(self._work, self._work)
+        full, idle = (self.length == 1) & ~self.fresh, change.abs() <= rounding
+        self._shorten(accepted, change, descent)
+        return Step(accepted, full, self._slope, square, idle, full & (moved == 0))
+
+    def advance(self, trial: Tensor, found: Evaluation, step: Step) -> None:
+        """Go to the trial points that were accepted; changes ``trial``, which is given away."""
+        if self._anchored:
+            self._store(self.pairs.r, self._work, step.accepted)
+        self._store(self.pairs.a, found.gradient, step.accepted)
+        self._store(trial, trial, step.accepted, self.x)
+        self.x = trial
+        self.value = torch.where(step.accepted, found.value, self.value)
+        self.square = torch.where(step.accepted, step.square, self.square)
+        self.fresh = self.fresh & ~step.accepted
+
+    def place(self, slots: Tensor, x: Tensor, at: Evaluation, multiplier: Tensor) -> None:
+        """Put other points of the same problems into some slots; their memory stays.
+
+        Args:
+            slots: An index, ``(k,)``.
+            x: The points, ``(k, D)``.
+            at: Values and gradients of f there.
+            multiplier: Weights of f, ``(k,)``.
+        """
+        self.x[slots], self.value[slots], self.pairs.a[slots] = x, at.value, at.gradient
+        self.multiplier[slots], self.length[slots] = multiplier, 1.0
+        difference = x - self.anchor[slots]
+        self.square[slots] = torch.linalg.vecdot(difference, difference)
+        if self._anchored:
+            self.pairs.r[slots] = difference
+
+    def load(self, slots: Tensor, x0: Tensor) -> None:
+        """Start new problems at their anchors in some slots.
+
+        Args:
+            slots: An index, ``(k,)``.
+            x0: The anchors, ``(k, D)``.
+        """
+        self.anchor[slots], self.x[slots] = x0, x0
+        self.pairs.vectors[:, slots] = 0.0
+        self.pairs.usable[:, slots] = 0.0
+        self.value[slots], self.square[slots], self.length[slots] = 0.0, 0.0, 0.0
+        self.multiplier[slots], self.fresh[slots] = 1.0, True
+
+    def keep(self, slots: Tensor) -> None:
+        """Drop all slots but these (an index)."""
+        for name in _PER_SLOT:
+            setattr(self, name, getattr(self, name)[slots])
+        self.pairs.keep(slots)
+        self._work, self._free = self._work[: len(slots)], self._free[: len(slots)]
+
+    def _free_coordinates(self) -> Tensor:
+        """Return 0 where ``x`` is at a limit and ``-g`` points out of the box, else 1: ``(n, D)``.
+
+        By arithmetic: a comparison that writes numbers costs a tenth of one that writes booleans.
+        Inside the box a coordinate is free even where g is 0, as it is at a minimiser: the next
+        multiplier moves it again.
+        """
+        free, work, column = self._free, self._work, self.multiplier.unsqueeze(1)
+        torch.addcmul(self.pairs.r, self.pairs.a, column, out=work)
+        torch.sub(self.x, work, out=work)
+        torch.ne(self._box.project_(work), self.x, out=free)
+        torch.ne(self.x, self._box.lower, out=work)
+        inside = work.mul_(torch.ne(self.x, self._box.upper, out=self.pairs.spare))
+        return torch.maximum(free, inside, out=free)
+
+    def _replace_ascents(self, direction: Tensor, free: Tensor | None) -> None:
+        """Take minus the gradient where the direction does not descend, or the memory misleads."""
+        odd = (~(self._slope < 0) | (self.length < _FORGET_BELOW)) & ~self.fresh
+        if not bool(odd.any()):
+            return
+        slots = odd.nonzero().squeeze(1)
+        self.pairs.forget(slots)
+        gradient = self.gradient[slots]
+        if free is not None:
+            gradient = gradient * free[slots]
+        square = torch.linalg.vecdot(gradient, gradient)
+        scale = torch.ones_like(square)
+        if not self._anchored:
+            scale = square.clamp(min=torch.finfo(square.dtype).tiny).rsqrt()
+        direction[slots] = -gradient * scale.unsqueeze(1)
+        self._slope[slots] = -square * scale
+
+    def _shorten(self, accepted: Tensor, change: Tensor, descent: Tensor) -> None:
+        """Set the next step length: 1, or the minimiser of a parabola within [0.1, 0.5]."""
+        excess = (change - descent).clamp(min=torch.finfo(change.dtype).tiny)
+        factor = (-descent / (2 * excess)).clamp(0.1, 0.5).nan_to_num(0.1)
+        self.length = torch.where(accepted, 1.0, self.length * factor)
+
+    def _store(
+        self, where: Tensor, new: Tensor, accepted: Tensor, old: Tensor | None = None
+    ) -> None:
+        """Write the accepted rows of ``new``; the others stay as in ``old``, by default as here.
+
+        Few rows are rejected, so these are put back: a choice for each element costs much more.
+        """
+        if bool(accepted.all()):
+            if new is not where:
+                where.copy_(new)
+            return
+        stay = (~accepted).nonzero().squeeze(1)
+        rows = (where if old is None else old)[stay]
+        if new is not where:
+            where.copy_(new)
+        where[stay] = rows

@@ -1,0 +1,58 @@
+"""Values and gradients of many problems by one forward and one backward."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+Objective = Callable[[Tensor, Tensor], Tensor]
+"""Maps points ``(n, D)`` of the problems ``rows``, int64 ``(n,)``, to values ``(n,)``."""
+
+
+class Evaluation(NamedTuple):
+    """Of n points: values ``(n,)`` and gradients ``(n, D)``, both detached."""
+
+    value: Tensor
+    gradient: Tensor
+
+    @property
+    def finite(self) -> Tensor:
+        """Which rows have a finite value and gradient: bool ``(n,)``."""
+        length: Tensor = torch.linalg.vector_norm(self.gradient, dim=1)
+        return (self.value + length).isfinite()
+
+
+def differentiate(values: Tensor, x: Tensor) -> Tensor:
+    """Return the gradient of each of ``values``, ``(n,)``, by its own row of ``x``: ``(n, D)``.
+
+    Raises:
+        ValueError: If no gradient leads from the values to ``x``.
+    """
+    gradient = None
+    if values.requires_grad:
+        (gradient,) = torch.autograd.grad(values.sum(), x, allow_unused=True)
+    if gradient is None:
+        raise ValueError(
+            "The values have no gradient by the points: they must depend on them differentiably, "
+            "with no argmax, no detach() and no no_grad() on the way."
+        )
+    return gradient
+
+
+def evaluate(fun: Objective, x: Tensor, rows: Tensor) -> Evaluation:
+    """Return values and gradients of ``fun`` at ``x``, shape ``(n, D)``.
+
+    Raises:
+        ValueError: If the values are not of shape ``(n,)`` or have no gradient by ``x``.
+    """
+    with torch.enable_grad():
+        x = x.detach().requires_grad_()
+        values = fun(x, rows)
+        if values.shape != rows.shape:
+            raise ValueError(
+                f"The function must return one value a problem, shape {tuple(rows.shape)}, "
+                f"not {tuple(values.shape)}."
+            )
+        gradient = differentiate(values, x)
+    return Evaluation(values.detach(), gradient)
