@@ -7,6 +7,7 @@ from lightning.pytorch import LightningDataModule, LightningModule
 from lightning.pytorch import Trainer as _Trainer
 
 from lit_intriguing.attacking import AttackJob
+from lit_intriguing.attacking.attack_rows import CHUNK
 from lit_intriguing.attacking.job import default_attack
 from lit_intriguing.attacking.summary import Summary
 from lit_intriguing.attacks import Attack, Goal, RandomTargets
@@ -34,7 +35,7 @@ class Trainer(_Trainer):
         split: Literal["train", "validation", "test"] = "test",
         limit: int | None = None,
         only_correct: bool = True,
-        chunk: int = 1024,
+        chunk: int = CHUNK,
         output: str = "attack",
         format: Literal["pt", "npz"] = "pt",
         seed: int = 0,
