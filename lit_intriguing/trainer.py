@@ -50,7 +50,7 @@ class Trainer(_Trainer):
         Args:
             model: Whose `forward` gives logits (N, C).
             datamodule: Gives batches (images, labels); where null, the model does.
-            attack: The search: the class path of an attack (null: 40 gradient steps in L2).
+            attack: The search: the class path of an attack (null: BoxLBFGS).
             goal: What it is to reach (null: RandomTargets, the paper's).
             bounds: Of what is attacked, lower and upper (null: [0, 1] for images, none for layers).
             layer: Name of the submodule whose output is attacked; empty for the images.

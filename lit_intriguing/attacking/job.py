@@ -9,7 +9,7 @@ from lightning.pytorch.utilities.model_helpers import is_overridden
 
 from lit_intriguing.attacking.attack_rows import CHUNK
 from lit_intriguing.attacking.settings import class_name, described, of_model
-from lit_intriguing.attacks import Attack, Goal, GradientAttack, RandomTargets
+from lit_intriguing.attacks import Attack, BoxLBFGS, Goal, RandomTargets
 from lit_intriguing.errors import UserError
 from lit_intriguing.splice import INPUT, submodule
 from lit_intriguing.types import Bounds
@@ -20,7 +20,7 @@ Format = Literal["pt", "npz"]
 
 def default_attack() -> Attack:
     """The attack where none is named."""
-    return GradientAttack(eps=1.5, steps=40)
+    return BoxLBFGS()
 
 
 @dataclass(frozen=True)
