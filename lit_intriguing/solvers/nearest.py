@@ -187,7 +187,7 @@ class _Search:
         return Evaluation(values.detach(), gradient), margin.detach()
 
     def _keep_best(self, trial: Tensor, square: Tensor, margin: Tensor) -> None:
-        better = (margin < 0) & (square < self._at.best)
+        better = (margin < 0) & (square < self._at.best) & self.slots.working
         slots = better.nonzero().squeeze(1)
         if len(slots):
             self.found.x[self.slots.rows[slots]] = trial[slots]

@@ -216,7 +216,7 @@ class _Search:
         return square
 
     def _keep_best(self, trial: Tensor, square: Tensor, margin: Tensor) -> None:
-        better = (margin < 0) & (square < self._best)
+        better = (margin < 0) & (square < self._best) & self.slots.working
         slots = better.nonzero().squeeze(1)
         if len(slots):
             self.found.x[self.slots.rows[slots]] = trial[slots]
