@@ -38,7 +38,11 @@ class Box:
         Raises:
             ValueError: If a limit has another shape, is NaN or leaves the box empty.
         """
-        return cls(_limit(lower, x, "lower"), _limit(upper, x, "upper"))
+        limits = _limit(lower, x, "lower"), _limit(upper, x, "upper")
+        if not any(isinstance(limit, Tensor) for limit in limits):
+            return cls(*limits)
+        # Clamping takes two numbers or two tensors.
+        return cls(*(torch.as_tensor(limit).to(x).expand(x.shape[1:]) for limit in limits))
 
     @property
     def unbounded(self) -> bool:
