@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from lit_intriguing.solvers.box import Box
-from lit_intriguing.solvers.evaluation import Evaluation
+from lit_intriguing.solvers.evaluation import Evaluation, squared_lengths
 from lit_intriguing.solvers.pairs import Pairs, Product
 
 _SUFFICIENT = 1e-4
@@ -114,19 +114,20 @@ class Descent:
         """
         finite = found.finite
         step = self.pairs.store(trial, self.x, found.gradient, finite & ~self.fresh)
-        moved = torch.linalg.vecdot(step, step)
+        moved = squared_lengths(step)
         descent = torch.linalg.vecdot(self.pairs.a, step) * self.multiplier
         # By differences: no digits are lost to the size of F itself.
         change = self.multiplier * (found.value - self.value)
         if self._anchored:
             along = torch.linalg.vecdot(self.pairs.r, step)
             descent, change = descent + along, change + along + moved / 2
-        rounding = (4 * torch.finfo(trial.dtype).eps) * torch.maximum(
-            self.square / 2, (self.multiplier * self.value).abs()
-        )
+        size = (self.multiplier * self.value).abs()
+        if self._anchored:
+            size = torch.maximum(size, self.square / 2)
+        rounding = (4 * torch.finfo(trial.dtype).eps) * size
         accepted = finite & ((change <= rounding + _SUFFICIENT * descent) | self.fresh)
         torch.sub(trial, self.anchor, out=self._work)
-        square = torch.linalg.vecdot(self._work, self._work)
+        square = squared_lengths(self._work)
         full, idle = (self.length == 1) & ~self.fresh, change.abs() <= rounding
         self._shorten(accepted, change, descent)
         return Step(accepted, full, self._slope, square, idle, full & (moved == 0))
@@ -154,7 +155,7 @@ class Descent:
         self.x[slots], self.value[slots], self.pairs.a[slots] = x, at.value, at.gradient
         self.multiplier[slots], self.length[slots] = multiplier, 1.0
         difference = x - self.anchor[slots]
-        self.square[slots] = torch.linalg.vecdot(difference, difference)
+        self.square[slots] = squared_lengths(difference)
         if self._anchored:
             self.pairs.r[slots] = difference
 
@@ -185,13 +186,12 @@ class Descent:
         Inside the box a coordinate is free even where g is 0, as it is at a minimiser: the next
         multiplier moves it again.
         """
-        free, work, column = self._free, self._work, self.multiplier.unsqueeze(1)
-        torch.addcmul(self.pairs.r, self.pairs.a, column, out=work)
-        torch.sub(self.x, work, out=work)
-        torch.ne(self._box.project_(work), self.x, out=free)
-        torch.ne(self.x, self._box.lower, out=work)
-        inside = work.mul_(torch.ne(self.x, self._box.upper, out=self.pairs.spare))
-        return torch.maximum(free, inside, out=free)
+        # x - g, since r is x - x0.
+        base, column = self.anchor if self._anchored else self.x, self.multiplier.unsqueeze(1)
+        toward = torch.addcmul(base, self.pairs.a, column, value=-1, out=self._work)
+        both = self._box.project_(toward).add_(self.x)
+        torch.ne(both, 2 * self._box.lower, out=self._free)
+        return self._free.mul_(torch.ne(both, 2 * self._box.upper, out=self.pairs.spare))
 
     def _replace_ascents(self, direction: Tensor, free: Tensor | None) -> None:
         """Take minus the gradient where the direction does not descend, or the memory misleads."""
@@ -203,7 +203,7 @@ class Descent:
         gradient = self.gradient[slots]
         if free is not None:
             gradient = gradient * free[slots]
-        square = torch.linalg.vecdot(gradient, gradient)
+        square = squared_lengths(gradient)
         scale = torch.ones_like(square)
         if not self._anchored:
             scale = square.clamp(min=torch.finfo(square.dtype).tiny).rsqrt()
