@@ -23,6 +23,15 @@ class Evaluation(NamedTuple):
         return (self.value + length).isfinite()
 
 
+def squared_lengths(vectors: Tensor) -> Tensor:
+    """Return the squared L2 length of each row of ``vectors``, ``(n, D)``: ``(n,)``.
+
+    By the norm, which reads the rows once and writes nothing.
+    """
+    lengths: Tensor = torch.linalg.vector_norm(vectors, dim=1)
+    return lengths.square_()
+
+
 def differentiate(values: Tensor, x: Tensor) -> Tensor:
     """Return the gradient of each of ``values``, ``(n,)``, by its own row of ``x``: ``(n, D)``.
 
@@ -55,4 +64,4 @@ def evaluate(fun: Objective, x: Tensor, rows: Tensor) -> Evaluation:
                 f"not {tuple(values.shape)}."
             )
         gradient = differentiate(values, x)
-    return Evaluation(values.detach(), gradient)
+    return Evaluation(values.detach().to(x.dtype), gradient)
