@@ -158,7 +158,9 @@ class _Run:
         outcome = descent.judge(trial, found)
         descent.advance(trial, found, outcome)
         self._steps += 1
-        self._idle = torch.where(outcome.idle & ~new, self._idle + 1, 0)
+        # A rejected trial neither counts nor begins the count again.
+        progress = outcome.accepted & ~outcome.idle
+        self._idle = torch.where(progress | new, 0, self._idle + outcome.idle)
         status = self._status(outcome)
         ended = ((status >= 0) & self.slots.working).nonzero().squeeze(1)
         return self._finish(ended, status) if len(ended) else 0
