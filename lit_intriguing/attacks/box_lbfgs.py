@@ -121,7 +121,7 @@ class BoxLBFGS(Attack):
         finite, met = logits.isfinite().all(1), criterion.met(logits)
         rows = (finite & ~met).nonzero().squeeze(1)
         aims = self._aims(criterion.select(rows), logits[rows])
-        tries = [self._aim(whole.toward(rows, aim)) for aim in aims.unbind(1)]
+        tries = [self._aim(whole.toward(rows, aim), logits[rows]) for aim in aims.unbind(1)]
         return _assemble(whole, rows, aims, tries, finite, met)
 
     def _aims(self, criterion: Criterion, logits: Tensor) -> Tensor:
@@ -136,25 +136,26 @@ class BoxLBFGS(Attack):
         wrong = logits.scatter(1, criterion.labels.unsqueeze(1), -torch.inf)
         return wrong.topk(min(self.candidates, logits.shape[1] - 1), dim=1).indices
 
-    def _aim(self, problem: Problem) -> "_Try":
+    def _aim(self, problem: Problem, logits: Tensor) -> "_Try":
         with tqdm(total=len(problem), disable=not self.progress, unit="example") as bar:
             if self.mode == "fast":
-                return self._fast(problem, bar)
+                return self._fast(problem, problem.margin(logits), bar)
             return self._paper(problem, bar)
 
-    def _fast(self, problem: Problem, bar: "tqdm[object]") -> "_Try":
+    def _fast(self, problem: Problem, margin: Tensor, bar: "tqdm[object]") -> "_Try":
         near = nearest_point(
             problem.smooth_margin,
             problem.flat,
             problem.lower,
             problem.upper,
+            unit=margin,
             stages=self.stages,
             memory=self.memory,
             slots=self.slots,
             on_finished=bar.update,
         )
-        x = problem.shrink(near.x, near.feasible)
-        c = problem.stationary_c(x, near.multiplier)
+        x, likelihood = problem.shrink(near)
+        c = problem.stationary_c(x, near.multiplier, likelihood)
         return _Try(x, near.feasible, c, near.evaluations, near.settled)
 
     def _paper(self, problem: Problem, bar: "tqdm[object]") -> "_Try":

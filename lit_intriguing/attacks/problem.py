@@ -9,6 +9,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from lit_intriguing.attacks.base import Model, logits_of
 from lit_intriguing.attacks.margin import smooth_margin
+from lit_intriguing.solvers import Nearest
 from lit_intriguing.types import Bounds
 
 _SHARPEST = 15.0
@@ -104,31 +105,46 @@ class Problem:
         loss = F.cross_entropy(logits, targets, reduction="none")
         return loss, self._margin(logits.detach(), targets)
 
-    def shrink(self, x: Tensor, success: Tensor) -> Tensor:
+    def margin(self, logits: Tensor) -> Tensor:
+        """Return the largest other logit minus the target's, with the slack: ``(n,)``."""
+        return self._margin(logits, self._targets)
+
+    def shrink(self, near: Nearest) -> tuple[Tensor, Tensor]:
         """Draw successes toward the clean points as far as they stay successes.
 
-        By regula falsi on the margin between the factors 0.98 and 1, four forwards in all.
+        Along r the margin falls by ``|r|^2 / multiplier`` to first order; a secant corrects that.
+        Two forwards in all.
 
         Args:
-            x: Points, ``(n, D)``.
-            success: Which of them are successes, bool ``(n,)``; the others stay.
-        """
-        r = x - self.flat
-        low, high = torch.full_like(r[:, 0], _LEAST), torch.ones_like(r[:, 0])
-        outside, inside = self._margins(self.flat + low.unsqueeze(1) * r), self._margins(x)
-        high, inside = (torch.where(outside < 0, a, b) for a, b in ((low, high), (outside, inside)))
-        for _ in range(2):
-            share = (outside / (outside - inside)).nan_to_num(0.5).clamp(0.0, 1.0)
-            # Somewhat inside of where the line crosses zero: a miss would gain nothing.
-            factor = low + (high - low) * (share + 0.02 * (1 - share))
-            margin = self._margins(self.flat + factor.unsqueeze(1) * r)
-            hit = margin < 0
-            high, inside = torch.where(hit, factor, high), torch.where(hit, margin, inside)
-            low, outside = torch.where(hit, low, factor), torch.where(hit, outside, margin)
-        drawn = self.flat + high.unsqueeze(1) * r
-        return torch.where(success.unsqueeze(1), drawn, x)
+            near: What :meth:`smooth_margin` led to.
 
-    def stationary_c(self, x: Tensor, multiplier: Tensor) -> Tensor:
+        Returns:
+            The points, ``(n, D)``, and the likelihood of the target there, ``(n,)``.
+        """
+        r, one = near.x - self.flat, torch.ones_like(near.margin)
+        first = (near.margin * near.multiplier / near.square).nan_to_num(0.0)
+        factor = 1 + (0.95 * first).clamp(_LEAST - 1, 0.0)
+        margin, _ = self._along(r, factor)
+        # Short of where the line through both crosses zero: a miss would gain nothing.
+        slope = (near.margin - margin) / (one - factor)
+        inner = torch.where(margin < 0, factor, one)
+        start = torch.where(margin < 0, margin, near.margin)
+        second = (inner - 0.98 * start / slope).nan_to_num(1.0)
+        second = torch.where(margin < 0, second.clamp(_LEAST, 1.0), second.clamp(factor, one))
+        margin, likelihood = self._along(r, second)
+        final = torch.where((margin < 0) & (second < inner), second, inner)
+        drawn = self.flat + final.unsqueeze(1) * r
+        return torch.where(near.feasible.unsqueeze(1), drawn, near.x), likelihood
+
+    def _along(self, r: Tensor, factor: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the margin and the target's likelihood after a part of r: ``(n,)`` each."""
+        if not len(r):
+            return factor, factor
+        logits = self.logits(self.flat + factor.unsqueeze(1) * r)
+        likely = logits.softmax(1).gather(1, self._targets.unsqueeze(1)).squeeze(1)
+        return self.margin(logits), likely
+
+    def stationary_c(self, x: Tensor, multiplier: Tensor, likelihood: Tensor) -> Tensor:
         """Return the c for which points of the fast mode are stationary in the paper's sense.
 
         ``r = -multiplier * grad margin``, and near the boundary the gradient of the cross-entropy
@@ -137,12 +153,10 @@ class Problem:
         Args:
             x: Points, ``(n, D)``.
             multiplier: Weight of the margin there, ``(n,)``.
+            likelihood: p of the target there, ``(n,)``.
         """
-        if not len(x):
-            return multiplier
-        likely = self.logits(x).softmax(1).gather(1, self._targets.unsqueeze(1)).squeeze(1)
         length: Tensor = torch.linalg.vector_norm(x - self.flat, dim=1)
-        return (1 - likely) * length / multiplier
+        return (1 - likelihood) * length / multiplier
 
     @property
     def _targets(self) -> Tensor:
@@ -153,11 +167,6 @@ class Problem:
         which = rows if self.rows is None else self.rows[rows]
         logits = logits_of(self.model, self.shaped(x), which)
         return logits if logits.dtype == x.dtype else logits.to(x.dtype)
-
-    def _margins(self, flat: Tensor) -> Tensor:
-        if not len(flat):
-            return flat.new_zeros(0)
-        return self._margin(self.logits(flat), self._targets)
 
     def _margin(self, logits: Tensor, targets: Tensor) -> Tensor:
         column = targets.unsqueeze(1)

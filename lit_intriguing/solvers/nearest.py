@@ -25,7 +25,7 @@ class Stage:
     """One stage of the continuation.
 
     Args:
-        smoothing: Of the constraint, relative to its value at x0.
+        smoothing: Of the constraint, in the problem's unit.
         tolerance: The stage ends where the step foretells a change of less than this times
             ``|x - x0|^2``, in the objective and in the constraint.
         inside: How far inside the feasible set the step aims: this times ``|x - x0|^2`` over the
@@ -48,6 +48,7 @@ class Nearest:
         x: The nearest feasible point that was met, x0 where there was none; ``(N, D)``.
         feasible: Whether there was one, bool ``(N,)``.
         square: ``|x - x0|^2``, infinite where none was met; ``(N,)``.
+        margin: The constraint itself at x, ``(N,)``.
         multiplier: Weight of the constraint at the end, ``(N,)``.
         evaluations: Gradients spent, int64 ``(N,)``.
         settled: Whether the last stage ended by its tolerance, bool ``(N,)``.
@@ -56,6 +57,7 @@ class Nearest:
     x: Tensor
     feasible: Tensor
     square: Tensor
+    margin: Tensor
     multiplier: Tensor
     evaluations: Tensor
     settled: Tensor
@@ -67,6 +69,7 @@ def nearest_point(
     lower: Limit,
     upper: Limit,
     *,
+    unit: Tensor,
     stages: Sequence[Stage],
     memory: int = 5,
     slots: int = 128,
@@ -84,6 +87,7 @@ def nearest_point(
         x0: Points to stay near to, in the box, ``(N, D)``.
         lower: Lower limit: a number or ``(D,)``; may be infinite.
         upper: Upper limit, likewise.
+        unit: Of the smoothing, positive, ``(N,)``: usually the constraint at x0.
         stages: The continuation.
         memory: Pairs of the L-BFGS matrix.
         slots: Problems worked on at a time.
@@ -92,7 +96,7 @@ def nearest_point(
     Returns:
         The solutions. Rows do not depend on each other.
     """
-    search = _Search(fun, x0, Box.like(x0, lower, upper), stages, memory, slots)
+    search = _Search(fun, x0, Box.like(x0, lower, upper), unit, stages, memory, slots)
     while search.slots:
         finished = search.step()
         if on_finished is not None and finished:
@@ -108,6 +112,7 @@ class _Progress:
     steps: Tensor
     unit: Tensor
     best: Tensor
+    margin: Tensor
     evaluations: Tensor
 
 
@@ -117,11 +122,12 @@ class _Search:
         fun: Constraint,
         x0: Tensor,
         box: Box,
+        unit: Tensor,
         stages: Sequence[Stage],
         memory: int,
         slots: int,
     ) -> None:
-        self._fun, self._x0 = fun, x0
+        self._fun, self._x0, self._units = fun, x0, unit
         self.slots = Slots(len(x0), slots, x0.device)
         self._stages = [
             torch.tensor([float(getattr(stage, field.name)) for stage in stages]).to(x0)
@@ -130,22 +136,19 @@ class _Search:
         self._last = len(stages) - 1
         infinity = x0.new_full((len(x0),), torch.inf)
         none = torch.zeros(len(x0), dtype=torch.int64, device=x0.device)
-        self.found = Nearest(x0.clone(), none.bool(), infinity, infinity.clone(), none, none.bool())
-        self._units = self._measure_units(slots)
+        self.found = Nearest(
+            x0.clone(),
+            none.bool(),
+            infinity,
+            infinity.clone(),
+            infinity.clone(),
+            none,
+            none.bool(),
+        )
         rows = self.slots.rows
         self._descent = Descent(x0[rows], box, memory=memory, anchored=True)
         zeros = torch.zeros_like(self._units[rows])
-        self._at = _Progress(zeros.long(), zeros, self._units[rows], infinity[rows], zeros.clone())
-
-    def _measure_units(self, block: int) -> Tensor:
-        """Return the constraint at x0, the unit of its smoothing: ``(N,)``."""
-        rows = torch.arange(len(self._x0), device=self._x0.device)
-        with torch.no_grad():
-            margins = [
-                self._fun(self._x0[part], part, torch.ones_like(self._x0[part, 0]))[1]
-                for part in torch.split(rows, block)
-            ]
-        return torch.cat(margins).clamp(min=torch.finfo(self._x0.dtype).tiny)
+        self._at = _Progress(zeros.long(), zeros, self._units[rows], infinity[rows], zeros.clone(), zeros.clone())
 
     def step(self) -> int:
         """Take one step in each slot; returns how many problems were finished by it."""
@@ -192,6 +195,7 @@ class _Search:
         if len(slots):
             self.found.x[self.slots.rows[slots]] = trial[slots]
             self._at.best = torch.where(better, square, self._at.best)
+            self._at.margin = torch.where(better, margin, self._at.margin)
 
     def _settled(self, outcome: Step, inside: Tensor) -> Tensor:
         """Return which slots are at the minimiser of their stage: bool ``(n,)``."""
@@ -216,6 +220,7 @@ class _Search:
         at, descent = self._at, self._descent
         rows = self.slots.rows[slots]
         self.found.square[rows] = at.best[slots]
+        self.found.margin[rows] = at.margin[slots]
         self.found.feasible[rows] = at.best[slots].isfinite()
         self.found.multiplier[rows] = descent.multiplier[slots]
         self.found.evaluations[rows] = at.evaluations[slots].long()

@@ -1,5 +1,6 @@
 """The limited memory of L-BFGS for many problems at once."""
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -8,8 +9,8 @@ from torch import Tensor
 _CURVATURE, _COSINE = 1e-4, 1e-8
 """A pair is skipped if ``s.y`` is at most 1e-4 ``s.s``, or 1e-8 ``|s||y|`` without an anchor."""
 
-_WORK = 2
-"""Rows are masked block by block, so that the copy takes this many times ``n D`` numbers."""
+_HALVES = 2
+"""Rows are masked block by block, in so many blocks, to save work space."""
 
 
 class Product(NamedTuple):
@@ -53,8 +54,8 @@ class Pairs:
         self.size, self.anchored = size, anchored
         self.vectors = like.new_zeros(2 * size + 2, slots, dimensions)
         self.usable = like.new_zeros(size, slots)
-        self._masked = like.new_empty(self._block(slots) * (2 * size + 2) * dimensions)
-        self._gram = like.new_empty(slots, 2 * size + 2, 2 * size + 2)
+        self._masked = like.new_empty(4 * -(-slots // _HALVES) * dimensions)
+        self._gram = like.new_zeros(2 * size + 2, 2 * size + 2, slots)
         self._next = 0
 
     @property
@@ -93,14 +94,13 @@ class Pairs:
 
     def forget(self, slots: Tensor) -> None:
         """Empty the memory of some slots (an index)."""
-        self.vectors[:-2, slots] = 0.0
         self.usable[:, slots] = 0.0
 
     def keep(self, slots: Tensor) -> None:
         """Drop all slots but these (an index)."""
         self.vectors = self.vectors[:, slots].contiguous()
         self.usable = self.usable[:, slots].contiguous()
-        self._gram = self._gram[: len(slots)]
+        self._gram = self._gram[:, :, slots].contiguous()
 
     def apply(self, multiplier: Tensor, free: Tensor | None) -> Product:
         """Apply the inverse Hessian on the free coordinates to r and a.
@@ -152,26 +152,27 @@ class Pairs:
         """Return the curvature that a pair must exceed to be used, ``(m, n)``."""
         return ss * _CURVATURE if self.anchored else ss.sqrt() * yy.sqrt() * _COSINE
 
-    def _block(self, slots: int) -> int:
-        """Return the number of rows that are masked at a time."""
-        return max(1, _WORK * slots // len(self.vectors))
-
     def _inner_products(self, free: Tensor | None) -> Tensor:
         """Return the inner products of all vectors over the free coordinates: ``(k, k, n)``."""
         vectors, (count, slots, dimensions) = self.vectors, self.vectors.shape
-        block = self._block(slots)
-        if free is None:
-            by_slot = vectors.transpose(0, 1)
-            torch.bmm(by_slot, by_slot.transpose(1, 2), out=self._gram)
-            return self._gram.permute(1, 2, 0).contiguous()
+        newest = (self._next - 1) % self.size
+        changed = (newest, self.size + newest, count - 2, count - 1)
+        block = -(-slots // _HALVES)
+        products = []
         for start in range(0, slots, block):
-            part = slice(start, start + block)
-            rows = min(block, slots - start)
-            masked = self._masked[: count * rows * dimensions].view(count, rows, dimensions)
-            torch.mul(vectors[:, part], free[part], out=masked)
-            masked = masked.transpose(0, 1)
-            torch.bmm(masked, masked.transpose(1, 2), out=self._gram[part])
-        return self._gram.permute(1, 2, 0).contiguous()
+            part = slice(start, min(start + block, slots))
+            shape = (len(changed), part.stop - start, dimensions)
+            masked = self._masked[: math.prod(shape)].view(shape)
+            for i, out in zip(changed, masked.unbind(), strict=True):
+                if free is None:
+                    out.copy_(vectors[i, part])
+                else:
+                    torch.mul(vectors[i, part], free[part], out=out)
+            products.append(torch.bmm(masked.transpose(0, 1), vectors[:, part].permute(1, 2, 0)))
+        for i, row in zip(changed, torch.cat(products).permute(1, 2, 0), strict=True):
+            self._gram[i] = row
+            self._gram[:, i] = row
+        return self._gram
 
     def _scale(self, used: Tensor, curvature: Tensor, yy: Tensor, aa: Tensor) -> Tensor:
         """Return what the inverse Hessian starts from, ``(n,)``."""
@@ -196,12 +197,18 @@ class Pairs:
         """Return the coefficients of both loops, ``(m, 2, n)`` each; changes ``sv`` and ``yv``."""
         newest_first = [(self._next - 1 - age) % self.size for age in range(self.size)]
         first, second = torch.empty_like(sv), torch.empty_like(sv)
+        # All views at once: taken one by one they cost as much as the arithmetic.
+        firsts, seconds, inverses = first.unbind(), second.unbind(), inverse.unbind()
+        of_s, of_y = sv.unbind(), yv.unbind()
+        columns = sy.unsqueeze(2).unbind(1)
+        rows = sy.unsqueeze(2).unbind(0)
+        squares = yy.unsqueeze(2).unbind(1)
         for i in newest_first:
-            torch.mul(sv[i], inverse[i], out=first[i])
-            sv.addcmul_(sy[:, i].unsqueeze(1), first[i], value=-1)
-            yv.addcmul_(yy[:, i].unsqueeze(1), first[i], value=-1)
+            torch.mul(of_s[i], inverses[i], out=firsts[i])
+            sv.addcmul_(columns[i], firsts[i], value=-1)
+            yv.addcmul_(squares[i], firsts[i], value=-1)
         yv *= scale
         for i in reversed(newest_first):
-            torch.addcmul(first[i], yv[i], inverse[i], value=-1, out=second[i])
-            yv.addcmul_(sy[i].unsqueeze(1), second[i])
+            torch.addcmul(firsts[i], of_y[i], inverses[i], value=-1, out=seconds[i])
+            yv.addcmul_(rows[i], seconds[i])
         return first, second

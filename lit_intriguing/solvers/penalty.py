@@ -8,7 +8,7 @@ from torch import Tensor
 
 from lit_intriguing.solvers.box import Box, Limit
 from lit_intriguing.solvers.descent import Descent, Step
-from lit_intriguing.solvers.evaluation import Evaluation, differentiate
+from lit_intriguing.solvers.evaluation import Evaluation, differentiate, squared_lengths
 from lit_intriguing.solvers.pairs import Product
 from lit_intriguing.solvers.slots import Slots
 
@@ -211,9 +211,7 @@ class _Search:
         return Evaluation(values.detach(), gradient), margin.detach()
 
     def _gradient_square(self) -> Tensor:
-        a = self._descent.pairs.a
-        square: Tensor = torch.linalg.vecdot(a, a)
-        return square
+        return squared_lengths(self._descent.pairs.a)
 
     def _keep_best(self, trial: Tensor, square: Tensor, margin: Tensor) -> None:
         better = (margin < 0) & (square < self._best) & self.slots.working
