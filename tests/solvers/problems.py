@@ -49,6 +49,7 @@ class Classifier:
     Attributes:
         x: Clean points in [0, 1], ``(N, D)``.
         targets: Labels aimed at, never the clean prediction.
+        unit: The margin of success at the clean points, ``(N,)``.
         evaluated: How often each row was evaluated with gradients, ``(N,)``.
     """
 
@@ -68,6 +69,7 @@ class Classifier:
         with torch.no_grad():
             shift = torch.randint(1, classes, (rows,), generator=source)
             self.targets = (self.net(self.x).argmax(1) + shift) % classes
+        self.unit = self.margin(self.x, torch.arange(rows))
         self.evaluated = torch.zeros(rows, dtype=torch.int64)
 
     def constraint(self, x: Tensor, rows: Tensor, smoothing: Tensor) -> tuple[Tensor, Tensor]:

@@ -28,7 +28,7 @@ def nearest(slots: int, rows: Tensor) -> dict[str, Tensor]:
     return vars(
         nearest_point(
             lambda x, which, s: fun.constraint(x, rows[which], s), fun.x[rows], 0.0, 1.0,
-            stages=FAST, slots=slots,
+            stages=FAST, slots=slots, unit=fun.unit[rows],
         )
     )  # fmt: skip
 
@@ -101,7 +101,7 @@ def test_no_problem_is_no_work(solve: Solve) -> None:
 
 def test_what_nearest_point_tells_belongs_to_the_point_it_hands_back() -> None:
     fun = Classifier(60)
-    found = nearest_point(fun.constraint, fun.x, 0.0, 1.0, stages=FAST)
+    found = nearest_point(fun.constraint, fun.x, 0.0, 1.0, stages=FAST, unit=fun.unit)
     torch.testing.assert_close(found.square, (found.x - fun.x).square().sum(1))
     assert found.feasible.all()
     assert (fun.margin(found.x, torch.arange(60)) < 0).all()
