@@ -20,6 +20,10 @@ second is the constraint itself; a point is feasible where it is negative.
 """
 
 
+_PATIENCE = 8.0
+"""The multiplier doubles in so many steps where a stage has long found no feasible point."""
+
+
 @dataclass(frozen=True)
 class Stage:
     """One stage of the continuation.
@@ -148,7 +152,9 @@ class _Search:
         rows = self.slots.rows
         self._descent = Descent(x0[rows], box, memory=memory, anchored=True)
         zeros = torch.zeros_like(self._units[rows])
-        self._at = _Progress(zeros.long(), zeros, self._units[rows], infinity[rows], zeros.clone(), zeros.clone())
+        self._at = _Progress(
+            zeros.long(), zeros, self._units[rows], infinity[rows], zeros.clone(), zeros.clone()
+        )
 
     def step(self) -> int:
         """Take one step in each slot; returns how many problems were finished by it."""
@@ -176,11 +182,20 @@ class _Search:
         descent = self._descent
         old, inner = descent.multiplier, product.inner
         aim = torch.addcdiv(descent.value, inside * descent.square, old)
-        new = (aim - inner[1, 0]) / inner[1, 1]
+        new = (aim - inner[1, 0]) / inner[1, 1] * self._urge()
         # The first one, at x0, is not held to what was before.
         change = torch.where(self._at.steps + self._at.stage > 1, 4.0, torch.inf)
         new = torch.minimum(torch.maximum(new, old / change), old * change)
         return torch.where(new.isfinite() & (inner[1, 1] > 0), new, old)
+
+    def _urge(self) -> Tensor:
+        """Return a factor that grows where a stage has used its steps twice in vain: ``(n,)``.
+
+        At a kink of the constraint the linear model promises what does not come, and only a larger
+        multiplier moves the minimiser into the feasible set.
+        """
+        late = (self._at.steps - 2 * self._stages[3][self._at.stage]).clamp(min=0)
+        return torch.where(self._at.best.isfinite(), 1.0, torch.exp2(late / _PATIENCE))
 
     def _evaluate(self, x: Tensor, rows: Tensor, smoothing: Tensor) -> tuple[Evaluation, Tensor]:
         with torch.enable_grad():
