@@ -79,7 +79,7 @@ class BoxLBFGS(Attack):
         *,
         penalty: Literal["squared", "norm"] = "squared",
         candidates: int = 3,
-        batch_size: int = 128,
+        batch_size: int = 256,
         memory: int = 5,
         stages: Sequence[Stage] | None = None,
         tolerances: Tolerances | None = None,

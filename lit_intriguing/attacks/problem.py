@@ -121,28 +121,45 @@ class Problem:
         Returns:
             The points, ``(n, D)``, and the likelihood of the target there, ``(n,)``.
         """
-        r, one = near.x - self.flat, torch.ones_like(near.margin)
-        first = (near.margin * near.multiplier / near.square).nan_to_num(0.0)
-        factor = 1 + (0.95 * first).clamp(_LEAST - 1, 0.0)
-        margin, _ = self._along(r, factor)
-        # Short of where the line through both crosses zero: a miss would gain nothing.
-        slope = (near.margin - margin) / (one - factor)
-        inner = torch.where(margin < 0, factor, one)
-        start = torch.where(margin < 0, margin, near.margin)
-        second = (inner - 0.98 * start / slope).nan_to_num(1.0)
-        second = torch.where(margin < 0, second.clamp(_LEAST, 1.0), second.clamp(factor, one))
-        margin, likelihood = self._along(r, second)
-        final = torch.where((margin < 0) & (second < inner), second, inner)
-        drawn = self.flat + final.unsqueeze(1) * r
-        return torch.where(near.feasible.unsqueeze(1), drawn, near.x), likelihood
+        points, likelihood = near.x.clone(), torch.ones_like(near.margin)
+        for rows in torch.split(near.feasible.nonzero().squeeze(1), self.block):
+            x0, margin = self.flat[rows], near.margin[rows]
+            fall = near.square[rows] / near.multiplier[rows]
+            points[rows], likelihood[rows] = self._drawn(rows, x0, near.x[rows] - x0, margin, fall)
+        return points, likelihood
 
-    def _along(self, r: Tensor, factor: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the margin and the target's likelihood after a part of r: ``(n,)`` each."""
-        if not len(r):
-            return factor, factor
-        logits = self.logits(self.flat + factor.unsqueeze(1) * r)
-        likely = logits.softmax(1).gather(1, self._targets.unsqueeze(1)).squeeze(1)
-        return self.margin(logits), likely
+    def _drawn(
+        self, rows: Tensor, x0: Tensor, r: Tensor, margin: Tensor, fall: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return points on ``x0 + s r``, s in [0.98, 1], and the target's likelihood there.
+
+        Args:
+            rows: Which problems these are, ``(k,)``.
+            x0: Clean points, ``(k, D)``.
+            r: Perturbations that succeed, ``(k, D)``.
+            margin: At s = 1, negative, ``(k,)``.
+            fall: By how much it falls along r, ``(k,)``.
+        """
+        one = torch.ones_like(margin)
+        first = 1 + (0.95 * margin / fall).nan_to_num(0.0).clamp(_LEAST - 1, 0.0)
+        met, _ = self._probe(rows, torch.addcmul(x0, r, first.unsqueeze(1)))
+        hit = met < 0
+        inner, at = torch.where(hit, first, one), torch.where(hit, met, margin)
+        # Short of where the line through both crosses zero: a miss would gain nothing.
+        slope = (margin - met) / (one - first)
+        second = (inner - 0.98 * at / slope).nan_to_num(1.0)
+        second = torch.where(hit, second.clamp(_LEAST, 1.0), second.clamp(first, one))
+        met, likelihood = self._probe(rows, torch.addcmul(x0, r, second.unsqueeze(1)))
+        final = torch.where((met < 0) & (second < inner), second, inner)
+        return torch.addcmul(x0, r, final.unsqueeze(1)), likelihood
+
+    def _probe(self, rows: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the margin at ``x`` and the target's likelihood: ``(k,)`` each."""
+        with torch.no_grad():
+            logits = self._logits(x, rows)
+        targets = self._targets[rows]
+        likely = logits.softmax(1).gather(1, targets.unsqueeze(1)).squeeze(1)
+        return self._margin(logits, targets), likely
 
     def stationary_c(self, x: Tensor, multiplier: Tensor, likelihood: Tensor) -> Tensor:
         """Return the c for which points of the fast mode are stationary in the paper's sense.

@@ -134,10 +134,16 @@ class Descent:
 
     def advance(self, trial: Tensor, found: Evaluation, step: Step) -> None:
         """Go to the trial points that were accepted; changes ``trial``, which is given away."""
+        # Few rows are rejected, so these are put back: to choose for each element costs much more.
+        stay = (~step.accepted).nonzero().squeeze(1)
+        moves = [(self.pairs.a, found.gradient)]
         if self._anchored:
-            self._store(self.pairs.r, self._work, step.accepted)
-        self._store(self.pairs.a, found.gradient, step.accepted)
-        self._store(trial, trial, step.accepted, self.x)
+            moves.append((self.pairs.r, self._work))
+        for where, new in moves:
+            old = where[stay]
+            where.copy_(new)
+            where[stay] = old
+        trial[stay] = self.x[stay]
         self.x = trial
         self.value = torch.where(step.accepted, found.value, self.value)
         self.square = torch.where(step.accepted, step.square, self.square)
@@ -215,20 +221,3 @@ class Descent:
         excess = (change - descent).clamp(min=torch.finfo(change.dtype).tiny)
         factor = (-descent / (2 * excess)).clamp(0.1, 0.5).nan_to_num(0.1)
         self.length = torch.where(accepted, 1.0, self.length * factor)
-
-    def _store(
-        self, where: Tensor, new: Tensor, accepted: Tensor, old: Tensor | None = None
-    ) -> None:
-        """Write the accepted rows of ``new``; the others stay as in ``old``, by default as here.
-
-        Few rows are rejected, so these are put back: a choice for each element costs much more.
-        """
-        if bool(accepted.all()):
-            if new is not where:
-                where.copy_(new)
-            return
-        stay = (~accepted).nonzero().squeeze(1)
-        rows = (where if old is None else old)[stay]
-        if new is not where:
-            where.copy_(new)
-        where[stay] = rows

@@ -76,7 +76,7 @@ def nearest_point(
     unit: Tensor,
     stages: Sequence[Stage],
     memory: int = 5,
-    slots: int = 128,
+    slots: int = 256,
     on_finished: Callable[[int], None] | None = None,
 ) -> Nearest:
     """Find for each row the nearest point of the box at which the constraint is negative.

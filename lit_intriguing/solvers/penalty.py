@@ -71,7 +71,7 @@ def largest_penalty(
     squared: bool = True,
     tolerances: Tolerances | None = None,
     memory: int = 5,
-    slots: int = 128,
+    slots: int = 256,
     on_finished: Callable[[int], None] | None = None,
 ) -> Penalised:
     """Search along c for the largest at which the minimiser still succeeds.
