@@ -2,14 +2,18 @@
 
 from lit_intriguing.callbacks.adversarial_examples import AdversarialExamples
 from lit_intriguing.callbacks.adversarial_training import AdversarialTraining
+from lit_intriguing.callbacks.convergence import Convergence
 from lit_intriguing.callbacks.exact_resume import ExactResume
 from lit_intriguing.callbacks.run_progress import RunProgress
+from lit_intriguing.callbacks.training_error import TrainingError
 from lit_intriguing.mixing import PerturbedLayer
 
 __all__ = [
     "AdversarialExamples",
     "AdversarialTraining",
+    "Convergence",
     "ExactResume",
     "PerturbedLayer",
     "RunProgress",
+    "TrainingError",
 ]

@@ -15,6 +15,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from lit_intriguing.errors import UserError
 from lit_intriguing.metrics import ErrorRate
+from lit_intriguing.models.autoencoder import FrozenLayer
 from lit_intriguing.models.decay import paper_decay
 from lit_intriguing.models.schedules import NeedsRunLength
 
@@ -47,11 +48,16 @@ class Classifier(LightningModule):
         dropout: probabilities of dropping a unit: of the input, then of each hidden layer.
         init: fills a weight in place. He-normal by default; `torch.nn.init.xavier_normal_` suits
             sigmoids. Biases start at zero.
+        decay_form: how the decay counts the weights: `paper_decay`, or `half_square_decay` for the
+            other way in which the paper can be read, both of `lit_intriguing.models.decay`.
+        encoder: checkpoint of a `SparseAutoencoder` of the same input and first hidden layer. When
+            training starts `hidden1` takes the weights of its encoder, and keeps them.
 
     Raises:
         UserError: widths, decay or dropout that do not fit; in `forward`, inputs of another
             number of features; in loading, a checkpoint of another architecture; when training
-            starts, a schedule that needs the run's length where the run has no end.
+            starts, a schedule that needs the run's length where the run has no end, or an
+            encoder that is not there or does not fit.
     """
 
     def __init__(
@@ -64,10 +70,14 @@ class Classifier(LightningModule):
         decay: float | list[float] | None = None,
         dropout: list[float] | None = None,
         init: Callable[[Tensor], Any] = nn.init.kaiming_normal_,
+        decay_form: Callable[[Sequence[Tensor], Sequence[float]], Tensor] = paper_decay,
+        encoder: str | None = None,
     ) -> None:
         super().__init__()
         self.widths = _checked_widths(widths)
         self.decay = _checked_decay(decay, len(self.widths) - 1)
+        self.decay_form = decay_form
+        self.encoder = _checked_encoder(encoder, self.widths)
         self.optimizer = optimizer
         self.scheduler = scheduler
         if scheduler_interval not in ("step", "epoch"):
@@ -102,7 +112,7 @@ class Classifier(LightningModule):
         loss = nn.functional.cross_entropy(self(x), y)
         if self.decay is not None:
             weights = [linear.weight for linear in self._linears()]
-            loss = loss + paper_decay(weights, self.decay)
+            loss = loss + self.decay_form(weights, self.decay)
         # A call of `log` costs about 0.4 ms, a sixth of a step, whether written or not.
         if self._writes_now():
             self.log("train/loss", loss.detach())
@@ -137,6 +147,15 @@ class Classifier(LightningModule):
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": scheduler, "interval": self.scheduler_interval},
         }
+
+    def setup(self, stage: str) -> None:
+        """Take over the encoder before training, in time for its own checkpoint to be restored.
+
+        Raises:
+            UserError: an encoder that is not there or does not fit.
+        """
+        if stage == "fit" and self.encoder is not None:
+            self.hidden1 = FrozenLayer.of(self.hidden1, self.encoder)
 
     def on_train_start(self) -> None:
         """Tell the schedule the length of the run.
@@ -195,12 +214,13 @@ class Classifier(LightningModule):
         return str(hidden[1]) if isinstance(hidden, nn.Sequential) else "none"
 
     def _optimizer(self) -> Optimizer:
-        optimizer = self.optimizer(self.parameters())
+        trained = [one for one in self.parameters() if one.requires_grad]
+        optimizer = self.optimizer(trained)
         if not optimizer.defaults.get("weight_decay"):
             return optimizer
-        weights = [linear.weight for linear in self._linears()]
-        decayed = {id(weight) for weight in weights}
-        others = [one for one in self.parameters() if id(one) not in decayed]
+        matrices = {id(linear.weight) for linear in self._linears()}
+        weights = [one for one in trained if id(one) in matrices]
+        others = [one for one in trained if id(one) not in matrices]
         return self.optimizer([{"params": weights}, {"params": others, "weight_decay": 0.0}])
 
     def _run_length(self, interval: str) -> int:
@@ -257,6 +277,12 @@ def _checked_decay(decay: float | list[float] | None, layers: int) -> list[float
     if min(strengths) < 0:
         raise UserError(f"decay must not be negative: {strengths}")
     return strengths
+
+
+def _checked_encoder(encoder: str | None, widths: tuple[int, ...]) -> str | None:
+    if encoder is not None and len(widths) < 3:
+        raise UserError("an encoder needs a hidden layer to fill: name its units in widths")
+    return encoder
 
 
 def _checked_dropout(dropout: list[float] | None, places: int) -> list[float]:

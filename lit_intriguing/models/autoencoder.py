@@ -1,0 +1,206 @@
+"""A sparse autoencoder of one layer, and its encoder as the frozen layer of a classifier."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule
+from lightning.pytorch.cli import OptimizerCallable
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from typing_extensions import Self
+
+from lit_intriguing.errors import UserError
+
+_NEAREST = 1e-6  # to 0 and 1, for a unit that is never or always on
+
+
+class SparseAutoencoder(LightningModule):
+    """One layer of sigmoid units that learns, without labels, to give its input back.
+
+    The loss of a batch is that of Ng 2011 (*Sparse autoencoder*, CS294A lecture notes):
+    half the squared error of the reconstruction, summed over pixels, mean over rows;
+    `decay / 2 * sum w^2` over the weights of both maps; and `sparsity` times the
+    Kullback-Leibler divergence of each unit's mean activation over the batch from `target`.
+
+    Its layers are the submodules `hidden1` (linear map, sigmoid), as in `Classifier`, and `decoder`
+    (linear map). Logs, once an epoch, `train/loss`, `train/activation` (mean over units and rows,
+    in [0, 1]) and `val/reconstruction` or `test/reconstruction` (root mean square error a pixel).
+
+    Args:
+        inputs: features of a row.
+        units: of the hidden layer.
+        target: mean activation that each unit is drawn to, between 0 and 1.
+        sparsity: weight of that penalty (Ng: beta).
+        decay: strength of the weight decay (Ng: lambda).
+        optimizer: makes the optimiser of the parameters.
+
+    Raises:
+        UserError: an argument out of range; in `forward`, inputs of another number of features.
+    """
+
+    def __init__(
+        self,
+        inputs: int = 784,
+        units: int = 400,
+        target: float = 0.1,
+        sparsity: float = 3.0,
+        decay: float = 3e-3,
+        optimizer: OptimizerCallable = torch.optim.Adam,
+    ) -> None:
+        super().__init__()
+        if inputs < 1 or units < 1:
+            raise UserError(f"inputs and units are at least 1, not {inputs} and {units}")
+        if not 0 < target < 1:
+            raise UserError(f"target is a mean activation between 0 and 1, not {target}")
+        if sparsity < 0 or decay < 0:
+            raise UserError(f"sparsity and decay must not be negative: {sparsity}, {decay}")
+        self.target, self.sparsity, self.decay = target, sparsity, decay
+        self.optimizer = optimizer
+        self.hidden1 = nn.Sequential(nn.Linear(inputs, units), nn.Sigmoid())
+        self.decoder = nn.Linear(units, inputs)
+        for linear in (self.hidden1[0], self.decoder):
+            nn.init.xavier_uniform_(linear.weight)
+            nn.init.zeros_(linear.bias)
+
+    @property
+    def filters(self) -> Tensor:
+        """The weights of the encoder, (units, inputs): a filter a row."""
+        weight = self.hidden1[0].weight
+        assert isinstance(weight, Tensor)
+        return weight
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Activations (N, units) in [0, 1] of inputs (N, *S), flattened to (N, inputs).
+
+        Raises:
+            UserError: another number of features than `inputs`.
+        """
+        x = x.flatten(1)
+        if x.shape[1] != self.filters.shape[1]:
+            raise UserError(
+                f"the inputs have {x.shape[1]} features, the autoencoder takes "
+                f"{self.filters.shape[1]}: set the model's `inputs` to the size of the data"
+            )
+        activations: Tensor = self.hidden1(x)
+        return activations
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Reconstructions (N, inputs) in [0, 1] of inputs (N, *S)."""
+        return torch.sigmoid(self.decoder(self.encode(x)))
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        """The loss of a batch; its labels are not looked at."""
+        x = batch[0].flatten(1)
+        hidden = self.encode(x)
+        error = (torch.sigmoid(self.decoder(hidden)) - x).square().sum() / (2 * len(x))
+        weights = self.filters.square().sum() + self.decoder.weight.square().sum()
+        penalty = kl_sparsity(hidden.mean(0), self.target)
+        loss = error + self.decay / 2 * weights + self.sparsity * penalty
+        means = {"train/loss": loss.detach(), "train/activation": hidden.detach().mean()}
+        self.log_dict(
+            means, on_step=False, on_epoch=True, prog_bar=True, batch_size=len(x), sync_dist=True
+        )
+        return loss
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        """Measure the reconstruction of a batch."""
+        self._measure("val/reconstruction", batch)
+
+    def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        """Measure the reconstruction of a batch."""
+        self._measure("test/reconstruction", batch)
+
+    def configure_optimizers(self) -> Optimizer:
+        """The injected optimiser."""
+        return self.optimizer(self.parameters())
+
+    def _measure(self, name: str, batch: tuple[Tensor, Tensor]) -> None:
+        x = batch[0].flatten(1)
+        error = (self(x) - x).square().mean(1).sqrt().mean()
+        self.log(name, error, on_step=False, on_epoch=True, batch_size=len(x), sync_dist=True)
+
+
+def kl_sparsity(means: Tensor, target: float) -> Tensor:
+    """`sum_j KL(target || means_j)`, in nats (Ng 2011, section 3).
+
+    Args:
+        means: (units,) mean activations in [0, 1].
+        target: between 0 and 1.
+
+    Example:
+        >>> kl_sparsity(torch.tensor([0.1, 0.1]), 0.1)
+        tensor(0.)
+    """
+    means = means.clamp(_NEAREST, 1 - _NEAREST)
+    off = (1 - target) * ((1 - target) / (1 - means)).log()
+    return (target * (target / means).log() + off).sum()
+
+
+class FrozenLayer(nn.Sequential):
+    """A layer whose weights stay; in training it keeps its output for an input that comes again.
+
+    A closure optimiser evaluates the same batch many times in a step.
+    """
+
+    _seen: tuple[Tensor, int, Tensor] | None = None
+
+    @classmethod
+    def of(cls, layer: nn.Module, checkpoint: str) -> Self:
+        """The layer with the encoder's weights of a `SparseAutoencoder`, frozen.
+
+        Args:
+            layer: a linear map first, then what follows.
+            checkpoint: path of the autoencoder's.
+
+        Raises:
+            UserError: no such file, not an autoencoder's, or one of other sizes.
+        """
+        frozen = cls(*layer.children())
+        linear = frozen[0]
+        state = _encoder_state(checkpoint)
+        expected, found = tuple(linear.weight.shape), tuple(state["weight"].shape)  # type: ignore[arg-type]
+        if found != expected:
+            raise UserError(
+                f"the encoder in '{checkpoint}' maps {found[1]} features to {found[0]} units, the "
+                f"network {expected[1]} to {expected[0]}: give the model the encoder's widths"
+            )
+        linear.load_state_dict(state)
+        return frozen.requires_grad_(False)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """As `nn.Sequential`."""
+        if not self.training or input.requires_grad:
+            return self._compute(input)
+        if self._seen is None or not self._is_seen(input):
+            # The input is kept with its output: its memory cannot become another one's.
+            self._seen = (input, input._version, self._compute(input))
+        return self._seen[2]
+
+    def train(self, mode: bool = True) -> Self:
+        """As in `nn.Module`; the output kept is let go."""
+        self._seen = None
+        return super().train(mode)
+
+    def _compute(self, input: Tensor) -> Tensor:
+        output: Tensor = super().forward(input)
+        return output
+
+    def _is_seen(self, input: Tensor) -> bool:
+        assert self._seen is not None
+        seen, version, _ = self._seen
+        same = (input.data_ptr(), input.shape, input.stride(), input.dtype, input._version)
+        return same == (seen.data_ptr(), seen.shape, seen.stride(), seen.dtype, version)
+
+
+def _encoder_state(checkpoint: str) -> dict[str, Any]:
+    if not Path(checkpoint).is_file():
+        raise UserError(
+            f"no checkpoint '{checkpoint}' to take the encoder from: train a SparseAutoencoder "
+            "first, or name its checkpoint as the model's `encoder`"
+        )
+    state = torch.load(checkpoint, map_location="cpu", weights_only=True).get("state_dict", {})
+    names = ("hidden1.0.weight", "hidden1.0.bias")
+    if "decoder.weight" not in state or not all(name in state for name in names):
+        raise UserError(f"'{checkpoint}' holds no SparseAutoencoder: name a checkpoint of one")
+    return {name.rpartition(".")[2]: state[name] for name in names}
