@@ -237,7 +237,8 @@ class Tail:
     def __init__(
         self, model: nn.Module, layer: str, x: Tensor, splice: Splice | None = None
     ) -> None:
-        submodule(model, layer)
+        if splice is None:  # its names may start further out than the model
+            submodule(model, layer)
         self.model, self.layer, self.x, self._splice = model, layer, x.detach(), splice
 
     def __call__(self, hidden: Tensor, rows: Tensor | None = None) -> Tensor:

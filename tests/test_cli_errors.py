@@ -1,5 +1,6 @@
 """A typo gives one line that names it and the nearest right spelling, and status 2."""
 
+import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,7 +9,8 @@ import yaml
 from lightning.pytorch import Callback
 
 from lit_intriguing import cli
-from lit_intriguing.command import shipped
+from lit_intriguing.command import class_paths, shipped
+from lit_intriguing.errors import UsageError
 
 BASE = {"model": {"class_path": "tests.tiny.Tiny"}, "trainer": {"accelerator": "cpu"}}
 CHECKPOINT = "lightning.pytorch.callbacks.ModelCheckpoint"
@@ -204,3 +206,9 @@ def test_any_other_callback_given_twice(base: str, capsys: pytest.CaptureFixture
         "lightning: there are two ExactResume callbacks. "
         "Leave one of them out of the configuration files."
     )
+
+
+@pytest.mark.skipif(importlib.util.find_spec("foolbox") is not None, reason="foolbox is installed")
+def test_library_that_is_not_installed_is_told_with_the_command_that_installs_it() -> None:
+    with pytest.raises(UsageError, match=r"pip install 'lit-intriguing\[foolbox\]'"):
+        class_paths.locate("foolbox.attacks.DDNAttack")

@@ -15,7 +15,7 @@ from torch import Tensor
 from lit_intriguing.attacking.attack_rows import attack_rows
 from lit_intriguing.attacking.examples import Examples
 from lit_intriguing.attacking.precision import in_precision
-from lit_intriguing.attacks import Attack, Goal
+from lit_intriguing.attacks import Attack, BoxLBFGS, Goal
 from lit_intriguing.attacks.adapters.guard import own_randomness, untouched
 from lit_intriguing.attacks.base import check_inside
 from lit_intriguing.callbacks.fixed_rows import Rows, pick, read_rows, readable
@@ -67,7 +67,8 @@ class AdversarialExamples(Callback):
     examples (sharded models need it) and the first one writes.
 
     Args:
-        attack: Makes the examples.
+        attack: Makes the examples; None for :class:`~lit_intriguing.attacks.BoxLBFGS`, which finds
+            the nearest ones.
         every_n_epochs: Epochs from one time to the next.
         every_n_steps: Optimiser steps from one time to the next, in place of epochs.
         examples: Rows, fewer where the data or the batch has fewer.
@@ -95,7 +96,7 @@ class AdversarialExamples(Callback):
 
     def __init__(
         self,
-        attack: Attack,
+        attack: Attack | None = None,
         every_n_epochs: int = 1,
         every_n_steps: int | None = None,
         examples: int = 16,
@@ -121,7 +122,8 @@ class AdversarialExamples(Callback):
                 raise ValueError(f"AdversarialExamples: {option} must be at least 1, not {value}.")
         if magnify is not None and not 0 < magnify < math.inf:
             raise ValueError(f"AdversarialExamples: magnify must be positive, not {magnify}.")
-        self.attack, self.goal, self.bounds, self.layer = attack, goal, bounds, layer
+        self.attack = BoxLBFGS() if attack is None else attack
+        self.goal, self.bounds, self.layer = goal, bounds, layer
         self.every_n_epochs, self.every_n_steps = every_n_epochs, every_n_steps
         self.examples, self.magnify, self.seed, self.model = examples, magnify, seed, model
         self.name = name or (f"examples/{layer}" if layer else "examples")

@@ -15,6 +15,7 @@ from lightning.pytorch import Callback, LightningDataModule, LightningModule
 from lightning.pytorch.loggers import Logger
 
 from lit_intriguing.attacks import Attack, Goal
+from lit_intriguing.attacks.adapters.named import INSTALLED_BY
 from lit_intriguing.errors import UsageError
 from lit_intriguing.spelling import did_you_mean
 
@@ -84,6 +85,8 @@ def _walk(parts: list[str], path: str) -> Any:
             whole = ".".join(p for p in (inside, "{}", after) if p)
             suggestion = did_you_mean(name, _names(thing), whole=whole)
             where = f" ({inside} has no '{name}')" if inside else ""
+            if name in INSTALLED_BY:
+                suggestion = f" Install it with: {INSTALLED_BY[name]}"
             raise UsageError(f"no class '{path}'{where}.{suggestion}")
         thing = following
     return thing

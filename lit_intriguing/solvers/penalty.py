@@ -40,7 +40,7 @@ class Tolerances:
     c: float = 1e-2
     distance: float = 1e-3
     slope: float = 1e-2
-    steps: int = 100
+    steps: int = 30
 
 
 @dataclass(frozen=True)

@@ -740,7 +740,7 @@ class Flat(Host):
 class NoForward(LightningModule):
     def __init__(self) -> None:
         super().__init__()
-        self.net = nn.Linear(FEATURES, CLASSES)
+        self.net: nn.Module = nn.Linear(FEATURES, CLASSES)
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         return F.cross_entropy(self.net(batch[0]), batch[1])
@@ -786,6 +786,16 @@ def test_module_without_forward_is_trained_once_its_network_is_named() -> None:
     callback = AdversarialTraining({"": plan()}, model="net")
     fit(NoForward(), callback)
     assert len(callback.mixer.pools[""]) == N
+
+
+@pytest.mark.parametrize("steps", [1, 2])
+def test_hidden_layer_of_a_named_network_goes_by_its_full_name(steps: int) -> None:
+    layers = {"net.1": PerturbedLayer(GradientAttack(0.1, steps=steps), pool=N, mix=N, refresh=N)}
+    callback = AdversarialTraining(layers, model="net")
+    host = NoForward()
+    host.net = nn.Sequential(nn.Linear(FEATURES, 5), nn.Tanh(), nn.Linear(5, CLASSES))
+    fit(host, callback)
+    assert len(callback.mixer.pools["net.1"]) == N
 
 
 def test_batch_without_labels_is_refused() -> None:
