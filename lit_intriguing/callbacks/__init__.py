@@ -5,6 +5,7 @@ from lit_intriguing.callbacks.adversarial_training import AdversarialTraining
 from lit_intriguing.callbacks.convergence import Convergence
 from lit_intriguing.callbacks.exact_resume import ExactResume
 from lit_intriguing.callbacks.run_progress import RunProgress
+from lit_intriguing.callbacks.sparse_filters import SparseFilters
 from lit_intriguing.callbacks.training_error import TrainingError
 from lit_intriguing.mixing import PerturbedLayer
 
@@ -15,5 +16,6 @@ __all__ = [
     "ExactResume",
     "PerturbedLayer",
     "RunProgress",
+    "SparseFilters",
     "TrainingError",
 ]

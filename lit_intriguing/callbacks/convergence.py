@@ -18,9 +18,9 @@ class Convergence(Callback):
 
     For an optimiser that calls its closure many times a step, such as `torch.optim.LBFGS` with
     `line_search_fn="strong_wolfe"`: each call is one evaluation of loss and gradient, and counts.
-    What is compared is the lowest loss so far, since a line search tries points that it rejects. The
-    run ends after the step in which a condition came true, so it may make some more evaluations
-    than asked for, at most one step's.
+    What is compared is the lowest loss so far, since a line search tries points that it rejects.
+    The run ends after the step in which a condition came true, so it may make some more
+    evaluations than asked for, at most one step's.
 
     Logs after each step `convergence/loss` and `convergence/gradient` (largest absolute element) at
     the lowest point so far, and `convergence/evaluations`. Prints one line at the end, kept in

@@ -1,14 +1,13 @@
 """A sparse autoencoder of one layer, and its encoder as the frozen layer of a classifier."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from typing_extensions import Self
 
 from lit_intriguing.errors import UserError
 

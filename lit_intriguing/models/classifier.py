@@ -50,6 +50,7 @@ class Classifier(LightningModule):
             sigmoids. Biases start at zero.
         decay_form: how the decay counts the weights: `paper_decay`, or `half_square_decay` for the
             other way in which the paper can be read, both of `lit_intriguing.models.decay`.
+        bias: whether the linear maps have biases.
         encoder: checkpoint of a `SparseAutoencoder` of the same input and first hidden layer. When
             training starts `hidden1` takes the weights of its encoder, and keeps them.
 
@@ -71,6 +72,7 @@ class Classifier(LightningModule):
         dropout: list[float] | None = None,
         init: Callable[[Tensor], Any] = nn.init.kaiming_normal_,
         decay_form: Callable[[Sequence[Tensor], Sequence[float]], Tensor] = paper_decay,
+        bias: bool = True,
         encoder: str | None = None,
     ) -> None:
         super().__init__()
@@ -83,10 +85,11 @@ class Classifier(LightningModule):
         if scheduler_interval not in ("step", "epoch"):
             raise UserError(f'scheduler_interval is "step" or "epoch", not {scheduler_interval!r}')
         self.scheduler_interval = scheduler_interval
-        self._build(activation, _checked_dropout(dropout, len(self.widths) - 1))
+        self._build(activation, _checked_dropout(dropout, len(self.widths) - 1), bias)
         for linear in self._linears():
             init(linear.weight)
-            nn.init.zeros_(linear.bias)
+            if bias:
+                nn.init.zeros_(linear.bias)
         self.val_error = ErrorRate()
         self.test_error = ErrorRate()
 
@@ -190,15 +193,16 @@ class Classifier(LightningModule):
                 f"{self._activation_name()}: give the model the checkpoint's activation"
             )
 
-    def _build(self, activation: Callable[[], nn.Module], dropout: list[float]) -> None:
+    def _build(self, activation: Callable[[], nn.Module], dropout: list[float], bias: bool) -> None:
         if dropout[0]:
             self.dropped_input = nn.Dropout(dropout[0])
         for i in range(1, len(self.widths) - 1):
-            parts: list[nn.Module] = [nn.Linear(self.widths[i - 1], self.widths[i]), activation()]
+            linear = nn.Linear(self.widths[i - 1], self.widths[i], bias)
+            parts: list[nn.Module] = [linear, activation()]
             if dropout[i]:
                 parts.append(nn.Dropout(dropout[i]))
             self.add_module(f"hidden{i}", nn.Sequential(*parts))
-        self.output = nn.Linear(self.widths[-2], self.widths[-1])
+        self.output = nn.Linear(self.widths[-2], self.widths[-1], bias)
 
     def _layers(self) -> Iterable[nn.Module]:
         """From the input on, as called: other code may have replaced or wrapped a layer."""

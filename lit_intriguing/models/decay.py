@@ -1,8 +1,8 @@
 """The weight decay of the paper, a term of the loss, in the two ways that it can be read.
 
-Szegedy et al. 2013, 4.1, write `loss_decay = lambda * sum w^2 / k` with k the number of units of the
-layer, which is `paper_decay`. The errors that they report for softmax regression lie closer to
-`half_square_decay`.
+Szegedy et al. 2013, 4.1, write `loss_decay = lambda * sum w^2 / k` with k the number of units of
+the layer, which is `paper_decay`. The errors that they report for softmax regression lie closer to
+those with `half_square_decay`.
 """
 
 from collections.abc import Sequence

@@ -1,0 +1,95 @@
+"""Ends the training of a sparse autoencoder when its filters are sparse and local."""
+
+from typing import Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.utilities import rank_zero_warn
+
+from lit_intriguing.errors import UserError
+from lit_intriguing.figures.filters import filters_figure
+from lit_intriguing.figures.logging import destinations
+from lit_intriguing.models.autoencoder import SparseAutoencoder
+from lit_intriguing.models.localisation import localisation
+
+
+class SparseFilters(Callback):
+    """Stops after the epoch in which mean activation and localisation reach their thresholds.
+
+    The mean activation is that over the units and the rows of the epoch, the localisation the
+    median over the filters of `lit_intriguing.models.localisation.localisation`; both are
+    logged after each epoch, as `train/activation` by the module and `filters/localisation`. At the
+    end one line says whether the thresholds were met, kept in `outcome` where they were, and a
+    warning stands in its place where they never were; the filters go to the loggers as a figure,
+    `filters`. It only measures: weights and random states stay as they are.
+
+    Args:
+        activation: mean activation to reach from above, between 0 and 1.
+        local: localisation to reach from below, between 0 and 1.
+
+    Raises:
+        ValueError: a threshold out of range.
+        UserError: when training starts, another module than a `SparseAutoencoder`, or filters that
+            are no square images.
+    """
+
+    def __init__(self, activation: float, local: float) -> None:
+        super().__init__()
+        for name, value in (("activation", activation), ("local", local)):
+            if not 0 < value < 1:
+                raise ValueError(f"SparseFilters: {name} lies between 0 and 1, not {value}.")
+        self.activation, self.local = activation, local
+        self.outcome: str | None = None
+        self._epochs, self._reached = 0, ""
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Refuse a module without such filters."""
+        localisation(_autoencoder(pl_module).filters)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Measure, log, and ask to stop where both thresholds are reached."""
+        mean = float(trainer.callback_metrics["train/activation"])
+        local = float(localisation(_autoencoder(pl_module).filters).median())
+        pl_module.log("filters/localisation", local, prog_bar=True)
+        self._epochs += 1
+        self._reached = (
+            f"after {self._epochs} epochs: mean activation {mean:.4f}, "
+            f"median localisation {local:.3f}"
+        )
+        if mean <= self.activation and local >= self.local:
+            self.outcome = f"filters sparse and local {self._reached}"
+            trainer.should_stop = True
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Say how it ended and draw the filters."""
+        if self.outcome is not None:
+            trainer.print(self.outcome)
+        elif self._reached:
+            rank_zero_warn(
+                f"The filters are not sparse and local {self._reached}; asked for were at most "
+                f"{self.activation:g} and at least {self.local:g}. Raise max_epochs, the module's "
+                "sparsity or its decay, or choose other thresholds."
+            )
+        if trainer.is_global_zero:
+            self._draw(trainer, _autoencoder(pl_module))
+
+    def _draw(self, trainer: Trainer, module: SparseAutoencoder) -> None:
+        for place in destinations(trainer.loggers):
+            figure = filters_figure(module.filters, self._reached)
+            place.figure("filters", figure, trainer.global_step)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What was reached last."""
+        return {"epochs": self._epochs, "reached": self._reached}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take it up again."""
+        self._epochs, self._reached = state_dict["epochs"], state_dict["reached"]
+
+
+def _autoencoder(module: LightningModule) -> SparseAutoencoder:
+    if not isinstance(module, SparseAutoencoder):
+        raise UserError(
+            f"SparseFilters measures a SparseAutoencoder, not a {type(module).__name__}: leave the "
+            "callback out, or train a SparseAutoencoder"
+        )
+    return module
