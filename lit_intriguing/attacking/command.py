@@ -1,18 +1,14 @@
 """`lightning attack` behind its options."""
 
-import warnings
-
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 
 from lit_intriguing.attacking.attack_run import AttackRun
+from lit_intriguing.attacking.chunk_loop import run_loop
 from lit_intriguing.attacking.job import AttackJob
 from lit_intriguing.attacking.split_data import SplitData
 from lit_intriguing.attacking.store import Store
 from lit_intriguing.attacking.summary import Summary
-from lit_intriguing.errors import InterruptedRunError, UserError
-
-_NO_MATTER = ("Be aware that when using `ckpt_path`, callbacks", "The dirpath has changed")
-"""What Lightning says of the callbacks in a checkpoint, of which only the weights are wanted."""
+from lit_intriguing.errors import UserError
 
 _OTHER_WEIGHTS = "Error(s) in loading state_dict"
 
@@ -43,36 +39,15 @@ def attack_split(
     """
     job.check(model)
     store = Store(job.output)
-    data = SplitData(datamodule or model, job.split, job.chunk, job.limit)
-    callback = AttackRun(job, store, data)
-    trainer.callbacks.append(callback)  # type: ignore[attr-defined]
+    loop = AttackRun(job, store, SplitData(datamodule or model, job.split, job.chunk, job.limit))
     try:
-        with warnings.catch_warnings():
-            for message in _NO_MATTER:
-                warnings.filterwarnings("ignore", message)
-            trainer.predict(
-                model,
-                datamodule=data,
-                return_predictions=False,
-                ckpt_path=ckpt_path,
-                weights_only=weights_only,
-            )
-    except SystemExit as error:
-        if not (trainer.interrupted and trainer.is_global_zero):
-            raise
-        kept = len(store.indices())
-        what = "1 finished chunk is" if kept == 1 else f"{kept} finished chunks are"
-        raise InterruptedRunError(
-            f"interrupted. {what} kept in {store.folder}: the same command goes on from there."
-        ) from error
+        run_loop(trainer, model, loop, lambda: _kept(store), ckpt_path, weights_only)
     except RuntimeError as error:
         if _OTHER_WEIGHTS not in str(error):
             raise
         raise UserError(
             f"the checkpoint {ckpt_path} is not of this model: {' '.join(str(error).split())[:400]}"
         ) from error
-    finally:
-        trainer.callbacks.remove(callback)  # type: ignore[attr-defined]
     finished = store.finished
     if finished is None:
         raise UserError("no chunk was attacked: fast_dev_run or limit_predict_batches stop it.")
@@ -80,3 +55,9 @@ def attack_split(
     if trainer.is_global_zero:
         print(f"{summary.text()}\n{', '.join(finished['files'])} in {store.folder}", flush=True)
     return summary
+
+
+def _kept(store: Store) -> str:
+    kept = len(store.indices())
+    what = "1 finished chunk is" if kept == 1 else f"{kept} finished chunks are"
+    return f"{what} kept in {store.folder}"

@@ -16,18 +16,22 @@ class ChunkProgress:
 
     Args:
         trainer: Whose bar it is; without one, or with the user's own, nothing is shown.
-        total: Chunks of this process; None where it is not known.
+        total: Units of this process; None where it is not known.
+        task: What is done.
+        unit: What is counted.
     """
 
-    def __init__(self, trainer: Trainer, total: int | None) -> None:
+    def __init__(
+        self, trainer: Trainer, total: int | None, task: str = "Attack", unit: str = "chunk"
+    ) -> None:
         theirs = trainer.progress_bar_callback
         self._theirs = theirs if type(theirs) in (TQDMProgressBar, RichProgressBar) else None
         if self._theirs is not None:
             self._theirs.disable()
         self._bar: tqdm[Any] = tqdm(
             total=total,
-            desc="Attack",
-            unit="chunk",
+            desc=task,
+            unit=unit,
             file=sys.stderr,
             dynamic_ncols=True,
             mininterval=0.5 if sys.stderr.isatty() else _LOG_SECONDS,
@@ -36,7 +40,7 @@ class ChunkProgress:
         )
 
     def advance(self, status: str) -> None:
-        """Counts a chunk."""
+        """Counts a unit."""
         self._bar.set_postfix_str(status, refresh=False)
         self._bar.update()
 

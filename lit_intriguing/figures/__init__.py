@@ -4,6 +4,8 @@ from lit_intriguing.figures.curves import error_curves
 from lit_intriguing.figures.digits import adversarial_digits
 from lit_intriguing.figures.dots import dot_plot
 from lit_intriguing.figures.examples import examples_figure
+from lit_intriguing.figures.filters import filters_figure
+from lit_intriguing.figures.heat_map import heat_map
 from lit_intriguing.figures.pairs import adversarial_pairs
 
 __all__ = [
@@ -12,4 +14,6 @@ __all__ = [
     "dot_plot",
     "error_curves",
     "examples_figure",
+    "filters_figure",
+    "heat_map",
 ]
