@@ -51,10 +51,11 @@ class AdversarialTraining(Callback):
 
     Logs, for each layer (``adversarial/input/...`` or ``adversarial/<layer>/...``): ``success``
     (fraction of new examples that reach their goal), ``distortion`` (mean root mean square change
-    of new examples, in the layer's units), ``loss`` and ``error`` (mean cross-entropy and fraction
-    wrong on the rows of this step), ``age`` (mean steps since the pool's rows were made); and
-    ``adversarial/generating``, the share of the step's time spent on making examples. They are
-    measured about once in ``trainer.log_every_n_steps`` steps, on each process's own rows.
+    of those new examples that were changed, in the layer's units), ``loss`` and ``error`` (mean
+    cross-entropy and fraction wrong on the rows of this step), ``age`` (mean steps since the pool's
+    rows were made); and ``adversarial/generating``, the share of the step's time spent on making
+    examples. They are measured about once in ``trainer.log_every_n_steps`` steps, on each process's
+    own rows.
 
     A new run begins with empty pools; one that goes on, from a checkpoint or by another ``fit`` of
     the same trainer, keeps them.
@@ -62,7 +63,8 @@ class AdversarialTraining(Callback):
     Args:
         layers: How each layer is attacked and joins, by the submodule's name; ``""`` is the input.
         alternate: Whether layers take turns, one a step, instead of joining all in each step.
-        start_step: Steps before which nothing is generated or joined.
+        start_step: Steps before which nothing is generated or joined. A search for minimal examples
+            spends long on a network that has learnt nothing yet, and finds little.
         keep_out: Whether pool rows stay out of the host's training step. They then get a forward
             pass and ``loss`` of their own, and the step follows
             ``(host loss + sum_l w_l loss_l) / (1 + sum_l w_l)``, all terms of the host's loss

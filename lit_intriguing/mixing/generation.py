@@ -40,6 +40,8 @@ class Examples:
         criterion: What was wanted.
         spread: The activation's spread, ``()``; None where lengths are absolute.
         classes: Columns of the logits, C, where known.
+        spared: Which rows were as wanted from the start, so that the attack did not search, bool
+            ``(N,)``; None where it did not look.
     """
 
     clean: Tensor
@@ -47,6 +49,7 @@ class Examples:
     criterion: Criterion
     spread: Tensor | None
     classes: int | None = None
+    spared: Tensor | None = None
 
     def success(self, spliced: Spliced, layer: str, x: Tensor) -> Tensor:
         """Return which rows reach what was wanted, verified by a forward pass: bool ``(N,)``."""
@@ -54,12 +57,17 @@ class Examples:
             logits = tail(spliced.model, layer, x, spliced.splice)(self.adversarial)
             return self.criterion.met(logits)
 
-    def stuck(self) -> Tensor:
-        """Return which rows stayed put, for want of a usable gradient: bool ``(N,)``."""
+    def unmoved(self) -> Tensor:
+        """Return which rows are as they were: bool ``(N,)``."""
         same = self.adversarial == self.clean
         if self.spread is not None:  # there and back between the units
             same |= self.adversarial == self.clean / self.spread * self.spread
         return same.flatten(1).all(1)
+
+    def stuck(self) -> Tensor:
+        """Return which rows stayed put without having what was wanted: bool ``(N,)``."""
+        unmoved = self.unmoved()
+        return unmoved if self.spared is None else unmoved & ~self.spared
 
     def distortion(self) -> Tensor:
         """Return each row's root mean square change, ``(N,)``."""
@@ -171,7 +179,8 @@ def _separate(
             generator=generator,
         )
         adversarial = bounds.clamp(result.adversarial * unit)
-        made[name] = Examples(x, adversarial, criterion, spread)
+        spared = result.success & (result.queries == 0)
+        made[name] = Examples(x, adversarial, criterion, spread, spared=spared)
     return made
 
 
@@ -191,24 +200,25 @@ def check_examples(layer: str, plan: PerturbedLayer, examples: Examples) -> str 
     """Return a warning on examples that teach nothing, or None; it waits for the device.
 
     Raises:
-        GenerationError: If no row has a usable gradient, an example is not finite, or the clean
-            tensor leaves the bounds.
+        GenerationError: If no row could be moved, though one should have been, an activation is
+            not finite, or the clean tensor leaves the bounds.
     """
     _check_inside(layer, plan, examples.clean)
     if not bool(examples.clean.isfinite().all()):
         raise GenerationError(f"Layer {layer!r}: {_called(layer)} holds NaN or infinity.")
     stuck = int(examples.stuck().sum())
-    if stuck == len(examples.clean):
-        raise GenerationError(
-            f"Layer {layer!r}: the gradient by {_called(layer)} is zero or not finite for all "
-            f"{stuck} rows, so no example can be made. A model that saturates, rounds or ends in a "
-            "step function has none."
-        )
     if not stuck:
         return None
+    if bool(examples.unmoved().all()):
+        raise GenerationError(
+            f"Layer {layer!r}: the gradient by {_called(layer)} is zero or not finite for all "
+            f"{stuck} rows, or no example lies within the bounds, so none can be made. A model "
+            "that saturates, rounds or ends in a step function has no gradient; one that has "
+            "learnt nothing yet may need a later start_step."
+        )
     return (
         f"Layer {layer!r}: {stuck} of {len(examples.clean)} rows have a zero or non-finite "
-        "gradient and stay unperturbed."
+        "gradient, or no example within the bounds, and stay unperturbed."
     )
 
 

@@ -35,7 +35,10 @@ class Measures:
         for name in self.examples_due & set(made):
             success = made[name].success(spliced, name, x[: len(made[name].clean)])
             self._values[_key(name, "success")] = success.float().mean()
-            self._values[_key(name, "distortion")] = made[name].distortion().mean()
+            # Rows that met the goal as they were, or that no example was found for, have no length.
+            moved = ~made[name].unmoved()
+            lengths = torch.where(moved, made[name].distortion(), 0.0)
+            self._values[_key(name, "distortion")] = lengths.sum() / moved.sum().clamp(min=1)
         self.examples_due -= set(made)
 
     def rows(self, joined: Joined, logits: Tensor) -> None:

@@ -45,10 +45,20 @@ def joined() -> Joined:
 
 def test_new_examples_are_measured_by_success_and_distortion(spliced: Spliced) -> None:
     measures = Measures([""])
+    measures.examples(spliced, X, made(torch.tensor([[1.0, 3.0, 0.0], [0.0, 1.0, 1.0]])))
+    values = measures.report()
+    assert values["adversarial/input/success"] == 0.5
+    assert values["adversarial/input/distortion"].item() == pytest.approx((3 + 1) / 3**0.5 / 2)
+
+
+def test_unchanged_rows_count_for_success_and_not_for_distortion(spliced: Spliced) -> None:
+    measures = Measures([""])
     measures.examples(spliced, X, made(torch.tensor([[1.0, 3.0, 0.0], [0.0, 1.0, 0.0]])))
     values = measures.report()
     assert values["adversarial/input/success"] == 0.5
-    assert values["adversarial/input/distortion"].item() == pytest.approx(3 / 3**0.5 / 2)
+    assert values["adversarial/input/distortion"].item() == pytest.approx(3 / 3**0.5)
+    measures.examples(spliced, X, made(X))
+    assert measures.report()["adversarial/input/distortion"] == 0
 
 
 def test_examples_are_measured_once_until_the_next_report(spliced: Spliced) -> None:
