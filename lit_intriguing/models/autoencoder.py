@@ -88,14 +88,19 @@ class SparseAutoencoder(LightningModule):
         """Reconstructions (N, inputs) in [0, 1] of inputs (N, *S)."""
         return torch.sigmoid(self.decoder(self.encode(x)))
 
-    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
-        """The loss of a batch; its labels are not looked at."""
-        x = batch[0].flatten(1)
-        hidden = self.encode(x)
+    def objective(self, x: Tensor, hidden: Tensor) -> Tensor:
+        """The loss of inputs (N, *S) with their activations (N, units)."""
+        x = x.flatten(1)
         error = (torch.sigmoid(self.decoder(hidden)) - x).square().sum() / (2 * len(x))
         weights = self.filters.square().sum() + self.decoder.weight.square().sum()
         penalty = kl_sparsity(hidden.mean(0), self.target)
-        loss = error + self.decay / 2 * weights + self.sparsity * penalty
+        return error + self.decay / 2 * weights + self.sparsity * penalty
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        """The loss of a batch; its labels are not looked at."""
+        x, _ = batch
+        hidden = self.encode(x)
+        loss = self.objective(x, hidden)
         means = {"train/loss": loss.detach(), "train/activation": hidden.detach().mean()}
         self.log_dict(
             means, on_step=False, on_epoch=True, prog_bar=True, batch_size=len(x), sync_dist=True

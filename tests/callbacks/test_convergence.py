@@ -177,7 +177,7 @@ def test_it_only_measures() -> None:
 
 
 def test_steps_that_see_a_part_of_the_data_are_refused() -> None:
-    with pytest.raises(UserError, match="an epoch has 3 batches .* set the data's batch_size"):
+    with pytest.raises(UserError, match=r"an epoch has 3 batches .* set the data's batch_size"):
         trainer(Convergence()).fit(softmax_regression(), datamodule=Blobs(batch_size=40))
 
 
