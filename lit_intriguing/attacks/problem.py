@@ -122,7 +122,9 @@ class Problem:
             The points, ``(n, D)``, and the likelihood of the target there, ``(n,)``.
         """
         points, likelihood = near.x.clone(), torch.ones_like(near.margin)
-        for rows in torch.split(near.feasible.nonzero().squeeze(1), self.block):
+        feasible = near.feasible.nonzero().squeeze(1)
+        # Not every model takes an empty batch, which splitting nothing would give.
+        for rows in torch.split(feasible, self.block) if len(feasible) else ():
             x0, margin = self.flat[rows], near.margin[rows]
             fall = near.square[rows] / near.multiplier[rows]
             points[rows], likelihood[rows] = self._drawn(rows, x0, near.x[rows] - x0, margin, fall)
