@@ -100,6 +100,8 @@ class BoxLBFGS(Attack):
         ):
             if value < 1:
                 raise ValueError(f"BoxLBFGS: {name} must be at least 1, not {value}.")
+        if stages is not None and not stages:
+            raise ValueError("BoxLBFGS: stages must hold at least one.")
         self.mode, self.penalty, self.candidates = mode, penalty, candidates
         self.batch_size = self.slots = batch_size
         self.memory, self.progress = memory, progress
