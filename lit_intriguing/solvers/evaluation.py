@@ -57,11 +57,33 @@ def evaluate(fun: Objective, x: Tensor, rows: Tensor) -> Evaluation:
     """
     with torch.enable_grad():
         x = x.detach().requires_grad_()
-        values = fun(x, rows)
-        if values.shape != rows.shape:
-            raise ValueError(
-                f"The function must return one value a problem, shape {tuple(rows.shape)}, "
-                f"not {tuple(values.shape)}."
-            )
-        gradient = differentiate(values, x)
-    return Evaluation(values.detach().to(x.dtype), gradient)
+        return _differentiated(fun(x, rows), x)
+
+
+def evaluate_with_margin(
+    fun: Callable[..., tuple[Tensor, Tensor]], x: Tensor, *arguments: Tensor
+) -> tuple[Evaluation, Tensor]:
+    """Return values and gradients of a function that tells a margin as well, and the margin.
+
+    Args:
+        fun: Called with the points and the arguments; returns values, and margins without a
+            gradient, ``(n,)`` each.
+        x: Points, ``(n, D)``.
+        arguments: What else the function takes.
+
+    Raises:
+        ValueError: As :func:`evaluate`.
+    """
+    with torch.enable_grad():
+        x = x.detach().requires_grad_()
+        values, margin = fun(x, *arguments)
+        return _differentiated(values, x), margin.detach().to(x.dtype)
+
+
+def _differentiated(values: Tensor, x: Tensor) -> Evaluation:
+    if values.shape != x.shape[:1]:
+        raise ValueError(
+            f"The function must return one value a problem, shape {tuple(x.shape[:1])}, "
+            f"not {tuple(values.shape)}."
+        )
+    return Evaluation(values.detach().to(x.dtype), differentiate(values, x))

@@ -6,9 +6,10 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
+from lit_intriguing.solvers.best import Best
 from lit_intriguing.solvers.box import Box, Limit
 from lit_intriguing.solvers.descent import Descent, Step
-from lit_intriguing.solvers.evaluation import Evaluation, differentiate
+from lit_intriguing.solvers.evaluation import evaluate_with_margin
 from lit_intriguing.solvers.pairs import Product
 from lit_intriguing.solvers.slots import Slots
 
@@ -115,8 +116,6 @@ class _Progress:
     stage: Tensor
     steps: Tensor
     unit: Tensor
-    best: Tensor
-    margin: Tensor
     evaluations: Tensor
 
 
@@ -133,15 +132,16 @@ class _Search:
     ) -> None:
         self._fun, self._x0, self._units = fun, x0, unit
         self.slots = Slots(len(x0), slots, x0.device)
-        self._stages = [
-            torch.tensor([float(getattr(stage, field.name)) for stage in stages]).to(x0)
+        self._stages = {
+            field.name: torch.tensor([float(getattr(stage, field.name)) for stage in stages]).to(x0)
             for field in fields(Stage)
-        ]
+        }
         self._last = len(stages) - 1
         infinity = x0.new_full((len(x0),), torch.inf)
         none = torch.zeros(len(x0), dtype=torch.int64, device=x0.device)
+        self._best = Best(x0, self.slots)
         self.found = Nearest(
-            x0.clone(),
+            self._best.x,
             none.bool(),
             infinity,
             infinity.clone(),
@@ -152,30 +152,33 @@ class _Search:
         rows = self.slots.rows
         self._descent = Descent(x0[rows], box, memory=memory, anchored=True)
         zeros = torch.zeros_like(self._units[rows])
-        self._at = _Progress(
-            zeros.long(), zeros, self._units[rows], infinity[rows], zeros.clone(), zeros.clone()
-        )
+        self._at = _Progress(zeros.long(), zeros, self._units[rows], zeros.clone())
 
     def step(self) -> int:
         """Take one step in each slot; returns how many problems were finished by it."""
         descent, at, rows = self._descent, self._at, self.slots.rows
-        inside = self._stages[2][at.stage]
+        inside = self._of_stage("inside")
+        smoothing = self._of_stage("smoothing") * at.unit
         trial = descent.propose(lambda product: self._multiplier(product, inside))
-        found, margin = self._evaluate(trial, rows, self._stages[0][at.stage] * at.unit)
+        found, margin = evaluate_with_margin(self._fun, trial, rows, smoothing)
         outcome = descent.judge(trial, found)
-        self._keep_best(trial, outcome.square, margin)
+        self._best.meet(trial, outcome.square, margin)
         descent.advance(trial, found, outcome)
         at.steps += 1
         at.evaluations += 1
         settled = self._settled(outcome, inside)
         # Not finite at x0, or the gradient there is zero: no step will lead anywhere.
-        hopeless = descent.fresh | outcome.still & ~at.best.isfinite() & (at.steps > 1)
+        hopeless = descent.fresh | outcome.still & ~self._best.found & (at.steps > 1)
         ended = (settled | hopeless | self._spent()) & self.slots.working
         if not bool(ended.any()):
             return 0
         last = (at.stage == self._last) | hopeless
         self._next_stage((ended & ~last).nonzero().squeeze(1))
         return self._finish((ended & last).nonzero().squeeze(1), settled & ~hopeless)
+
+    def _of_stage(self, name: str) -> Tensor:
+        """Return a number of the stage that each slot is in: ``(n,)``."""
+        return self._stages[name][self._at.stage]
 
     def _multiplier(self, product: Product, inside: Tensor) -> Tensor:
         """Solve ``f + a.d = -inside |x - x0|^2 / multiplier``, ``d = -H (r + multiplier a)``."""
@@ -194,35 +197,20 @@ class _Search:
         At a kink of the constraint the linear model promises what does not come, and only a larger
         multiplier moves the minimiser into the feasible set.
         """
-        late = (self._at.steps - 2 * self._stages[3][self._at.stage]).clamp(min=0)
-        return torch.where(self._at.best.isfinite(), 1.0, torch.exp2(late / _PATIENCE))
-
-    def _evaluate(self, x: Tensor, rows: Tensor, smoothing: Tensor) -> tuple[Evaluation, Tensor]:
-        with torch.enable_grad():
-            x = x.detach().requires_grad_()
-            values, margin = self._fun(x, rows, smoothing)
-            gradient = differentiate(values, x)
-        return Evaluation(values.detach(), gradient), margin.detach()
-
-    def _keep_best(self, trial: Tensor, square: Tensor, margin: Tensor) -> None:
-        better = (margin < 0) & (square < self._at.best) & self.slots.working
-        slots = better.nonzero().squeeze(1)
-        if len(slots):
-            self.found.x[self.slots.rows[slots]] = trial[slots]
-            self._at.best = torch.where(better, square, self._at.best)
-            self._at.margin = torch.where(better, margin, self._at.margin)
+        late = (self._at.steps - 2 * self._of_stage("steps")).clamp(min=0)
+        return torch.where(self._best.found, 1.0, torch.exp2(late / _PATIENCE))
 
     def _settled(self, outcome: Step, inside: Tensor) -> Tensor:
         """Return which slots are at the minimiser of their stage: bool ``(n,)``."""
         descent = self._descent
         off = (descent.multiplier * descent.value + inside * descent.square).abs() - outcome.slope
-        near = off <= self._stages[1][self._at.stage] * descent.square
+        near = off <= self._of_stage("tolerance") * descent.square
         return outcome.accepted & outcome.full & near
 
     def _spent(self) -> Tensor:
         """Return which slots have used up the steps of their stage: bool ``(n,)``."""
-        limit = self._stages[3][self._at.stage]
-        return self._at.steps >= torch.where(self._at.best.isfinite(), limit, 8 * limit)
+        limit = self._of_stage("steps")
+        return self._at.steps >= torch.where(self._best.found, limit, 8 * limit)
 
     def _next_stage(self, slots: Tensor) -> None:
         at = self._at
@@ -234,9 +222,9 @@ class _Search:
         """Write the results of some slots down and give them new problems, a few at a time."""
         at, descent = self._at, self._descent
         rows = self.slots.rows[slots]
-        self.found.square[rows] = at.best[slots]
-        self.found.margin[rows] = at.margin[slots]
-        self.found.feasible[rows] = at.best[slots].isfinite()
+        self.found.square[rows] = self._best.square[slots]
+        self.found.margin[rows] = self._best.margin[slots]
+        self.found.feasible[rows] = self._best.found[slots]
         self.found.multiplier[rows] = descent.multiplier[slots]
         self.found.evaluations[rows] = at.evaluations[slots].long()
         self.found.settled[rows] = settled[slots]
@@ -245,10 +233,11 @@ class _Search:
             rows = self.slots.rows[filled]
             descent.load(filled, self._x0[rows])
             at.stage[filled], at.steps[filled], at.unit[filled] = 0, 0.0, self._units[rows]
-            at.best[filled], at.evaluations[filled] = torch.inf, 0.0
+            at.evaluations[filled] = 0.0
+            self._best.forget(filled)
         keep = self.slots.worth_keeping()
         if keep is not None:
-            for part in (self.slots, descent):
+            for part in (self.slots, descent, self._best):
                 part.keep(keep)
             for field in fields(_Progress):
                 setattr(at, field.name, getattr(at, field.name)[keep])

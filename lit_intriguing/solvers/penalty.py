@@ -6,9 +6,10 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
+from lit_intriguing.solvers.best import Best
 from lit_intriguing.solvers.box import Box, Limit
 from lit_intriguing.solvers.descent import Descent, Step
-from lit_intriguing.solvers.evaluation import Evaluation, differentiate, squared_lengths
+from lit_intriguing.solvers.evaluation import Evaluation, evaluate_with_margin, squared_lengths
 from lit_intriguing.solvers.pairs import Product
 from lit_intriguing.solvers.slots import Slots
 
@@ -156,13 +157,14 @@ class _Search:
         self.slots = Slots(len(x0), slots, x0.device)
         nan = x0.new_full((len(x0),), torch.nan)
         none = torch.zeros(len(x0), dtype=torch.int64, device=x0.device)
-        self.found = Penalised(x0.clone(), none.bool(), nan, none, none.bool())
+        self._best = Best(x0, self.slots)
+        self.found = Penalised(self._best.x, none.bool(), nan, none, none.bool())
         first = x0[self.slots.rows]
         self._descent = Descent(first, box, memory=memory, anchored=True)
         zeros = torch.zeros_like(first[:, 0])
         self._weight, self._steps, self._solves = zeros.clone(), zeros.clone(), zeros.clone()
         self._evaluations, self._margin = zeros.clone(), zeros.clone()
-        self._best, self._last = zeros + torch.inf, zeros.clone()
+        self._last = zeros.clone()
         self._fail, self._succeed = (
             _End(
                 zeros + weight,
@@ -181,9 +183,9 @@ class _Search:
         descent, rows = self._descent, self.slots.rows
         new = descent.fresh.clone()
         trial = descent.propose(None if self._squared else self._reweigh)
-        found, margin = self._evaluate(trial, rows)
+        found, margin = evaluate_with_margin(self._fun, trial, rows)
         outcome = descent.judge(trial, found)
-        self._keep_best(trial, outcome.square, margin)
+        self._best.meet(trial, outcome.square, margin)
         descent.advance(trial, found, outcome)
         self._margin = torch.where(outcome.accepted, margin, self._margin)
         self._steps += 1
@@ -203,22 +205,8 @@ class _Search:
             descent.square > 0, self._weight * descent.square.sqrt(), descent.multiplier
         )
 
-    def _evaluate(self, x: Tensor, rows: Tensor) -> tuple[Evaluation, Tensor]:
-        with torch.enable_grad():
-            x = x.detach().requires_grad_()
-            values, margin = self._fun(x, rows)
-            gradient = differentiate(values, x)
-        return Evaluation(values.detach(), gradient), margin.detach()
-
     def _gradient_square(self) -> Tensor:
         return squared_lengths(self._descent.pairs.a)
-
-    def _keep_best(self, trial: Tensor, square: Tensor, margin: Tensor) -> None:
-        better = (margin < 0) & (square < self._best) & self.slots.working
-        slots = better.nonzero().squeeze(1)
-        if len(slots):
-            self.found.x[self.slots.rows[slots]] = trial[slots]
-            self._best = torch.where(better, square, self._best)
 
     def _begin(self, slots: Tensor) -> None:
         """Set the first weights, from the loss and its gradient at x0."""
@@ -240,7 +228,7 @@ class _Search:
         """Return which slots are at their minimiser: bool ``(n,)``."""
         limit, square = self._tolerances, self._descent.square
         settled = -outcome.slope <= limit.slope * square
-        vanished = square <= 1e-8 * self._best.where(self._best.isfinite(), 0.0)
+        vanished = square <= 1e-8 * self._best.square.where(self._best.found, 0.0)
         ended = outcome.accepted & (outcome.full & settled | vanished | outcome.idle)
         return (ended | (self._steps >= limit.steps)) & ~new
 
@@ -325,7 +313,7 @@ class _Search:
         """Write the results of some slots down and give them new problems."""
         rows = self.slots.rows[slots]
         succeed = self._succeed.of(slots)
-        self.found.success[rows] = self._best[slots].isfinite()
+        self.found.success[rows] = self._best.found[slots]
         c = 1 / succeed.weight * (2 * succeed.distance if self._squared else 1.0)
         self.found.c[rows] = torch.where(succeed.weight.isfinite(), c, torch.nan)
         self.found.evaluations[rows] = self._evaluations[slots].long()
@@ -335,13 +323,13 @@ class _Search:
             self._descent.load(filled, self._x0[self.slots.rows[filled]])
             for name in _PER_SLOT:
                 getattr(self, name)[filled] = 0.0
-            self._best[filled] = torch.inf
+            self._best.forget(filled)
             self._fail.weight[filled], self._succeed.weight[filled] = 0.0, torch.inf
         keep = self.slots.worth_keeping()
         if keep is not None:
-            self.slots.keep(keep)
-            self._descent.keep(keep)
-            for name in (*_PER_SLOT, "_best"):
+            for part in (self.slots, self._descent, self._best):
+                part.keep(keep)
+            for name in _PER_SLOT:
                 setattr(self, name, getattr(self, name)[keep])
             self._fail, self._succeed = self._fail.of(keep), self._succeed.of(keep)
         return len(slots)
