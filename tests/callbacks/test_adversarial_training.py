@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 from torch.utils.data import DataLoader, TensorDataset
 
-from lit_intriguing.attacks import GaussianNoise, GradientAttack, TrueLabels
+from lit_intriguing.attacks import BoxLBFGS, GaussianNoise, GradientAttack, TrueLabels
 from lit_intriguing.callbacks import AdversarialTraining, ExactResume, PerturbedLayer
 from lit_intriguing.data import TensorLoader
 from lit_intriguing.errors import UserError
@@ -518,17 +518,27 @@ def test_logged_values_are_those_of_the_examples_and_the_rows() -> None:
     assert 0 < values["adversarial/generating"] < 1
 
 
-def run(folder: Any, stop: int | None, resume: str | None = None) -> Tensor:
+ONE_STEP = {
+    "": plan(pool=30, mix=6, refresh=5, every_n_steps=2),
+    "norm": plan(pool=20, mix=4, refresh=4, relative=True),
+}
+# Wide: an untrained network gives one label to all of [0, 1].
+WIDE = Bounds(-50.0, 50.0)
+MINIMAL = {
+    "": PerturbedLayer(BoxLBFGS(), bounds=WIDE, pool=30, mix=6, refresh=5, every_n_steps=2),
+    "norm": PerturbedLayer(BoxLBFGS("paper"), at_layer=True, pool=20, mix=4, refresh=4),
+}
+
+
+def run(
+    folder: Any, stop: int | None, resume: str | None = None, layers: Any = None, start: int = 0
+) -> Tensor:
     """Train 12 steps with dropout and pools, stopping early or resuming if asked."""
     torch.manual_seed(3)
     host = Modes()
-    layers = {
-        "": plan(pool=30, mix=6, refresh=5, every_n_steps=2),
-        "norm": plan(pool=20, mix=4, refresh=4, relative=True),
-    }
     keep = ModelCheckpoint(folder, every_n_train_steps=1, save_top_k=-1, filename="{step}")
     loop = trainer(
-        AdversarialTraining(layers, alternate=True),
+        AdversarialTraining(layers or ONE_STEP, alternate=True, start_step=start),
         ExactResume(),
         keep,
         max_steps=stop or 12,
@@ -546,6 +556,48 @@ def test_resumed_run_ends_with_bit_identical_weights(tmp_path: Any, stop: int) -
     run(tmp_path / "part", stop)
     resumed = run(tmp_path / "part", None, str(tmp_path / f"part/step={stop}.ckpt"))
     assert torch.equal(whole, resumed)
+
+
+@pytest.mark.filterwarnings("ignore:Checkpoint directory .* exists and is not empty")
+@pytest.mark.parametrize("stop", [1, 4, 9])
+def test_run_with_minimal_examples_is_resumed_bit_by_bit(tmp_path: Any, stop: int) -> None:
+    options = {"layers": MINIMAL, "start": 2}
+    whole = run(tmp_path / "whole", None, **options)
+    run(tmp_path / "part", stop, **options)
+    checkpoint = str(tmp_path / f"part/step={stop}.ckpt")
+    assert torch.equal(whole, run(tmp_path / "part", None, checkpoint, **options))
+    assert not torch.equal(whole, run(tmp_path / "none", None, start=10**6))
+
+
+@pytest.mark.filterwarnings("ignore:.*rows have a zero or non-finite gradient")
+@pytest.mark.parametrize(("layer", "key"), [("", "input"), ("net.1", "net.1")])
+def test_minimal_examples_are_logged_as_what_they_are(layer: str, key: str) -> None:
+    torch.manual_seed(0)
+    host, logged = Host(), Logged()
+    before, x = copy.deepcopy(host), data()[0]
+    minimal = PerturbedLayer(
+        BoxLBFGS(), bounds=WIDE, at_layer=layer != "", pool=N, mix=N, refresh=N
+    )
+    callback = AdversarialTraining({layer: minimal})
+    fit(host, callback, logged, log_every_n_steps=1)
+    pool, values = callback.mixer.pools[layer], logged.values
+    examples, labels = pool.filled("activation" if layer else "inputs"), pool.filled("labels")
+    wrong = top(before, layer, examples).argmax(1) != labels
+    clean = layer_output(before, layer, x)
+    moved = (examples != clean).any(1)
+    assert moved.sum() > N / 3
+    assert wrong[moved].all()
+    lengths = (examples - clean)[moved].square().mean(1).sqrt()
+    assert values[f"adversarial/{key}/distortion"] == pytest.approx(lengths.mean().item(), rel=1e-4)
+    assert values[f"adversarial/{key}/error"] == pytest.approx(wrong.float().mean().item())
+    assert values[f"adversarial/{key}/success"] >= moved.float().mean().item()
+
+
+def test_search_that_finds_nothing_before_the_network_has_learnt_advises_a_later_start() -> None:
+    torch.manual_seed(0)
+    minimal = PerturbedLayer(BoxLBFGS(), bounds=Bounds(), pool=N, mix=N, refresh=N)
+    with pytest.raises(UserError, match=r"no example lies within the bounds.* later start_step"):
+        fit(Host(), AdversarialTraining({"": minimal}))
 
 
 @pytest.fixture
