@@ -540,7 +540,7 @@ def test_options_out_of_range_are_refused(options: dict, message: str) -> None:
 
 
 @FAST_MODE
-@settings(deadline=None, max_examples=15)
+@settings(deadline=None, max_examples=8)
 @given(
     seed=st.integers(0, 10**6),
     rows=st.integers(1, 6),
