@@ -20,6 +20,10 @@ TRAINER_ARGUMENTS = {
 
 STUDIES = {
     "ablate": ("lit_intriguing.studies.command:ablate", "compare recipes row by row, resumably"),
+    "transfer": (
+        "lit_intriguing.studies.transfer.command:transfer",
+        "show the adversarial examples made for each of several models to all of them",
+    ),
 }
 """Subcommands of several runs: a function that takes the arguments behind the name, and help."""
 

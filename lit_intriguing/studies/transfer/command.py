@@ -1,0 +1,59 @@
+"""`lightning transfer`: options to a study."""
+
+from collections.abc import Sequence
+from typing import Any, get_type_hints
+
+from jsonargparse import ArgumentError, ArgumentParser, Namespace
+
+from lit_intriguing.command.parse_errors import one_line
+from lit_intriguing.errors import UsageError
+from lit_intriguing.studies.command import parsed
+from lit_intriguing.studies.transfer.output import PaperRow
+from lit_intriguing.studies.transfer.sources import ModelSource
+from lit_intriguing.studies.transfer.study import CleanRows, TransferMatrix
+
+
+def transfer(arguments: Sequence[str]) -> None:
+    """Runs the study that the arguments describe.
+
+    Args:
+        arguments: What stands behind `lightning transfer`.
+
+    Raises:
+        UsageError: The arguments do not describe a study.
+        UserError: See `TransferMatrix.run`.
+    """
+    parse(arguments).run()
+
+
+def parse(arguments: Sequence[str]) -> TransferMatrix:
+    """Makes a study of command-line arguments.
+
+    Args:
+        arguments: `--config FILE` (several are combined; shipped recipes by their names) and
+            options that override it.
+
+    Returns:
+        The study.
+
+    Raises:
+        UsageError: The arguments do not describe one.
+        SystemExit: Status 0, after the help that `--help` asks for.
+    """
+    plain = parsed(TransferMatrix, "lightning transfer", arguments)
+    values = plain.as_dict()
+    for name, kind in (("models", ModelSource), ("clean", CleanRows), ("paper", PaperRow)):
+        values[name] = {key: kind(**inner) for key, inner in (values[name] or {}).items()}
+    for name in ("data", "attack", "goal", "bounds"):
+        values[name] = _made(plain, name)
+    return TransferMatrix(**values)
+
+
+def _made(plain: Namespace, name: str) -> Any:
+    """The object that an option describes; models are made by the study, each by itself."""
+    one = ArgumentParser(exit_on_error=False)
+    one.add_argument(f"--{name}", type=get_type_hints(TransferMatrix)[name])
+    try:
+        return one.instantiate_classes(one.parse_object({name: plain[name]}))[name]
+    except (ArgumentError, TypeError, ValueError) as error:
+        raise UsageError(one_line(str(error))) from error
