@@ -55,12 +55,36 @@ def test_digits_recipe_ends_well_below_five_percent_trained_on_examples_of_each_
 ) -> None:
     (error,) = errors_of(command("fit", "--config", "recipes/adv_digits.yaml"))
     assert error < 0.03
-    with (tmp_path / "lightning_logs" / "version_0" / "metrics.csv").open() as file:
-        logged = list(csv.DictReader(file))
-    for layer in ("input", "hidden1", "hidden2"):
-        lines = [row for row in logged if row[f"adversarial/{layer}/loss"]]
-        assert len(lines) > 50
-        assert all(float(row[f"adversarial/{layer}/distortion"]) > 0 for row in lines)
+    for rows in logged_of_each_layer(tmp_path).values():
+        assert len(rows) > 50
+        assert all(row["distortion"] > 0 for row in rows)
+
+
+def logged_of_each_layer(folder: Path) -> dict[str, list[dict[str, float]]]:
+    """What a run logged of its examples, line by line."""
+    with (folder / "lightning_logs" / "version_0" / "metrics.csv").open() as file:
+        lines = list(csv.DictReader(file))
+    return {
+        layer: [
+            {key: float(line[f"adversarial/{layer}/{key}"]) for key in ("distortion", "success")}
+            for line in lines
+            if line[f"adversarial/{layer}/loss"]
+        ]
+        for layer in ("input", "hidden1", "hidden2")
+    }
+
+
+def test_papers_scheme_runs_on_the_digits_and_finds_minimal_examples_of_each_layer(
+    tmp_path: Path,
+) -> None:
+    on_digits = ["--config", "recipes/adv_mnist_lbfgs.yaml", "--config", "configs/digits.yaml"]
+    output = command("fit", *on_digits, "--trainer.max_epochs=20", *QUIET)
+    assert "paper" not in output
+    (error,) = errors_of(output)
+    assert error < 0.06
+    for rows in logged_of_each_layer(tmp_path).values():
+        assert len(rows) >= 5
+        assert all(row["success"] > 0.9 and 0 < row["distortion"] < 0.5 for row in rows)
 
 
 @pytest.mark.parametrize("name", ["baseline_mnist", "dropout_mnist"])
