@@ -81,9 +81,10 @@ def error_on(trainer: Trainer, module: LightningModule, inputs: Tensor, labels: 
     """
     metric = ErrorRate().to(module.device)
     with preserved(module), torch.no_grad(), trainer.precision_plugin.forward_context():
-        for x, y in zip(inputs.split(ROWS), labels.split(ROWS), strict=True):
-            x = trainer.precision_plugin.convert_input(x.to(module.device))
-            metric.update(module(x), y.to(module.device))
+        for start in range(0, len(labels), ROWS):
+            rows = slice(start, start + ROWS)
+            x = trainer.precision_plugin.convert_input(inputs[rows].to(module.device))
+            metric.update(module(x), labels[rows].to(module.device))
     return float(metric.compute())
 
 

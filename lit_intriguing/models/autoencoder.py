@@ -56,9 +56,9 @@ class SparseAutoencoder(LightningModule):
             raise UserError(f"sparsity and decay must not be negative: {sparsity}, {decay}")
         self.target, self.sparsity, self.decay = target, sparsity, decay
         self.optimizer = optimizer
-        self.hidden1 = nn.Sequential(nn.Linear(inputs, units), nn.Sigmoid())
-        self.decoder = nn.Linear(units, inputs)
-        for linear in (self.hidden1[0], self.decoder):
+        encoder, self.decoder = nn.Linear(inputs, units), nn.Linear(units, inputs)
+        self.hidden1 = nn.Sequential(encoder, nn.Sigmoid())
+        for linear in (encoder, self.decoder):
             nn.init.xavier_uniform_(linear.weight)
             nn.init.zeros_(linear.bias)
 
@@ -187,7 +187,7 @@ class FrozenLayer(nn.Sequential):
         return super().train(mode)
 
     def _compute(self, input: Tensor) -> Tensor:
-        output: Tensor = super().forward(input)
+        output: Tensor = super().forward(input)  # type: ignore[no-untyped-call]
         return output
 
     def _is_seen(self, input: Tensor) -> bool:

@@ -158,7 +158,8 @@ class Classifier(LightningModule):
             UserError: an encoder that is not there or does not fit.
         """
         if stage == "fit" and self.encoder is not None:
-            self.hidden1 = FrozenLayer.of(self.hidden1, self.encoder)
+            hidden = self.get_submodule("hidden1")
+            self.add_module("hidden1", FrozenLayer.of(hidden, self.encoder))
 
     def on_train_start(self) -> None:
         """Tell the schedule the length of the run.
