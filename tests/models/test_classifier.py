@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from lit_intriguing.data import TensorLoader
 from lit_intriguing.errors import UserError
 from lit_intriguing.models import Classifier, CosineOverRun
+from lit_intriguing.models.decay import half_square_decay
 
 
 def sgd(parameters: Any) -> torch.optim.Optimizer:
@@ -71,6 +72,35 @@ def test_the_loss_is_cross_entropy_and_the_paper_s_decay() -> None:
     decay = 0.1 * weights[0].pow(2).sum() / 6 + 0.2 * weights[1].pow(2).sum() / 3
     expected = nn.functional.cross_entropy(model(x), y) + decay
     assert torch.allclose(model.training_step((x, y), 0), expected)
+
+
+def test_the_decay_can_be_read_in_the_other_way() -> None:
+    model = Classifier((4, 6, 3), decay=[0.1, 0.2], decay_form=half_square_decay)
+    x, y = next(iter(loader()))
+    weights = [model.hidden1[0].weight, model.output.weight]
+    decay = 0.1 / 2 * weights[0].pow(2).sum() + 0.2 / 2 * weights[1].pow(2).sum()
+    expected = nn.functional.cross_entropy(model(x), y) + decay
+    assert torch.allclose(model.training_step((x, y), 0), expected)
+
+
+def test_without_biases_every_layer_is_its_weights_alone(tmp_path: Path) -> None:
+    model, x = Classifier((4, 6, 3), bias=False), torch.rand(2, 4)
+    assert [name for name, _ in model.named_parameters()] == ["hidden1.0.weight", "output.weight"]
+    hidden = (x @ model.hidden1[0].weight.T).relu()
+    assert torch.allclose(model(x), hidden @ model.output.weight.T, atol=1e-6)
+    run, other = trainer(max_epochs=1), Classifier((4, 6, 3), bias=False)
+    run.fit(model, loader(), loader())
+    run.save_checkpoint(tmp_path / "one.ckpt")
+    trainer().test(other, loader(), ckpt_path=tmp_path / "one.ckpt", verbose=False)
+    assert torch.equal(other.output.weight, model.output.weight)
+
+
+def test_frozen_parameters_are_not_handed_to_the_optimiser() -> None:
+    model = Classifier((4, 6, 3), optimizer=lambda p: torch.optim.SGD(p, lr=0.1, weight_decay=0.5))
+    model.hidden1.requires_grad_(False)
+    decayed, spared = model.configure_optimizers().param_groups
+    assert [id(p) for p in decayed["params"]] == [id(model.output.weight)]
+    assert [id(p) for p in spared["params"]] == [id(model.output.bias)]
 
 
 def test_one_number_is_the_decay_of_every_layer() -> None:
@@ -345,6 +375,7 @@ def test_everything_can_be_injected_from_yaml(tmp_path: Path) -> None:
           activation: torch.nn.Sigmoid
           init: torch.nn.init.xavier_normal_
           decay: [1.0e-5, 1.0e-6]
+          decay_form: lit_intriguing.models.decay.half_square_decay
           dropout: [0.2, 0.5]
           optimizer: {class_path: torch.optim.SGD, init_args: {lr: 0.5, weight_decay: 0.1}}
           scheduler: {class_path: lit_intriguing.models.CosineOverRun, init_args: {warmup: 0.1}}
@@ -357,6 +388,7 @@ def test_everything_can_be_injected_from_yaml(tmp_path: Path) -> None:
     model: Classifier = parser.instantiate(config).model
     assert isinstance(model.hidden1[1], nn.Sigmoid)
     assert model.decay == [1e-5, 1e-6]
+    assert model.decay_form is half_square_decay
     optimizer = model.optimizer(model.parameters())
     assert optimizer.defaults["lr"] == 0.5
     assert model.scheduler(optimizer).warmup == 0.1
