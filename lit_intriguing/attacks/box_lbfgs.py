@@ -120,6 +120,7 @@ class BoxLBFGS(Attack):
         """Aim at the target, or at the likeliest wrong labels; nothing is random."""
         whole = Problem(model, x, bounds, self.slots)
         logits = whole.logits()
+        _check_labels(criterion.labels, logits)
         finite, met = logits.isfinite().all(1), criterion.met(logits)
         rows = (finite & ~met).nonzero().squeeze(1)
         aims = self._aims(criterion.select(rows), logits[rows])
@@ -173,6 +174,15 @@ class BoxLBFGS(Attack):
             on_finished=bar.update,
         )
         return _Try(best.x, best.success, best.c, best.evaluations, best.settled)
+
+
+def _check_labels(labels: Tensor, logits: Tensor) -> None:
+    classes = logits.shape[1]
+    if bool(((labels < 0) | (labels >= classes)).any()):
+        raise ValueError(
+            f"BoxLBFGS: labels must lie between 0 and {classes - 1}, since the logits have "
+            f"{classes} columns; they go from {int(labels.min())} to {int(labels.max())}."
+        )
 
 
 @dataclass(frozen=True)

@@ -96,13 +96,14 @@ class Problem:
     def smooth_margin(self, x: Tensor, rows: Tensor, smoothing: Tensor) -> tuple[Tensor, Tensor]:
         """The constraint of the fast mode: see `lit_intriguing.solvers.nearest`."""
         logits = self._logits(x, rows)
-        smooth, sharp = smooth_margin(logits, self._targets[rows], smoothing / _SHARPEST)
+        temperature = smoothing / _SHARPEST
+        smooth, sharp = smooth_margin(logits.to(x.dtype), self._targets[rows], temperature)
         return smooth, sharp + _rounding(logits)
 
     def cross_entropy(self, x: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
         """The loss of the paper mode: see `lit_intriguing.solvers.penalty`."""
         logits, targets = self._logits(x, rows), self._targets[rows]
-        loss = F.cross_entropy(logits, targets, reduction="none")
+        loss = F.cross_entropy(logits.to(x.dtype), targets, reduction="none")
         return loss, self._margin(logits.detach(), targets)
 
     def margin(self, logits: Tensor) -> Tensor:
@@ -160,7 +161,7 @@ class Problem:
         with torch.no_grad():
             logits = self._logits(x, rows)
         targets = self._targets[rows]
-        likely = logits.softmax(1).gather(1, targets.unsqueeze(1)).squeeze(1)
+        likely = logits.to(x.dtype).softmax(1).gather(1, targets.unsqueeze(1)).squeeze(1)
         return self._margin(logits, targets), likely
 
     def stationary_c(self, x: Tensor, multiplier: Tensor, likelihood: Tensor) -> Tensor:
@@ -184,15 +185,20 @@ class Problem:
 
     def _logits(self, x: Tensor, rows: Tensor) -> Tensor:
         which = rows if self.rows is None else self.rows[rows]
-        logits = logits_of(self.model, self.shaped(x), which)
-        return logits if logits.dtype == x.dtype else logits.to(x.dtype)
+        return logits_of(self.model, self.shaped(x), which)
 
     def _margin(self, logits: Tensor, targets: Tensor) -> Tensor:
         column = targets.unsqueeze(1)
         others = logits.scatter(1, column, -torch.inf).amax(1)
-        return others - logits.gather(1, column).squeeze(1) + _rounding(logits)
+        return (others - logits.gather(1, column).squeeze(1)).to(self.flat.dtype) + _rounding(
+            logits
+        )
 
 
 def _rounding(logits: Tensor) -> Tensor:
-    """Return what rounding may change in a difference of logits, ``(n,)``."""
-    return logits.detach().abs().amax(1) * (_SLACK * torch.finfo(logits.dtype).eps)
+    """Return what rounding may change in a difference of logits, ``(n,)``.
+
+    Half precision sums in float32 and rounds once at the end.
+    """
+    roundings = _SLACK if logits.dtype in (torch.float32, torch.float64) else 2.0
+    return logits.detach().abs().amax(1).float() * (roundings * torch.finfo(logits.dtype).eps)

@@ -7,6 +7,7 @@ from enum import IntEnum
 import torch
 from torch import Tensor
 
+from lit_intriguing.autograd import grad_island
 from lit_intriguing.solvers.box import Box, Limit
 from lit_intriguing.solvers.descent import Descent, Step
 from lit_intriguing.solvers.evaluation import Objective, evaluate
@@ -99,16 +100,17 @@ def minimise_box(
                 [0.5000, 0.2500]])
     """
     _check(x0, history, max_steps, gtol, slots)
-    box = Box.like(x0, lower, upper)
-    x0 = box.project_(x0.detach().clone())
-    if not len(x0):
-        return _empty(x0)
-    run = _Run(fun, x0, box, history, max_steps, gtol, len(x0) if slots is None else slots)
-    while run.slots:
-        finished = run.step()
-        if on_finished is not None and finished:
-            on_finished(finished)
-    return run.found
+    with grad_island():
+        box = Box.like(x0, lower, upper)
+        x0 = box.project_(x0.detach().clone())
+        if not len(x0):
+            return _empty(x0)
+        run = _Run(fun, x0, box, history, max_steps, gtol, len(x0) if slots is None else slots)
+        while run.slots:
+            finished = run.step()
+            if on_finished is not None and finished:
+                on_finished(finished)
+        return run.found
 
 
 def _check(x0: Tensor, history: int, max_steps: int, gtol: float, slots: int | None) -> None:

@@ -16,7 +16,7 @@ _SUFFICIENT = 1e-4
 _FORGET_BELOW = 1e-3
 """A step cut to less than this says that the memory misleads: it is emptied."""
 
-_PER_SLOT = ("anchor", "x", "value", "square", "multiplier", "length", "fresh", "_slope")
+_PER_SLOT = ("anchor", "x", "value", "square", "multiplier", "length", "fresh", "_slope", "_curved")
 
 Retune = Callable[[Product], Tensor]
 """Chooses the multiplier of each slot, ``(n,)``, once inner products with H are known."""
@@ -77,7 +77,7 @@ class Descent:
         zeros = x0.new_zeros(slots)
         self.value, self.square, self.length = zeros, zeros.clone(), zeros.clone()
         self.multiplier, self.fresh = torch.ones_like(zeros), torch.ones_like(zeros).bool()
-        self._slope = zeros.clone()
+        self._slope, self._curved = zeros.clone(), torch.zeros_like(zeros).bool()
         self._work, self._free = torch.empty_like(x0), torch.empty_like(x0)
 
     @property
@@ -95,6 +95,7 @@ class Descent:
         product = self.pairs.apply(self.multiplier, free)
         if retune is not None:
             self.multiplier = retune(product)
+        self._curved = product.curved
         direction = self.pairs.combine(product, self.multiplier, self._work)
         if free is not None:
             direction *= free
@@ -149,22 +150,6 @@ class Descent:
         self.square = torch.where(step.accepted, step.square, self.square)
         self.fresh = self.fresh & ~step.accepted
 
-    def place(self, slots: Tensor, x: Tensor, at: Evaluation, multiplier: Tensor) -> None:
-        """Put other points of the same problems into some slots; their memory stays.
-
-        Args:
-            slots: An index, ``(k,)``.
-            x: The points, ``(k, D)``.
-            at: Values and gradients of f there.
-            multiplier: Weights of f, ``(k,)``.
-        """
-        self.x[slots], self.value[slots], self.pairs.a[slots] = x, at.value, at.gradient
-        self.multiplier[slots], self.length[slots] = multiplier, 1.0
-        difference = x - self.anchor[slots]
-        self.square[slots] = squared_lengths(difference)
-        if self._anchored:
-            self.pairs.r[slots] = difference
-
     def load(self, slots: Tensor, x0: Tensor) -> None:
         """Start new problems at their anchors in some slots.
 
@@ -174,7 +159,7 @@ class Descent:
         """
         self.anchor[slots], self.x[slots] = x0, x0
         self.pairs.vectors[:, slots] = 0.0
-        self.pairs.usable[:, slots] = 0.0
+        self.pairs.forget(slots)
         self.value[slots], self.square[slots], self.length[slots] = 0.0, 0.0, 0.0
         self.multiplier[slots], self.fresh[slots] = 1.0, True
 
@@ -217,7 +202,13 @@ class Descent:
         self._slope[slots] = -square * scale
 
     def _shorten(self, accepted: Tensor, change: Tensor, descent: Tensor) -> None:
-        """Set the next step length: 1, or the minimiser of a parabola within [0.1, 0.5]."""
+        """Set the next step length: 1, or the minimiser of a parabola within [0.1, 0.5].
+
+        A step that was good and showed no curvature is followed by one of twice its length.
+        """
+        if not self._anchored:
+            further = accepted & (self.length == 1) & ~self._curved & ~self.fresh
+            self.pairs.reach = torch.where(further, 2 * self.pairs.reach, self.pairs.reach)
         excess = (change - descent).clamp(min=torch.finfo(change.dtype).tiny)
         factor = (-descent / (2 * excess)).clamp(0.1, 0.5).nan_to_num(0.1)
         self.length = torch.where(accepted, 1.0, self.length * factor)

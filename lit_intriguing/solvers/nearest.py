@@ -1,5 +1,6 @@
 """The nearest point of a box at which a function is not positive, for many problems at once."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 
@@ -37,12 +38,22 @@ class Stage:
             multiplier.
         steps: Steps after which the stage ends, once a feasible point is known; eight times as
             many end it anyway.
+
+    Raises:
+        ValueError: If a number is not positive.
     """
 
     smoothing: float
     tolerance: float
     inside: float
     steps: int
+
+    def __post_init__(self) -> None:
+        for name in ("smoothing", "tolerance", "inside"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise ValueError(f"Stage: {name} must be positive, not {getattr(self, name)}.")
+        if self.steps < 1:
+            raise ValueError(f"Stage: steps must be at least 1, not {self.steps}.")
 
 
 @dataclass(frozen=True)
@@ -187,7 +198,8 @@ class _Search:
         aim = torch.addcdiv(descent.value, inside * descent.square, old)
         new = (aim - inner[1, 0]) / inner[1, 1] * self._urge()
         # The first one, at x0, is not held to what was before.
-        change = torch.where(self._at.steps + self._at.stage > 1, 4.0, torch.inf)
+        first = (self._at.stage == 0) & (self._at.steps <= 1)
+        change = torch.where(first, torch.inf, 4.0)
         new = torch.minimum(torch.maximum(new, old / change), old * change)
         return torch.where(new.isfinite() & (inner[1, 1] > 0), new, old)
 

@@ -9,7 +9,7 @@ from torch import Tensor
 _CURVATURE, _COSINE = 1e-4, 1e-8
 """A pair is skipped if ``s.y`` is at most 1e-4 ``s.s``, or 1e-8 ``|s||y|`` without an anchor."""
 
-_HALVES = 2
+_BLOCKS = 4
 """Rows are masked block by block, in so many blocks, to save work space."""
 
 
@@ -20,11 +20,13 @@ class Product(NamedTuple):
         coefficients: Of the 2m stored vectors, ``(2m, 2, n)``.
         scale: Of the vectors themselves, ``(n,)``.
         inner: ``u . H v`` for u, v in (r, a): ``(2, 2, n)``.
+        curved: Whether any pair was of use, bool ``(n,)``.
     """
 
     coefficients: Tensor
     scale: Tensor
     inner: Tensor
+    curved: Tensor
 
 
 class Pairs:
@@ -40,12 +42,15 @@ class Pairs:
         size: Number of pairs, m.
         anchored: Whether q is 1; the inverse Hessian then starts from the identity. Else it starts
             from the newest pair's ``s.y / y.y`` (Nocedal and Wright 2006, eq. 7.20), and where
-            there is none from ``1 / |a|``, for a first step of length 1.
+            there is none from ``reach / |a|``, for a first step of length 1 and, where steps show
+            no curvature, twice the length each time.
         like: Gives dtype and device.
 
     Attributes:
         vectors: Steps, changes of the gradient, and the two vectors r and a that the inverse
             Hessian is applied to: ``(2m + 2, n, D)``.
+        usable: 1 where a pair may be used, ``(m, n)``.
+        reach: Length of a step without any pair, for want of an anchor, ``(n,)``.
     """
 
     def __init__(
@@ -54,7 +59,8 @@ class Pairs:
         self.size, self.anchored = size, anchored
         self.vectors = like.new_zeros(2 * size + 2, slots, dimensions)
         self.usable = like.new_zeros(size, slots)
-        self._masked = like.new_empty(4 * -(-slots // _HALVES) * dimensions)
+        self.reach = like.new_ones(slots)
+        self._masked = like.new_empty(4 * -(-slots // _BLOCKS) * dimensions)
         self._gram = like.new_zeros(2 * size + 2, 2 * size + 2, slots)
         self._next = 0
 
@@ -94,12 +100,15 @@ class Pairs:
 
     def forget(self, slots: Tensor) -> None:
         """Empty the memory of some slots (an index)."""
-        self.usable[:, slots] = 0.0
+        self.usable[:, slots], self.reach[slots] = 0.0, 1.0
 
     def keep(self, slots: Tensor) -> None:
         """Drop all slots but these (an index)."""
-        self.vectors = self.vectors[:, slots].contiguous()
-        self.usable = self.usable[:, slots].contiguous()
+        # Vector by vector, in place: a copy of all of them would nearly double the memory.
+        for vector in self.vectors:
+            vector[: len(slots)] = vector[slots]
+        self.vectors = self.vectors[:, : len(slots)]
+        self.usable, self.reach = self.usable[:, slots].contiguous(), self.reach[slots]
         self._gram = self._gram[:, :, slots].contiguous()
 
     def apply(self, multiplier: Tensor, free: Tensor | None) -> Product:
@@ -132,7 +141,7 @@ class Pairs:
         coefficients = torch.cat([second + change * self._q, change * multiplier])
         vectors = gram[-2:, :-2].unsqueeze(2) * coefficients
         inner = vectors.sum(1).add_(gram[-2:, -2:] * scale)
-        return Product(coefficients, scale, inner)
+        return Product(coefficients, scale, inner, used.any(0))
 
     def combine(self, product: Product, multiplier: Tensor, out: Tensor) -> Tensor:
         """Write ``-H (r + multiplier * a)`` on all coordinates to ``out``, ``(n, D)``."""
@@ -157,7 +166,7 @@ class Pairs:
         vectors, (count, slots, dimensions) = self.vectors, self.vectors.shape
         newest = (self._next - 1) % self.size
         changed = (newest, self.size + newest, count - 2, count - 1)
-        block = -(-slots // _HALVES)
+        block = -(-slots // _BLOCKS)
         products = []
         for start in range(0, slots, block):
             part = slice(start, min(start + block, slots))
@@ -178,7 +187,7 @@ class Pairs:
         """Return what the inverse Hessian starts from, ``(n,)``."""
         if self.anchored:
             return torch.ones_like(aa)
-        scale = aa.clamp(min=torch.finfo(aa.dtype).tiny).rsqrt()
+        scale = self.reach * aa.clamp(min=torch.finfo(aa.dtype).tiny).rsqrt()
         for age in range(self.size):  # the newest usable pair comes last
             i = (self._next + age) % self.size
             newest = curvature[i] / yy[i, i]

@@ -1,5 +1,6 @@
 """Each problem's own search for the largest weight of the distance that still succeeds."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 
@@ -9,7 +10,7 @@ from torch import Tensor
 from lit_intriguing.solvers.best import Best
 from lit_intriguing.solvers.box import Box, Limit
 from lit_intriguing.solvers.descent import Descent, Step
-from lit_intriguing.solvers.evaluation import Evaluation, evaluate_with_margin, squared_lengths
+from lit_intriguing.solvers.evaluation import evaluate_with_margin, squared_lengths
 from lit_intriguing.solvers.pairs import Product
 from lit_intriguing.solvers.slots import Slots
 
@@ -22,8 +23,8 @@ The first, differentiable, is the loss; the second is negative where the point i
 _BRACKET = 4.0
 """Factor between weights while no success, or no failure, is known."""
 
-_SOLVES = 60
-"""Minimisations after which a row's search ends anyway."""
+_SOLVES, _FRUITLESS = 40, 12
+"""Minimisations after which a row's search ends anyway, and without any success."""
 
 
 @dataclass(frozen=True)
@@ -36,12 +37,22 @@ class Tolerances:
         slope: A minimisation ends where the step foretells a decrease of less than this times
             ``|r|^2``, in units of ``|r|^2 / 2``.
         steps: Steps after which a minimisation ends anyway.
+
+    Raises:
+        ValueError: If a number is not positive.
     """
 
     c: float = 1e-2
     distance: float = 1e-3
     slope: float = 1e-2
     steps: int = 30
+
+    def __post_init__(self) -> None:
+        for name in ("c", "distance", "slope"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise ValueError(f"Tolerances: {name} must be positive, not {getattr(self, name)}.")
+        if self.steps < 1:
+            raise ValueError(f"Tolerances: steps must be at least 1, not {self.steps}.")
 
 
 @dataclass(frozen=True)
@@ -81,8 +92,7 @@ def largest_penalty(
     along c for the boundary of success. As c weighs the distance, the smallest r belongs to the
     largest c that succeeds. First c changes by factors of 4 until one success and one failure are
     known, then it is interpolated by regula falsi on (log c, margin) with the Illinois weights
-    (Dowell and Jarratt 1971). Each minimisation starts from the better one of the two points
-    nearest in c.
+    (Dowell and Jarratt 1971). Each minimisation goes on from where the last one ended.
 
     Args:
         fun: Loss and margin of success.
@@ -118,19 +128,11 @@ class _End:
         weight: 1 / c, ``(n,)``; 0 or infinite while there is none.
         margin: Of success, ``(n,)``; weighed down by the Illinois rule.
         distance: ``|r|``, ``(n,)``.
-        multiplier: Of the loss, ``(n,)``.
-        x: The minimiser, ``(n, D)``.
-        value: Its loss, ``(n,)``.
-        gradient: The loss's gradient, ``(n, D)``.
     """
 
     weight: Tensor
     margin: Tensor
     distance: Tensor
-    multiplier: Tensor
-    x: Tensor
-    value: Tensor
-    gradient: Tensor
 
     def write(self, slots: Tensor, values: "_End") -> None:
         """Overwrite some slots (an index) by all of ``values``."""
@@ -164,19 +166,10 @@ class _Search:
         zeros = torch.zeros_like(first[:, 0])
         self._weight, self._steps, self._solves = zeros.clone(), zeros.clone(), zeros.clone()
         self._evaluations, self._margin = zeros.clone(), zeros.clone()
+        self._first = zeros.clone()
         self._last = zeros.clone()
-        self._fail, self._succeed = (
-            _End(
-                zeros + weight,
-                zeros.clone(),
-                zeros.clone(),
-                zeros.clone(),
-                first.clone(),
-                zeros.clone(),
-                torch.zeros_like(first),
-            )
-            for weight in (0.0, torch.inf)
-        )
+        self._fail = _End(zeros.clone(), zeros.clone(), zeros.clone())
+        self._succeed = _End(zeros + torch.inf, zeros.clone(), zeros.clone())
 
     def step(self) -> int:
         """Take one step in each slot; returns how many problems were finished by it."""
@@ -218,10 +211,9 @@ class _Search:
         # |r| = multiplier |a| after a step of steepest descent.
         length = self._gradient_square()[slots].rsqrt()
         self._weight[slots] = 2 * multiplier if self._squared else length
+        self._first[slots] = multiplier
         zeros = torch.zeros_like(multiplier)
-        x, gradient = descent.x[slots], descent.pairs.a[slots]
-        start = _End(zeros, self._margin[slots], zeros, zeros, x, descent.value[slots], gradient)
-        self._fail.write(slots, start)
+        self._fail.write(slots, _End(zeros, self._margin[slots], zeros))
         self._steps[slots] = 0.0
 
     def _ended(self, outcome: Step, new: Tensor) -> Tensor:
@@ -235,15 +227,7 @@ class _Search:
     def _next_weight(self, slots: Tensor) -> Tensor:
         """Move the bracket of slots at their minimiser; returns which are done, bool ``(n,)``."""
         descent = self._descent
-        here = _End(
-            self._weight[slots],
-            self._margin[slots],
-            descent.square[slots].sqrt(),
-            descent.multiplier[slots],
-            descent.x[slots],
-            descent.value[slots],
-            descent.pairs.a[slots],
-        )
+        here = _End(self._weight[slots], self._margin[slots], descent.square[slots].sqrt())
         success = here.margin < 0
         self._replace(self._succeed, self._fail, slots, here, success, 1.0)
         self._replace(self._fail, self._succeed, slots, here, ~success, -1.0)
@@ -274,29 +258,21 @@ class _Search:
         gap = (succeed.distance[slots] - fail.distance[slots]).abs()
         near = gap <= limit.distance * succeed.distance[slots]
         both = succeed.weight[slots].isfinite() & (fail.weight[slots] > 0)
-        return both & ((ratio <= 1 + limit.c) | near) | (self._solves[slots] >= _SOLVES)
+        solves = self._solves[slots]
+        spent = solves >= torch.where(succeed.weight[slots].isfinite(), _SOLVES, _FRUITLESS)
+        return both & ((ratio <= 1 + limit.c) | near) | spent
 
     def _start_again(self, slots: Tensor) -> None:
-        """Choose the next weights and the points to start from."""
+        """Choose the next weights; each minimisation goes on from where the last one ended."""
         if not len(slots):
             return
         fail, succeed = self._fail.of(slots), self._succeed.of(slots)
         weight = self._between(fail, succeed)
         self._weight[slots], self._steps[slots] = weight, 0.0
-        far = succeed.weight.isfinite()
-        distance = torch.where(far, succeed.distance, fail.distance)
+        distance = torch.where(succeed.weight.isfinite(), succeed.distance, fail.distance)
         multiplier = weight / 2 if self._squared else weight * distance
-        # The better of the two ends; x0, where there is no other, is as good as any.
-        of_fail = fail.distance.square() / 2 + multiplier * fail.value
-        of_succeed = succeed.distance.square() / 2 + multiplier * succeed.value
-        from_succeed = far & (of_succeed < of_fail)
-        chosen = from_succeed.unsqueeze(1)
-        at = Evaluation(
-            torch.where(from_succeed, succeed.value, fail.value),
-            torch.where(chosen, succeed.gradient, fail.gradient),
-        )
-        self._descent.place(slots, torch.where(chosen, succeed.x, fail.x), at, multiplier)
-        self._margin[slots] = torch.where(from_succeed, succeed.margin, fail.margin)
+        self._descent.multiplier[slots] = multiplier.where(multiplier > 0, self._first[slots])
+        self._descent.length[slots] = 1.0
 
     def _between(self, fail: _End, succeed: _End) -> Tensor:
         """Return the weights to try: by factors of 4, or by regula falsi."""
@@ -335,4 +311,4 @@ class _Search:
         return len(slots)
 
 
-_PER_SLOT = ("_weight", "_steps", "_solves", "_evaluations", "_margin", "_last")
+_PER_SLOT = ("_first", "_weight", "_steps", "_solves", "_evaluations", "_margin", "_last")
