@@ -7,6 +7,7 @@ from lit_intriguing.callbacks.exact_resume import ExactResume
 from lit_intriguing.callbacks.run_progress import RunProgress
 from lit_intriguing.callbacks.sparse_filters import SparseFilters
 from lit_intriguing.callbacks.training_error import TrainingError
+from lit_intriguing.callbacks.transfer_evaluation import TransferEvaluation
 from lit_intriguing.mixing import PerturbedLayer
 
 __all__ = [
@@ -18,4 +19,5 @@ __all__ = [
     "RunProgress",
     "SparseFilters",
     "TrainingError",
+    "TransferEvaluation",
 ]

@@ -10,18 +10,18 @@ from tqdm import tqdm
 from lit_intriguing.attacking.attack_rows import attack_rows
 from lit_intriguing.attacking.examples import Examples, joined
 from lit_intriguing.attacking.randomness import chunk_randomness
-from lit_intriguing.autograd import grad_island, ordinary, preserved
-from lit_intriguing.command.parse_errors import one_line
-from lit_intriguing.errors import UserError
-from lit_intriguing.splice import INPUT, tail
-from lit_intriguing.studies.transfer.job import SetName, TransferJob
-from lit_intriguing.studies.transfer.sets import (
+from lit_intriguing.attacking.row_sets import (
     RowSet,
     adversarial_set,
     amplified_set,
     clean_set,
     noise_set,
 )
+from lit_intriguing.autograd import grad_island, ordinary, preserved
+from lit_intriguing.command.parse_errors import one_line
+from lit_intriguing.errors import UserError
+from lit_intriguing.splice import INPUT, tail
+from lit_intriguing.studies.transfer.job import SetName, TransferJob
 from lit_intriguing.studies.transfer.sources import Function
 from lit_intriguing.studies.transfer.table import Table, tabulate
 from lit_intriguing.types import Bounds

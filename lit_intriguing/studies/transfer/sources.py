@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-import torch
 from jsonargparse import ArgumentError, ArgumentParser
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 
+from lit_intriguing.attacking.weights import load_weights, read_checkpoint
 from lit_intriguing.command import class_paths, parse_errors
 from lit_intriguing.errors import UsageError, UserError
 from lit_intriguing.studies.measure import build
@@ -156,7 +156,7 @@ def load_model(source: ModelSource, config: Config | None, weights: Path | None)
         UserError: No such class or file, or weights of another model.
     """
     path = weights or (None if source.checkpoint is None else Path(source.checkpoint))
-    content = None if path is None else _read(path)
+    content = None if path is None else read_checkpoint(path)
     if config is not None:
         model: nn.Module = build(config).model
     elif source.function is not None:
@@ -167,22 +167,9 @@ def load_model(source: ModelSource, config: Config | None, weights: Path | None)
         model = instance(spec, nn.Module)
     if isinstance(model, LightningModule):
         model.configure_model()
-    if content is not None:
-        _load(model, content, path)
+    if content is not None and path is not None:
+        load_weights(model, content, path)
     return model.eval()
-
-
-def _read(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise UserError(f"no checkpoint {path}.")
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        text = parse_errors.one_line(str(error))[:200]
-        raise UserError(f"{path} cannot be read as a checkpoint: {text}") from error
-    if not isinstance(content, dict):
-        raise UserError(f"{path} holds no weights, but a {type(content).__name__}.")
-    return content
 
 
 def _own_class(content: Mapping[str, Any], path: Path | None) -> dict[str, Any]:
@@ -195,13 +182,3 @@ def _own_class(content: Mapping[str, Any], path: Path | None) -> dict[str, Any]:
         )
     kept = {key: value for key, value in settings.items() if not key.startswith("_")}
     return {"class_path": str(name), "init_args": kept}
-
-
-def _load(model: nn.Module, content: Mapping[str, Any], path: Path | None) -> None:
-    if "state_dict" in content and isinstance(model, LightningModule):
-        model.on_load_checkpoint(dict(content))
-    try:
-        model.load_state_dict(content.get("state_dict", content))
-    except (RuntimeError, AttributeError, TypeError) as error:
-        text = " ".join(str(error).split())[:300]
-        raise UserError(f"the checkpoint {path} is not of this model: {text}") from error

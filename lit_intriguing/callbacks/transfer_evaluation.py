@@ -1,0 +1,302 @@
+"""How adversarial examples travel between the network in training and others, as it trains."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from torch import Tensor, nn
+
+from lit_intriguing.attacking.attack_rows import attack_rows
+from lit_intriguing.attacking.precision import in_precision
+from lit_intriguing.attacking.row_sets import RowSet, adversarial_set, clean_set
+from lit_intriguing.attacking.weights import load_weights, read_checkpoint
+from lit_intriguing.attacks import Attack, BoxLBFGS, Goal
+from lit_intriguing.attacks.base import check_inside
+from lit_intriguing.autograd import preserved
+from lit_intriguing.callbacks.fixed_rows import Rows
+from lit_intriguing.callbacks.on_fixed_rows import OnFixedRows, is_trial, steps_taken
+from lit_intriguing.errors import UserError
+from lit_intriguing.figures.heat_map import heat_map
+from lit_intriguing.figures.logging import destinations
+from lit_intriguing.figures.tables import Cell
+from lit_intriguing.metrics import transfer_rates
+from lit_intriguing.mixing.batch import Key
+from lit_intriguing.mixing.logits import logits_model
+from lit_intriguing.splice import INPUT, tail
+from lit_intriguing.types import Bounds
+
+CURRENT = "current"
+"""The network in training, in tables."""
+
+
+class TransferEvaluation(OnFixedRows):
+    """Shows, during a run, whom adversarial examples fool (Szegedy et al. 2013, tables 2 and 4).
+
+    At the chosen interval examples of the same rows, toward the same targets, are made for the
+    network as it is, in evaluation mode, and shown to the references; the references' examples,
+    made once, and those made for earlier states of the network are shown to all. The examples
+    that reach their goal count, and an error is an answer that is not the true label.
+
+    Every logger gets, as fractions, ``<name>/success`` (of the attack on the network),
+    ``<name>/to/<reference>`` (error of the reference on the network's examples),
+    ``<name>/from/<reference>`` (the network's error on the reference's), ``<name>/from/earlier``
+    (its error on the examples made for it ``earlier`` times ago, or as far back as there is), and
+    ``<name>/distortion`` (mean root mean square change); what has no rows is left out. The whole
+    matrix goes as a heat map and a table, errors in per cent, to W&B, TensorBoard and CSV loggers
+    and to ``<name>/step-<step>.png`` and ``.csv`` in the run's folder.
+
+    It only measures: weights, gradients, modes, optimiser, random states and the order of the data
+    are bit for bit as without it. How the rows are chosen, what a checkpoint keeps and what a
+    failure costs is as for :class:`~lit_intriguing.callbacks.AdversarialExamples`.
+
+    Args:
+        attack: Makes the examples; None for :class:`~lit_intriguing.attacks.BoxLBFGS`.
+        references: Name to network; maps inputs to logits (N, C) of the same classes. Kept in its
+            own precision.
+        weights: Checkpoint of a reference, by its name; without one it is taken as it is.
+        earlier: How many times back the examples of an earlier state lie; 0 for none.
+        every_n_epochs: Epochs from one time to the next.
+        every_n_steps: Optimiser steps from one time to the next, in place of epochs.
+        examples: Rows, fewer where the data or the batch has fewer.
+        goal: What the examples are to reach; None for random targets, as in the paper.
+        bounds: The box that the inputs stay in; None for [0, 1].
+        name: Of the scalars, figures and files, different for each callback of the run.
+        dirpath: Folder in place of the run's own.
+        model: Name of the submodule that maps inputs to logits; the default is the LightningModule
+            where it defines ``forward``.
+        inputs: Key or position of the inputs in a batch; found where there is no doubt.
+        labels: Key or position of the labels, likewise.
+        seed: Of the choice of rows, the targets and the attack.
+
+    Raises:
+        ValueError: For a number out of range, weights of no reference, or neither references nor
+            earlier states.
+        UserError: For a checkpoint that is not there or not of its reference; when training starts,
+            for a reference that takes other inputs or has other classes, inputs outside the bounds,
+            an attack that fails.
+    """
+
+    def __init__(
+        self,
+        attack: Attack | None = None,
+        references: Mapping[str, nn.Module] | None = None,
+        weights: Mapping[str, str] | None = None,
+        earlier: int = 1,
+        every_n_epochs: int = 1,
+        every_n_steps: int | None = None,
+        examples: int = 64,
+        goal: Goal | None = None,
+        bounds: Bounds | None = None,
+        name: str = "transfer",
+        dirpath: str | Path | None = None,
+        model: str | None = None,
+        inputs: Key | None = None,
+        labels: Key | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(
+            name, every_n_epochs, every_n_steps, examples, dirpath, inputs, labels, seed
+        )
+        self.references = dict(references or {})
+        self._check(earlier, weights or {})
+        for key, path in (weights or {}).items():
+            load_weights(self.references[key], read_checkpoint(Path(path)), Path(path))
+        self.attack = BoxLBFGS() if attack is None else attack
+        self.earlier, self.goal, self.bounds, self.model = earlier, goal, bounds, model
+        self._theirs: dict[str, RowSet] = {}
+        self._past: list[_Past] = []
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Check that the module has what maps inputs to logits.
+
+        Raises:
+            UserError: If it is not known.
+        """
+        logits_model(pl_module, self.model)
+
+    def try_out(self, trainer: Trainer, pl_module: LightningModule, rows: Rows) -> None:
+        """Show two rows to every network, and attack them."""
+        inputs, labels = rows
+        check_inside(inputs, self.bounds or Bounds())
+        few = inputs[:2], labels[:2]
+        with self.unseen(pl_module):
+            models = self._models(trainer, pl_module)
+            classes = _logits(models[CURRENT], few[0]).shape[1]
+            for name in self.references:
+                self._try_reference(name, models[name], few[0], classes)
+            self._attack(models[CURRENT], CURRENT, few)
+        self._theirs = {}
+
+    def measure(self, trainer: Trainer, pl_module: LightningModule, rows: Rows) -> None:
+        """Make examples and show them round."""
+        step = steps_taken(trainer)
+        with self.unseen(pl_module):
+            models = self._models(trainer, pl_module)
+            own = self._attack(models[CURRENT], CURRENT, rows)
+            for name in self.references:
+                if name not in self._theirs:  # its weights stay: made once
+                    self._theirs[name] = self._attack(models[name], name, rows)
+            sets = {"clean": clean_set(rows[0]), f"for {CURRENT}": own}
+            sets |= {f"for {name}": one for name, one in self._theirs.items()}
+            for past in self._past:
+                sets[f"for step {past.step}"] = past.rows(rows[0].device)
+            rates = _matrix(list(sets.values()), models, rows[1])
+        if trainer.is_global_zero:
+            self._report(trainer, sets, list(models), rates, step)
+        self._past = [*self._past, _Past.of(step, own)][-max(self.earlier, 1) :]
+
+    @property
+    def last_step(self) -> int:
+        """The step of the newest examples."""
+        return self._past[-1].step if self._past else 0
+
+    def memory(self) -> dict[str, Any]:
+        """The examples made for the network's last states."""
+        return {"past": [vars(past) for past in self._past]}
+
+    def remember(self, state: Mapping[str, Any]) -> None:
+        """Take these over, unless the rows will be others."""
+        past = [_Past(**values) for values in state["past"]]
+        self._past = [one for one in past if len(one.counted) == self.examples]
+
+    def forget(self) -> None:
+        """Begin anew."""
+        self._theirs, self._past = {}, []
+
+    def _check(self, earlier: int, weights: Mapping[str, str]) -> None:
+        if earlier < 0:
+            raise ValueError(f"TransferEvaluation: earlier must not be negative, nor {earlier}.")
+        if not self.references and earlier == 0:
+            raise ValueError("TransferEvaluation: give references, or earlier above 0.")
+        if CURRENT in self.references:
+            raise ValueError(f"TransferEvaluation: {CURRENT!r} is the network in training.")
+        for name in weights:
+            if name not in self.references:
+                raise ValueError(
+                    f"TransferEvaluation: weights for {name!r}, which is none of the references "
+                    f"{list(self.references)}."
+                )
+
+    def _models(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, nn.Module]:
+        own = in_precision(logits_model(pl_module, self.model), trainer.precision_plugin)
+        references = {
+            name: _OwnPrecision(one.to(pl_module.device)) for name, one in self.references.items()
+        }
+        return {CURRENT: own, **references}
+
+    def _try_reference(self, name: str, model: nn.Module, few: Tensor, classes: int) -> None:
+        try:
+            found = _logits(model, few).shape[1]
+        except Exception as error:
+            raise UserError(
+                f"TransferEvaluation: the reference {name!r} does not take inputs of shape "
+                f"{tuple(few.shape[1:])}: {type(error).__name__}: {error}"
+            ) from error
+        if found != classes:
+            raise UserError(
+                f"TransferEvaluation: the reference {name!r} has {found} classes, the network in "
+                f"training {classes}."
+            )
+
+    def _attack(self, model: nn.Module, name: str, rows: Rows) -> RowSet:
+        made = attack_rows(
+            model, self.attack, *rows, torch.Generator().manual_seed(self.seed),
+            goal=self.goal, bounds=self.bounds, only_correct=False,
+        )  # fmt: skip
+        return adversarial_set(made, name)
+
+    def _report(
+        self,
+        trainer: Trainer,
+        sets: Mapping[str, RowSet],
+        models: Sequence[str],
+        rates: Tensor,
+        step: int,
+    ) -> None:
+        lines = list(sets)
+        own = sets[f"for {CURRENT}"]
+        moved = own.distortion[own.counted].double()
+        values = {
+            "success": float(own.counted.double().mean()),
+            "distortion": float(moved.mean()),  # NaN without rows, and then not logged
+        }
+        for column, name in enumerate(models[1:], 1):
+            values[f"to/{name}"] = float(rates[lines.index(f"for {CURRENT}"), column])
+            values[f"from/{name}"] = float(rates[lines.index(f"for {name}"), 0])
+        if self.earlier and self._past:
+            values["from/earlier"] = float(rates[lines.index(f"for step {self._past[0].step}"), 0])
+        self.log_scalars(trainer, values, step)
+        if is_trial(trainer):
+            return
+        title = f"step {step:,}, epoch {trainer.current_epoch}"
+        figure = heat_map(100 * rates, lines, models, title=title)
+        columns, table = _table(sets, models, rates)
+        for destination in destinations(trainer.loggers, self.folder(trainer)):
+            destination.table(self.name, columns, table, step)
+            destination.figure(self.name, figure, step)
+
+
+@dataclass(frozen=True)
+class _Past:
+    """The examples made for an earlier state, on the CPU."""
+
+    step: int
+    images: Tensor
+    counted: Tensor
+    distortion: Tensor
+
+    @classmethod
+    def of(cls, step: int, rows: RowSet) -> "_Past":
+        return cls(step, rows.images.cpu(), rows.counted.cpu(), rows.distortion.cpu())
+
+    def rows(self, device: torch.device) -> RowSet:
+        images, counted, distortion = (
+            one.to(device) for one in (self.images, self.counted, self.distortion)
+        )
+        return RowSet(images, counted, distortion)
+
+
+class _OwnPrecision(nn.Module):
+    """A reference, which gets its inputs in the type of its own weights."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight = next((p for p in self.model.parameters() if p.is_floating_point()), x)
+        logits: Tensor = self.model(x.to(weight.dtype))
+        return logits.to(x.dtype)
+
+
+def _logits(model: nn.Module, images: Tensor) -> Tensor:
+    with preserved(model), torch.no_grad():
+        return tail(model, INPUT, images)(images)
+
+
+def _matrix(sets: Sequence[RowSet], models: Mapping[str, nn.Module], labels: Tensor) -> Tensor:
+    """Errors (sets, models): a forward pass for each pair that is not known."""
+    answers = [
+        torch.stack([
+            rows.known[name] if name in rows.known else _logits(model, rows.images).argmax(1)
+            for name, model in models.items()
+        ])
+        for rows in sets
+    ]  # fmt: skip
+    counted = torch.stack([rows.counted for rows in sets]).unsqueeze(1)
+    return transfer_rates(torch.stack(answers), labels, counted).cpu()
+
+
+def _table(
+    sets: Mapping[str, RowSet], models: Sequence[str], rates: Tensor
+) -> tuple[list[str], list[list[Cell]]]:
+    lines: list[list[Cell]] = []
+    for (title, rows), errors in zip(sets.items(), rates.tolist(), strict=True):
+        count = int(rows.counted.sum())
+        cells: list[Cell] = ["empty set" if count == 0 else 100 * error for error in errors]
+        distortion = rows.distortion[rows.counted].double()
+        lines.append([title, count, float(distortion.mean()) if count else "", *cells])
+    return ["rows of", "rows", "distortion", *models], lines
