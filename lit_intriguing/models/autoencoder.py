@@ -56,8 +56,9 @@ class SparseAutoencoder(LightningModule):
             raise UserError(f"sparsity and decay must not be negative: {sparsity}, {decay}")
         self.target, self.sparsity, self.decay = target, sparsity, decay
         self.optimizer = optimizer
-        encoder, self.decoder = nn.Linear(inputs, units), nn.Linear(units, inputs)
+        encoder = nn.Linear(inputs, units)
         self.hidden1 = nn.Sequential(encoder, nn.Sigmoid())
+        self.decoder = nn.Linear(units, inputs)
         for linear in (encoder, self.decoder):
             nn.init.xavier_uniform_(linear.weight)
             nn.init.zeros_(linear.bias)
