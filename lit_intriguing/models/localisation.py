@@ -40,6 +40,6 @@ def localisation(filters: Tensor) -> Tensor:
         )
     window = max(1, round(SHARE * side))
     energy = filters.detach().square().view(-1, 1, side, side)
-    inside = avg_pool2d(energy, window, stride=1).flatten(1).amax(1) * window**2
+    inside = avg_pool2d(energy, window, stride=1, divisor_override=1).flatten(1).amax(1)
     total = energy.flatten(1).sum(1)
     return (inside / total.clamp_min(total.new_tensor(1e-30))).clamp(max=1.0)
