@@ -27,6 +27,7 @@ def localisation(filters: Tensor) -> Tensor:
         UserError: D is not such a square.
 
     Example:
+        >>> import torch
         >>> localisation(torch.eye(64)[:2])
         tensor([1., 1.])
         >>> localisation(torch.ones(1, 64))
