@@ -4,6 +4,7 @@ from lit_intriguing.callbacks.adversarial_examples import AdversarialExamples
 from lit_intriguing.callbacks.adversarial_training import AdversarialTraining
 from lit_intriguing.callbacks.convergence import Convergence
 from lit_intriguing.callbacks.exact_resume import ExactResume
+from lit_intriguing.callbacks.moving_average import MovingAverage
 from lit_intriguing.callbacks.run_progress import RunProgress
 from lit_intriguing.callbacks.sparse_filters import SparseFilters
 from lit_intriguing.callbacks.training_error import TrainingError
@@ -15,6 +16,7 @@ __all__ = [
     "AdversarialTraining",
     "Convergence",
     "ExactResume",
+    "MovingAverage",
     "PerturbedLayer",
     "RunProgress",
     "SparseFilters",
