@@ -26,5 +26,5 @@ def test_what_is_no_checkpoint_or_another_models_is_told(tmp_path: Path) -> None
     torch.save([1], tmp_path / "list.ckpt")
     with pytest.raises(UserError, match=r"list\.ckpt holds no weights, but a list"):
         read_checkpoint(tmp_path / "list.ckpt")
-    with pytest.raises(UserError, match="x is not of this model: .*Missing key"):
+    with pytest.raises(UserError, match=r"x is not of this model: .*Missing key"):
         load_weights(nn.Linear(2, 2), {"state_dict": {}}, Path("x"))

@@ -54,6 +54,6 @@ def _made(plain: Namespace, name: str) -> Any:
     one = ArgumentParser(exit_on_error=False)
     one.add_argument(f"--{name}", type=get_type_hints(TransferMatrix)[name])
     try:
-        return one.instantiate_classes(one.parse_object({name: plain[name]}))[name]
+        return one.instantiate(one.parse_object({name: plain[name]}))[name]
     except (ArgumentError, TypeError, ValueError) as error:
         raise UsageError(one_line(str(error))) from error

@@ -138,7 +138,7 @@ def instance(spec: Mapping[str, Any], kind: type[T]) -> T:
     parser = ArgumentParser(exit_on_error=False)
     parser.add_argument("--it", type=kind)
     try:
-        made: T = parser.instantiate_classes(parser.parse_object({"it": dict(spec)})).it
+        made: T = parser.instantiate(parser.parse_object({"it": dict(spec)})).it
     except (ArgumentError, TypeError) as error:
         raise UsageError(parse_errors.one_line(str(error))) from error
     return made
