@@ -35,7 +35,7 @@ class Evaluations(Callback):
         self.losses: list[float] = []
 
     def on_before_backward(self, trainer: Any, pl_module: Any, loss: Tensor) -> None:
-        self.losses.append(float(loss))
+        self.losses.append(float(loss.detach()))
 
 
 class CrashError(Exception):
@@ -143,7 +143,7 @@ def network() -> Classifier:
 
 
 def train(folder: Path, *more: Callback, resume: Path | None = None) -> tuple[Tensor, Convergence]:
-    model, stop = network(), Convergence(decrease=1e-3, window=30)
+    model, stop = network(), Convergence(decrease=0, evaluations=40)
     saving = ModelCheckpoint(folder, save_last=True)
     run = trainer(stop, saving, *more, folder=folder)
     run.fit(model, datamodule=Blobs(), ckpt_path=resume, weights_only=True if resume else None)
