@@ -15,7 +15,6 @@ from lit_intriguing.studies.transfer.command import parse
 
 ROOT = Path(__file__).parent.parent.parent.parent
 RECIPES = ["table2", "table2_digits", "table4"]
-SHORT = {"limit": 96, "chunk": 32, "attack": "GradientAttack"}
 
 
 @pytest.fixture(autouse=True)
@@ -109,14 +108,26 @@ def complaint(arguments, capsys):
     [
         ("--nose=[0.1]", "no option 'nose'. Did you mean 'noise'?"),
         ("--attack=BoxLBFG", "no class 'BoxLBFG'. Did you mean 'BoxLBFGS'?"),
-        ("--models={a: {recip: x}}", "models.a: ModelSource has no parameter 'recip'."),
+        ("--models={a: {recip: x}}", "Option 'recip' is not accepted"),
         ("--limit=ten", "limit: expected int or null, got 'ten'"),
         ("--data=Digit", "no class 'Digit'. Did you mean 'Digits'?"),
-        ("--data.test=2", "test needs at least 10 rows"),
     ],
 )
 def test_a_typo_is_named_in_one_line(option, message, tmp_path, capsys):
     assert message in complaint([f"--config={recipe(tmp_path)}", option], capsys)
+
+
+def test_a_typo_in_a_model_of_a_file_is_named_with_the_right_spelling(tmp_path, capsys):
+    (tmp_path / "more.yaml").write_text("models: {a: {recip: x}}\n")
+    said = complaint([f"--config={recipe(tmp_path)}", "--config=more.yaml"], capsys)
+    assert "models.a: ModelSource has no parameter 'recip'. Did you mean 'recipe'?" in said
+
+
+def test_a_value_that_the_data_refuse_is_told(tmp_path, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(["transfer", f"--config={recipe(tmp_path)}", "--data.test=2"])
+    assert stopped.value.code == 1
+    assert "lightning: test needs at least 10 rows" in capsys.readouterr().err
 
 
 def test_help_lists_the_options(capsys):
