@@ -136,6 +136,7 @@ def test_without_references_examples_of_an_earlier_state_are_shown_to_the_presen
 
 
 @pytest.mark.usefixtures("undrawn")
+@pytest.mark.filterwarnings("ignore:The dirpath has changed")
 def test_a_resumed_run_goes_on_with_its_rows_and_its_earlier_examples(tmp_path: Path) -> None:
     def fit(folder: Path, *callbacks: Any, **options: Any) -> None:
         callback = evaluation(every_n_steps=2, dirpath=folder)
@@ -143,10 +144,12 @@ def test_a_resumed_run_goes_on_with_its_rows_and_its_earlier_examples(tmp_path: 
         loader = torch.utils.data.DataLoader(shuffled().dataset, batch_size=12)
         ran.fit(Host(), loader, **options)
 
-    keep = ModelCheckpoint(tmp_path / "kept", every_n_train_steps=4, save_top_k=-1)
-    fit(tmp_path / "whole", keep)
+    def keep(folder: str) -> ModelCheckpoint:
+        return ModelCheckpoint(tmp_path / folder, every_n_train_steps=4, save_top_k=-1)
+
+    fit(tmp_path / "whole", keep("kept"))
     (kept,) = (tmp_path / "kept").glob("*step=4*.ckpt")
-    fit(tmp_path / "resumed", ckpt_path=kept)
+    fit(tmp_path / "resumed", keep("again"), ckpt_path=kept)
     assert list(table(tmp_path / "resumed", 6)) == list(table(tmp_path / "whole", 6))
     whole, resumed = (table(tmp_path / name, 6)["for step 4"] for name in ("whole", "resumed"))
     assert whole["rows"] == resumed["rows"]
