@@ -48,21 +48,27 @@ class AttackRun(ChunkLoop):
         source = fingerprint(images, labels)
         done = self.store.source(index)
         status = "from before"
-        if done is None:
+        if done is None and self.store.finished is None:
             chunk = self._attack(trainer, index, images, labels, source)
             success = chunk.columns["success"][chunk.columns["attacked"]]
             status = f"success {float(success.double().mean()):.1%}" if len(success) else ""
         elif done != source:
-            raise UserError(
-                f"chunk {index} in {self.store.folder} was made from other rows than the data now "
-                "gives: name another output; if the data changes by itself, as random crops do, "
-                "make it stop."
-            )
+            raise UserError(self._other_rows(f"chunk {index}"))
         self.advance(status)
+
+    def _other_rows(self, what: str) -> str:
+        return (
+            f"{what} in {self.store.folder} was made from other rows than the data now gives: name "
+            "another output; if the data changes by itself, as random crops do, make it stop."
+        )
 
     @override
     def finish(self, trainer: Trainer, chunks: int) -> None:
-        if self.store.finished is not None:
+        if (finished := self.store.finished) is not None:
+            if len(finished["sources"]) != chunks:
+                raise UserError(
+                    self._other_rows(f"the result of {len(finished['sources'])} chunks")
+                )
             return
         there = self.store.indices()
         if there != list(range(chunks)):

@@ -91,7 +91,7 @@ def summarise(columns: Mapping[str, Tensor], seconds: float) -> Summary:
         success=float(success[attacked].double().mean()),
         distortion=float(distortion.mean()),
         median_distortion=float(distortion.quantile(0.5)) if len(distortion) else math.nan,
-        c=float(columns["c"][success].double().mean()) if "c" in columns else math.nan,
+        c=float(columns["c"][success].double().nanmean()) if "c" in columns else math.nan,
         gradients=float(columns["queries"][attacked].double().mean()),
         seconds=round(seconds, 2),
     )

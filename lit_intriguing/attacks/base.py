@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import cast, final
+from typing import ClassVar, cast, final
 
 import torch
 from torch import Tensor
@@ -34,9 +34,11 @@ class Attack(ABC):
 
     Attributes:
         batch_size: Examples that go through the model at a time; None: all.
+        columns: What the search tells of each example besides, for batches without any.
     """
 
     batch_size: int | None = None
+    columns: ClassVar[Mapping[str, torch.dtype]] = {}
 
     @final
     def __call__(
@@ -62,14 +64,21 @@ class Attack(ABC):
             clean row, without success.
 
         Raises:
-            ValueError: If the criterion has another number of examples, or ``x`` leaves the bounds.
+            ValueError: If the criterion has another number of examples, or ``x`` leaves the bounds
+                or is not floating point.
         """
         bounds = Bounds() if bounds is None else bounds
         if len(criterion) != len(x):
             raise ValueError(f"{len(x)} examples, but the criterion has {len(criterion)} labels.")
+        if not x.is_floating_point():
+            raise ValueError(
+                f"The examples are {x.dtype}: convert them to floating point, images of 0 .. 255 "
+                "by x.float() / 255."
+            )
         if len(x) == 0:
             none = torch.zeros(0, device=x.device)
-            return Perturbation(x.detach(), x.detach(), none.bool(), none.long())
+            info = {name: none.to(dtype) for name, dtype in self.columns.items()}
+            return Perturbation(x.detach(), x.detach(), none.bool(), none.long(), info)
         check_inside(x, bounds)
         with grad_island():
             clean = ordinary(x)

@@ -1,9 +1,9 @@
 """The paper's attack: the nearest adversarial example by box-constrained L-BFGS."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -55,8 +55,10 @@ class BoxLBFGS(Attack):
     targets in turn, and the nearest example is kept.
 
     ``info`` holds ``c`` (the weight of ``|r|``, in units of the loss over the L2 length of r; in
-    the fast mode that at which the example is stationary to first order; NaN without success),
-    ``status`` (an :class:`Outcome`, int8) and ``target`` (the label aimed at, int64).
+    the fast mode an estimate, exact to first order where only two classes compete; NaN without
+    success as the search saw it),
+    ``status`` (an :class:`Outcome`, int8) and ``target`` (the label aimed at, int64; -1 where none
+    was). A row for which nothing is found spends up to eight times its stages' steps.
 
     Args:
         mode: ``"fast"`` or ``"paper"``.
@@ -72,6 +74,12 @@ class BoxLBFGS(Attack):
     Raises:
         ValueError: If an option is out of its range or belongs to the other mode.
     """
+
+    columns: ClassVar[Mapping[str, torch.dtype]] = {
+        "c": torch.float32,
+        "status": torch.int8,
+        "target": torch.int64,
+    }
 
     def __init__(
         self,
@@ -151,7 +159,7 @@ class BoxLBFGS(Attack):
             problem.flat,
             problem.lower,
             problem.upper,
-            unit=margin,
+            unit=margin.where(margin > 0, 1.0),  # 0 where all logits are 0
             stages=self.stages,
             memory=self.memory,
             slots=self.slots,

@@ -1,6 +1,8 @@
 """Gradient steps in L2 and Linf: FGM, FGSM and PGD."""
 
 import math
+from collections.abc import Mapping
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -32,6 +34,8 @@ class GradientAttack(Attack):
         ValueError: If ``eps`` or ``step_size`` is not positive and finite, ``norm`` is neither 2
             nor ``inf``, or ``steps`` is less than 1.
     """
+
+    columns: ClassVar[Mapping[str, torch.dtype]] = {"stuck": torch.bool}
 
     def __init__(
         self,

@@ -145,7 +145,7 @@ class Problem:
         """
         one = torch.ones_like(margin)
         first = 1 + (0.95 * margin / fall).nan_to_num(0.0).clamp(_LEAST - 1, 0.0)
-        met, _ = self._probe(rows, torch.addcmul(x0, r, first.unsqueeze(1)))
+        met, before = self._probe(rows, torch.addcmul(x0, r, first.unsqueeze(1)))
         hit = met < 0
         inner, at = torch.where(hit, first, one), torch.where(hit, met, margin)
         # Short of where the line through both crosses zero: a miss would gain nothing.
@@ -154,6 +154,7 @@ class Problem:
         second = torch.where(hit, second.clamp(_LEAST, 1.0), second.clamp(first, one))
         met, likelihood = self._probe(rows, torch.addcmul(x0, r, second.unsqueeze(1)))
         final = torch.where((met < 0) & (second < inner), second, inner)
+        likelihood = torch.where(final == second, likelihood, before)
         return torch.addcmul(x0, r, final.unsqueeze(1)), likelihood
 
     def _probe(self, rows: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -165,10 +166,12 @@ class Problem:
         return self._margin(logits, targets), likely
 
     def stationary_c(self, x: Tensor, multiplier: Tensor, likelihood: Tensor) -> Tensor:
-        """Return the c for which points of the fast mode are stationary in the paper's sense.
+        """Return an estimate of the c for which points of the fast mode are stationary.
 
-        ``r = -multiplier * grad margin``, and near the boundary the gradient of the cross-entropy
-        is ``1 - p_target`` times that of the margin: ``c = (1 - p_target) |r| / multiplier``.
+        ``r = -multiplier * grad margin``, and where one other class has all the rest of the
+        probability the gradient of the cross-entropy is ``1 - p_target`` times that of the margin:
+        ``c = (1 - p_target) |r| / multiplier``. With several such classes it has the size of that
+        gradient only.
 
         Args:
             x: Points, ``(n, D)``.

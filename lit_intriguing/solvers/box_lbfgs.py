@@ -7,10 +7,11 @@ from enum import IntEnum
 import torch
 from torch import Tensor
 
-from lit_intriguing.autograd import grad_island
+from lit_intriguing.autograd import grad_island, ordinary
 from lit_intriguing.solvers.box import Box, Limit
 from lit_intriguing.solvers.descent import Descent, Step
 from lit_intriguing.solvers.evaluation import Objective, evaluate
+from lit_intriguing.solvers.running import check, run
 from lit_intriguing.solvers.slots import Slots
 
 _IDLE = 10
@@ -27,7 +28,7 @@ class Status(IntEnum):
     STEPS = 2
     """The number of steps was used up."""
     NOT_FINITE = 3
-    """The objective or its gradient is NaN or infinite at the start, and x is x0."""
+    """The objective or its gradient is NaN, infinite or too large to square at x0, and x is x0."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class BoxSolution:
     Attributes:
         x: Where each ended, in the box, ``(N, D)``.
         value: The objective there, ``(N,)``.
-        gradient_norm: Largest entry of ``clip(x - g) - x``, ``(N,)``.
+        gradient_norm: Largest entry of ``clip(x - g) - x``, exactly, ``(N,)``.
         evaluations: Gradients spent, int64 ``(N,)``.
         status: A :class:`Status` each, int8 ``(N,)``.
     """
@@ -99,30 +100,17 @@ def minimise_box(
         tensor([[1.0000, 0.0000],
                 [0.5000, 0.2500]])
     """
-    _check(x0, history, max_steps, gtol, slots)
-    with grad_island():
-        box = Box.like(x0, lower, upper)
-        x0 = box.project_(x0.detach().clone())
-        if not len(x0):
-            return _empty(x0)
-        run = _Run(fun, x0, box, history, max_steps, gtol, len(x0) if slots is None else slots)
-        while run.slots:
-            finished = run.step()
-            if on_finished is not None and finished:
-                on_finished(finished)
-        return run.found
-
-
-def _check(x0: Tensor, history: int, max_steps: int, gtol: float, slots: int | None) -> None:
-    if x0.ndim != 2 or not x0.is_floating_point():
-        raise ValueError(
-            f"x0 must be floating point of shape (N, D), not {x0.dtype} of {tuple(x0.shape)}."
-        )
-    for name, value in (("history", history), ("max_steps", max_steps), ("slots", slots)):
-        if value is not None and value < 1:
-            raise ValueError(f"{name} must be at least 1, not {value}.")
+    check(x0, history=history, max_steps=max_steps, slots=slots)
     if not gtol >= 0:
         raise ValueError(f"gtol must be at least 0, not {gtol}.")
+    box = Box.like(x0, lower, upper)
+    with grad_island():
+        x0 = box.project_(ordinary(x0).clone())
+        if not len(x0):
+            return _empty(x0)
+        search = _Run(fun, x0, box, history, max_steps, gtol, len(x0) if slots is None else slots)
+        run(search, on_finished)
+    return search.found
 
 
 def _empty(x0: Tensor) -> BoxSolution:
@@ -170,7 +158,9 @@ class _Run:
     def _projected_gradient(self) -> Tensor:
         """Return the largest entry of ``clip(x - g) - x``, ``(n,)``."""
         descent = self._descent
-        moved = self._box.project_(descent.x - descent.pairs.a).sub_(descent.x)
+        # Not as the difference of two points, which loses gradients smaller than their rounding.
+        moved = torch.maximum(-descent.pairs.a, self._box.lower - descent.x)
+        moved = torch.minimum(moved, self._box.upper - descent.x)
         return moved.abs_().amax(1) if moved.shape[1] else descent.value * 0
 
     def _status(self, outcome: Step) -> Tensor:

@@ -150,6 +150,19 @@ class Descent:
         self.square = torch.where(step.accepted, step.square, self.square)
         self.fresh = self.fresh & ~step.accepted
 
+    def restart(self, slots: Tensor, x: Tensor) -> None:
+        """Go to other points of the same problems, which are evaluated next; the memory stays.
+
+        Args:
+            slots: An index, ``(k,)``.
+            x: The points, ``(k, D)``.
+        """
+        difference = x - self.anchor[slots]
+        self.x[slots], self.square[slots] = x, squared_lengths(difference)
+        self.length[slots], self.fresh[slots] = 0.0, True
+        if self._anchored:
+            self.pairs.r[slots] = difference
+
     def load(self, slots: Tensor, x0: Tensor) -> None:
         """Start new problems at their anchors in some slots.
 

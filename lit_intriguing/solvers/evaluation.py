@@ -18,7 +18,7 @@ class Evaluation(NamedTuple):
 
     @property
     def finite(self) -> Tensor:
-        """Which rows have a finite value and gradient: bool ``(n,)``."""
+        """Which rows have a finite value, and a gradient of finite length: bool ``(n,)``."""
         length: Tensor = torch.linalg.vector_norm(self.gradient, dim=1)
         return (self.value + length).isfinite()
 

@@ -7,11 +7,13 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
+from lit_intriguing.autograd import grad_island, ordinary
 from lit_intriguing.solvers.best import Best
 from lit_intriguing.solvers.box import Box, Limit
 from lit_intriguing.solvers.descent import Descent, Step
 from lit_intriguing.solvers.evaluation import evaluate_with_margin
 from lit_intriguing.solvers.pairs import Product
+from lit_intriguing.solvers.running import check, run
 from lit_intriguing.solvers.slots import Slots
 
 Constraint = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
@@ -111,12 +113,16 @@ def nearest_point(
 
     Returns:
         The solutions. Rows do not depend on each other.
+
+    Raises:
+        ValueError: If ``x0`` is not of shape ``(N, D)``, the box is empty or of another shape, a
+            number is less than 1, there is no stage, or the constraint has no gradient.
     """
-    search = _Search(fun, x0, Box.like(x0, lower, upper), unit, stages, memory, slots)
-    while search.slots:
-        finished = search.step()
-        if on_finished is not None and finished:
-            on_finished(finished)
+    check(x0, memory=memory, slots=slots, stages=len(stages))
+    box = Box.like(x0, lower, upper)
+    with grad_island():
+        search = _Search(fun, ordinary(x0), box, unit, stages, memory, slots)
+        run(search, on_finished)
     return search.found
 
 

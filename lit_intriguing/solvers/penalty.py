@@ -7,11 +7,13 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
+from lit_intriguing.autograd import grad_island, ordinary
 from lit_intriguing.solvers.best import Best
 from lit_intriguing.solvers.box import Box, Limit
 from lit_intriguing.solvers.descent import Descent, Step
 from lit_intriguing.solvers.evaluation import evaluate_with_margin, squared_lengths
 from lit_intriguing.solvers.pairs import Product
+from lit_intriguing.solvers.running import check, run
 from lit_intriguing.solvers.slots import Slots
 
 Loss = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
@@ -109,14 +111,18 @@ def largest_penalty(
 
     Returns:
         The solutions, c in the units of ``c |r|`` in both cases: the weight of ``|r|^2`` times
-        ``2 |r|``. Rows do not depend on each other.
+        ``2 |r|``. Rows do not depend on each other. The nearest success met on the way is
+        returned, which may be nearer than the minimiser that c belongs to.
+
+    Raises:
+        ValueError: If ``x0`` is not of shape ``(N, D)``, the box is empty or of another shape, a
+            number is less than 1, or the loss has no gradient.
     """
+    check(x0, memory=memory, slots=slots)
     box = Box.like(x0, lower, upper)
-    search = _Search(fun, x0, box, squared, tolerances or Tolerances(), memory, slots)
-    while search.slots:
-        finished = search.step()
-        if on_finished is not None and finished:
-            on_finished(finished)
+    with grad_island():
+        search = _Search(fun, ordinary(x0), box, squared, tolerances or Tolerances(), memory, slots)
+        run(search, on_finished)
     return search.found
 
 
@@ -184,7 +190,8 @@ class _Search:
         self._steps += 1
         self._evaluations += 1
         dead = descent.fresh | (self._gradient_square() == 0) & (self._margin >= 0)
-        self._begin((new & ~dead & self.slots.working).nonzero().squeeze(1))
+        begins = new & (self._solves == 0)
+        self._begin((begins & ~dead & self.slots.working).nonzero().squeeze(1))
         ended = self._ended(outcome, new) & ~dead & self.slots.working
         finished = dead & self.slots.working
         if bool(ended.any()):
@@ -263,7 +270,11 @@ class _Search:
         return both & ((ratio <= 1 + limit.c) | near) | spent
 
     def _start_again(self, slots: Tensor) -> None:
-        """Choose the next weights; each minimisation goes on from where the last one ended."""
+        """Choose the next weights; each minimisation goes on from where the last one ended.
+
+        Not so from a failure with ``|r|``, whose minimiser may be x0 itself, where the penalty has
+        a kink: from the nearest success, which costs one more gradient.
+        """
         if not len(slots):
             return
         fail, succeed = self._fail.of(slots), self._succeed.of(slots)
@@ -273,6 +284,9 @@ class _Search:
         multiplier = weight / 2 if self._squared else weight * distance
         self._descent.multiplier[slots] = multiplier.where(multiplier > 0, self._first[slots])
         self._descent.length[slots] = 1.0
+        if not self._squared:
+            back = slots[succeed.weight.isfinite() & (self._margin[slots] >= 0)]
+            self._descent.restart(back, self._best.x[self.slots.rows[back]])
 
     def _between(self, fail: _End, succeed: _End) -> Tensor:
         """Return the weights to try: by factors of 4, or by regula falsi."""

@@ -620,3 +620,25 @@ def fuzz(
     labels = torch.randint(classes, (rows,), generator=source)
     criterion = Targeted(labels) if targeted else Untargeted(labels)
     return attacked(model, x, criterion, bounds, batch_size=batch_size, memory=memory, **options)
+
+
+def test_tied_logits_of_zero_are_left_for_the_target() -> None:
+    torch.manual_seed(0)
+    model = nn.Linear(64, 10, bias=False)
+    found = BoxLBFGS()(model, torch.zeros(4, 64), Targeted(torch.tensor([3, 4, 5, 6])))
+    assert bool(found.success.all())
+
+
+def test_batch_without_examples_has_the_same_columns() -> None:
+    model = nn.Linear(3, 2)
+    x, labels = torch.rand(2, 3), torch.tensor([0, 1])
+    whole = BoxLBFGS()(model, x, Targeted(labels)).info
+    none = BoxLBFGS()(model, x[:0], Targeted(labels[:0])).info
+    assert {name: column.dtype for name, column in none.items()} == {
+        name: column.dtype for name, column in whole.items()
+    }
+
+
+def test_images_of_integers_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"uint8: convert them.* by x\.float\(\) / 255"):
+        BoxLBFGS()(nn.Linear(3, 2), torch.zeros(1, 3).byte(), Targeted(torch.tensor([0])))

@@ -37,7 +37,7 @@ def test_points_are_flat_and_at_least_float32_and_the_way_back_is_exact(dtype: t
     assert whole.flat.shape == (5, 6)
     assert whole.flat.dtype == wide
     assert torch.equal(whole.shaped(whole.flat), whole.x)
-    assert whole.logits().dtype == wide
+    assert whole.logits().dtype == dtype
 
 
 @pytest.mark.parametrize(

@@ -297,3 +297,21 @@ def test_nothing_given_is_changed() -> None:
     assert not found.x.requires_grad
     assert torch.equal(torch.get_rng_state(), random)
     assert lower.tolist() == [0.0] * 4
+
+
+def test_gradient_smaller_than_the_rounding_of_the_point_counts() -> None:
+    start = torch.full((1, 2), 0.75)
+    found = minimise_box(lambda x, rows: 1e-15 * (x - 0.25).square().sum(1), start, gtol=0.0)
+    torch.testing.assert_close(found.x, torch.full((1, 2), 0.25))
+
+
+def test_steps_grow_where_there_is_no_curvature() -> None:
+    found = minimise_box(lambda x, rows: x.sum(1), torch.zeros(1, 4), -1e6, 1.0, max_steps=40)
+    assert bool((found.x == -1e6).all())
+    assert bool(found.converged.all())
+
+
+def test_solver_works_under_inference_mode() -> None:
+    with torch.inference_mode():
+        found = minimise_box(lambda x, rows: (x - 0.25).square().sum(1), torch.zeros(1, 2))
+    torch.testing.assert_close(found.x, torch.full((1, 2), 0.25))
