@@ -77,6 +77,11 @@ class ChunkLoop(Callback, ABC):
         return trainer.is_global_zero or not works_in_step(trainer.strategy)
 
     @override
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Puts a bar over the chunks in the place of Lightning's."""
+        self._progress = ChunkProgress(trainer, self.task, self.unit)
+
+    @override
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Puts the work in the place of the module's own step."""
         if isinstance(trainer.strategy, FSDPStrategy | DeepSpeedStrategy):
@@ -88,7 +93,8 @@ class ChunkLoop(Callback, ABC):
         own = chunk_loader(trainer).own_chunks
         self._position = 0
         total = None if own is None else own * self.steps
-        self._progress = ChunkProgress(trainer, total, self.task, self.unit)
+        assert self._progress is not None
+        self._progress.begin(total)
         # As training steps are replaced elsewhere: Lightning looks the method up at each batch.
         trainer.strategy.predict_step = self._step  # type: ignore[method-assign]
 

@@ -1,6 +1,8 @@
 """A network trained on the small digits in a second, and the command that attacks it."""
 
+import functools
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -60,6 +62,8 @@ def process(weights: Path | None, *options: str) -> subprocess.Popen[str]:
         stderr=subprocess.PIPE,
         text=True,
         env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        # A shell's background jobs ignore Ctrl-C, and so would this child.
+        preexec_fn=functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )
 
 

@@ -38,7 +38,7 @@ def test_both_margins_are_as_defined(
 ) -> None:
     z = logits(rows, classes, seed) * scale
     targets = torch.arange(rows) % classes
-    smooth, sharp = smooth_margin(z, targets, torch.full((rows,), temperature).double())
+    smooth, sharp = smooth_margin(z, targets, torch.full((rows,), temperature, dtype=torch.float64))
     for row in range(rows):
         expected = by_definition(z[row], int(targets[row]), temperature)
         got = smooth[row].item(), sharp[row].item()
