@@ -65,7 +65,7 @@ class Targeted(Criterion):
 
     def margin(self, logits: Tensor) -> Tensor:
         """Return the largest other logit minus the target's, ``(N,)``."""
-        return _lead(logits, self.labels).neg()
+        return lead(logits, self.labels).neg()
 
 
 class Untargeted(Criterion):
@@ -83,11 +83,16 @@ class Untargeted(Criterion):
 
     def margin(self, logits: Tensor) -> Tensor:
         """Return the true label's logit minus the largest other one, ``(N,)``."""
-        return _lead(logits, self.labels)
+        return lead(logits, self.labels)
 
 
-def _lead(logits: Tensor, labels: Tensor) -> Tensor:
-    """Return by how much each label's logit leads the largest other one, ``(N,)``."""
+def lead(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return by how much each label's logit leads the largest other one, ``(N,)``.
+
+    Args:
+        logits: ``(N, C)``.
+        labels: int64 ``(N,)``.
+    """
     column = labels.unsqueeze(1)
     others = logits.scatter(1, column, -torch.inf)
     return logits.gather(1, column).squeeze(1) - others.amax(1)

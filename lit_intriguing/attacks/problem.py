@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from lit_intriguing.attacks.base import Model, logits_of
+from lit_intriguing.attacks.criteria import lead
 from lit_intriguing.attacks.margin import smooth_margin
 from lit_intriguing.solvers import Nearest
 from lit_intriguing.types import Bounds
@@ -73,7 +74,7 @@ class Problem:
         shape = self.x.shape[1:]
         lower, upper = (
             float(limit) if limit.numel() == 1 else limit.expand(shape).flatten()
-            for limit in self.bounds.tensors_like(self.x.flatten(1).view_as(self.x))
+            for limit in self.bounds.tensors_like(self.x)
         )
         return lower, upper
 
@@ -191,11 +192,7 @@ class Problem:
         return logits_of(self.model, self.shaped(x), which)
 
     def _margin(self, logits: Tensor, targets: Tensor) -> Tensor:
-        column = targets.unsqueeze(1)
-        others = logits.scatter(1, column, -torch.inf).amax(1)
-        return (others - logits.gather(1, column).squeeze(1)).to(self.flat.dtype) + _rounding(
-            logits
-        )
+        return _rounding(logits) - lead(logits, targets).to(self.flat.dtype)
 
 
 def _rounding(logits: Tensor) -> Tensor:

@@ -22,6 +22,9 @@ Loss = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 The first, differentiable, is the loss; the second is negative where the point is a success.
 """
 
+_PER_SLOT = ("_first", "_weight", "_steps", "_solves", "_evaluations", "_margin", "_last")
+"""Tensors of a search with one number for each slot."""
+
 _BRACKET = 4.0
 """Factor between weights while no success, or no failure, is known."""
 
@@ -323,6 +326,3 @@ class _Search:
                 setattr(self, name, getattr(self, name)[keep])
             self._fail, self._succeed = self._fail.of(keep), self._succeed.of(keep)
         return len(slots)
-
-
-_PER_SLOT = ("_first", "_weight", "_steps", "_solves", "_evaluations", "_margin", "_last")
