@@ -1,0 +1,146 @@
+"""What is known of a Lipschitz constant: a number, and how far it can be trusted."""
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Literal
+
+Kind = Literal["exact", "upper", "probable", "estimate"]
+KINDS: tuple[Kind, ...] = ("exact", "upper", "probable", "estimate")
+"""From the strongest to the weakest."""
+
+
+@dataclass(frozen=True)
+class Norm:
+    """The Lipschitz constant of a map with respect to L2 norms, or what is known of it.
+
+    Attributes:
+        value: Zero or more, perhaps infinite; never NaN.
+        kind: ``exact``: the least constant, to the rounding of float64. ``upper``: certified not to
+            lie below it, rounding included. ``probable``: not below it but with probability
+            ``risk``. ``estimate``: usually close, on either side.
+        risk: Probability that a ``probable`` value lies below the least constant.
+        reason: Why nothing better than infinity is known; the layer's name goes with it.
+
+    Raises:
+        ValueError: For a value that is no norm, or a risk that does not fit the kind.
+
+    Examples:
+        >>> product([Norm(2.0), Norm(3.0)])
+        Norm(value=6.0, kind='upper', risk=0.0, reason='')
+        >>> Norm(2.0, "estimate").times(-3.0)
+        Norm(value=6.0, kind='estimate', risk=0.0, reason='')
+    """
+
+    value: float
+    kind: Kind = "exact"
+    risk: float = 0.0
+    reason: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.value >= 0:
+            raise ValueError(f"Norm: a Lipschitz constant is zero or more, not {self.value}.")
+        if (self.risk > 0) != (self.kind == "probable"):
+            raise ValueError(f"Norm: a risk of {self.risk} does not go with kind {self.kind!r}.")
+
+    @property
+    def finite(self) -> bool:
+        """Whether anything is known."""
+        return math.isfinite(self.value)
+
+    def times(self, factor: float) -> "Norm":
+        """The constant of the map multiplied by a number, which may be negative."""
+        value = _product(self.value, abs(factor))
+        return Norm(value, self.kind, self.risk, self.reason)
+
+
+ONE = Norm(1.0)
+"""The identity's constant."""
+
+
+def unknown(reason: str) -> Norm:
+    """Infinity, with its reason."""
+    return Norm(math.inf, "upper", reason=reason)
+
+
+def product(norms: Iterable[Norm]) -> Norm:
+    """The constant of maps applied one after another.
+
+    Args:
+        norms: Of the maps, in any order.
+
+    Returns:
+        The product, of the weakest kind among them. Of several maps it is at best ``upper``: the
+        directions in which they stretch most need not meet. Identities do not count.
+    """
+    found = [norm for norm in norms if norm != ONE]
+    return found[0] if len(found) == 1 else _composed(found, 1.0, _product)
+
+
+def total(norms: Iterable[Norm]) -> Norm:
+    """The constant of a sum of maps of the same input: the sum of theirs; see :func:`product`."""
+    found = list(norms)
+    return found[0] if len(found) == 1 else _composed(found, 0.0, _sum)
+
+
+def root_of_squares(norms: Iterable[Norm]) -> Norm:
+    """The constant of a concatenation of maps of the same input; see :func:`product`."""
+    found = list(norms)
+    return found[0] if len(found) == 1 else _composed(found, 0.0, _hypotenuse)
+
+
+def greatest(norms: Iterable[Norm]) -> Norm:
+    """The constant of maps of separate parts of the input: the greatest, of the weakest kind."""
+    found = list(norms)
+    value = max((norm.value for norm in found), default=0.0)
+    return Norm(value, _weakest(found, "exact"), _risk(found), _reason(found))
+
+
+def _composed(norms: Sequence[Norm], start: float, step: Callable[[float, float], float]) -> Norm:
+    value = start
+    for norm in norms:
+        value = step(value, norm.value)
+    best: Kind = "upper" if norms else "exact"
+    return Norm(value, _weakest(norms, best), _risk(norms), _reason(norms))
+
+
+def _weakest(norms: Iterable[Norm], best: Kind) -> Kind:
+    return max([best, *(norm.kind for norm in norms)], key=KINDS.index)
+
+
+def _risk(norms: Iterable[Norm]) -> float:
+    """At most the sum, whether the failures depend on each other or not; none of an estimate."""
+    found = list(norms)
+    probable = _weakest(found, "exact") == "probable"
+    return min(1.0, math.fsum(norm.risk for norm in found)) if probable else 0.0
+
+
+def _reason(norms: Iterable[Norm]) -> str:
+    return "; ".join(dict.fromkeys(norm.reason for norm in norms if norm.reason))
+
+
+def _product(a: float, b: float) -> float:
+    if math.inf in (a, b):  # also with zero: a layer about which nothing is known is to be seen
+        return math.inf
+    return _at_least(a * b, Fraction(a) * Fraction(b))
+
+
+def _sum(a: float, b: float) -> float:
+    return math.inf if math.inf in (a, b) else _at_least(a + b, Fraction(a) + Fraction(b))
+
+
+def _hypotenuse(a: float, b: float) -> float:
+    if math.inf in (a, b):
+        return math.inf
+    value = math.hypot(a, b)
+    squares = Fraction(a) ** 2 + Fraction(b) ** 2
+    while Fraction(value) ** 2 < squares:
+        value = math.nextafter(value, math.inf)
+    return value
+
+
+def _at_least(rounded: float, true: Fraction) -> float:
+    if math.isinf(rounded) or Fraction(rounded) >= true:
+        return rounded
+    return math.nextafter(rounded, math.inf)

@@ -1,0 +1,103 @@
+import math
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from lit_intriguing.lipschitz import operator_norm, register_norm
+from lit_intriguing.lipschitz.norm import (
+    KINDS,
+    ONE,
+    Norm,
+    greatest,
+    product,
+    root_of_squares,
+    total,
+    unknown,
+)
+
+values = st.lists(st.floats(1e-8, 1e8), min_size=2, max_size=5)
+
+
+@given(values)
+def test_a_product_is_never_rounded_downwards(factors: list[float]) -> None:
+    true = math.prod(Fraction(value) for value in factors)
+    assert true <= Fraction(product(map(Norm, factors)).value) <= true * Fraction(1 + 1e-14)
+
+
+@given(values)
+def test_a_sum_is_never_rounded_downwards(terms: list[float]) -> None:
+    true = sum(Fraction(value) for value in terms)
+    assert true <= Fraction(total(map(Norm, terms)).value) <= true * Fraction(1 + 1e-14)
+
+
+@given(values)
+def test_a_root_of_squares_is_never_rounded_downwards(parts: list[float]) -> None:
+    true = sum(Fraction(value) ** 2 for value in parts)
+    squared = Fraction(root_of_squares(map(Norm, parts)).value) ** 2
+    assert true <= squared <= true * Fraction(1 + 1e-14)
+
+
+@pytest.mark.parametrize("compose", [product, total, root_of_squares, greatest])
+@pytest.mark.parametrize("kind", ["upper", "probable", "estimate"])
+def test_a_composition_is_of_the_weakest_kind_in_it(compose, kind) -> None:  # type: ignore[no-untyped-def]
+    weak = Norm(2.0, kind, risk=0.25 if kind == "probable" else 0.0)
+    assert compose([Norm(3.0), weak, Norm(1.5, "upper")]).kind == kind
+
+
+def test_several_exact_maps_in_a_row_give_an_upper_bound_and_one_an_exact_one() -> None:
+    assert product([Norm(2.0), Norm(3.0)]).kind == "upper"
+    assert product([ONE, Norm(3.0), ONE]) == Norm(3.0)
+    assert product([]) == ONE
+
+
+def test_risks_add_up_and_vanish_behind_an_estimate() -> None:
+    twice = product([Norm(2.0, "probable", 0.25), Norm(2.0, "probable", 0.5)])
+    assert twice.risk == 0.75
+    assert product([Norm(2.0, "probable", 0.25), Norm(2.0, "estimate")]).risk == 0.0
+
+
+@pytest.mark.parametrize("compose", [product, total, root_of_squares, greatest])
+def test_the_unknown_stays_infinite_with_its_reason_also_beside_zero(compose) -> None:  # type: ignore[no-untyped-def]
+    composed = compose([Norm(0.0), unknown("Odd: why"), unknown("Odd: why")])
+    assert composed.value == math.inf
+    assert composed.reason == "Odd: why"
+
+
+@pytest.mark.parametrize("value", [-1.0, math.nan])
+def test_a_value_that_is_no_norm_is_refused(value: float) -> None:
+    with pytest.raises(ValueError, match="zero or more"):
+        Norm(value)
+
+
+def test_a_risk_goes_with_probable_values_alone() -> None:
+    for kind in KINDS:
+        with pytest.raises(ValueError, match="does not go with kind"):
+            Norm(1.0, kind, risk=0.0 if kind == "probable" else 0.1)
+
+
+def test_a_subclass_does_not_inherit_its_parents_rule() -> None:
+    class Louder(nn.ReLU):
+        pass
+
+    assert operator_norm(nn.ReLU()) == ONE
+    assert operator_norm(Louder()).reason == "Louder: no rule for this type of layer"
+
+
+def test_a_forward_put_on_one_module_is_noticed() -> None:
+    module = nn.ReLU()
+    module.forward = lambda x: 3 * x  # type: ignore[method-assign]
+    assert not operator_norm(module).finite
+
+
+def test_a_type_can_be_registered_from_outside() -> None:
+    class Doubled(nn.Module):
+        pass
+
+    @register_norm(Doubled)
+    def rule(module: Doubled, shape: tuple[int, ...] | None) -> Norm:
+        return Norm(2.0)
+
+    assert operator_norm(Doubled()).value == 2.0
