@@ -1,6 +1,5 @@
 """The files that an attack leaves: examples, summary, figure."""
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,8 +10,10 @@ from torch import Tensor
 from lit_intriguing.attacking.summary import Summary
 from lit_intriguing.figures import adversarial_pairs
 from lit_intriguing.figures.canvas import png
+from lit_intriguing.figures.examples import drawn_as_images
 from lit_intriguing.splice import INPUT
 from lit_intriguing.types import Bounds
+from lit_intriguing.whole_files import draft, write_bytes
 
 SHOWN = 40
 """Images in the figure, at most."""
@@ -44,12 +45,10 @@ def write(
     """
     names = [_write_examples(folder, columns, kind), "summary.csv"]
     (folder / "summary.csv").write_text(summary.csv(), encoding="utf-8")
-    if layer == INPUT:
-        try:
-            (folder / "examples.png").write_bytes(figure(columns, summary, bounds, seed))
-            names.append("examples.png")
-        except ValueError:
-            pass  # rows of numbers, not images
+    images = layer == INPUT and drawn_as_images(columns["clean"].shape)
+    if images and bool(columns["attacked"].any()):
+        write_bytes(folder / "examples.png", figure(columns, summary, bounds, seed))
+        names.append("examples.png")
     return names
 
 
@@ -58,8 +57,11 @@ def figure(
 ) -> bytes:
     """Draws attacked rows chosen at random, clean beside adversarial, as a PNG.
 
-    Raises:
-        ValueError: The rows are no images, or none was attacked.
+    Args:
+        columns: See `Examples`; images, at least one of them attacked.
+        summary: For the caption.
+        bounds: Of the images; where None [0, 1].
+        seed: Of the choice.
     """
     (rows,) = columns["attacked"].nonzero(as_tuple=True)
     order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed))
@@ -83,13 +85,11 @@ def _pixels(images: Tensor, bounds: Bounds) -> Tensor:
 def _write_examples(folder: Path, columns: Mapping[str, Tensor], kind: str) -> str:
     """Writes the columns; a crash leaves no half file."""
     name = f"examples.{kind}"
-    draft = folder / f"examples.{os.getpid()}.tmp"
-    with draft.open("wb") as file:
+    with draft(folder / name) as path, path.open("wb") as file:
         if kind == "npz":
             np.savez(file, **{key: _array(value) for key, value in columns.items()})  # type: ignore[arg-type]
         else:
             torch.save(dict(columns), file)
-    draft.replace(folder / name)
     return name
 
 

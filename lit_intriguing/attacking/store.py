@@ -1,7 +1,6 @@
 """The output folder: a manifest, finished chunks, and in the end the files they make."""
 
 import json
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from torch import Tensor
 from lit_intriguing.attacking.settings import differences
 from lit_intriguing.attacking.summary import Summary
 from lit_intriguing.errors import UserError
+from lit_intriguing.whole_files import draft, write_json
 
 _MANIFEST = "manifest.json"
 
@@ -100,12 +100,9 @@ class Store:
 
     def save(self, index: int, chunk: Chunk) -> None:
         """Writes a chunk; a crash leaves no half file."""
-        path = self._path(index)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_suffix(f".{os.getpid()}.tmp")
         columns = {name: _compact(column) for name, column in chunk.columns.items()}
-        torch.save({**vars(chunk), "columns": columns}, draft)
-        draft.replace(path)
+        with draft(self._path(index)) as file:
+            torch.save({**vars(chunk), "columns": columns}, file)
 
     def load(self, index: int) -> Chunk:
         """Reads a chunk; its tensors stay on disk until they are used."""
@@ -148,10 +145,7 @@ class Store:
         return content if isinstance(content, dict) else {}
 
     def _write_manifest(self, content: Mapping[str, Any]) -> None:
-        path = self.folder / _MANIFEST
-        draft = path.with_suffix(f".{os.getpid()}.tmp")
-        draft.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-        draft.replace(path)
+        write_json(self.folder / _MANIFEST, content)
 
 
 def _compact(column: Tensor) -> Tensor:

@@ -1,6 +1,5 @@
 """Adversarial examples of a fixed few rows, made again and again while a network trains."""
 
-import io
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple
@@ -26,12 +25,13 @@ from lit_intriguing.figures.examples import (
     drawn_as_units,
     examples_figure,
 )
-from lit_intriguing.figures.logging import Files, destinations, write_whole
+from lit_intriguing.figures.logging import Files, destinations
 from lit_intriguing.figures.tables import Cell
 from lit_intriguing.mixing.batch import Key
 from lit_intriguing.mixing.logits import logits_model
 from lit_intriguing.splice import INPUT, submodule
 from lit_intriguing.types import Bounds
+from lit_intriguing.whole_files import draft
 
 
 class AdversarialExamples(OnFixedRows):
@@ -207,7 +207,8 @@ class AdversarialExamples(OnFixedRows):
         folder = self.folder(trainer)
         columns = made.columns()
         content = {**columns, "step": moment.step, "epoch": trainer.current_epoch}
-        write_whole(Files(folder).path(self.name, moment.step, ".pt"), _saved(content))
+        with draft(Files(folder).path(self.name, moment.step, ".pt")) as file:
+            torch.save(content, file)
         figure = self._figure(columns, trainer.current_epoch)
         names, lines = _table(columns)
         for destination in destinations(trainer.loggers, folder):
@@ -254,12 +255,6 @@ def _moment(step: int, made: Examples) -> Moment:
     success = float(made.success.double().mean())
     # `median` would take the lower of the two in the middle.
     return Moment(step, success, float(distortion.mean()), float(distortion.quantile(0.5)))
-
-
-def _saved(content: Mapping[str, Any]) -> bytes:
-    buffer = io.BytesIO()
-    torch.save(dict(content), buffer)
-    return buffer.getvalue()
 
 
 def _as_pixels(clean: Tensor, adversarial: Tensor, bounds: Bounds) -> tuple[Tensor, Tensor]:

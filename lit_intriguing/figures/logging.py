@@ -6,7 +6,6 @@ Fabric, and subclasses of them, are then all the same, and none of the three nee
 
 import csv
 import io
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from matplotlib.figure import Figure
 
 from lit_intriguing.figures.canvas import png
 from lit_intriguing.figures.tables import Cell, markdown_table
+from lit_intriguing.whole_files import write_bytes
 
 
 class Destination(Protocol):
@@ -46,7 +46,7 @@ class Files:
 
     def figure(self, key: str, figure: Figure, step: int) -> None:
         """Write a PNG file."""
-        write_whole(self.path(key, step, ".png"), png(figure))
+        write_bytes(self.path(key, step, ".png"), png(figure))
 
     def table(
         self, key: str, columns: Sequence[str], rows: Sequence[Sequence[Cell]], step: int
@@ -54,7 +54,7 @@ class Files:
         """Write a CSV file, the columns' names in its first line."""
         text = io.StringIO()
         csv.writer(text, lineterminator="\n").writerows([columns, *rows])
-        write_whole(self.path(key, step, ".csv"), text.getvalue().encode())
+        write_bytes(self.path(key, step, ".csv"), text.getvalue().encode())
 
     def path(self, key: str, step: int, suffix: str) -> Path:
         """The file of a series at a step; names sort by step."""
@@ -134,14 +134,3 @@ def pixels(figure: Figure) -> np.ndarray[Any, np.dtype[np.uint8]]:
     assert isinstance(canvas, FigureCanvasAgg)
     canvas.draw()  # type: ignore[no-untyped-call]
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()  # type: ignore[no-untyped-call]
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file in one go: whoever looks finds the old file or the new one, never a half."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        draft.write_bytes(content)
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from functools import cached_property
@@ -11,6 +10,7 @@ from typing import Any
 
 from lit_intriguing.studies.patches import Config
 from lit_intriguing.studies.provenance import this_program
+from lit_intriguing.whole_files import write_json
 
 
 class Stage(StrEnum):
@@ -95,11 +95,7 @@ class RunStore:
             "program": this_program(),
             "result": asdict(replace(result, seconds=round(result.seconds, 2))),
         }
-        self.folder.mkdir(parents=True, exist_ok=True)
-        path = self.path(run)
-        draft = path.with_suffix(f".{os.getpid()}.tmp")
-        draft.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-        draft.replace(path)
+        write_json(self.path(run), content)
 
     def _content(self, run: Run) -> dict[str, Any]:
         """What a run's file holds; nothing where there is no readable file."""

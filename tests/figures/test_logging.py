@@ -19,7 +19,6 @@ from lit_intriguing.figures.logging import (
     Wandb,
     destinations,
     pixels,
-    write_whole,
 )
 from tests.test_cli_fit import wandb_records
 
@@ -130,21 +129,3 @@ def test_pixels_are_those_of_the_figure_without_transparency() -> None:
     assert array.dtype == np.uint8
     assert array[0, 0].tolist() == [255, 255, 255]
     assert array.min() < 100
-
-
-def test_a_file_is_replaced_in_one_go_and_a_failure_leaves_the_old_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "deep" / "file.bin"
-    write_whole(path, b"old")
-    assert path.read_bytes() == b"old"
-
-    def full(self: Path, content: bytes) -> int:
-        with self.open("wb") as file:
-            file.write(content[:1])
-        raise OSError("no space left")
-
-    monkeypatch.setattr(Path, "write_bytes", full)
-    with pytest.raises(OSError, match="no space left"):
-        write_whole(path, b"new")
-    assert [file.read_bytes() for file in path.parent.iterdir()] == [b"old"]

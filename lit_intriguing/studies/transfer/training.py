@@ -18,6 +18,7 @@ from lit_intriguing.studies.progress import Progress, duration
 from lit_intriguing.studies.runs import Run, RunStore, Stage
 from lit_intriguing.studies.transfer.sources import ModelSource, fit_config
 from lit_intriguing.studies.workers import run_all
+from lit_intriguing.whole_files import draft
 
 
 def train_and_keep(folder: Path, run: Run) -> float:
@@ -40,10 +41,8 @@ def train_and_keep(folder: Path, run: Run) -> float:
             raise KeyboardInterrupt from None
         raise
     path = weights_of(folder, run)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_suffix(".tmp")
-    cli.trainer.save_checkpoint(draft, weights_only=True)
-    draft.replace(path)
+    with draft(path) as file:
+        cli.trainer.save_checkpoint(file, weights_only=True)
     return float(cli.trainer.callback_metrics.get(closing_test.METRIC, float("nan")))
 
 

@@ -1,0 +1,41 @@
+"""Files that are written whole or not at all."""
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+
+@contextmanager
+def draft(path: Path) -> Iterator[Path]:
+    """A file beside `path`, which becomes `path` at the end, or vanishes after an error.
+
+    Whoever looks, also after a crash, finds the old file or the new one, never a half.
+
+    Args:
+        path: The file to be; its folder is made.
+
+    Yields:
+        Where to write.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield beside
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write bytes; see `draft`."""
+    with draft(path) as file:
+        file.write_bytes(content)
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write plain values as JSON; see `draft`."""
+    with draft(path) as file:
+        file.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
