@@ -1,0 +1,77 @@
+"""The weight that a layer's forward would use in evaluation mode."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.parametrize import is_parametrized
+from torch.nn.utils.prune import BasePruningMethod
+from torch.nn.utils.spectral_norm import SpectralNorm
+from torch.nn.utils.weight_norm import WeightNorm
+
+from lit_intriguing.autograd import preserved
+from lit_intriguing.lipschitz.norms import CannotBoundError
+
+
+def forward_weight(module: nn.Module) -> Tensor:
+    """Return the ``weight`` that the layer's forward would use in evaluation mode.
+
+    Parametrisations are computed, also those of the older kind that a hook computes before each
+    forward (``weight_norm``, ``spectral_norm``, pruning). Nothing in the layer changes. Shards of
+    a distributed weight are gathered, for which all processes have to call.
+
+    Args:
+        module: A layer with an attribute ``weight``.
+
+    Returns:
+        The weight, differentiable in the layer's parameters, in its own type and on its device.
+
+    Raises:
+        CannotBoundError: If it cannot be told which weight the forward would use.
+    """
+    with preserved(module):
+        weight = _computed(module)
+    return weight.full_tensor() if hasattr(weight, "full_tensor") else weight
+
+
+def finite_weight(module: nn.Module) -> Tensor:
+    """Return :func:`forward_weight`, detached, in float64 or complex128, on its device.
+
+    Raises:
+        CannotBoundError: As there, and if it contains a number that is not finite.
+    """
+    with torch.inference_mode(False), torch.no_grad():
+        weight = forward_weight(module)
+        if not (weight.is_floating_point() or weight.is_complex()):
+            raise CannotBoundError(f"its weight is of type {weight.dtype}")
+        if weight.device.type == "mps":  # has no float64
+            weight = weight.cpu()
+        weight = weight.to(torch.complex128 if weight.is_complex() else torch.float64)
+    if not weight.isfinite().all():
+        raise CannotBoundError("its weight contains NaN or infinity")
+    return weight
+
+
+def _computed(module: nn.Module) -> Tensor:
+    hooks = [hook for hook in module._forward_pre_hooks.values() if _computes_weight(hook)]
+    if len(hooks) > 1:
+        raise CannotBoundError("several hooks compute its weight")
+    if hooks:
+        return _computed_by(hooks[0], module)
+    if "weight" in module._parameters or is_parametrized(module, "weight"):
+        return module.weight  # type: ignore[return-value]
+    raise CannotBoundError("its weight is no parameter, so the forward may use another")
+
+
+def _computes_weight(hook: object) -> bool:
+    kinds = (WeightNorm, SpectralNorm)
+    name = hook.name if isinstance(hook, kinds) else getattr(hook, "_tensor_name", None)
+    return isinstance(hook, (*kinds, BasePruningMethod)) and name == "weight"
+
+
+def _computed_by(hook: object, module: nn.Module) -> Tensor:
+    if isinstance(hook, SpectralNorm):
+        return hook.compute_weight(module, do_power_iteration=False)
+    if isinstance(hook, WeightNorm):
+        return hook.compute_weight(module)  # type: ignore[no-any-return]
+    if isinstance(hook, BasePruningMethod):
+        return hook.apply_mask(module)  # type: ignore[no-any-return, no-untyped-call]
+    raise TypeError(f"{type(hook).__name__} computes no weight.")
