@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from lit_intriguing.attacking.attack_rows import attack_rows
 from lit_intriguing.attacking.precision import in_precision
 from lit_intriguing.attacking.row_sets import RowSet, adversarial_set, clean_set
-from lit_intriguing.attacking.weights import load_weights, read_checkpoint
 from lit_intriguing.attacks import Attack, BoxLBFGS, Goal
 from lit_intriguing.attacks.base import check_inside
 from lit_intriguing.autograd import preserved
@@ -25,6 +24,7 @@ from lit_intriguing.figures.tables import Cell
 from lit_intriguing.metrics import transfer_rates
 from lit_intriguing.mixing.batch import Key
 from lit_intriguing.mixing.logits import logits_model
+from lit_intriguing.models.weights import load_weights, read_checkpoint
 from lit_intriguing.splice import INPUT, tail
 from lit_intriguing.types import Bounds
 

@@ -19,6 +19,7 @@ from lit_intriguing.command import (
     class_paths,
     closing_test,
     diagnosis,
+    failed_download,
     interruption,
     repeated_callback,
     shipped,
@@ -138,7 +139,8 @@ class Program(LightningCLI):
         try:
             super().instantiate_classes()
         except ValueError as error:
-            raise UserError(one_line(str(error))) from error
+            message = failed_download.sentence(str(error)) or one_line(str(error))
+            raise UserError(message) from error
 
     @override
     def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[Callback]) -> Trainer:

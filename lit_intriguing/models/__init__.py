@@ -1,7 +1,9 @@
 """Networks as Lightning modules; they know nothing of adversarial examples."""
 
+from lit_intriguing.models.alexnet import AlexNet
 from lit_intriguing.models.autoencoder import SparseAutoencoder
 from lit_intriguing.models.classifier import Classifier
+from lit_intriguing.models.network import Network
 from lit_intriguing.models.schedules import CosineOverRun
 
-__all__ = ["Classifier", "CosineOverRun", "SparseAutoencoder"]
+__all__ = ["AlexNet", "Classifier", "CosineOverRun", "Network", "SparseAutoencoder"]

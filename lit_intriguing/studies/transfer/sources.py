@@ -9,9 +9,9 @@ from jsonargparse import ArgumentError, ArgumentParser
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 
-from lit_intriguing.attacking.weights import load_weights, read_checkpoint
 from lit_intriguing.command import class_paths, parse_errors
 from lit_intriguing.errors import UsageError, UserError
+from lit_intriguing.models.weights import load_weights, read_checkpoint
 from lit_intriguing.studies.measure import build
 from lit_intriguing.studies.patches import Config, merged
 from lit_intriguing.studies.plan import load_config

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from lit_intriguing.attacking.weights import load_weights, read_checkpoint
 from lit_intriguing.errors import UserError
+from lit_intriguing.models.weights import load_weights, read_checkpoint
 
 
 def test_weights_alone_and_weights_in_a_checkpoint_are_loaded(tmp_path: Path) -> None:
