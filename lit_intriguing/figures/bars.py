@@ -1,0 +1,124 @@
+"""Bar chart: the bound of every layer, and how far each can be trusted."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from lit_intriguing.figures.canvas import GREY, INK, PALETTE, new_figure
+
+DECADES = 1.5
+"""Where the finite values span more, the axis is logarithmic."""
+
+COLOURS = {
+    "exact": PALETTE[0],
+    "upper": PALETTE[2],
+    "probable": PALETTE[3],
+    "estimate": PALETTE[1],
+}
+"""By kind; others are grey."""
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A line of the chart.
+
+    Attributes:
+        name: What it is the value of.
+        value: Zero or more; may be infinite.
+        kind: What the value is worth; bars of one kind have one colour.
+    """
+
+    name: str
+    value: float
+    kind: str
+
+
+def bar_chart(bars: Sequence[Bar], *, label: str, title: str = "") -> Figure:
+    """Draws horizontal bars from the top, each with its number.
+
+    The axis is logarithmic where the finite values span decades. An infinite value is a hatched bar
+    over the whole width, with the sign for infinity.
+
+    Args:
+        bars: At least one.
+        label: What the horizontal axis shows, with its unit.
+        title: Drawn above.
+
+    Returns:
+        The figure.
+
+    Raises:
+        ValueError: There is no bar, or a value is negative or NaN.
+
+    Example:
+        >>> bar_chart([Bar("fc", 2.0, "exact")], label="norm").axes[0].get_xscale()
+        'linear'
+    """
+    if not bars:
+        raise ValueError("nothing to draw: no bar")
+    for bar in bars:
+        if not bar.value >= 0:
+            raise ValueError(f"bar {bar.name!r}: a value is zero or more, not {bar.value}")
+    figure = new_figure(7.0, 1.5 + 0.26 * len(bars))
+    axis = figure.subplots()
+    left, right = _scale(axis, [bar.value for bar in bars])
+    for line, bar in enumerate(bars):
+        _draw(axis, line, bar, left, right)
+    axis.set_yticks(range(len(bars)), [bar.name for bar in bars], fontsize=8, color=INK)
+    axis.set_ylim(len(bars) - 0.5, -0.5)
+    axis.set_xlabel(label, fontsize=8, color=INK)
+    axis.set_title(title, fontsize=10, color=INK, loc="left")
+    axis.tick_params(axis="x", labelsize=8)
+    axis.tick_params(axis="y", length=0)
+    axis.grid(axis="x", color=GREY, alpha=0.25, linewidth=0.6)
+    axis.set_axisbelow(True)
+    axis.spines[["top", "right", "left"]].set_visible(False)
+    _explain(figure, bars)
+    return figure
+
+
+def _scale(axis: Axes, values: Sequence[float]) -> tuple[float, float]:
+    """Set the scale and return where bars begin and where infinite ones end."""
+    drawn = [value for value in values if 0 < value < math.inf]
+    low, high = min(drawn, default=1.0), max(drawn, default=1.0)
+    if high / low > 10**DECADES:
+        axis.set_xscale("log")
+        # Half a decade below the least, so that its bar can be seen; room above for the numbers.
+        left, right = low / 3, high * (high / low) ** 0.15
+    else:
+        left, right = 0.0, high * 1.15
+    axis.set_xlim(left, right)
+    return left, right
+
+
+def _draw(axis: Axes, line: int, bar: Bar, left: float, right: float) -> None:
+    colour = COLOURS.get(bar.kind, GREY)
+    if math.isinf(bar.value):
+        axis.barh(
+            line, right - left, left=left, height=0.7, fill=False, hatch="////",
+            edgecolor=GREY, linewidth=0,
+        )  # fmt: skip
+        text, place = "∞: no bound known", left
+    else:
+        end = max(bar.value, left)
+        axis.barh(line, end - left, left=left, height=0.7, color=colour)
+        text, place = f"{bar.value:.4g}", end
+    axis.annotate(
+        text, (place, line), xytext=(4, 0), textcoords="offset points", fontsize=7, va="center",
+        color=INK, bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.8},
+    )  # fmt: skip
+
+
+def _explain(figure: Figure, bars: Sequence[Bar]) -> None:
+    """Name the kinds of the finite bars below the chart."""
+    kinds = dict.fromkeys(bar.kind for bar in bars if math.isfinite(bar.value))
+    patches = [Patch(color=COLOURS.get(kind, GREY), label=kind) for kind in kinds]
+    if patches:
+        figure.legend(
+            handles=patches, loc="outside lower center", ncols=len(patches), fontsize=7,
+            frameon=False,
+        )  # fmt: skip

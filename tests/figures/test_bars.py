@@ -1,0 +1,52 @@
+import math
+
+import pytest
+
+from lit_intriguing.figures.bars import COLOURS, Bar, bar_chart
+from lit_intriguing.figures.canvas import png
+
+NEAR = [Bar("conv1", 2.75, "exact"), Bar("pool", 2.0, "upper")]
+
+
+def test_every_value_is_a_bar_of_its_length_in_the_colour_of_its_kind():
+    axis = bar_chart(NEAR, label="norm").axes[0]
+    assert [bar.get_width() for bar in axis.patches] == [2.75, 2.0]
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["conv1", "pool"]
+    assert [text.get_text() for text in axis.texts] == ["2.75", "2"]
+    assert COLOURS["exact"] != COLOURS["upper"]
+    (legend,) = axis.figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["exact", "upper"]
+
+
+def test_values_that_span_decades_are_drawn_on_a_logarithmic_axis_with_bars_that_can_be_seen():
+    assert bar_chart(NEAR, label="norm").axes[0].get_xscale() == "linear"
+    axis = bar_chart([*NEAR, Bar("product", 5.5e4, "upper")], label="norm").axes[0]
+    assert axis.get_xscale() == "log"
+    ends = [bar.get_x() + bar.get_width() for bar in axis.patches]
+    assert ends == pytest.approx([2.75, 2.0, 5.5e4])
+    assert all(bar.get_width() > 0 for bar in axis.patches)
+
+
+@pytest.mark.parametrize("others", [[], NEAR, [Bar("product", 1e9, "upper")]])
+def test_an_infinite_value_is_marked_and_leaves_the_scale_alone(others: list[Bar]) -> None:
+    figure = bar_chart([*others, Bar("lstm", math.inf, "upper")], label="norm")
+    axis = figure.axes[0]
+    assert axis.texts[-1].get_text() == "∞: no bound known"
+    assert axis.patches[-1].get_hatch()
+    assert all(map(math.isfinite, axis.get_xlim()))
+    assert png(figure).startswith(b"\x89PNG")
+
+
+def test_nought_is_a_value_on_both_scales():
+    for others in (NEAR, [Bar("a", 1e-3, "exact"), Bar("b", 1e3, "exact")]):
+        axis = bar_chart([*others, Bar("zero", 0.0, "exact")], label="norm").axes[0]
+        assert axis.texts[-1].get_text() == "0"
+        assert axis.patches[-1].get_width() == 0
+
+
+def test_what_cannot_be_drawn_is_refused_with_its_name():
+    with pytest.raises(ValueError, match="no bar"):
+        bar_chart([], label="norm")
+    for value in (math.nan, -1.0):
+        with pytest.raises(ValueError, match=r"bar 'fc': a value is zero or more"):
+            bar_chart([Bar("fc", value, "exact")], label="norm")
