@@ -21,7 +21,7 @@ from lit_intriguing.autograd import grad_island, ordinary, preserved
 from lit_intriguing.command.parse_errors import one_line
 from lit_intriguing.errors import UserError
 from lit_intriguing.splice import INPUT, tail
-from lit_intriguing.studies.transfer.job import SetName, TransferJob
+from lit_intriguing.studies.transfer.job import CLEAN, ExampleJob, SetName, TransferJob
 from lit_intriguing.studies.transfer.sources import Function
 from lit_intriguing.studies.transfer.table import Table, tabulate
 from lit_intriguing.types import Bounds
@@ -83,7 +83,7 @@ def transfer_tensors(
 
 
 def made_for(
-    model: nn.Module, images: Tensor, labels: Tensor, job: TransferJob, index: int
+    model: nn.Module, images: Tensor, labels: Tensor, job: ExampleJob, index: int
 ) -> Examples:
     """Examples for a model of a chunk's rows; targets are the same for all models.
 
@@ -143,34 +143,46 @@ def judge(
     images, labels = ordinary(images), ordinary(labels).long()
     court = _Court(dict(models))
     clean = court.clean_answers(images)
-    sets: dict[SetName, RowSet] = {}
-    for name in job.sets(names):
-        if name.kind == "clean":
-            sets[name] = replace(clean_set(images), known=clean)
-        elif name.kind == "noise":
-            assert name.stddev is not None
-            sets[name] = noise_set(images, name.stddev, _generator(job, index), _box(job))
-    if job.adversarial:
-        for model in list(court.models):
-            examples = court.examples(model, make)
-            if examples is None:
-                continue
-            sets[SetName("adversarial", model)] = adversarial_set(examples, model)
-            for to in job.amplify:
-                name = SetName("amplified", model, to)
-                sets[name] = amplified_set(examples, to, _box(job))
+    made = (
+        {name: court.examples(name, make) for name in list(court.models)} if job.adversarial else {}
+    )
+    examples = {name: one for name, one in made.items() if one is not None}
+    sets = row_sets(images, examples, job, index)
+    sets[CLEAN] = replace(sets[CLEAN], known=clean)
     columns = _columns(job.sets(names), names, sets, labels, court)
     return Judged(columns, court.failures)
 
 
-def _generator(job: TransferJob, index: int) -> torch.Generator:
-    """The same noise for each stddev, scaled, whatever else is asked for."""
+def row_sets(
+    images: Tensor, examples: Mapping[str, Examples], job: TransferJob, index: int
+) -> dict[SetName, RowSet]:
+    """The sets of a chunk, without those of models that have no examples.
+
+    Args:
+        images: `(n, *S)`.
+        examples: By the model's name.
+        job: What is asked for.
+        index: The chunk's number.
+    """
+    box = (job.bounds or Bounds()) if job.clip else None
+    sets: dict[SetName, RowSet] = {}
+    for name in job.sets(examples):
+        if name.model is None and name.stddev is None:
+            sets[name] = clean_set(images)
+        elif name.model is None:
+            assert name.stddev is not None
+            sets[name] = noise_set(images, name.stddev, chunk_generator(job, index), box)
+        elif name.stddev is None:
+            sets[name] = adversarial_set(examples[name.model], name.model)
+        else:
+            sets[name] = amplified_set(examples[name.model], name.stddev, box)
+    return sets
+
+
+def chunk_generator(job: ExampleJob, index: int) -> torch.Generator:
+    """A chunk's random numbers, on the CPU: the same ones, whatever else is asked for."""
     with chunk_randomness(job.seed, index) as generator:
         return generator
-
-
-def _box(job: TransferJob) -> Bounds | None:
-    return (job.bounds or Bounds()) if job.clip else None
 
 
 class _Court:

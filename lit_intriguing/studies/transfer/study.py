@@ -1,6 +1,5 @@
 """The transfer study: models, adversarial examples made for each, every model's errors on all."""
 
-import io
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -8,7 +7,6 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from lightning.pytorch import LightningDataModule, Trainer
-from lightning.pytorch.utilities.seed import isolate_rng
 from torch import Tensor, nn
 
 from lit_intriguing.attacking.attack_rows import CHUNK
@@ -16,21 +14,24 @@ from lit_intriguing.attacking.chunk_loop import run_loop
 from lit_intriguing.attacking.job import Split, default_attack
 from lit_intriguing.attacking.split_data import SplitData
 from lit_intriguing.attacks import Attack, Goal, RandomTargets
-from lit_intriguing.command.parse_errors import one_line
-from lit_intriguing.errors import InterruptedRunError, UsageError, UserError
+from lit_intriguing.errors import UsageError, UserError
+from lit_intriguing.figures.canvas import png
+from lit_intriguing.figures.panels import pair_panels
 from lit_intriguing.spelling import did_you_mean
-from lit_intriguing.studies.measure import silence
-from lit_intriguing.studies.patches import Config
-from lit_intriguing.studies.runs import Run, Stage
+from lit_intriguing.studies.transfer.examples_run import Models
 from lit_intriguing.studies.transfer.job import TransferJob
+from lit_intriguing.studies.transfer.loading import (
+    check_options,
+    kept,
+    load_models,
+    quiet_trainer,
+)
 from lit_intriguing.studies.transfer.output import PaperRow, Report
-from lit_intriguing.studies.transfer.sources import Function, ModelSource, instance, load_model
+from lit_intriguing.studies.transfer.pictures import PICTURES
+from lit_intriguing.studies.transfer.sources import ModelSource, instance
 from lit_intriguing.studies.transfer.table import Interval, Line, Table
-from lit_intriguing.studies.transfer.training import Training
-from lit_intriguing.studies.transfer.transfer_run import Models, TransferRun
+from lit_intriguing.studies.transfer.transfer_run import TransferRun
 from lit_intriguing.types import Bounds
-
-QUIET = {"logger": False, "enable_checkpointing": False, "enable_model_summary": False}
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,8 @@ class TransferMatrix:
         noise: Standard deviations of Gaussian noise, a fixed set of rows for each.
         amplify: Root mean square changes that the examples are brought to along their own
             direction; a set for each model and number.
+        show: Draw so many rows, clean beside distorted, of each set of examples and of noise, as
+            the paper's figure 7 does, into `examples.png`: the first that count in all these sets.
         clip: Keep noise and amplified examples in the bounds; the paper does not.
         clean: Whole splits to measure the errors on, by the name in the table.
         paper: The paper's numbers by the name in the table: errors in per cent, one a model, and
@@ -95,6 +98,7 @@ class TransferMatrix:
     only_correct: bool = False
     noise: list[float] = field(default_factory=list)
     amplify: list[float] = field(default_factory=list)
+    show: int = 0
     clip: bool = False
     clean: dict[str, CleanRows] = field(default_factory=dict)
     paper: dict[str, PaperRow] = field(default_factory=dict)
@@ -122,14 +126,8 @@ class TransferMatrix:
                 written).
         """
         job = self.check()
-        trainer = self._trainer()
-        try:
-            models, failures = self._models()
-        except KeyboardInterrupt as error:
-            raise InterruptedRunError(f"interrupted. {self._kept()}: {_GO_ON}") from error
-        if not models:
-            reasons = "\n  ".join(f"{name!r}: {reason}" for name, reason in failures.items())
-            raise UserError(f"none of the models could be had:\n  {reasons}")
+        trainer = quiet_trainer(self.trainer)
+        models, failures = load_models(self.models, self.out_dir, self.models_dir, self.workers)
         table = self._tables(trainer, Models(models), job, failures)
         if table is None:
             return None
@@ -150,24 +148,13 @@ class TransferMatrix:
         Raises:
             UsageError: With what to do.
         """
-        if not self.models:
-            raise UsageError("the study has no models: give at least one under `models`.")
-        for name, source in self.models.items():
-            if isinstance(source, ModelSource):
-                try:
-                    source.check()
-                except UsageError as error:
-                    raise UsageError(f"model {name!r}: {error}") from error
-        if self.limit is not None and self.limit < 1:
-            raise UsageError(f"limit must be at least 1, not {self.limit}.")
-        if not 0 < self.confidence < 1:
-            raise UsageError(f"confidence lies between 0 and 1, not {self.confidence}.")
-        if self.workers < 0:
-            raise UsageError(f"workers must be 0 or more, not {self.workers}.")
+        check_options(self.models, self.limit, self.confidence, self.workers)
+        if not 0 <= self.show <= self.chunk:
+            raise UsageError(f"show lies between 0 and chunk, {self.chunk}, not {self.show}.")
         job = TransferJob(
             self.attack or default_attack(), self.goal or RandomTargets(), self.bounds,
-            self.only_correct, tuple(self.noise), tuple(self.amplify), self.clip, self.seed,
-            self.chunk,
+            self.only_correct, self.seed, self.chunk, tuple(self.noise), tuple(self.amplify),
+            self.clip,
         )  # fmt: skip
         job.check()
         self._check_paper([*(one.title for one in job.sets(self.models)), *self.clean])
@@ -187,35 +174,6 @@ class TransferMatrix:
                     f"paper: {len(row.errors)} errors for {title!r}, the study has "
                     f"{len(self.models)} models."
                 )
-
-    def _trainer(self) -> Trainer:
-        try:
-            return Trainer(**(QUIET | self.trainer))
-        except (TypeError, ValueError) as error:
-            raise UsageError(f"trainer: {one_line(str(error))}") from error
-
-    def _models(self) -> tuple[dict[str, nn.Module], dict[str, str]]:
-        """The models that could be had, and why the others could not."""
-        sources = {n: s for n, s in self.models.items() if isinstance(s, ModelSource)}
-        training = Training(Path(self.models_dir or f"{self.out_dir}/models"), self.workers)
-        configs = training.configs(sources)
-        runs = {
-            name: Run(Stage.FINAL, config)
-            for name, config in configs.items()
-            if sources[name].trains
-        }
-        weights = training.weights(runs)
-        failures = dict(training.failures)
-        models: dict[str, nn.Module] = {}
-        for name, source in self.models.items():
-            if name in failures:
-                continue
-            try:
-                with silence(io.StringIO()), isolate_rng():
-                    models[name] = _loaded(source, configs.get(name), weights.get(name))
-            except (Exception, SystemExit) as error:
-                failures[name] = one_line(str(error)) or type(error).__name__
-        return models, failures
 
     def _tables(
         self, trainer: Trainer, models: Models, job: TransferJob, failures: dict[str, str]
@@ -249,23 +207,11 @@ class TransferMatrix:
         rows = SplitData(data, split, job.chunk, limit)
         names = list(self.models)
         loop = TransferRun(
-            Path(self.out_dir), job, rows, names, failures, title or "examples and judging"
-        )
-        run_loop(trainer, models, loop, self._kept)
+            Path(self.out_dir), job, rows, names, failures, title or "examples and judging",
+            self.show if job.adversarial else 0,
+        )  # fmt: skip
+        run_loop(trainer, models, loop, lambda: kept(self.out_dir))
+        if loop.panels:
+            figure = pair_panels(loop.panels, title=self.title)
+            (Path(self.out_dir) / PICTURES).write_bytes(png(figure))
         return loop.table
-
-    def _kept(self) -> str:
-        return f"What is done is kept in {self.out_dir}"
-
-
-def _loaded(
-    source: ModelSource | nn.Module | Callable[[Tensor], Tensor],
-    config: Config | None,
-    weights: Path | None,
-) -> nn.Module:
-    if isinstance(source, ModelSource):
-        return load_model(source, config, weights)
-    return source if isinstance(source, nn.Module) else Function(source)
-
-
-_GO_ON = "the same command goes on from there."
