@@ -64,8 +64,8 @@ class Attack(ABC):
             clean row, without success.
 
         Raises:
-            ValueError: If the criterion has another number of examples, or ``x`` leaves the bounds
-                or is not floating point.
+            ValueError: If the criterion has another number of examples, ``x`` leaves the bounds or
+                is not floating point, or the model returns no logits ``(N, C)``.
         """
         bounds = Bounds() if bounds is None else bounds
         if len(criterion) != len(x):
@@ -99,7 +99,7 @@ class Attack(ABC):
         """Return which examples meet the criterion, block by block: bool ``(N,)``."""
         if self.batch_size is None or len(x) <= self.batch_size:
             with torch.no_grad():
-                return criterion.met(model(x))
+                return criterion.met(as_logits(model(x), len(x)))
         rows = torch.arange(len(x), device=x.device)
         with torch.no_grad():
             blocks = [
@@ -131,8 +131,27 @@ def logits_of(model: Model, x: Tensor, rows: Tensor) -> Tensor:
             ``takes_rows = True`` is told: one that holds more about each row than ``x`` says.
     """
     if getattr(model, "takes_rows", False):
-        return cast("Callable[[Tensor, Tensor], Tensor]", model)(x, rows)
-    return model(x)
+        return as_logits(cast("Callable[[Tensor, Tensor], Tensor]", model)(x, rows), len(x))
+    return as_logits(model(x), len(x))
+
+
+def as_logits(output: object, count: int) -> Tensor:
+    """Return a model's output if it is one row of logits for each of ``count`` examples.
+
+    Raises:
+        ValueError: If it is not a floating-point tensor of shape ``(count, C)``.
+    """
+    if not isinstance(output, Tensor):
+        raise ValueError(
+            f"The model returned a {type(output).__name__}, not a tensor of logits (N, C): wrap it "
+            "in a function that picks the logits out."
+        )
+    if output.ndim != 2 or len(output) != count or not output.is_floating_point():
+        raise ValueError(
+            f"The model returned {output.dtype} of shape {tuple(output.shape)} for {count} "
+            f"examples: it must return logits, one row each, ({count}, C)."
+        )
+    return output
 
 
 def check_inside(x: Tensor, bounds: Bounds, slack: float = 1e-6) -> None:

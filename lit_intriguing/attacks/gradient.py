@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from lit_intriguing.attacks.base import Attack, Found, Model, per_row
+from lit_intriguing.attacks.base import Attack, Found, Model, as_logits, per_row
 from lit_intriguing.attacks.criteria import Criterion
 from lit_intriguing.types import Bounds
 
@@ -104,7 +104,7 @@ def input_gradient(model: Model, x: Tensor, criterion: Criterion) -> Tensor:
         ValueError: If no gradient leads from the model's output to ``x``.
     """
     x = x.detach().requires_grad_()
-    loss = criterion.loss(model(x)).sum()
+    loss = criterion.loss(as_logits(model(x), len(x))).sum()
     if not loss.requires_grad:
         raise ValueError(no_gradient())
     (gradient,) = torch.autograd.grad(loss, x, allow_unused=True)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from lit_intriguing.attacks import (
     Attack,
+    BoxLBFGS,
     Found,
     GaussianNoise,
     GradientAttack,
@@ -204,3 +205,20 @@ def test_inputs_may_leave_the_bounds_by_rounding_relative_to_the_box() -> None:
 def test_values_per_row_broadcast_over_the_rest() -> None:
     assert per_row(torch.ones(3), torch.zeros(3, 2, 4)).shape == (3, 1, 1)
     assert per_row(torch.ones(3), torch.zeros(3, 2)).shape == (3, 1)
+
+
+@pytest.mark.parametrize("attack", [*ATTACKS.values(), BoxLBFGS(), GaussianNoise(0.1)])
+@pytest.mark.parametrize(
+    ("odd", "message"),
+    [
+        (lambda logits: (logits, logits), "returned a tuple, not a tensor of logits"),
+        (lambda logits: logits[:, 0], r"of shape \(3,\) for 3 examples"),
+        (lambda logits: logits[:2], r"of shape \(2, 4\) for 3 examples"),
+        (lambda logits: logits.argmax(1, keepdim=True), r"torch.int64 of shape \(3, 1\)"),
+    ],
+    ids=["tuple", "one number a row", "rows lost", "classes, not logits"],
+)
+def test_a_model_that_returns_no_logits_is_refused(attack: Attack, odd, message: str) -> None:  # type: ignore[no-untyped-def]
+    net, (x, y) = network(), examples(3)
+    with pytest.raises(ValueError, match=message):
+        attack(lambda batch: odd(net(batch)), x, Untargeted(y))

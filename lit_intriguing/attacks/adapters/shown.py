@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from lit_intriguing.attacks.base import as_logits
 from lit_intriguing.attacks.gradient import no_gradient
 
 
@@ -45,7 +46,7 @@ class Shown(nn.Module):
 
     def logits(self, x: Tensor) -> Tensor:
         """Return the model's logits in the dtype that the library is told."""
-        return self._kept[0](x).to(self.whereabouts.dtype)
+        return as_logits(self._kept[0](x), len(x)).to(self.whereabouts.dtype)
 
 
 class _InputGradient(torch.autograd.Function):
