@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 from torch import Tensor
+from torch.nn.functional import cross_entropy
 
 from lit_intriguing.solvers import BoxSolution, Status, minimise_box
-from tests.solvers.problems import Quadratics
+from tests.solvers.problems import Quadratics, tanh_network
 
 Fun = Callable[[Tensor, Tensor], Tensor]
 
@@ -62,6 +63,26 @@ def test_curved_valleys_reach_the_value_of_scipy(limits: tuple[float, float]) ->
     expected = [scipy_value(rosenbrock, x0, row, *limits) for row in range(5)]
     assert (found.value - torch.tensor(expected, dtype=torch.float64)).max() <= 1e-8
     torch.testing.assert_close(found.value, rosenbrock(found.x, torch.arange(5)))
+
+
+@pytest.mark.parametrize("c", [0.3, 0.03, 0.003])
+def test_the_papers_objective_at_fixed_c_reaches_the_value_of_scipy_on_a_network(c: float) -> None:
+    """Szegedy et al. 2013, section 4.1: c |r|^2 + cross-entropy in [0, 1], not convex."""
+    net = tanh_network(30, 5, gain=2.0).double()
+    clean = torch.rand(12, 30, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    targets = (net(clean).argmax(1) + 1) % 5
+
+    def objective(x: Tensor, rows: Tensor) -> Tensor:
+        loss = cross_entropy(net(x), targets[rows], reduction="none")
+        return c * (x - clean[rows]).square().sum(1) + loss
+
+    found = minimise_box(objective, clean, 0.0, 1.0, gtol=1e-8)
+    assert found.converged.all()
+    expected = torch.tensor([scipy_value(objective, clean, row, 0, 1) for row in range(12)])
+    gap = (found.value - expected) / expected
+    assert gap.median() <= 1e-9
+    # From one start two solvers may end in two minima, on either side.
+    assert (gap.abs() <= 1e-7).sum() >= 9
 
 
 def test_a_separable_problem_ends_at_its_clipped_centre() -> None:
