@@ -1,7 +1,7 @@
 """Adversarial training of any LightningModule, without a change to its code."""
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import Any
 
@@ -11,6 +11,12 @@ from lightning.pytorch.utilities import rank_zero_warn
 from torch import nn
 
 from lit_intriguing.callbacks.rank_state import gather_ranks, of_this_rank
+from lit_intriguing.callbacks.training_step import (
+    Step,
+    logs_now,
+    unwrap_training_step,
+    wrap_training_step,
+)
 from lit_intriguing.errors import UserError
 from lit_intriguing.mixing import PerturbedLayer
 from lit_intriguing.mixing.batch import BatchKeys, Key
@@ -27,8 +33,6 @@ from lit_intriguing.mixing.measures import Measures
 from lit_intriguing.mixing.mixer import Mixer
 from lit_intriguing.mixing.weighting import WeightedLogits
 from lit_intriguing.splice import Splice, check_met, is_compiled, submodule
-
-Step = Callable[..., Any]
 
 
 class AdversarialTraining(Callback):
@@ -152,11 +156,11 @@ class AdversarialTraining(Callback):
         if self.mixer.step == 0:
             seed = torch.initial_seed() if self.seed is None else self.seed
             self.mixer.generator.manual_seed((seed + trainer.global_rank) % 2**63)
-        strategy: Any = trainer.strategy
-        inner = strategy.training_step
-        # The one place that every strategy, precision and optimisation loop passes through.
-        strategy.training_step = lambda *args, **kwargs: self._training_step(
-            trainer, pl_module, inner, *args, **kwargs
+        wrap_training_step(
+            trainer,
+            lambda inner, *args, **kwargs: self._training_step(
+                trainer, pl_module, inner, *args, **kwargs
+            ),
         )
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -188,7 +192,7 @@ class AdversarialTraining(Callback):
             self._weighted.finish(backward=bool(outputs) and pl_module.automatic_optimization)
         self._end_step()
         self.measures.end_step(pl_module.device)
-        if self._logs_now(trainer):
+        if logs_now(trainer):
             self.measures.ages({name: self.mixer.age(name) for name in self._filled()})
             values = self.measures.report()
             if values:
@@ -315,12 +319,6 @@ class AdversarialTraining(Callback):
                 rank_zero_warn(warning)
                 self._warned.add(name)
 
-    def _logs_now(self, trainer: Trainer) -> bool:
-        # Lightning's own condition, in `_LoggerConnector.update_train_step_metrics`.
-        accumulates = trainer.fit_loop._should_accumulate()
-        by_itself = trainer.lightning_module.automatic_optimization
-        return trainer._logger_connector.should_update_logs and not (accumulates and by_itself)
-
     def _filled(self) -> list[str]:
         return [name for name, pool in self.mixer.pools.items() if len(pool)]
 
@@ -342,4 +340,4 @@ class AdversarialTraining(Callback):
         if self._spliced is not None:
             self._spliced.splice.remove()
         self._weighted = self._spliced = None
-        trainer.strategy.__dict__.pop("training_step", None)
+        unwrap_training_step(trainer)

@@ -75,7 +75,8 @@ class PowerIteration:
             ValueError: For a layer that does not take the shape.
         """
         with _computing(layer, self.input_shape) as (mapped, like):
-            return mapped.apply(self._start(mapped, like)).norm()
+            norm: Tensor = mapped.apply(self._start(mapped, like)).norm()
+            return norm
 
     def _start(self, mapped: LinearMap, like: Tensor) -> Tensor:
         """The direction as a batch of one; a new one where there is none of that shape."""
