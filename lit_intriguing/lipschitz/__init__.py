@@ -2,8 +2,13 @@
 
 from lit_intriguing.lipschitz import (  # noqa: F401  they register their rules
     activations,
+    normalisation,
+    padding,
+    pooling,
     rearranging,
+    resampling,
     softmax,
+    unfolding,
 )
 from lit_intriguing.lipschitz.norm import Kind, Norm
 from lit_intriguing.lipschitz.norms import CannotBoundError, operator_norm, register_norm
