@@ -64,7 +64,7 @@ def pair_panels(panels: Sequence[Panel], *, columns: int = 4, title: str = "") -
     height = down * (_WIDTH * tallest + 0.15 * captions + 0.35) + 0.3 * bool(title)
     figure = new_figure(across * (_WIDTH + 0.15), height)
     figure.suptitle(title, fontsize=10, color=INK, x=0.01, ha="left")
-    axes = figure.subplots(down, across, squeeze=False).flat
+    axes = list(figure.subplots(down, across, squeeze=False).flat)
     for axis in axes:
         axis.axis("off")
     for axis, picture, panel in zip(axes, pictures, panels, strict=False):

@@ -1,18 +1,30 @@
 """The sets of a transfer study as pictures (the paper's figure 7)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import torch
 
 from lit_intriguing.attacking.examples import Examples
+from lit_intriguing.figures.canvas import png
 from lit_intriguing.figures.examples import drawn_as_images
-from lit_intriguing.figures.panels import Panel
-from lit_intriguing.studies.transfer.job import CLEAN, TransferJob
+from lit_intriguing.figures.panels import Panel, pair_panels
+from lit_intriguing.studies.transfer.job import CLEAN, SetName, TransferJob
 from lit_intriguing.studies.transfer.rows import row_sets
 from lit_intriguing.studies.transfer.table import Line, Table
 
-PICTURES = "examples.png"
-"""The file."""
+
+def write_pictures(drawn: Sequence[Panel], folder: Path, title: str) -> None:
+    """Writes `examples.png` and says so.
+
+    Args:
+        drawn: See `panels`.
+        folder: Where to.
+        title: Heading.
+    """
+    path = folder / "examples.png"
+    path.write_bytes(png(pair_panels(drawn, title=title)))
+    print(f"{len(drawn[0].clean)} rows of each set are drawn in {path}")
 
 
 def panels(
@@ -41,7 +53,7 @@ def panels(
     if not len(rows):
         return []
     return [
-        Panel(clean[rows], one.images[rows], name.title, _caption(table, table.line(name.title)))
+        Panel(clean[rows], one.images[rows], _title(name), _caption(table, table.line(name.title)))
         for name, one in sets.items()
     ]
 
@@ -53,3 +65,7 @@ def _caption(table: Table, line: Line) -> str:
         if cell.error is not None
     )
     return f"distortion {line.distortions.mean:.3g}\nright: {right}"
+
+
+def _title(name: SetName) -> str:
+    return f"Gaussian noise, stddev {name.stddev:g}" if name.kind == "noise" else name.title

@@ -218,7 +218,7 @@ class _Court:
         try:
             return make(name, self.models[name])
         except Exception as error:
-            self.failures[name] = f"no examples for it: {_told(error)}"
+            self.failures[name] = f"no examples for it: {told(error)}"
             return None
 
     def _logits(self, name: str, images: Tensor) -> Tensor | None:
@@ -228,7 +228,7 @@ class _Court:
                 logits = tail(model, INPUT, images)(images)
         except Exception as error:
             shape = tuple(images.shape[1:])
-            self._fail(name, f"it does not take rows of shape {shape}: {_told(error)}")
+            self._fail(name, f"it does not take rows of shape {shape}: {told(error)}")
             return None
         if not bool(logits.isfinite().all()):
             self._fail(name, "its logits are not finite.")
@@ -240,7 +240,8 @@ class _Court:
         del self.models[name]
 
 
-def _told(error: Exception) -> str:
+def told(error: Exception) -> str:
+    """An error in one line, with its kind where it is not one of those that explain themselves."""
     text = one_line(str(error))[:400]
     return text if isinstance(error, UserError | ValueError) else f"{type(error).__name__}: {text}"
 

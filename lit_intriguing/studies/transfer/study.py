@@ -15,8 +15,6 @@ from lit_intriguing.attacking.job import Split, default_attack
 from lit_intriguing.attacking.split_data import SplitData
 from lit_intriguing.attacks import Attack, Goal, RandomTargets
 from lit_intriguing.errors import UsageError, UserError
-from lit_intriguing.figures.canvas import png
-from lit_intriguing.figures.panels import pair_panels
 from lit_intriguing.spelling import did_you_mean
 from lit_intriguing.studies.transfer.examples_run import Models
 from lit_intriguing.studies.transfer.job import TransferJob
@@ -27,7 +25,7 @@ from lit_intriguing.studies.transfer.loading import (
     quiet_trainer,
 )
 from lit_intriguing.studies.transfer.output import PaperRow, Report
-from lit_intriguing.studies.transfer.pictures import PICTURES
+from lit_intriguing.studies.transfer.pictures import write_pictures
 from lit_intriguing.studies.transfer.sources import ModelSource, instance
 from lit_intriguing.studies.transfer.table import Interval, Line, Table
 from lit_intriguing.studies.transfer.transfer_run import TransferRun
@@ -212,6 +210,5 @@ class TransferMatrix:
         )  # fmt: skip
         run_loop(trainer, models, loop, lambda: kept(self.out_dir))
         if loop.panels:
-            figure = pair_panels(loop.panels, title=self.title)
-            (Path(self.out_dir) / PICTURES).write_bytes(png(figure))
+            write_pictures(loop.panels, Path(self.out_dir), self.title)
         return loop.table
