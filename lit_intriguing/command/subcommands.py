@@ -24,6 +24,10 @@ STUDIES = {
         "lit_intriguing.studies.transfer.command:transfer",
         "show the adversarial examples made for each of several models to all of them",
     ),
+    "probe": (
+        "lit_intriguing.studies.probing.command:probe",
+        "ask models along growing perturbations, and in noise around adversarial examples",
+    ),
 }
 """Subcommands of several runs: a function that takes the arguments behind the name, and help."""
 
