@@ -2,10 +2,10 @@
 
 from lit_intriguing.lipschitz import (  # noqa: F401  they register their rules
     activations,
+    layout,
     normalisation,
     padding,
     pooling,
-    rearranging,
     resampling,
     softmax,
     unfolding,
