@@ -1,22 +1,19 @@
 """A measurement of a fixed few rows, made again and again while a network trains."""
 
-import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.utilities import rank_zero_warn
+from lightning.pytorch import LightningModule, Trainer
 
-from lit_intriguing.attacks.adapters.guard import own_randomness, untouched
 from lit_intriguing.callbacks.fixed_rows import Rows, pick, read_rows, readable
+from lit_intriguing.callbacks.measuring import Measuring, is_trial, steps_taken
 from lit_intriguing.errors import UserError
 from lit_intriguing.mixing.batch import BatchKeys, Key
 
 
-class OnFixedRows(Callback, ABC):
+class OnFixedRows(Measuring, ABC):
     """Chooses rows, knows when it is time, and leaves no trace on the run.
 
     A subclass says what is tried out at the start (`try_out`), what is measured (`measure`) and
@@ -48,16 +45,15 @@ class OnFixedRows(Callback, ABC):
         labels: Key | None,
         seed: int,
     ) -> None:
-        super().__init__()
+        super().__init__(name, dirpath, seed)
         self.check_at_least_one(
             every_n_epochs=every_n_epochs, every_n_steps=every_n_steps, examples=examples
         )
-        self.name, self.examples, self.seed, self.dirpath = name, examples, seed, dirpath
+        self.examples = examples
         self.every_n_epochs, self.every_n_steps = every_n_epochs, every_n_steps
         self._keys = BatchKeys(inputs, labels)
         self._rows: Rows | None = None
         self._seen: Rows | None = None
-        self._warned: set[str] = set()
         self._restored: Mapping[str, Any] | None = None
 
     @abstractmethod
@@ -84,11 +80,6 @@ class OnFixedRows(Callback, ABC):
     @abstractmethod
     def forget(self) -> None:
         """Begin a new history."""
-
-    @property
-    def state_key(self) -> str:
-        """The key of this callback's state in a checkpoint, and what tells two of them apart."""
-        return f"{type(self).__name__}[{self.name}]"
 
     def on_validation_batch_start(
         self,
@@ -160,46 +151,6 @@ class OnFixedRows(Callback, ABC):
         """Keep the state until the device is known."""
         self._restored = state_dict
 
-    def check_at_least_one(self, **options: int | None) -> None:
-        """Refuse options below 1.
-
-        Raises:
-            ValueError: With the option's name.
-        """
-        for option, value in options.items():
-            if value is not None and value < 1:
-                raise ValueError(
-                    f"{type(self).__name__}: {option} must be at least 1, not {value}."
-                )
-
-    @contextmanager
-    def unseen(self, pl_module: LightningModule) -> Iterator[None]:
-        """Random numbers of its own, and the module's modes and gradients put back afterwards."""
-        with own_randomness(self.seed % 2**32), untouched(pl_module):
-            yield
-
-    def log_scalars(self, trainer: Trainer, values: Mapping[str, float], step: int) -> None:
-        """Give every logger the scalars that are numbers, with the epoch."""
-        known = {f"{self.name}/{k}": v for k, v in values.items() if not math.isnan(v)}
-        for logger in trainer.loggers:
-            logger.log_metrics({**known, "epoch": trainer.current_epoch}, step=step)
-
-    def folder(self, trainer: Trainer) -> Path:
-        """Where `ModelCheckpoint` puts its `checkpoints`; for the first process alone to ask."""
-        if self.dirpath is not None:
-            return Path(self.dirpath)
-        if not trainer.loggers:
-            return Path(trainer.default_root_dir)
-        logger = trainer.loggers[0]
-        version = logger.version if isinstance(logger.version, str) else f"version_{logger.version}"
-        return Path(logger.save_dir or trainer.default_root_dir, str(logger.name), version)
-
-    def warn_once(self, kind: str, message: str) -> None:
-        """Warn, the first time of its kind in a run."""
-        if kind not in self._warned:
-            self._warned.add(kind)
-            rank_zero_warn(message)
-
     def _take_over(self, pl_module: LightningModule) -> None:
         state, self._restored = self._restored, None
         if state is None:
@@ -238,16 +189,6 @@ class OnFixedRows(Callback, ABC):
                 f"{type(self).__name__} made no examples after {steps_taken(trainer)} steps: "
                 f"{type(error).__name__}: {error}. Training goes on; later failures are not told.",
             )
-
-
-def is_trial(trainer: Trainer) -> bool:
-    """Whether the run is a `fast_dev_run`."""
-    return bool(trainer.fast_dev_run)  # type: ignore[attr-defined]
-
-
-def steps_taken(trainer: Trainer) -> int:
-    """Optimiser steps taken; in manual optimisation, batches."""
-    return int(trainer.fit_loop.epoch_loop._batches_that_stepped)
 
 
 def _from_rank_zero(trainer: Trainer, rows: Rows | None) -> Rows | None:

@@ -16,7 +16,8 @@ from lit_intriguing.attacks import Attack, BoxLBFGS, Goal
 from lit_intriguing.attacks.base import check_inside
 from lit_intriguing.autograd import preserved
 from lit_intriguing.callbacks.fixed_rows import Rows
-from lit_intriguing.callbacks.on_fixed_rows import OnFixedRows, is_trial, steps_taken
+from lit_intriguing.callbacks.measuring import is_trial, steps_taken
+from lit_intriguing.callbacks.on_fixed_rows import OnFixedRows
 from lit_intriguing.errors import UserError
 from lit_intriguing.figures.heat_map import heat_map
 from lit_intriguing.figures.logging import destinations

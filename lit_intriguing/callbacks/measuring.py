@@ -1,0 +1,81 @@
+"""What callbacks that measure and report have in common; they leave no trace on the run."""
+
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.utilities import rank_zero_warn
+
+from lit_intriguing.attacks.adapters.guard import own_randomness, untouched
+
+
+class Measuring(Callback):
+    """Has a name and a folder, scalars for every logger, and warnings that come once.
+
+    Args:
+        name: Of the scalars, figures and files, different for each callback of the run.
+        dirpath: Folder in place of the run's own.
+        seed: Of its own randomness.
+    """
+
+    def __init__(self, name: str, dirpath: str | Path | None, seed: int) -> None:
+        super().__init__()
+        self.name, self.dirpath, self.seed = name, dirpath, seed
+        self._warned: set[str] = set()
+
+    @property
+    def state_key(self) -> str:
+        """The key of this callback's state in a checkpoint, and what tells two of them apart."""
+        return f"{type(self).__name__}[{self.name}]"
+
+    def check_at_least_one(self, **options: int | None) -> None:
+        """Refuse options below 1.
+
+        Raises:
+            ValueError: With the option's name.
+        """
+        for option, value in options.items():
+            if value is not None and value < 1:
+                raise ValueError(
+                    f"{type(self).__name__}: {option} must be at least 1, not {value}."
+                )
+
+    @contextmanager
+    def unseen(self, pl_module: LightningModule) -> Iterator[None]:
+        """Random numbers of its own, and the module's modes and gradients put back afterwards."""
+        with own_randomness(self.seed % 2**32), untouched(pl_module):
+            yield
+
+    def log_scalars(self, trainer: Trainer, values: Mapping[str, float], step: int) -> None:
+        """Give every logger the scalars that are numbers, with the epoch."""
+        known = {f"{self.name}/{k}": v for k, v in values.items() if not math.isnan(v)}
+        for logger in trainer.loggers:
+            logger.log_metrics({**known, "epoch": trainer.current_epoch}, step=step)
+
+    def folder(self, trainer: Trainer) -> Path:
+        """Where `ModelCheckpoint` puts its `checkpoints`; for the first process alone to ask."""
+        if self.dirpath is not None:
+            return Path(self.dirpath)
+        if not trainer.loggers:
+            return Path(trainer.default_root_dir)
+        logger = trainer.loggers[0]
+        version = logger.version if isinstance(logger.version, str) else f"version_{logger.version}"
+        return Path(logger.save_dir or trainer.default_root_dir, str(logger.name), version)
+
+    def warn_once(self, kind: str, message: str) -> None:
+        """Warn, the first time of its kind in a run."""
+        if kind not in self._warned:
+            self._warned.add(kind)
+            rank_zero_warn(message)
+
+
+def is_trial(trainer: Trainer) -> bool:
+    """Whether the run is a `fast_dev_run`."""
+    return bool(trainer.fast_dev_run)  # type: ignore[attr-defined]
+
+
+def steps_taken(trainer: Trainer) -> int:
+    """Optimiser steps taken; in manual optimisation, batches."""
+    return int(trainer.fit_loop.epoch_loop._batches_that_stepped)
