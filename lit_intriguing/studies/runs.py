@@ -75,6 +75,12 @@ class RunStore:
         except (KeyError, TypeError):
             return None
 
+    def failed_since(self, run: Run, moment: float) -> bool:
+        """Tells whether a failure was stored after a moment, in seconds since the epoch."""
+        result = self.load(run)
+        failed = result is not None and result.failure is not None
+        return failed and self.path(run).stat().st_mtime >= moment
+
     def done(self, run: Run) -> Result | None:
         """The stored result if the run succeeded: a failed one is tried again."""
         result = self.load(run)

@@ -1,7 +1,9 @@
 """Trains the models that a transfer study is to train, each once."""
 
+import os
 import sys
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -19,6 +21,12 @@ from lit_intriguing.studies.runs import Run, RunStore, Stage
 from lit_intriguing.studies.transfer.sources import ModelSource, fit_config
 from lit_intriguing.studies.workers import run_all
 from lit_intriguing.whole_files import draft
+
+_LAUNCHERS = {"TORCHELASTIC_RUN_ID", "SLURM_PROCID"}
+"""Where one of these is set, all processes begin together; else Lightning starts the others."""
+_BEGAN = time.time()
+_SPREAD = 60.0
+"""Seconds between the starts of processes, at most."""
 
 
 def train_and_keep(folder: Path, run: Run) -> float:
@@ -113,8 +121,8 @@ class Training:
         distinct = {run.key: run for run in runs.values()}
         todo = [run for run in distinct.values() if not self._done(store, run)]
         failed: dict[str, str] = {}
-        if getattr(rank_zero_only, "rank", 0):  # the first process has trained by now
-            failed = {run.key: "the first process has not trained it." for run in todo}
+        if getattr(rank_zero_only, "rank", 0):
+            failed = self._by_the_first(store, todo)
         elif todo:
             failed = self._train(store, todo, {run.key: name for name, run in runs.items()})
         for name, run in runs.items():
@@ -125,6 +133,16 @@ class Training:
             for name, run in runs.items()
             if run.key not in failed
         }
+
+    def _by_the_first(self, store: RunStore, todo: Sequence[Run]) -> dict[str, str]:
+        """Waits for what the first process trains, unless it had to finish before it began this."""
+        if _LAUNCHERS & os.environ.keys():
+            while not all(
+                self._done(store, run) or store.failed_since(run, _BEGAN - _SPREAD) for run in todo
+            ):
+                time.sleep(0.2)
+        missing = [run for run in todo if not self._done(store, run)]
+        return {run.key: "the first process has not trained it." for run in missing}
 
     def _done(self, store: RunStore, run: Run) -> bool:
         return store.done(run) is not None and weights_of(self.folder, run).is_file()

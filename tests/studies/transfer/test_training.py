@@ -128,3 +128,35 @@ def test_a_process_that_is_not_the_first_trains_nothing(trained, files, tmp_path
     assert trained == []
     assert paths == {}
     assert "the first process has not trained it" in work.failures["a"]
+
+
+def test_processes_that_begin_together_wait_for_the_first(trained, files, tmp_path, monkeypatch):
+    from lightning.fabric.utilities.rank_zero import rank_zero_only
+
+    given = {"a": ModelSource(recipe=files["base"])}
+
+    def first_process(_: float) -> None:
+        with monkeypatch.context() as other:
+            other.setattr(rank_zero_only, "rank", 0)
+            everything(tmp_path, given)
+
+    monkeypatch.setattr(rank_zero_only, "rank", 1)
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "1")
+    monkeypatch.setattr("lit_intriguing.studies.transfer.training.time.sleep", first_process)
+    work, _, paths = everything(tmp_path, given)
+    assert len(trained) == 1
+    assert paths["a"].is_file()
+    assert work.failures == {}
+
+
+def test_processes_that_begin_together_do_not_wait_for_what_failed(
+    trained, files, tmp_path, monkeypatch
+):
+    from lightning.fabric.utilities.rank_zero import rank_zero_only
+
+    given = {"a": ModelSource(recipe=files["base"], overrides={"broken": True})}
+    everything(tmp_path, given)
+    monkeypatch.setattr(rank_zero_only, "rank", 1)
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "1")
+    work, _, _ = everything(tmp_path, given)
+    assert "the first process has not trained it" in work.failures["a"]
