@@ -1,8 +1,9 @@
 """The Trainer of the command line: Lightning's, with a method for each further subcommand."""
 
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
+from jsonargparse.typing import NonNegativeFloat, PositiveInt
 from lightning.pytorch import LightningDataModule, LightningModule
 from lightning.pytorch import Trainer as _Trainer
 
@@ -11,7 +12,11 @@ from lit_intriguing.attacking.attack_rows import CHUNK
 from lit_intriguing.attacking.job import default_attack
 from lit_intriguing.attacking.summary import Summary
 from lit_intriguing.attacks import Attack, Goal, RandomTargets
+from lit_intriguing.bounding import BoundJob
 from lit_intriguing.types import Bounds
+
+if TYPE_CHECKING:
+    from lit_intriguing.bounding.result import Result
 
 
 class Trainer(_Trainer):
@@ -78,3 +83,48 @@ class Trainer(_Trainer):
             only_correct, chunk, Path(output), format, seed,
         )  # fmt: skip
         return attack_split(self, model, datamodule, job, ckpt_path, weights_only)
+
+    def lipschitz(
+        self,
+        model: LightningModule,
+        datamodule: LightningDataModule | None = None,
+        input_shape: list[PositiveInt] | None = None,
+        layers: list[str] | None = None,
+        paper_values: dict[str, float] | None = None,
+        radii: list[NonNegativeFloat] | None = None,
+        split: Literal["train", "validation", "test"] = "test",
+        limit: int | None = None,
+        output: str = "lipschitz",
+        ckpt_path: str | None = None,
+        weights_only: bool | None = None,
+    ) -> "Result":
+        """Bound the Lipschitz constants (L2) of each layer and of the whole network.
+
+        Runs on one process, on the CPU, whatever the Trainer's options say.
+
+        Args:
+            model: Whose `forward` is bounded, in evaluation mode.
+            datamodule: Gives batches (images, labels); where null, the model does.
+            input_shape: Of one example, without the batch (null: that of the data's first).
+            layers: Names of the layers to show (null: all whose constant is not 1).
+            paper_values: The paper's value of layers, by their names, shown beside.
+            radii: L2 radii within which the share of answers that cannot change is certified.
+            split: Whose rows are certified.
+            limit: Certify no more rows than that.
+            output: Folder for table, figure and summary.
+            ckpt_path: The weights: a checkpoint of `lightning fit`.
+            weights_only: Whether the checkpoint may hold tensors and plain values only.
+
+        Returns:
+            The bounds, which are printed as well.
+
+        Raises:
+            UserError: Something of this does not fit together; the message says what to do.
+        """
+        from lit_intriguing.bounding.command import bound_network
+
+        job = BoundJob(
+            None if input_shape is None else tuple(input_shape), layers or (), paper_values or {},
+            radii or (), split, limit, Path(output),
+        )  # fmt: skip
+        return bound_network(self, model, datamodule, job, ckpt_path, weights_only)

@@ -15,7 +15,7 @@ FLOORS = [
     {"models", "data"},
     {"figures", "mixing"},
     {"attacking"},
-    {"callbacks"},
+    {"callbacks", "bounding"},
     {"trainer"},
     {"command"},
     {"studies"},  # they build their runs as the command line does

@@ -33,6 +33,17 @@ from lit_intriguing.errors import UsageError, UserError
 from lit_intriguing.trainer import Trainer
 
 SEED = 0
+ONE_PROCESS = {
+    "accelerator": "cpu",
+    "devices": 1,
+    "num_nodes": 1,
+    "strategy": "auto",
+    "precision": None,
+    "plugins": None,
+    "sync_batchnorm": False,
+    "logger": False,
+}
+"""What a subcommand that only reads weights sets in a configuration that was trained with."""
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -144,6 +155,8 @@ class Program(LightningCLI):
 
     @override
     def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[Callback]) -> Trainer:
+        if self.subcommand == "lipschitz":
+            config |= ONE_PROCESS
         if config.get("logger") is None:
             config["logger"] = CSVLogger(config.get("default_root_dir") or ".", "lightning_logs")
         if self._wants_progress(config):
@@ -191,6 +204,10 @@ class Program(LightningCLI):
         self._warn_of_initial_weights()
 
     def before_predict(self) -> None:
+        """Warns where nothing has been trained."""
+        self._warn_of_initial_weights()
+
+    def before_lipschitz(self) -> None:
         """Warns where nothing has been trained."""
         self._warn_of_initial_weights()
 

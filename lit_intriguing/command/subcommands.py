@@ -6,6 +6,7 @@ TRAINER_SUBCOMMANDS = {
     "test": "evaluate on the test set",
     "predict": "run a model over data; only a callback (BasePredictionWriter) keeps the outputs",
     "attack": "make adversarial examples of a split, resumably, and keep them",
+    "lipschitz": "bound the Lipschitz constants of a network's layers and of the whole, certified",
 }
 """Each is a method of `lit_intriguing.trainer.Trainer`; a new one needs a line here as well."""
 

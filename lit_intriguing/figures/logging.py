@@ -4,8 +4,6 @@ Loggers are told by the names of their classes: those of `lightning`, of `pytorc
 Fabric, and subclasses of them, are then all the same, and none of the three need be imported.
 """
 
-import csv
-import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +14,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from lit_intriguing.figures.canvas import png
-from lit_intriguing.figures.tables import Cell, markdown_table
+from lit_intriguing.figures.tables import Cell, csv_table, markdown_table
 from lit_intriguing.whole_files import write_bytes
 
 
@@ -52,9 +50,7 @@ class Files:
         self, key: str, columns: Sequence[str], rows: Sequence[Sequence[Cell]], step: int
     ) -> None:
         """Write a CSV file, the columns' names in its first line."""
-        text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerows([columns, *rows])
-        write_bytes(self.path(key, step, ".csv"), text.getvalue().encode())
+        write_bytes(self.path(key, step, ".csv"), csv_table(columns, rows).encode())
 
     def path(self, key: str, step: int, suffix: str) -> Path:
         """The file of a series at a step; names sort by step."""

@@ -1,5 +1,7 @@
-"""Tables as Markdown."""
+"""Tables as text: Markdown, CSV, columns for a terminal."""
 
+import csv
+import io
 from collections.abc import Sequence
 
 Cell = str | int | float
@@ -27,3 +29,31 @@ def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> st
         ["| " + " | ".join(head) + " |\n", "|" + "|".join(rule) + "|\n"]
         + ["| " + " | ".join(line) + " |\n" for line in body]
     )
+
+
+def csv_table(columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
+    r"""A table as CSV, the columns' names in its first line.
+
+    >>> csv_table(["row", "n"], [["a,b", 3]])
+    'row,n\n"a,b",3\n'
+    """
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([columns, *rows])
+    return text.getvalue()
+
+
+def aligned(columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
+    """A table for a terminal, two spaces between columns, without a newline at the end.
+
+    >>> print(aligned(["row", "n"], [["first", 3], ["b", ""]]))
+    row    n
+    first  3
+    b
+    """
+    lines = [[str(cell) for cell in line] for line in (columns, *rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    padded = (
+        "  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True))
+        for line in lines
+    )
+    return "\n".join(line.rstrip() for line in padded)

@@ -11,8 +11,13 @@ from torch import nn
 from lit_intriguing.errors import UserError
 
 
-def read_checkpoint(path: Path) -> dict[str, Any]:
+def read_checkpoint(path: Path, weights_only: bool = True) -> dict[str, Any]:
     """Reads a checkpoint, or a file of weights alone, onto the CPU.
+
+    Args:
+        path: The file.
+        weights_only: Whether it may hold tensors and plain values only; False runs what code is in
+            it.
 
     Raises:
         UserError: There is no such file, or it holds something else.
@@ -20,7 +25,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise UserError(f"no checkpoint {path}.")
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content = torch.load(path, map_location="cpu", weights_only=weights_only)
     except Exception as error:
         text = " ".join(str(error).split())[:200]
         raise UserError(f"{path} cannot be read as a checkpoint: {text}") from error

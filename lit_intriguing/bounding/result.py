@@ -1,0 +1,145 @@
+"""What came of it: the layers' table, the network's bounds, and what is to be said of them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from lit_intriguing.figures.bars import Bar, bar_chart
+from lit_intriguing.figures.canvas import png
+from lit_intriguing.figures.tables import Cell, aligned, csv_table
+from lit_intriguing.lipschitz.network import LayerBound, NetworkNorm
+from lit_intriguing.lipschitz.norm import Norm
+
+COLUMNS = ["layer", "type", "input shape", "bound", "kind"]
+
+
+@dataclass(frozen=True)
+class Result:
+    """A network's bounds.
+
+    Attributes:
+        network: What is known of it.
+        layers: Those shown.
+        input_shape: Of one example.
+        seconds: Spent on the bounds.
+        paper: The paper's value of some layers.
+        certified: Share of rows read rightly whose answer cannot change within each L2 radius.
+        rows: Of which these are shares; 0 where none was asked for.
+    """
+
+    network: NetworkNorm
+    layers: Sequence[LayerBound]
+    input_shape: tuple[int, ...]
+    seconds: float
+    paper: Mapping[str, float] = field(default_factory=dict)
+    certified: Mapping[float, float] = field(default_factory=dict)
+    rows: int = 0
+
+    def csv(self) -> str:
+        """One line a layer, in full precision, with what there is to say of it."""
+        columns = [*COLUMNS, "risk", "note", *self._paper_column()]
+        rows = [
+            [*_names(one), one.norm.value, _kind(one.norm), one.norm.risk,
+             one.note or one.norm.reason, *self._paper_cell(one)]
+            for one in self.layers
+        ]  # fmt: skip
+        return csv_table(columns, rows)
+
+    def text(self) -> str:
+        """All of it for a terminal."""
+        rows = [
+            [*_names(one), f"{one.norm.value:.4g}", _kind(one.norm), *self._paper_cell(one)]
+            for one in self.layers
+        ]
+        table = aligned([*COLUMNS, *self._paper_column()], rows)
+        return "\n".join([table, *self._network_lines(), *self._remarks()])
+
+    def figure(self) -> bytes:
+        """The layers' bounds and the network's as bars, a PNG."""
+        bars = [Bar(one.name, one.norm.value, one.norm.kind) for one in self.layers]
+        norms = self._network_norms()
+        bars += [Bar(f"network: {name}", norm.value, norm.kind) for name, norm in norms.items()]
+        return png(bar_chart(bars, label="bound of the Lipschitz constant (L2)"))
+
+    def summary(self) -> dict[str, Any]:
+        """The network's numbers as plain values; an infinite one is null, with its reason."""
+        return {
+            "input_shape": list(self.input_shape),
+            **{name: _plain(norm) for name, norm in self._network_norms().items()},
+            "certified_accuracy": {
+                f"{radius:g}": share for radius, share in self.certified.items()
+            },
+            "rows": self.rows,
+            "seconds": round(self.seconds, 3),
+        }
+
+    def _network_norms(self) -> dict[str, Norm]:
+        joint = {} if self.network.joint is None else {"joint": self.network.joint}
+        return {"product": self.network.product, **joint}
+
+    def _network_lines(self) -> list[str]:
+        lines = [
+            f"network, {name} bound: {norm.value:.6g} ({_kind(norm)}{_risk(norm)})"
+            for name, norm in self._network_norms().items()
+        ]
+        certified = [
+            f"certified accuracy at L2 radius {radius:g}: {share:.2%} of {self.rows} rows"
+            for radius, share in self.certified.items()
+        ]
+        return [*lines, f"seconds: {self.seconds:.2f}", *certified]
+
+    def _remarks(self) -> list[str]:
+        infinite = [
+            f"not bounded: {one.norm.reason}." for one in self.network.layers if not one.norm.finite
+        ]
+        folded = [f"{one.name}: {one.note}." for one in self.layers if one.note]
+        return [*infinite, *folded, *pooling_remark(self.network.layers)]
+
+    def _paper_column(self) -> list[str]:
+        return ["paper"] if self.paper else []
+
+    def _paper_cell(self, layer: LayerBound) -> list[Cell]:
+        return [self.paper.get(layer.name, "")] if self.paper else []
+
+
+def pooling_remark(layers: Sequence[LayerBound]) -> list[str]:
+    """Says of max pools with windows that overlap what the paper does not; one line, or none.
+
+    Args:
+        layers: A network's.
+    """
+    pools = [
+        f"{one.name} by {one.norm.value:.4g}"
+        for one in layers
+        if one.type.lower().replace("_", "").startswith(("maxpool", "adaptivemaxpool"))
+        and one.norm.value > 1
+        and one.norm.finite
+    ]
+    if not pools:
+        return []
+    return [
+        "max pooling is not contractive where windows overlap, as the paper takes it to be: it can "
+        "stretch a distance by the square root of the number of windows that share a pixel; here "
+        f"{', '.join(pools)}."
+    ]
+
+
+def _names(layer: LayerBound) -> list[Cell]:
+    return [layer.name, layer.type, "x".join(map(str, layer.input_shape or ()))]
+
+
+def _kind(norm: Norm) -> str:
+    return norm.kind if norm.finite else "unknown"
+
+
+def _risk(norm: Norm) -> str:
+    return f", but with probability {norm.risk:.1g}" if norm.risk else ""
+
+
+def _plain(norm: Norm) -> dict[str, Any]:
+    return {
+        "bound": norm.value if norm.finite else None,
+        "kind": _kind(norm),
+        "risk": norm.risk,
+        "reason": norm.reason,
+    }
