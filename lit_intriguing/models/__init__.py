@@ -3,7 +3,15 @@
 from lit_intriguing.models.alexnet import AlexNet
 from lit_intriguing.models.autoencoder import SparseAutoencoder
 from lit_intriguing.models.classifier import Classifier
+from lit_intriguing.models.contrast_normalisation import ContrastNormalisation
 from lit_intriguing.models.network import Network
 from lit_intriguing.models.schedules import CosineOverRun
 
-__all__ = ["AlexNet", "Classifier", "CosineOverRun", "Network", "SparseAutoencoder"]
+__all__ = [
+    "AlexNet",
+    "Classifier",
+    "ContrastNormalisation",
+    "CosineOverRun",
+    "Network",
+    "SparseAutoencoder",
+]
