@@ -2,7 +2,9 @@
 
 from lit_intriguing.lipschitz import (  # noqa: F401  they register their rules
     activations,
+    convolution,
     layout,
+    linear,
     normalisation,
     padding,
     pooling,

@@ -89,7 +89,7 @@ def sizes(module: _ConvNd, input_shape: Shape) -> tuple[Shape, Shape]:
     Raises:
         ValueError: If the layer does not take that shape.
     """
-    given, lines = input_shape[1:], axes(module)
+    given, lines = tuple(input_shape[1:]), axes(module)
     if len(given) != len(lines) or input_shape[0] != module.in_channels or min(given) < 1:
         wanted = ", ".join([str(module.in_channels), *"DHW"[-len(lines) :]])
         raise ValueError(

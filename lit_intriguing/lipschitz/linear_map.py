@@ -83,7 +83,7 @@ def linear_map(
         return _dense(weight, input_shape)
     if input_shape is None:
         raise ValueError(f"{kind.__name__}: the map depends on the shape of an example; give it.")
-    return _convolution(cast(_ConvNd, module), weight, input_shape)
+    return convolution_map(cast(_ConvNd, module), weight, input_shape)
 
 
 def _dense(weight: Tensor, input_shape: Shape | None) -> LinearMap:
@@ -99,7 +99,20 @@ def _dense(weight: Tensor, input_shape: Shape | None) -> LinearMap:
     )
 
 
-def _convolution(module: _ConvNd, weight: Tensor, input_shape: Shape) -> LinearMap:
+def convolution_map(module: _ConvNd, weight: Tensor, input_shape: Shape) -> LinearMap:
+    """Take a convolution layer with another weight as a linear map; see :func:`linear_map`.
+
+    Args:
+        module: The layer.
+        weight: In the shape of the layer's own.
+        input_shape: Shape of one example.
+
+    Returns:
+        The map, on the weight's device and in its type.
+
+    Raises:
+        ValueError: If the layer does not take that shape.
+    """
     image, outputs = sizes(module, input_shape)
     lines = axes(module)
     if type_before_parametrizations(module) in TRANSPOSED:

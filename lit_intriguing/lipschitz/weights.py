@@ -39,7 +39,7 @@ def finite_weight(module: nn.Module) -> Tensor:
         CannotBoundError: As there, and if it contains a number that is not finite.
     """
     with torch.inference_mode(False), torch.no_grad():
-        weight = forward_weight(module)
+        weight = forward_weight(module).detach()
         if not (weight.is_floating_point() or weight.is_complex()):
             raise CannotBoundError(f"its weight is of type {weight.dtype}")
         if weight.device.type == "mps":  # has no float64

@@ -1,0 +1,16 @@
+"""Norms of linear operators: certified by Cholesky factorisations, or probable by Lanczos."""
+
+from lit_intriguing.solvers.spectral.bounds import period, sampled, supremum
+from lit_intriguing.solvers.spectral.dense import certified_norm
+from lit_intriguing.solvers.spectral.lanczos import probable_norm
+from lit_intriguing.solvers.spectral.symbol import Symbol, symbol
+
+__all__ = [
+    "Symbol",
+    "certified_norm",
+    "period",
+    "probable_norm",
+    "sampled",
+    "supremum",
+    "symbol",
+]

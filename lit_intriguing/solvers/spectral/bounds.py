@@ -1,0 +1,113 @@
+"""Certified bounds of a convolution's norm: for images of any size, and of a given one."""
+
+import itertools
+import math
+from collections.abc import Sequence
+
+import torch
+
+from lit_intriguing.solvers.spectral.cells import Frequencies, Samples, greatest_norm
+from lit_intriguing.solvers.spectral.dense import certified_norm
+from lit_intriguing.solvers.spectral.peak import Peak, find_peak, norms_at
+from lit_intriguing.solvers.spectral.symbol import Symbol
+
+TOLERANCE = 3e-4
+"""How far the supremum may stand above the truth, relative."""
+
+FEW = 4096
+"""Up to that many samples each is looked at by itself, without the supremum to save work."""
+
+
+def supremum(found: Symbol, tolerance: float = TOLERANCE) -> float:
+    """Bound the norm of the convolution of images of any size, zeros around them.
+
+    Args:
+        found: Its symbol.
+        tolerance: How far above ``sup sigma(A(xi))`` the bound may stand, relative.
+
+    Returns:
+        Not below the supremum, which is the norm for images without end.
+    """
+    if found.taps.numel() == 0:
+        return 0.0
+    if max(found.counts) == 1:
+        return float(certified_norm(found.taps[:, 0]).max())
+    return _supremum(found, find_peak(found), tolerance)
+
+
+def _supremum(found: Symbol, peak: Peak, tolerance: float) -> float:
+    domain = Frequencies(found.counts, not found.taps.is_complex(), parts=2 * max(found.counts))
+    return greatest_norm(found, domain, peak.norm, above=None, tolerance=tolerance)
+
+
+def sampled(found: Symbol, sizes: Sequence[int], thetas: Sequence[float] | None = None) -> float:
+    """Bound ``max_j sigma(A(2 pi (j + theta) / M))`` over samples ``j``.
+
+    Circular convolution of period ``s M`` has this norm for theta = 0; for any theta it is that of
+    the circular convolution between two multiplications by phases, which keep norms.
+
+    Args:
+        found: The symbol.
+        sizes: M in each dimension.
+        thetas: theta in each dimension; without them 0 or 1/2 in each, whichever looks best.
+
+    Returns:
+        The bound, above the truth by at most about 1e-6.
+    """
+    if found.taps.numel() == 0:
+        return 0.0
+    if max(found.counts) == 1:
+        return float(certified_norm(found.taps[:, 0]).max())
+    peak = find_peak(found)
+    sizes = [size if count > 1 else 1 for size, count in zip(sizes, found.counts, strict=True)]
+    ways = [(0.5, 0.0) if size > 1 else (0.0,) for size in sizes]
+    choices = itertools.product(*ways) if thetas is None else [tuple(thetas)]
+    scores = {choice: _at_peak(found, peak, sizes, choice) for choice in choices}
+    best = min(scores, key=lambda choice: scores[choice])
+    return _sampled(found, peak, sizes, best, scores[best])
+
+
+def _at_peak(found: Symbol, peak: Peak, sizes: Sequence[int], thetas: Sequence[float]) -> float:
+    """The greatest norm of the samples around the peak, from below."""
+    size, theta = torch.tensor(sizes), torch.tensor(thetas)
+    place = peak.angles * size / (2 * math.pi) - theta
+    corners = torch.tensor(list(itertools.product((0.0, 1.0), repeat=len(sizes))))
+    points = 2 * math.pi * ((place.floor() + corners) % size + theta) / size
+    groups = torch.full((len(points),), peak.group)
+    return float(norms_at(found, points.double(), groups, steps=30).max())
+
+
+def _sampled(
+    found: Symbol, peak: Peak, sizes: Sequence[int], thetas: Sequence[float], start: float
+) -> float:
+    few = math.prod(sizes) * len(found.taps) <= FEW
+    domain = Samples(sizes, thetas, parts=max(sizes) if few else 2 * max(found.counts))
+    if not found.taps.is_complex() and set(thetas) <= {0.0, 0.5}:
+        domain.halved()
+    above = math.inf if few else _supremum(found, peak, 1e-3)
+    return greatest_norm(found, domain, start, above=above, tolerance=1e-6)
+
+
+def period(image: int, kernel: int, stride: int, before: int, outputs: int) -> int:
+    """The least M for which the circular convolution of period ``s M`` contains the padded one.
+
+    Output i reads pixels ``i s - before`` to ``i s - before + kernel - 1``. Outputs that read no
+    pixel at all are zero and do not count. Of the others no read pixel that lies beside the image
+    may fall on the image again: the first one a period further, and the last one a period back.
+
+    Args:
+        image: Pixels.
+        kernel: Taps, dilation taken into account by the caller.
+        stride: s.
+        before: Padding before the first pixel, which may be negative: pixels left out.
+        outputs: Number of outputs.
+
+    Returns:
+        M, at least the number of outputs that count; zero if none does.
+    """
+    first = max(0, -((kernel - 1 - before) // stride))
+    last = min(outputs - 1, (image - 1 + before) // stride)
+    if last < first:
+        return 0
+    lowest, highest = first * stride - before, last * stride - before + kernel - 1
+    return -(-max(image - lowest, highest + 1) // stride)

@@ -1,0 +1,47 @@
+"""How far float64 arithmetic may be off: the margins behind every certified bound."""
+
+import math
+
+import torch
+from torch import Tensor
+
+UNIT = 2.0**-53
+"""Unit roundoff of float64."""
+
+
+def gamma(terms: int) -> float:
+    """The relative error of a sum of that many products (Higham 2002, lemma 3.1), with slack.
+
+    Four times the classical bound with twice the terms: enough for complex arithmetic, in which a
+    product is four real ones, and for the rounding of this number itself.
+    """
+    eps = 2 * (terms + 2) * UNIT
+    return 4 * eps / (1 - eps)
+
+
+def scaled(tensor: Tensor) -> tuple[Tensor, float]:
+    """Divide by a power of two, so that the greatest entry is moderate and no square overflows.
+
+    Returns:
+        The quotient, without rounding error but of entries that do not matter, and the divisor.
+    """
+    greatest = float(tensor.abs().max()) if tensor.numel() else 0.0
+    if greatest == 0:
+        return tensor, 1.0
+    # Beyond these exponents the power itself, or its inverse, leaves the normal numbers.
+    exponent = min(max(math.frexp(greatest)[1], -1000), 1000)
+    return tensor * 2.0**-exponent, 2.0**exponent
+
+
+def rounded_up(value: float) -> float:
+    """A little above, for the last few operations that led to a number; zero stays zero.
+
+    What is next to zero is raised to 1e-300, as smaller numbers may have been flushed to zero.
+    """
+    return max(value * (1 + 16 * UNIT), 1e-300) if value else 0.0
+
+
+def frobenius(tensor: Tensor) -> Tensor:
+    """At least the Frobenius norm of each matrix ``(..., m, n)``, rounding included."""
+    norm: Tensor = torch.linalg.vector_norm(tensor, dim=(-2, -1))
+    return norm * (1 + gamma(tensor.shape[-1] * tensor.shape[-2]))
