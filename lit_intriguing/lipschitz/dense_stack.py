@@ -1,0 +1,345 @@
+"""Lipschitz bounds of a stack of dense layers as a whole, tighter than the product of the norms."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from lit_intriguing.lipschitz.activations import Slopes
+from lit_intriguing.lipschitz.norm import Norm, product, total, unknown
+from lit_intriguing.lipschitz.slope_barrier import best_multipliers
+from lit_intriguing.lipschitz.slope_matrix import SlopeMatrix
+from lit_intriguing.solvers.spectral.dense import certified_norm
+from lit_intriguing.solvers.spectral.rounding import frobenius, gamma, rounded_up, scaled
+
+LARGEST = 4000
+"""Inputs (at most as many as units of the first layer) and hidden units of the joint bound."""
+MOST_CLASSES = 32
+"""Up to so many classes all pairs are bounded; beyond, those that are asked for."""
+AT_ONCE = 20_000_000
+"""Numbers in the matrices of the pairs that are worked on at a time."""
+
+
+def stack_norm(
+    weights: Sequence[Tensor],
+    slopes: Sequence[Slopes],
+    *,
+    tolerance: float = 1e-2,
+    max_steps: int = 100,
+) -> Norm:
+    """Bound the Lipschitz constant of ``W_L phi(.. phi(W_1 x + b_1) ..) + b_L`` as a whole.
+
+    The semidefinite programme LipSDP-Neuron (Fazlyab et al. 2019, "Efficient and accurate
+    estimation of Lipschitz constants for deep neural networks", theorem 2), solved by a barrier
+    method; the multipliers that it ends with are certified in float64, so how well it ends has no
+    part in whether the bound holds. Beyond `LARGEST` inputs and hidden units, and never above it,
+    the product of the layers' constants.
+
+    Args:
+        weights: ``W_1 .. W_L``, ``(n_k, n_{k-1})``, real, the first layer first. Taken in float64.
+        slopes: Interval ``(lo, hi)`` that holds the slopes of each of the L - 1 activations, one
+            activation acting on each unit by itself: (0, 1) for ReLU, (0, 1/4) for a sigmoid.
+        tolerance: How far the square of the bound may end above the programme's optimum, relative.
+        max_steps: Newton steps at most.
+
+    Returns:
+        Of kind ``upper``; infinite, with the reason, where a weight or slope is not finite.
+
+    Raises:
+        ValueError: If the shapes do not fit each other, or a slope interval is empty.
+
+    Examples:
+        >>> first, last = torch.tensor([[1.0], [1.0]]), torch.tensor([[1.0, -1.0]])
+        >>> round(stack_norm([first, last], [(0.0, 1.0)]).value, 2)  # the product is 2
+        1.0
+    """
+    _check(weights, slopes)
+    wide = [weight.detach().cpu().double() for weight in weights]
+    if not _finite(wide, slopes):
+        return unknown("dense stack: a weight or slope is not a finite number")
+    simple = _product_bound(wide, slopes)
+    stack = _prepared(wide, slopes)
+    if stack is None or simple.value == 0:
+        return simple
+    last, factor = scaled(stack.last)
+    output = _gram_above(last[None])
+    z = best_multipliers(stack.matrix(output), tolerance, max_steps)
+    bound = _certified(stack.matrix(output), z)
+    return min(simple, stack.whole(float(bound), factor), key=lambda norm: norm.value)
+
+
+def pair_norms(
+    weights: Sequence[Tensor],
+    slopes: Sequence[Slopes],
+    pairs: Tensor | None = None,
+    *,
+    tolerance: float = 1e-1,
+    max_steps: int = 100,
+) -> Tensor:
+    """Bound the Lipschitz constants of the differences of two logits; see :func:`stack_norm`.
+
+    Args:
+        weights: As there; the last has a row for each of K classes.
+        slopes: As there.
+        pairs: Which differences to bound by themselves, integers ``(P, 2)``; all where None, which
+            needs at most `MOST_CLASSES` classes. The others are ``sqrt(2)`` times the whole
+            network's bound, or less.
+        tolerance: As there.
+        max_steps: As there.
+
+    Returns:
+        Upper bounds ``L_ij`` of ``logit_i - logit_j``, symmetric, float64 ``(K, K)``; zero on the
+        diagonal, infinite where a weight or slope is not finite.
+
+    Raises:
+        ValueError: As there, for pairs that are no classes, and for too many classes.
+    """
+    _check(weights, slopes)
+    wide = [weight.detach().cpu().double() for weight in weights]
+    classes = len(wide[-1])
+    pairs = _pairs(pairs, classes)
+    if not _finite(wide, slopes):
+        return _table(torch.full((classes, classes), math.inf, dtype=torch.float64))
+    bounds = _simple_pairs(wide, slopes)
+    stack = _prepared(wide, slopes)
+    if stack is not None and bool((bounds > 0).any()):
+        _tighten(bounds, stack, pairs, tolerance, max_steps)
+    return _table(bounds)
+
+
+def _table(bounds: Tensor) -> Tensor:
+    bounds = torch.minimum(bounds, bounds.mT)
+    bounds.fill_diagonal_(0.0)
+    return bounds
+
+
+def _simple_pairs(weights: Sequence[Tensor], slopes: Sequence[Slopes]) -> Tensor:
+    """Of each pair the product of the constants, ``(K, K)``."""
+    last = weights[-1]
+    rows = last.unsqueeze(0) - last.unsqueeze(1)
+    # Each entry of a difference is off by one rounding.
+    lengths = frobenius(rows.unsqueeze(2)).flatten(1) * (1 + gamma(2))
+    if len(weights) == 1:
+        return lengths
+    below = _product_bound(weights[:-1], slopes[:-1])
+    lo, hi = slopes[-1]
+    below = below.times(max(abs(lo), abs(hi)))
+    return lengths * rounded_up(below.value)
+
+
+def _tighten(
+    bounds: Tensor, stack: "_Stack", pairs: Tensor, tolerance: float, max_steps: int
+) -> None:
+    """Lower the bounds ``(K, K)`` in place, by the whole network's and by each pair's own."""
+    last, factor = scaled(stack.last)
+    output = _gram_above(last[None])
+    # Far from the boundary yet: a good place to start from for each of the pairs.
+    start = best_multipliers(stack.matrix(output), 1.0, max_steps)
+    z = best_multipliers(stack.matrix(output), tolerance, max_steps, start)
+    whole = stack.whole(float(_certified(stack.matrix(output), z)), factor)
+    bounds.clamp_(max=whole.times(rounded_up(math.sqrt(2))).value)
+    size = stack.matrix(output).size
+    for part in pairs.split(max(1, AT_ONCE // (6 * size**2))):
+        # The square of a difference is at most twice the sum of the two squares.
+        rows = last[part[:, 0]] - last[part[:, 1]]
+        matrix = stack.matrix(_gram_above(rows.unsqueeze(1)))
+        z = best_multipliers(matrix, tolerance, max_steps, 2 * start.expand(len(rows), -1))
+        found = [stack.pair(t, factor).value for t in _certified(matrix, z).tolist()]
+        lower = torch.tensor(found, dtype=torch.float64)
+        for i, j in (part.unbind(1), part.flip(1).unbind(1)):
+            bounds[i, j] = torch.minimum(bounds[i, j], lower)
+
+
+@dataclass(frozen=True)
+class _Stack:
+    """A stack made ready: linear activations merged, the first layer narrow, numbers moderate.
+
+    Attributes:
+        hidden: ``W_1 .. W_m``, of entries below 1.
+        slopes: Of the m activations, ``lo < hi``.
+        last: The last layer, ``(K, n_m)``.
+        factor: What the scaling has divided the hidden layers by, exactly.
+        lost: What merging may have lost of the constant of the whole.
+    """
+
+    hidden: tuple[Tensor, ...]
+    slopes: tuple[Slopes, ...]
+    last: Tensor
+    factor: tuple[float, ...]
+    lost: Norm
+
+    def matrix(self, output: Tensor) -> SlopeMatrix:
+        """The inequality for last layers of which ``(B, n_m, n_m)`` is the Gram matrix."""
+        return SlopeMatrix(self.hidden, self.slopes, output)
+
+    def whole(self, square: float, factor: float) -> Norm:
+        """The constant of the whole: of a certified t and the last layer's divisor."""
+        norm = Norm(rounded_up(math.sqrt(square)), "upper")
+        for divisor in (factor, *self.factor):
+            norm = norm.times(divisor)
+        return total([norm, self.lost])
+
+    def pair(self, square: float, factor: float) -> Norm:
+        """Likewise for a difference of two logits, which loses up to ``sqrt(2)`` times more."""
+        norm = _Stack(self.hidden, self.slopes, self.last, self.factor, Norm(0.0, "upper"))
+        lost = self.lost.times(rounded_up(math.sqrt(2)))
+        return total([norm.whole(square, factor), lost])
+
+
+def _prepared(weights: Sequence[Tensor], slopes: Sequence[Slopes]) -> _Stack | None:
+    """Return the stack made ready; None where no joint bound can be had, or none is needed."""
+    merged, kept, lost = _merged(weights, slopes)
+    if not kept:
+        return None
+    merged = _alive(merged)
+    if any(weight.numel() == 0 for weight in merged):
+        return None
+    merged[0] = _narrowed(merged[0])
+    if merged[0].shape[1] + sum(len(weight) for weight in merged[:-1]) > LARGEST:
+        return None
+    hidden, factors = zip(*(scaled(weight) for weight in merged[:-1]), strict=True)
+    return _Stack(hidden, tuple(kept), merged[-1], factors, lost)
+
+
+def _merged(
+    weights: Sequence[Tensor], slopes: Sequence[Slopes]
+) -> tuple[list[Tensor], list[Slopes], Norm]:
+    """Multiply layers between which the activation is linear: ``lo == hi``.
+
+    Returns:
+        Weights and slopes, and a bound of the constant of what rounding took from the products.
+    """
+    merged, kept = [weights[0]], list[Slopes]()
+    errors = [0.0]
+    for weight, (lo, hi) in zip(weights[1:], slopes, strict=True):
+        if lo < hi:
+            merged.append(weight)
+            kept.append((lo, hi))
+            errors.append(0.0)
+            continue
+        size = float(frobenius(weight)) * float(frobenius(merged[-1])) * abs(lo)
+        errors[-1] = rounded_up(
+            gamma(weight.shape[1] + 2) * size + errors[-1] * abs(lo) * float(frobenius(weight))
+        )
+        merged[-1] = weight @ (lo * merged[-1])
+    return merged, kept, _loss(merged, kept, errors)
+
+
+def _loss(weights: Sequence[Tensor], slopes: Sequence[Slopes], errors: Sequence[float]) -> Norm:
+    """Bound what errors of norms ``errors`` of the weights can change: one layer after another."""
+    if not any(errors):
+        return Norm(0.0, "upper")
+    sizes = [
+        Norm(rounded_up(float(frobenius(weight)) + error), "upper")
+        for weight, error in zip(weights, errors, strict=True)
+    ]
+    stretch = [Norm(max(abs(lo), abs(hi)), "upper") for lo, hi in slopes]
+    return total(
+        [Norm(0.0, "upper")]
+        + [
+            product([*sizes[:k], Norm(error, "upper"), *sizes[k + 1 :], *stretch])
+            for k, error in enumerate(errors)
+            if error
+        ]
+    )
+
+
+def _alive(weights: Sequence[Tensor]) -> list[Tensor]:
+    """Leave out hidden units that nothing enters or leaves: their multipliers have no optimum."""
+    weights = list(weights)
+    count = len(weights) - 1
+    for k in (*range(count), *reversed(range(count))):
+        used = weights[k].any(1) & weights[k + 1].any(0)
+        weights[k], weights[k + 1] = weights[k][used], weights[k + 1][:, used]
+    return weights
+
+
+def _narrowed(weight: Tensor) -> Tensor:
+    """Return a square R with ``R R' >= W W'`` where W is wide: no constant is smaller with it."""
+    units, inputs = weight.shape
+    if units >= inputs:
+        return weight
+    weight, factor = scaled(weight)
+    gram = weight @ weight.mT
+    # Of the Gram matrix and of its factorisation, Higham 2002, theorem 10.3.
+    margin = (gamma(inputs) + 2 * gamma(units)) * frobenius(weight) ** 2
+    gram.diagonal().add_(margin)
+    lower, info = torch.linalg.cholesky_ex(gram)
+    return (weight if int(info) else lower) * factor
+
+
+def _gram_above(weights: Tensor) -> Tensor:
+    """Return ``S >= W' W``, rounding included, of W ``(B, K, n)`` off by a rounding itself."""
+    output = weights.mT @ weights
+    margin = gamma(weights.shape[1] + 4) * frobenius(weights) ** 2
+    output.diagonal(dim1=1, dim2=2).add_(margin.unsqueeze(1))
+    return output
+
+
+def _certified(matrix: SlopeMatrix, z: Tensor) -> Tensor:
+    """Return for each problem a t that is proven with the multipliers of z, or infinity: (B,)."""
+    least, multipliers = matrix.least(z[:, 1:]), z[:, 1:]
+    bounds = torch.full_like(least, math.inf)
+    for extra in (1e-11, 1e-10, 1e-9, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3):
+        t = least * (1 + extra)
+        open_ = bounds.isinf() & (t > 0)
+        if not bool(open_.any()):
+            break
+        proven = matrix.holds(t.where(open_, 1.0), multipliers) & open_
+        bounds = torch.where(proven, t, bounds)
+    return bounds
+
+
+def _product_bound(weights: Sequence[Tensor], slopes: Sequence[Slopes]) -> Norm:
+    layers = [Norm(float(certified_norm(weight)), "upper") for weight in weights]
+    return product([*layers, *(Norm(max(abs(lo), abs(hi)), "upper") for lo, hi in slopes)])
+
+
+def _finite(weights: Sequence[Tensor], slopes: Sequence[Slopes]) -> bool:
+    return all(bool(weight.isfinite().all()) for weight in weights) and all(
+        math.isfinite(slope) for pair in slopes for slope in pair
+    )
+
+
+def _check(weights: Sequence[Tensor], slopes: Sequence[Slopes]) -> None:
+    if not weights or len(slopes) != len(weights) - 1:
+        raise ValueError(
+            f"Dense stack: {len(weights)} weights need {max(len(weights) - 1, 0)} slope intervals "
+            f"between them (and at least one weight), not {len(slopes)}."
+        )
+    for weight in weights:
+        if weight.ndim != 2 or weight.is_complex():
+            raise ValueError(
+                "Dense stack: weights must be real matrices (outputs, inputs), not "
+                f"{weight.dtype} of shape {tuple(weight.shape)}."
+            )
+    for before, after in pairwise(weights):
+        if after.shape[1] != before.shape[0]:
+            raise ValueError(
+                f"Dense stack: a layer of {before.shape[0]} outputs cannot feed one of "
+                f"{after.shape[1]} inputs."
+            )
+    for lo, hi in slopes:
+        if not lo <= hi:
+            raise ValueError(f"Dense stack: no slope lies between {lo} and {hi}.")
+
+
+def _pairs(pairs: Tensor | None, classes: int) -> Tensor:
+    """Return the pairs to bound by themselves, int64 ``(P, 2)``."""
+    if pairs is None:
+        if classes > MOST_CLASSES:
+            raise ValueError(
+                f"pair_norms: {classes} classes have {classes * (classes - 1) // 2} pairs: name "
+                f"those of interest in `pairs` (P, 2), or, for all at once, give certified_radius "
+                f"the norm of stack_norm; all pairs are bounded up to {MOST_CLASSES} classes."
+            )
+        return torch.triu_indices(classes, classes, 1).mT
+    if pairs.ndim != 2 or pairs.shape[1] != 2 or pairs.is_floating_point():
+        raise ValueError(f"pair_norms: pairs must be integers (P, 2), not {tuple(pairs.shape)}.")
+    if bool(((pairs < 0) | (pairs >= classes)).any()):
+        raise ValueError(f"pair_norms: pairs must name classes from 0 to {classes - 1}.")
+    pairs = pairs.cpu().long().sort(1).values.unique(dim=0)
+    return pairs[pairs[:, 0] != pairs[:, 1]]

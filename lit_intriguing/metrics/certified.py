@@ -1,0 +1,62 @@
+"""Certified accuracy at given distances, as a metric."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+
+from lit_intriguing.lipschitz.certificate import certified_accuracy, certified_radius
+from lit_intriguing.lipschitz.norm import Norm
+
+
+class CertifiedAccuracy(Metric):
+    """`lipschitz.certificate.certified_accuracy` over batches and ranks, each row counted once.
+
+    Args:
+        norms: Bounds as for `certified_radius`, of the network as it is.
+        at: L2 distances, zero or more, R of them.
+        logit_error: As for `certified_radius`.
+
+    Raises:
+        ValueError: in `update`, what `certified_radius` and `certified_accuracy` refuse.
+
+    Example:
+        >>> metric = CertifiedAccuracy(norms=1.0, at=[0.0, 1.0])
+        >>> metric.update(torch.tensor([[3.0, 0.0], [1.0, 0.0]]).double(), torch.tensor([0, 0]))
+        >>> metric.compute()
+        tensor([1.0000, 0.5000], dtype=torch.float64)
+    """
+
+    full_state_update = False
+    higher_is_better = True
+    is_differentiable = False
+
+    certified: Tensor
+    rows: Tensor
+
+    def __init__(
+        self,
+        norms: Norm | Tensor | float,
+        at: Sequence[float],
+        logit_error: float | None = None,
+    ) -> None:
+        super().__init__()
+        self.norms, self.logit_error = norms, logit_error
+        self.at = torch.tensor(at, dtype=torch.float64)
+        zeros = torch.zeros(len(self.at), dtype=torch.int64)
+        self.add_state("certified", zeros, dist_reduce_fx="sum")
+        self.add_state("rows", torch.tensor(0), dist_reduce_fx="sum")
+
+    def update(self, logits: Tensor, labels: Tensor) -> None:
+        """Count a batch: logits (n, classes), labels (n,)."""
+        if not len(logits):
+            return
+        radii = certified_radius(logits, self.norms, labels, logit_error=self.logit_error)
+        shares = certified_accuracy(radii, logits.argmax(1).cpu() == labels.cpu(), self.at)
+        self.certified += (shares * len(logits)).round().long().to(self.certified.device)
+        self.rows += len(logits)
+
+    def compute(self) -> Tensor:
+        """The shares so far, float64 (R,); NaN without rows."""
+        return self.certified.double() / self.rows
