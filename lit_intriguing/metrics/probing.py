@@ -227,4 +227,5 @@ def _wilson(share: float, trials: float, confidence: float) -> tuple[float, floa
     middle = (share + z * z / (2 * trials)) / (1 + z * z / trials)
     half = z / (1 + z * z / trials)
     half *= (share * (1 - share) / trials + z * z / (4 * trials * trials)) ** 0.5
-    return max(0.0, middle - half), min(1.0, middle + half)
+    # Exact where rounding would leave a trace.
+    return 0.0 if share == 0 else middle - half, 1.0 if share == 1 else middle + half

@@ -1,0 +1,50 @@
+import pytest
+import torch
+
+from lit_intriguing.figures.canvas import png
+from lit_intriguing.figures.panels import Panel, pair_panels
+
+GREYS = torch.tensor([0.0, 0.25, 0.5, 0.75, 1.0]).view(5, 1, 1).expand(5, 4, 4)
+
+
+def panel(title: str = "", caption: str = "") -> Panel:
+    return Panel(GREYS, 1 - GREYS, title, caption)
+
+
+def test_odd_columns_are_clean_and_even_ones_distorted():
+    (axis,) = pair_panels([panel()], columns=2).axes
+    picture = axis.images[0].get_array()[..., 0]
+    # A pair is 4 + 1 + 4 pixels wide, the next begins after a gap of 2; lines are 5 apart.
+    found = [float(picture[y, x]) for y in (0, 5, 10) for x in (0, 5, 11, 16)]
+    assert found == [0, 1, 0.25, 0.75, 0.5, 0.5, 0.75, 0.25, 1, 0, 1, 1]
+    assert picture.shape == (14, 20)
+
+
+def test_panels_have_titles_and_wrapped_captions_and_stand_three_abreast():
+    figure = pair_panels([panel("a", "right: " + "model 90%, " * 9)] * 4, title="Whole")
+    assert len(figure.axes) == 6
+    assert [axis.axison for axis in figure.axes] == [True] * 4 + [False] * 2
+    assert figure.axes[0].get_title(loc="left") == "a"
+    assert max(map(len, figure.axes[0].get_xlabel().splitlines())) <= 52
+    assert figure.get_suptitle() == "Whole"
+    assert png(figure).startswith(b"\x89PNG")
+
+
+def test_values_outside_the_range_are_black_and_white_and_colours_are_kept():
+    coloured = torch.tensor([[[[-1.0]], [[0.5]], [[2.0]]]])
+    (axis,) = pair_panels([Panel(coloured, coloured)]).axes
+    assert axis.images[0].get_array()[0, 0].tolist() == [0.0, 0.5, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("panels", "options", "message"),
+    [
+        ([], {}, "no panel"),
+        ([Panel(GREYS, GREYS[:3])], {}, r"differ in shape: \(5, 4, 4\) and \(3, 4, 4\)"),
+        ([panel()], {"columns": 0}, "columns must be at least 1, not 0"),
+        ([Panel(GREYS[:0], GREYS[:0])], {}, "no image to draw"),
+    ],
+)
+def test_what_cannot_be_drawn_is_refused(panels, options, message):
+    with pytest.raises(ValueError, match=message):
+        pair_panels(panels, **options)
