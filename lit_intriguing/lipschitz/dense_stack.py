@@ -142,7 +142,7 @@ def _tighten(
     whole = stack.whole(float(_certified(stack.matrix(output), z)), factor)
     bounds.clamp_(max=whole.times(rounded_up(math.sqrt(2))).value)
     size = stack.matrix(output).size
-    for part in pairs.split(max(1, AT_ONCE // (6 * size**2))):
+    for part in torch.split(pairs, max(1, AT_ONCE // (6 * size**2))):
         # The square of a difference is at most twice the sum of the two squares.
         rows = last[part[:, 0]] - last[part[:, 1]]
         matrix = stack.matrix(_gram_above(rows.unsqueeze(1)))
@@ -341,5 +341,5 @@ def _pairs(pairs: Tensor | None, classes: int) -> Tensor:
         raise ValueError(f"pair_norms: pairs must be integers (P, 2), not {tuple(pairs.shape)}.")
     if bool(((pairs < 0) | (pairs >= classes)).any()):
         raise ValueError(f"pair_norms: pairs must name classes from 0 to {classes - 1}.")
-    pairs = pairs.cpu().long().sort(1).values.unique(dim=0)
+    pairs = torch.unique(pairs.cpu().long().sort(1).values, dim=0)
     return pairs[pairs[:, 0] != pairs[:, 1]]

@@ -52,7 +52,7 @@ def best_multipliers(
 
 def _start(matrix: SlopeMatrix) -> Tensor:
     """Return z = (t, T) strictly inside, ``(B, 1 + n)``: one number a layer, as in the product."""
-    s, numbers = matrix.output, []
+    s, numbers = matrix.output, list[Tensor]()
     for weight, (lo, hi) in zip(reversed(matrix.weights), reversed(matrix.slopes), strict=True):
         greatest = torch.linalg.eigvalsh(s)[:, -1].clamp_min(TINY).view(-1, 1, 1)
         eye = torch.eye(len(weight), dtype=torch.float64)

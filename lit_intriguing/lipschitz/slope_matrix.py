@@ -182,4 +182,5 @@ def proven_definite(matrix: Tensor, error: Tensor) -> Tensor:
     margin = gamma(n) * trace + 2 * frobenius(error * both)
     scaled.diagonal(dim1=1, dim2=2).sub_(margin.unsqueeze(1))
     scaled = torch.where(usable.view(-1, 1, 1), scaled, torch.eye(n, dtype=torch.float64))
-    return (torch.linalg.cholesky_ex(scaled).info == 0) & usable & margin.isfinite()
+    info: Tensor = torch.linalg.cholesky_ex(scaled).info
+    return (info == 0) & usable & margin.isfinite()
