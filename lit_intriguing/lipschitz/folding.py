@@ -55,8 +55,8 @@ def folded(layer: nn.Module, batch_norm: nn.Module) -> nn.Module:
             f"{type(norm).__name__}: of {norm.num_features} channels behind a layer of {outputs}."
         )
     scale = channel_scale(norm)
-    joined = _empty_like(linear, kind)
     with torch.inference_mode(False), torch.no_grad():
+        joined = _empty_like(linear, kind)
         joined.weight.copy_(weight * _factors(linear, _outwards(scale, linear.weight)))
         cast(Tensor, joined.bias).copy_(_bias(linear, norm, scale))
     return joined.eval().requires_grad_(False)

@@ -216,4 +216,4 @@ def _runs(sums: Tensor, beta: float) -> Tensor:
     upto = torch.cat([sums[1:], torch.full((1,), math.inf, dtype=torch.float64)])
     worst = torch.full_like(sums, 1 / beta).clamp(min=sums, max=upto)
     spread = worst.clamp(min=1 / (2 * beta + 1))
-    return 4 * beta**2 * worst * spread * (1 + spread) ** (-2 * beta - 2)
+    return 4 * beta * beta * worst * spread * (1 + spread) ** (-2 * beta - 2)

@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn import functional
 
 from lit_intriguing.lipschitz.norm import ONE, Norm
-from lit_intriguing.lipschitz.norms import Shape, register_norm
+from lit_intriguing.lipschitz.norms import CannotBoundError, Shape, register_norm
 from lit_intriguing.lipschitz.windows import most_frequent, root, spatial
 
 _MODES: dict[type[nn.Module], str] = {
@@ -44,6 +44,8 @@ def copying_pad(module: nn.Module, shape: Shape | None) -> Norm:
     flat = cast(tuple[int, ...], module.padding)  # the last dimension's two sides come first
     sides = [(flat[2 * axis], flat[2 * axis + 1]) for axis in reversed(range(dims))]
     mode = _MODES[type(module)]
+    if mode == "circular" and min(flat) < 0:
+        raise CannotBoundError("torch does not say what a circular pad does that also crops")
     if size is None:
         return root([_copies_anywhere(mode, *pair) for pair in sides])
     try:

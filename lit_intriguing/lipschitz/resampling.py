@@ -12,6 +12,8 @@ from lit_intriguing.lipschitz.norm import Norm
 from lit_intriguing.lipschitz.norms import CannotBoundError, Shape, register_norm
 from lit_intriguing.lipschitz.windows import most_frequent, root, spatial
 
+Settings = dict[str, Any]
+
 _ALONG = {"bilinear": "linear", "trilinear": "linear"}
 _DIMS = {"linear": 1, "bilinear": 2, "trilinear": 3, "bicubic": 2}
 
@@ -25,25 +27,34 @@ def upsample(module: nn.Module, shape: Shape | None) -> Norm:
         raise CannotBoundError("its weights depend on the shape; give it")
     spatial(module, shape, _DIMS.get(module.mode, max(len(shape) - 1, 1)))
     size = shape[1:]
-    return separable(_along(module, axis, len(size), n) for axis, n in enumerate(size))
+    settings = [_settings(module, axis, len(size)) for axis in range(len(size))]
+    if module.mode.startswith("nearest"):
+        return root([_copies(each, n) for each, n in zip(settings, size, strict=True)])
+    return separable(_along(module, each, n) for each, n in zip(settings, size, strict=True))
 
 
-def _along(module: nn.Upsample, axis: int, dims: int, size: int) -> Norm:
-    made, scale = (_of_axis(value, axis, dims) for value in (module.size, module.scale_factor))
-    settings: dict[str, Any] = {
-        "size": made,
-        "scale_factor": scale,
+def _settings(module: nn.Upsample, axis: int, dims: int) -> Settings:
+    """Of the same interpolation along one dimension."""
+    return {
+        "size": _of_axis(module.size, axis, dims),
+        "scale_factor": _of_axis(module.scale_factor, axis, dims),
         "mode": _ALONG.get(module.mode, module.mode),
         "align_corners": module.align_corners,
         "recompute_scale_factor": module.recompute_scale_factor,
     }
-    if module.mode.startswith("nearest"):
-        pixels = _interpolated(torch.arange(size, dtype=torch.float64)[None], settings)
-        return root([most_frequent(pixels.long())])
+
+
+def _copies(settings: Settings, size: int) -> int:
+    pixels = torch.arange(size, dtype=torch.float64)[None]
+    return most_frequent(_interpolated(pixels, settings).long())
+
+
+def _along(module: nn.Upsample, settings: Settings, size: int) -> Norm:
     if module.mode != "bicubic":
         return line_norm(module, partial(_interpolated, settings=settings), size)
-    settings |= {"size": made and (made, 1), "scale_factor": scale and (scale, 1.0)}
-    return line_norm(module, partial(_bicubic, settings=settings), size, signed=True)
+    made, scale = settings["size"], settings["scale_factor"]
+    across = settings | {"size": made and (made, 1), "scale_factor": scale and (scale, 1.0)}
+    return line_norm(module, partial(_bicubic, settings=across), size, signed=True)
 
 
 def _of_axis(value: Any, axis: int, dims: int) -> Any:
@@ -54,11 +65,11 @@ def _of_axis(value: Any, axis: int, dims: int) -> Any:
     return value[axis]
 
 
-def _interpolated(lines: Tensor, settings: dict[str, Any]) -> Tensor:
+def _interpolated(lines: Tensor, settings: Settings) -> Tensor:
     return functional.interpolate(lines[:, None], **settings)[:, 0]
 
 
-def _bicubic(lines: Tensor, settings: dict[str, Any]) -> Tensor:
+def _bicubic(lines: Tensor, settings: Settings) -> Tensor:
     """Images of one column: across it, the weights of the one pixel add up to 1."""
     images = lines[:, None, :, None]
     return functional.interpolate(images, **settings)[:, 0, :, 0]
