@@ -4,6 +4,7 @@ from lit_intriguing.callbacks.adversarial_examples import AdversarialExamples
 from lit_intriguing.callbacks.adversarial_training import AdversarialTraining
 from lit_intriguing.callbacks.convergence import Convergence
 from lit_intriguing.callbacks.exact_resume import ExactResume
+from lit_intriguing.callbacks.lipschitz_monitor import LipschitzMonitor
 from lit_intriguing.callbacks.lipschitz_penalty import LipschitzPenalty
 from lit_intriguing.callbacks.moving_average import MovingAverage
 from lit_intriguing.callbacks.run_progress import RunProgress
@@ -17,6 +18,7 @@ __all__ = [
     "AdversarialTraining",
     "Convergence",
     "ExactResume",
+    "LipschitzMonitor",
     "LipschitzPenalty",
     "MovingAverage",
     "PerturbedLayer",

@@ -1,0 +1,300 @@
+"""How much a network and each of its layers can stretch, as it trains."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.utilities import rank_zero_warn
+from torch import Tensor, nn
+
+from lit_intriguing.attacks.adapters.guard import own_randomness
+from lit_intriguing.callbacks.measuring import Measuring, is_trial, steps_taken
+from lit_intriguing.errors import UserError
+from lit_intriguing.figures.bars import Bar, bar_chart
+from lit_intriguing.figures.logging import destinations
+from lit_intriguing.lipschitz.following import Following
+from lit_intriguing.lipschitz.network import LayerBound, NetworkNorm, network_norm
+from lit_intriguing.lipschitz.norm import Norm, unknown
+from lit_intriguing.lipschitz.norms import operator_norm
+from lit_intriguing.lipschitz.plain import full_weight, plain, plain_name, sharded
+from lit_intriguing.mixing.batch import Key
+from lit_intriguing.mixing.logits import logits_model
+from lit_intriguing.splice import submodule
+
+NETWORK = "network"
+"""The whole, among the layers' names."""
+
+
+class LipschitzMonitor(Measuring):
+    """Logs an upper bound of every layer's and of the network's Lipschitz constant, for L2 norms.
+
+    Szegedy et al. 2013, section 4.3, of any LightningModule while it trains. Two kinds of numbers:
+
+    At the end of an epoch **certified** bounds: ``<name>/<layer>`` for every layer and function of
+    the network whose constant is not trivially 1, ``<name>/network`` (along the graph: products,
+    sums at additions) and, for a stack of dense layers, ``<name>/network/joint``, a tighter
+    bound. They are those of `network_norm`, for the network in evaluation mode, rounded upwards to
+    float32, which is what loggers keep. With them go a table (how each number is to be read: exact,
+    upper, probable, estimate) and a bar chart to W&B, TensorBoard and CSV loggers and to
+    ``<name>/step-<step>.csv`` and ``.png`` in the run's folder.
+
+    Every `every_n_steps` steps **estimates**: ``<name>/<layer>/estimate`` for linear layers, by one
+    power step from the direction found before, and ``<name>/network/estimate``, the last certified
+    bound of the network times what the layers' estimates have changed since by. That product is
+    exact for layers in a chain; where branches are added it overstates a change. An estimate is
+    no bound, mostly a little too small.
+
+    What cannot be bounded is logged as infinity, and a warning says why, once; training goes on.
+
+    It only measures: weights, gradients, modes and random states are bit for bit as without it, and
+    it keeps nothing in checkpoints. Under several processes the first one works; weights that are
+    sharded over processes are gathered at each measurement, which needs the memory of the whole
+    network on the host.
+
+    The time of an estimate is about that of a forward and a backward pass of one example. That of
+    certified bounds does not depend on the data: tenths of a second for small networks, most of it
+    for the figure, ten seconds for AlexNet. Where epochs are short, raise `certify_every_n_epochs`.
+
+    Args:
+        every_n_steps: Optimiser steps from one estimate to the next.
+        layers: Names of the layers to log; None for all. The network's bound is of all layers
+            in any case.
+        certify_every_n_epochs: Epochs from one certified bound to the next.
+        joint: Whether to look for the tighter bound of a stack of dense layers.
+        name: Of the scalars, figures and files, different for each callback of the run.
+        dirpath: Folder in place of the run's own.
+        model: Name of the submodule to bound; the default is the LightningModule where it defines
+            ``forward``.
+        input_shape: Shape of one example, without the batch dimension; by default that of the first
+            batch's.
+        inputs: Key or position of the inputs in a batch; by default the first floating-point
+            tensor.
+        seed: Of the first directions.
+
+    Raises:
+        ValueError: For a number out of range.
+        UserError: When training starts, for an unknown layer or a module without ``forward``; at
+            the first batch, where no inputs can be told.
+    """
+
+    def __init__(
+        self,
+        every_n_steps: int = 50,
+        layers: Sequence[str] | None = None,
+        certify_every_n_epochs: int = 1,
+        joint: bool = True,
+        name: str = "lipschitz",
+        dirpath: str | Path | None = None,
+        model: str | None = None,
+        input_shape: Sequence[int] | None = None,
+        inputs: Key | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(name, dirpath, seed)
+        self.check_at_least_one(
+            every_n_steps=every_n_steps, certify_every_n_epochs=certify_every_n_epochs
+        )
+        if isinstance(layers, str):
+            raise ValueError("LipschitzMonitor: layers is a list of names, or None for all.")
+        self.every_n_steps, self.certify_every_n_epochs = every_n_steps, certify_every_n_epochs
+        self.layers = None if layers is None else list(layers)
+        self.joint, self.model, self.inputs = joint, model, inputs
+        self.input_shape = None if input_shape is None else tuple(input_shape)
+        self.certified: NetworkNorm | None = None
+        self._wanted = None if layers is None else [plain_name(layer) for layer in layers]
+        self._shape: tuple[int, ...] | None = None
+        self._sharded: bool | None = None
+        self._following = Following(seed)
+        self._estimated_step = self._certified_step = -1
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Check that what is to be bounded is there.
+
+        Raises:
+            UnknownLayerError: For an unknown layer.
+            UserError: For a layer outside the model, or if the model is not known.
+        """
+        self._warned, self._following = set(), Following(self.seed)
+        self._shape = self._sharded = None
+        self._estimated_step = self._certified_step = -1
+        logits_model(pl_module, self.model)
+        for layer in self.layers or []:
+            submodule(pl_module, layer)
+            if not layer.startswith(self._prefix):
+                raise UserError(
+                    f"LipschitzMonitor: the layer {layer!r} is not inside {self.model!r}, the "
+                    "model that is bounded"
+                )
+
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Estimate if it is time: the weights that the last step left."""
+        if self._shape is None:
+            self._shape = self.input_shape or _example_shape(batch, self.inputs)
+        step = steps_taken(trainer)
+        if step and step % self.every_n_steps == 0 and step != self._estimated_step:
+            self._estimated_step = step
+            if self._works(trainer, pl_module):
+                self._attempt(self._estimate, trainer, pl_module)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Certify if it is time."""
+        due = (trainer.current_epoch + 1) % self.certify_every_n_epochs == 0
+        if (due or is_trial(trainer)) and self._works(trainer, pl_module):
+            self._attempt(self._certify, trainer, pl_module)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Certify the last weights if that has not been done."""
+        if self._certified_step != steps_taken(trainer) and self._works(trainer, pl_module):
+            self._attempt(self._certify, trainer, pl_module)
+
+    @property
+    def _prefix(self) -> str:
+        return f"{self.model}." if self.model else ""
+
+    def _works(self, trainer: Trainer, pl_module: LightningModule) -> bool:
+        """Whether this process has something to do: shards are gathered by all of them."""
+        return self._shape is not None and (trainer.is_global_zero or self._is_sharded(pl_module))
+
+    def _is_sharded(self, pl_module: LightningModule) -> bool:
+        if self._sharded is None:
+            self._sharded = sharded(pl_module)
+        return self._sharded
+
+    def _attempt(
+        self,
+        measure: Callable[[Trainer, LightningModule], None],
+        trainer: Trainer,
+        pl_module: LightningModule,
+    ) -> None:
+        try:
+            measure(trainer, pl_module)
+        except Exception as error:
+            # Measuring never loses a run.
+            self.warn_once(
+                "failure",
+                f"LipschitzMonitor measured nothing after {steps_taken(trainer)} steps: "
+                f"{type(error).__name__}: {error}. Training goes on; later failures are not told.",
+            )
+
+    def _estimate(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        model = logits_model(pl_module, self.model)
+        if not self._following.started:
+            self._following.start(model, self._bound(model, joint=False))
+        found = self._following.step(model)
+        if trainer.is_global_zero:
+            values = {self._prefix + name: value for name, value in found.items()}
+            scalars = {f"{_key(n)}/estimate": v for n, v in values.items() if self._asked(n)}
+            scalars[f"{NETWORK}/estimate"] = self._following.network(found)
+            self.log_scalars(trainer, scalars, steps_taken(trainer))
+
+    def _certify(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._certified_step = steps_taken(trainer)
+        model = logits_model(pl_module, self.model)
+        self.certified = found = self._bound(model, self.joint)
+        self._following.start(model, found)
+        if trainer.is_global_zero:
+            self._report(trainer, found)
+
+    def _bound(self, model: nn.Module, joint: bool) -> NetworkNorm:
+        """What is known of the network as it is now, and of layers asked for that it leaves out."""
+        assert self._shape is not None
+        with torch.no_grad(), own_randomness(self.seed % 2**32):
+            copy = plain(model, full_weight)
+            try:
+                found = network_norm(copy, self._shape, joint=joint)
+            except ValueError as error:
+                found = NetworkNorm((), unknown(str(error)))
+            listed = {layer.name for layer in found.layers}
+            names = [name.removeprefix(self._prefix) for name in self._wanted or ()]
+            others = [_layer(copy, name) for name in names if name not in listed]
+        return replace(found, layers=(*found.layers, *others))
+
+    def _report(self, trainer: Trainer, found: NetworkNorm) -> None:
+        layers = {self._prefix + layer.name: layer.norm for layer in found.layers}
+        values = {_key(name): norm for name, norm in layers.items() if self._asked(name)}
+        self._explain({**values, NETWORK: found.product})
+        values[NETWORK] = found.product
+        if found.joint is not None:
+            values[f"{NETWORK}/joint"] = found.joint
+        scalars = {name: upwards(norm.value) for name, norm in values.items()}
+        self.log_scalars(trainer, scalars, self._certified_step)
+        if not is_trial(trainer):
+            self._draw(trainer, found, values)
+
+    def _explain(self, values: Mapping[str, Norm]) -> None:
+        """Say once of each what makes it infinite; the network's reasons are mostly its layers'."""
+        new = {k: v.reason for k, v in values.items() if not v.finite and k not in self._warned}
+        if len(new) > 1:
+            new.pop(NETWORK, None)
+        if new and (NETWORK not in new or not self._warned):
+            self._warned |= new.keys()
+            rank_zero_warn(
+                f"LipschitzMonitor knows no bound of {', '.join(new)} and logs infinity. "
+                f"{'; '.join(dict.fromkeys(new.values()))}."
+            )
+
+    def _asked(self, name: str) -> bool:
+        return self._wanted is None or name in self._wanted
+
+    def _draw(self, trainer: Trainer, found: NetworkNorm, values: Mapping[str, Norm]) -> None:
+        columns, rows = found.table()
+        bars = [Bar(name, norm.value, norm.kind) for name, norm in values.items()]
+        step = self._certified_step
+        title = f"step {step:,}, epoch {trainer.current_epoch}"
+        figure = bar_chart(bars, label="upper bound of the Lipschitz constant, L2", title=title)
+        for destination in destinations(trainer.loggers, self.folder(trainer)):
+            destination.table(self.name, columns, rows, step)
+            destination.figure(self.name, figure, step)
+
+
+def upwards(value: float) -> float:
+    """The least normal float32 that is not below a value.
+
+    >>> upwards(0.1) >= 0.1, upwards(2.0)
+    (True, 2.0)
+    """
+    # Smaller ones may be flushed to nought wherever they are read.
+    least = float(np.finfo(np.float32).tiny)
+    if 0 < value < least:
+        return least
+    with np.errstate(over="ignore"):
+        rounded = np.float32(value)
+    if float(rounded) < value:
+        rounded = np.nextafter(rounded, np.float32(np.inf))
+    return float(rounded)
+
+
+def _example_shape(batch: Any, key: Key | None) -> tuple[int, ...]:
+    """The shape of one example of a batch, without the batch dimension."""
+    try:
+        entries = [batch] if key is None else [batch[key]]
+    except (KeyError, IndexError, TypeError) as error:
+        raise UserError(f"LipschitzMonitor: the batch has no inputs at {key!r}") from error
+    if isinstance(entries[0], Mapping):
+        entries = list(entries[0].values())
+    elif isinstance(entries[0], Sequence) and not isinstance(entries[0], str):
+        entries = list(entries[0])
+    for entry in entries:
+        if isinstance(entry, Tensor) and entry.is_floating_point() and entry.ndim > 1:
+            return tuple(entry.shape[1:])
+    raise UserError(
+        "LipschitzMonitor finds no inputs in the batch, a floating-point tensor with a row for "
+        "each example: say where they are by inputs=<key or position>, or give input_shape"
+    )
+
+
+def _layer(model: nn.Module, name: str) -> LayerBound:
+    """A layer by itself, whatever the shape of its input."""
+    module = model.get_submodule(name)
+    return LayerBound(name, type(module).__name__, None, operator_norm(module))
+
+
+def _key(name: str) -> str:
+    """A layer's series, apart from the network's."""
+    return f"{name} (layer)" if name == NETWORK else name

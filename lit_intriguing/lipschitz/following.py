@@ -1,0 +1,86 @@
+"""A network's bound between two certifications, followed by the estimates of its linear layers."""
+
+import math
+from collections.abc import Iterable
+
+from torch import nn
+
+from lit_intriguing.lipschitz.linear_map import linear_map
+from lit_intriguing.lipschitz.network import NetworkNorm
+from lit_intriguing.lipschitz.plain import full_weight, plain, plain_name, sharded
+from lit_intriguing.lipschitz.power import PowerIteration
+
+FIRST_STEPS = 20
+"""Power steps on a direction that is still random."""
+
+
+class Following:
+    """Warm directions of a network's linear layers, and the bound that they started from.
+
+    Args:
+        seed: Of the first directions.
+    """
+
+    def __init__(self, seed: int = 0) -> None:
+        self.seed = seed
+        self._powers: dict[str, PowerIteration] = {}
+        self._reference: dict[str, float] = {}
+        self._bound = math.inf
+
+    @property
+    def started(self) -> bool:
+        """Whether there is a bound to start from."""
+        return bool(self._reference)
+
+    def start(self, model: nn.Module, found: NetworkNorm) -> None:
+        """Take a bound of the network as it is now for the point that changes count from.
+
+        Args:
+            model: The network. Under sharding all processes must call.
+            found: Its bound, with the shapes of the layers' inputs.
+        """
+        modules = _modules(model)
+        for layer in found.layers:
+            if layer.name in modules and layer.name not in self._powers:
+                try:
+                    linear_map(_plain(modules[layer.name]), layer.input_shape)
+                except ValueError:  # no linear layer, or of an unknown shape
+                    continue
+                self._powers[layer.name] = PowerIteration(layer.input_shape, self.seed)
+        self._bound = found.product.value
+        self._reference = self.step(model)
+
+    def step(self, model: nn.Module) -> dict[str, float]:
+        """Estimate each linear layer's norm, by a power step from the direction found before.
+
+        Args:
+            model: The network as it is now. Under sharding all processes must call.
+
+        Returns:
+            The estimates by the layers' names, without what ``torch.compile`` put into these.
+        """
+        modules = _modules(model)
+        estimates = {
+            name: power.step(_plain(modules[name]), 1 if power.vector is not None else FIRST_STEPS)
+            for name, power in self._powers.items()
+        }
+        return {name: estimate.item() for name, estimate in estimates.items()}
+
+    def network(self, estimates: dict[str, float]) -> float:
+        """The network's last bound times what the estimates have changed by since.
+
+        Exact for layers in a chain, as far as the estimates are. Where branches are added it
+        overstates a change.
+        """
+        changes: Iterable[float] = (
+            new / self._reference[name] for name, new in estimates.items() if self._reference[name]
+        )
+        return self._bound if math.isinf(self._bound) else math.prod([self._bound, *changes])
+
+
+def _modules(model: nn.Module) -> dict[str, nn.Module]:
+    return {plain_name(name): module for name, module in model.named_modules()}
+
+
+def _plain(module: nn.Module) -> nn.Module:
+    return plain(module, full_weight if sharded(module) else None)

@@ -1,0 +1,167 @@
+"""What monitoring Lipschitz bounds adds to a training step, for AlexNet and for 784-100-100-10.
+
+The dense network trains as recipes/baseline_mnist.yaml does, on random images, in blocks of an
+epoch with and without the monitor that alternate in one process, so that a busy machine slows both
+alike; the first 100 steps of a block do not count, nor do the bounds certified at its end, which
+are timed by themselves. A step of AlexNet (torchvision's, by SGD) takes seconds: there the monitor
+estimates before every second step, and the time of an estimate over that of 50 steps is the share
+at the default interval. CSV loggers are written to. Run it with
+
+    OMP_NUM_THREADS=1 python recipes/bench/lipschitz_monitor.py
+"""
+
+import argparse
+import logging
+import statistics
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer, seed_everything
+from lightning.pytorch.loggers import CSVLogger
+from torch import Tensor, nn
+from torchvision.models import alexnet
+
+from lit_intriguing.callbacks import LipschitzMonitor
+from lit_intriguing.data import TensorLoader
+from lit_intriguing.models import Classifier
+from lit_intriguing.models.schedules import CosineOverRun
+
+EVERY = 50
+WARM_UP = 100
+
+
+class Stopwatch(Callback):
+    """Seconds of a block's steps, from a step on."""
+
+    def __init__(self, first: int) -> None:
+        self.first, self.start, self.steps, self.seconds = first, 0.0, 0, 0.0
+
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: Any, batch: Any, index: int
+    ) -> None:
+        """Begin."""
+        if index == self.first:
+            self.start = time.perf_counter()
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, index: int
+    ) -> None:
+        """So far."""
+        self.steps, self.seconds = index + 1 - self.first, time.perf_counter() - self.start
+
+
+class Timed(LipschitzMonitor):
+    """Notes how long each measurement takes."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.seconds: dict[str, list[float]] = {"_estimate": [], "_certify": []}
+
+    def _attempt(
+        self, measure: Callable[[Trainer, LightningModule], None], trainer: Any, pl_module: Any
+    ) -> None:
+        start = time.perf_counter()
+        super()._attempt(measure, trainer, pl_module)
+        self.seconds[measure.__name__].append(time.perf_counter() - start)
+
+
+class AlexNet(LightningModule):
+    """Torchvision's, trained by SGD."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = alexnet()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits."""
+        return self.net(x)
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        """The loss of a batch."""
+        return nn.functional.cross_entropy(self(batch[0]), batch[1])
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """As in 2012."""
+        return torch.optim.SGD(self.parameters(), lr=0.01, momentum=0.9)
+
+
+def dense() -> Classifier:
+    """The network and optimiser of recipes/baseline_mnist.yaml."""
+    return Classifier(
+        optimizer=lambda parameters: torch.optim.Adam(
+            parameters, lr=3e-3, weight_decay=1e-4, fused=True
+        ),
+        scheduler=CosineOverRun,
+    )
+
+
+def train(
+    model: LightningModule, loader: TensorLoader, callbacks: list[Callback], folder: str
+) -> None:
+    """An epoch through Lightning."""
+    Trainer(
+        max_epochs=1, accelerator="cpu", callbacks=callbacks, logger=CSVLogger(folder),
+        enable_progress_bar=False, enable_checkpointing=False, enable_model_summary=False,
+    ).fit(model, loader)  # fmt: skip
+
+
+def measure_dense(blocks: int, folder: str) -> None:
+    """Print what a step takes with and without."""
+    loader = TensorLoader(
+        torch.rand(60_000, 1, 28, 28), torch.randint(10, (60_000,)), 200, shuffle=True
+    )
+    ratios, plain, certified = [], [], []
+    for block in range(blocks + 1):
+        monitor = Timed(every_n_steps=EVERY)
+        without, with_it = Stopwatch(WARM_UP), Stopwatch(WARM_UP)
+        train(dense(), loader, [without], folder)
+        train(dense(), loader, [with_it, monitor], folder)
+        if block:  # the first warms up
+            ratios.append(with_it.seconds / without.seconds)
+            plain.append(without.seconds / without.steps)
+            certified += monitor.seconds["_certify"]
+    print(f"784-100-100-10, batch 200: a step {1e3 * statistics.median(plain):.2f} ms")
+    print(f"  with the monitor {statistics.median(ratios):.3f} times that (goal: at most 1.03)")
+    print(f"  certified bounds, table and figure: {statistics.median(certified):.2f} s an epoch")
+
+
+def measure_alexnet(batch: int, steps: int, folder: str) -> None:
+    """Print the share of an estimate in 50 steps."""
+    loader = TensorLoader(
+        torch.rand(batch * steps, 3, 224, 224), torch.randint(1000, (batch * steps,)), batch
+    )
+    monitor, watch = Timed(every_n_steps=2), Stopwatch(3)
+    train(AlexNet(), loader, [watch, monitor], folder)
+    first, *later = monitor.seconds["_estimate"]
+    step = (watch.seconds - sum(later)) / watch.steps
+    share = statistics.median(later) / EVERY / step
+    print(f"AlexNet, batch {batch}: a step {step:.2f} s")
+    print(f"  an estimate {statistics.median(later):.3f} s, the first, with bounds, {first:.1f} s")
+    print(f"  {share:.3%} of a step at every {EVERY}th (goal: at most 0.5%)")
+    print(f"  certified bounds, table and figure: {monitor.seconds['_certify'][-1]:.1f} s an epoch")
+
+
+def main() -> None:
+    """Measure both."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--blocks", type=int, default=7, help="epochs of the dense network")
+    parser.add_argument("--batch", type=int, default=128, help="images in a step of AlexNet")
+    parser.add_argument("--steps", type=int, default=12, help="steps of AlexNet; 0 for none")
+    options = parser.parse_args()
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", message=".*(validation_step|save.*exists|logging interval).*")
+    torch.set_flush_denormal(True)
+    seed_everything(0, verbose=False)
+    with tempfile.TemporaryDirectory() as folder:
+        measure_dense(options.blocks, folder)
+        if options.steps:
+            measure_alexnet(options.batch, options.steps, folder)
+
+
+if __name__ == "__main__":
+    main()
