@@ -15,10 +15,14 @@ from lit_intriguing.lipschitz.slope_matrix import SlopeMatrix
 from lit_intriguing.solvers.spectral.dense import certified_norm
 from lit_intriguing.solvers.spectral.rounding import frobenius, gamma, rounded_up, scaled
 
-LARGEST = 4000
-"""Inputs (at most as many as units of the first layer) and hidden units of the joint bound."""
+LARGEST = 1500
+"""Inputs, at most as many as the first layer has units, and hidden units of the joint bound.
+
+Time grows with the cube: it is for networks whose hidden layers have some hundreds of units."""
 MOST_CLASSES = 32
 """Up to so many classes all pairs are bounded; beyond, those that are asked for."""
+LEAST = 1e-100
+"""Rows of a scaled last layer that differ by less are left to the product: their squares vanish."""
 AT_ONCE = 20_000_000
 """Numbers in the matrices of the pairs that are worked on at a time."""
 
@@ -35,8 +39,8 @@ def stack_norm(
     The semidefinite programme LipSDP-Neuron (Fazlyab et al. 2019, "Efficient and accurate
     estimation of Lipschitz constants for deep neural networks", theorem 2), solved by a barrier
     method; the multipliers that it ends with are certified in float64, so how well it ends has no
-    part in whether the bound holds. Beyond `LARGEST` inputs and hidden units, and never above it,
-    the product of the layers' constants.
+    part in whether the bound holds. Never above the product of the layers' constants, which is
+    all that is returned beyond `LARGEST` inputs and hidden units.
 
     Args:
         weights: ``W_1 .. W_L``, ``(n_k, n_{k-1})``, real, the first layer first. Taken in float64.
@@ -142,6 +146,8 @@ def _tighten(
     whole = stack.whole(float(_certified(stack.matrix(output), z)), factor)
     bounds.clamp_(max=whole.times(rounded_up(math.sqrt(2))).value)
     size = stack.matrix(output).size
+    different = last[pairs[:, 0]] - last[pairs[:, 1]]
+    pairs = pairs[different.abs().amax(1) > LEAST]
     for part in torch.split(pairs, max(1, AT_ONCE // (6 * size**2))):
         # The square of a difference is at most twice the sum of the two squares.
         rows = last[part[:, 0]] - last[part[:, 1]]
