@@ -12,7 +12,21 @@ from lit_intriguing.lipschitz import (  # noqa: F401  they register their rules
     softmax,
     unfolding,
 )
+from lit_intriguing.lipschitz.dense_layers import dense_layers
+from lit_intriguing.lipschitz.functions import register_function
+from lit_intriguing.lipschitz.network import LayerBound, NetworkNorm, network_norm
 from lit_intriguing.lipschitz.norm import Kind, Norm
 from lit_intriguing.lipschitz.norms import CannotBoundError, operator_norm, register_norm
 
-__all__ = ["CannotBoundError", "Kind", "Norm", "operator_norm", "register_norm"]
+__all__ = [
+    "CannotBoundError",
+    "Kind",
+    "LayerBound",
+    "NetworkNorm",
+    "Norm",
+    "dense_layers",
+    "network_norm",
+    "operator_norm",
+    "register_function",
+    "register_norm",
+]

@@ -1,0 +1,110 @@
+"""The Lipschitz constant of a function in a network's graph: an open registry, as for layers."""
+
+import math
+from collections.abc import Callable, Mapping
+from fractions import Fraction
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from lit_intriguing.lipschitz.graph import Node
+from lit_intriguing.lipschitz.norm import Norm, unknown
+from lit_intriguing.lipschitz.norms import CannotBoundError
+from lit_intriguing.lipschitz.tracing import function_name
+
+Rule = Callable[[Node], Norm]
+Join = Callable[[Node, Mapping[Node, Norm]], Norm]
+
+_RULES: dict[Any, Rule] = {}
+_JOINS: dict[Any, Join] = {}
+
+
+def register_function(*functions: Any) -> Callable[[Rule], Rule]:
+    """Say how the constant of a function is found; the last one to say it is heard.
+
+    Args:
+        functions: As torch hands them to ``__torch_function__``: ``torch.relu``,
+            ``torch.Tensor.relu``, ``torch.nn.functional.relu`` are three.
+
+    Returns:
+        A decorator for a function of the call, a `Node`: its ``args`` and ``kwargs`` hold nodes in
+        place of tensors, of which the first alone depends on the network's input (the others have
+        a ``value``). It returns the constant with respect to this argument; or raises
+        `CannotBoundError`.
+    """
+
+    def register(rule: Rule) -> Rule:
+        _RULES.update(dict.fromkeys(functions, rule))
+        return rule
+
+    return register
+
+
+def register_join(*functions: Any) -> Callable[[Join], Join]:
+    """As `register_function`, for functions of several arguments that depend on the input.
+
+    Returns:
+        A decorator for a function of the call and of the constants of its sources with respect to
+        the network's input; it returns the result's.
+    """
+
+    def register(rule: Join) -> Join:
+        _JOINS.update(dict.fromkeys(functions, rule))
+        return rule
+
+    return register
+
+
+def function_norm(node: Node) -> Norm | None:
+    """The constant of a function's call; None for one that joins several values."""
+    if node.discrete:
+        return unknown(f"{function_name(node.target)}: its result jumps from number to number")
+    rule = _RULES.get(node.target)
+    if rule is None:
+        return None if node.target in _JOINS else _no_rule(node)
+    if node.sources != [argument(node, 0, "input")]:
+        return _caught(node, _not_of_its_first)
+    return _caught(node, lambda: rule(node))
+
+
+def joined_norm(node: Node, norms: Mapping[Node, Norm]) -> Norm:
+    """The constant of a function that joins values, with respect to the network's input."""
+    return _caught(node, lambda: _JOINS[node.target](node, norms))
+
+
+def argument(node: Node, index: int, name: str, default: Any = None) -> Any:
+    """An argument of a call, given by its position or by its name."""
+    return node.args[index] if len(node.args) > index else node.kwargs.get(name, default)
+
+
+def named(*names: str) -> list[Any]:
+    """The functions of torch, of ``torch.nn.functional`` and methods that have these names."""
+    owners = (torch, functional, Tensor, torch.special)
+    return [getattr(owner, name) for name in names for owner in owners if hasattr(owner, name)]
+
+
+def root_above(square: Fraction | int) -> float:
+    """The square root of a rational number, rounded upwards."""
+    root = math.sqrt(square)
+    while Fraction(root) ** 2 < square:
+        root = math.nextafter(root, math.inf)
+    return root
+
+
+def _caught(node: Node, find: Callable[[], Norm]) -> Norm:
+    try:
+        return find()
+    except ValueError as error:
+        return unknown(f"{function_name(node.target)}: {error}")
+
+
+def _not_of_its_first() -> Norm:
+    raise CannotBoundError("not its first argument alone depends on the input")
+
+
+def _no_rule(node: Node) -> Norm:
+    if node.target is None:
+        return unknown("nothing is known of it")
+    return unknown(f"{function_name(node.target)}: no rule for this function")

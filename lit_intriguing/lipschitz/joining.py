@@ -1,0 +1,122 @@
+"""Functions of several values: sums, concatenations, products."""
+
+import math
+from collections.abc import Mapping
+from fractions import Fraction
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lit_intriguing.lipschitz.functions import argument, named, register_join
+from lit_intriguing.lipschitz.graph import Node
+from lit_intriguing.lipschitz.moving import growth
+from lit_intriguing.lipschitz.norm import Norm, greatest, product, root_of_squares, total
+from lit_intriguing.lipschitz.norms import CannotBoundError, operator_norm
+
+Norms = Mapping[Node, Norm]
+
+
+@register_join(*named("add", "add_", "sub", "sub_", "subtract", "rsub", "__radd__", "__rsub__"))
+def added(node: Node, norms: Norms) -> Norm:
+    """The sum of the terms' constants; what does not depend on the input adds nothing."""
+    first, second = argument(node, 0, "input"), argument(node, 1, "other")
+    alpha = node.kwargs.get("alpha", 1)
+    if len(node.args) > 2 or not isinstance(alpha, int | float):
+        raise CannotBoundError("a factor that is no plain number")
+    reverse = getattr(node.target, "__name__", "") in ("rsub", "__rsub__")
+    factors = (alpha, 1) if reverse else (1, alpha)
+    terms = zip((first, second), factors, strict=True)
+    return total([_grown(node, norms, term).times(by) for term, by in terms if _varies(term)])
+
+
+@register_join(*named("cat", "concat", "concatenate", "stack", "hstack", "vstack", "dstack"))
+def concatenated(node: Node, norms: Norms) -> Norm:
+    """The root of the sum of squares."""
+    return root_of_squares([norms[source] for source in node.sources])
+
+
+@register_join(*named("where", "maximum", "minimum", "fmax", "fmin"))
+def chosen(node: Node, norms: Norms) -> Norm:
+    """Each number of the output follows one of two: the root of the sum of squares at most.
+
+    A condition that depends on the input has an infinite constant.
+    """
+    return root_of_squares([_grown(node, norms, source) for source in node.sources])
+
+
+@register_join(*named("mul", "mul_", "multiply", "multiply_", "__rmul__"))
+def multiplied(node: Node, norms: Norms) -> Norm:
+    """By a constant: by its largest element."""
+    source, other = _one_that_varies(node)
+    return product([_grown(node, norms, source), Norm(float(_magnitudes(other).max()))])
+
+
+@register_join(*named("div", "div_", "divide", "true_divide", "true_divide_"))
+def divided(node: Node, norms: Norms) -> Norm:
+    """By a constant: by its smallest element."""
+    source, other = _one_that_varies(node)
+    if source is not node.args[0] or len(node.args) > 2 or node.kwargs.get("rounding_mode"):
+        raise CannotBoundError("a quotient that is not by a constant, or is rounded")
+    smallest = Fraction(float(_magnitudes(other).min()))
+    if smallest == 0:
+        raise CannotBoundError("division by zero")
+    return product([_grown(node, norms, source), Norm(_above(1 / smallest))])
+
+
+@register_join(*named("matmul", "mm", "bmm", "mv", "__rmatmul__"))
+def matrix_multiplied(node: Node, norms: Norms) -> Norm:
+    """By a constant: by its largest singular value, the largest of several matrices."""
+    source, other = _one_that_varies(node)
+    batches = (source.shape[:-2], other.shape[:-2], node.shape[:-2])
+    if len(other.shape) > 2 and (
+        len(source.shape) < 2 or any(a != b for a, b in pairwise(batches))
+    ):
+        raise CannotBoundError("one value multiplied by several matrices")
+    matrices = other.value.reshape(-1, *other.shape[-2:]) if len(other.shape) > 1 else other.value
+    found = greatest([_dense(matrix) for matrix in matrices.reshape(-1, *_sides(other.shape))])
+    return product([norms[source], found])
+
+
+def _dense(matrix: Tensor) -> Norm:
+    linear = nn.Linear(*matrix.shape[::-1], bias=False, device="meta", dtype=matrix.dtype)
+    linear.weight = nn.Parameter(matrix, requires_grad=False)
+    return operator_norm(linear, (matrix.shape[1],))
+
+
+def _sides(shape: tuple[int, ...]) -> tuple[int, int]:
+    return (shape[-2], shape[-1]) if len(shape) > 1 else (1, shape[0])
+
+
+def _varies(value: Any) -> bool:
+    return isinstance(value, Node) and value.varying
+
+
+def _grown(node: Node, norms: Norms, source: Node) -> Norm:
+    return product([norms[source], Norm(growth(node.shape, source.shape))])
+
+
+def _one_that_varies(node: Node) -> tuple[Node, Any]:
+    """The argument that depends on the input, and the other one.
+
+    Raises:
+        CannotBoundError: If both do.
+    """
+    first, second = argument(node, 0, "input"), argument(node, 1, "other", node.kwargs.get("mat2"))
+    if _varies(first) and _varies(second):
+        raise CannotBoundError("a product of two values that both depend on the input")
+    return (first, second) if _varies(first) else (second, first)
+
+
+def _magnitudes(constant: Any) -> Tensor:
+    value = constant.value if isinstance(constant, Node) else torch.tensor(constant)
+    size = value.detach().to(torch.complex128 if value.is_complex() else torch.float64).abs()
+    if not size.numel() or not bool(size.isfinite().all()):
+        raise CannotBoundError("a constant that is empty or not finite")
+    return torch.as_tensor(size)
+
+
+def _above(value: Fraction) -> float:
+    rounded = float(value)
+    return rounded if Fraction(rounded) >= value else math.nextafter(rounded, math.inf)

@@ -1,0 +1,112 @@
+"""Functions that move numbers, drop some, repeat some, or sum them up."""
+
+from fractions import Fraction
+from math import prod
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from lit_intriguing.lipschitz.functions import argument, named, register_function, root_above
+from lit_intriguing.lipschitz.graph import Node, item, leaves, mapped
+from lit_intriguing.lipschitz.norm import ONE, Norm
+from lit_intriguing.lipschitz.norms import CannotBoundError
+
+_MOVED = """flatten reshape permute transpose contiguous squeeze unsqueeze clone detach t movedim
+moveaxis swapaxes swapdims ravel unflatten view_as reshape_as flip fliplr flipud roll pixel_shuffle
+pixel_unshuffle channel_shuffle chunk split unbind tensor_split narrow select hsplit vsplit dsplit
+squeeze_ unsqueeze_ transpose_ t_"""
+_CAST = "float double half bfloat16 to type type_as cpu cuda requires_grad_ positive"
+_NO_STEEPER = """neg negative neg_ abs absolute abs_ sin cos atan arctan asinh arcsinh amax amin
+logsumexp sort topk"""
+_ELEMENTWISE = "max min clamp clamp_ clip clip_ masked_fill masked_fill_"
+_REPEATED = """expand expand_as broadcast_to repeat repeat_interleave tile index_select gather
+take_along_dim unfold diagonal tril triu __getitem__"""
+_DROPS = """dropout dropout1d dropout2d dropout3d alpha_dropout feature_alpha_dropout
+dropout_ alpha_dropout_"""
+
+
+@register_function(item, *named(*_MOVED.split(), *_CAST.split()))
+@register_function(*(getattr(Tensor, name).__get__ for name in ("T", "mT", "H", "mH", "data")))
+def moved(node: Node) -> Norm:
+    """Each number goes to at most one place."""
+    return ONE
+
+
+@register_function(Tensor.view)
+def viewed(node: Node) -> Norm:
+    """As `moved`, unless bits are read as those of another type."""
+    if leaves(node.args, torch.dtype) or node.kwargs:
+        raise CannotBoundError("reads bits as another type of number")
+    return ONE
+
+
+@register_function(*named(*_NO_STEEPER.split()))
+def no_steeper(node: Node) -> Norm:
+    """Slopes of at most 1; `sort` and `topk` because equally ranked numbers are the nearest."""
+    return ONE
+
+
+@register_function(*named(*_ELEMENTWISE.split()))
+def elementwise(node: Node) -> Norm:
+    """Slopes of at most 1 for each number, which may be broadcast to the other argument's shape."""
+    return Norm(growth(node.shape, node.sources[0].shape))
+
+
+@register_function(*named(*_REPEATED.split()))
+def repeated(node: Node) -> Norm:
+    """The root of how often the most frequent number of the input occurs in the output."""
+    source = node.sources[0]
+    numbers = torch.arange(1.0, 1 + prod(source.shape), dtype=torch.float64).view(source.shape)
+    args, kwargs = mapped(
+        (node.args, dict(node.kwargs)),
+        Node,
+        lambda each: numbers if each is source else each.value.cpu(),
+    )
+    found: Tensor = node.target(*args, **kwargs)
+    counts = found[found > 0].unique(return_counts=True)[1]
+    return Norm(root_above(int(counts.max()) if len(counts) else 0))
+
+
+@register_function(functional.pad)
+def padded(node: Node) -> Norm:
+    """Zeros or another constant add nothing; reflections and the like repeat numbers."""
+    return ONE if argument(node, 2, "mode", "constant") == "constant" else repeated(node)
+
+
+@register_function(*named("mean"))
+def mean(node: Node) -> Norm:
+    """A mean of n numbers has the gradient 1/n in each: ``1 / sqrt(n)``."""
+    return Norm(root_above(1 / _joined(node)))
+
+
+@register_function(*named("sum"))
+def summed(node: Node) -> Norm:
+    """A sum of n numbers has the gradient 1 in each: ``sqrt(n)``."""
+    return Norm(root_above(_joined(node)))
+
+
+@register_function(*named(*_DROPS.split()))
+def dropped(node: Node) -> Norm:
+    """Nothing in evaluation.
+
+    Raises:
+        CannotBoundError: If it drops in evaluation, too.
+    """
+    dropouts = functional.dropout, functional.dropout1d, functional.dropout2d, functional.dropout3d
+    default = node.target in dropouts
+    training = node.kwargs.get("train", argument(node, 2, "training", default))
+    if training and argument(node, 1, "p", 0.5) > 0:
+        raise CannotBoundError("drops at random in evaluation, too")
+    return ONE
+
+
+def growth(shape: tuple[int, ...], source: tuple[int, ...]) -> float:
+    """The root of how often broadcasting from the shape ``source`` to ``shape`` repeats."""
+    before, after = prod(source), prod(shape)
+    return root_above(Fraction(after, before)) if after > before else 1.0
+
+
+def _joined(node: Node) -> Fraction:
+    """How many numbers of the input make one of the output."""
+    return Fraction(prod(node.sources[0].shape), max(1, prod(node.shape)))

@@ -1,0 +1,369 @@
+import math
+from types import SimpleNamespace
+
+import pytest
+import torch
+import torchvision
+from torch import Tensor, nn
+from torch.nn import functional
+
+from lit_intriguing.lipschitz import dense_layers, network_norm, operator_norm
+from lit_intriguing.lipschitz.norm import ONE
+from lit_intriguing.models import Classifier, SparseAutoencoder
+
+
+class Branches(nn.Module):
+    """Residual, concatenating, with a layer used twice and functions in between."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Linear(4, 4)
+        self.second = nn.Linear(4, 4)
+        self.norm = nn.BatchNorm1d(4)
+        self.scale = nn.Parameter(torch.randn(4))
+        self.last = nn.Linear(8, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden = functional.relu(self.norm(self.first(x)))
+        hidden = x + self.scale * torch.tanh(self.second(hidden))
+        hidden = hidden - 0.5 * self.second(hidden).sigmoid()
+        return self.last(torch.cat([hidden, x[:, [0, 0, 1, 3]].mean(1, keepdim=True) + x], 1))
+
+
+class Images(nn.Module):
+    """Convolutions with batch normalisation, pools and a shape that Python looks at."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(2, 4, 3, padding=1)
+        self.norm = nn.BatchNorm2d(4)
+        self.conv2 = nn.Conv2d(4, 4, 3, padding=1, bias=False)
+        self.last = nn.Linear(4 * 3 * 3, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.shape[1] != 2:
+            raise ValueError("two channels")
+        x = functional.max_pool2d(functional.relu(self.norm(self.conv1(x)), inplace=True), 2)
+        x = x.clone()
+        x += functional.leaky_relu(self.conv2(functional.pad(x, (0, 0))))
+        return functional.log_softmax(self.last(x.flatten(1)), 1)
+
+
+def seeded(make: type[nn.Module], seed: int) -> nn.Module:
+    torch.manual_seed(seed)
+    model = make().double().eval()
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+            nn.init.uniform_(module.running_var, 0.2, 2)
+            nn.init.normal_(module.weight)
+    return model
+
+
+def steepest(model: nn.Module, shape: tuple[int, ...], steps: int = 40) -> float:
+    """The largest norm of the Jacobian on the way of a gradient ascent from random points."""
+    best = 0.0
+    for scale in (0.3, 1.0, 3.0):
+        x = (scale * torch.randn(shape, dtype=torch.float64)).requires_grad_()
+        for _ in range(steps):
+            jacobian = torch.autograd.functional.jacobian(
+                lambda x: model(x[None])[0], x, create_graph=True
+            )
+            norm = torch.linalg.matrix_norm(jacobian.reshape(-1, math.prod(shape)), 2)
+            best = max(best, float(norm))
+            (gradient,) = torch.autograd.grad(norm, x)
+            x = (x + 0.1 * gradient).detach().requires_grad_()
+    return best
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize(("make", "shape"), [(Branches, (4,)), (Images, (2, 6, 6))])
+def test_no_jacobian_found_by_search_is_above_the_bound(make, shape, seed) -> None:  # type: ignore[no-untyped-def]
+    model = seeded(make, seed)
+    found = steepest(model, shape, 10)
+    bound = network_norm(model, shape)
+    assert bound.norm.finite
+    assert found <= bound.product.value
+    assert found > bound.product.value / 200
+
+
+class Chain(nn.Module):
+    def __init__(self, *calls) -> None:  # type: ignore[no-untyped-def]
+        super().__init__()
+        self.calls = calls
+
+    def forward(self, x: Tensor) -> Tensor:
+        for call in self.calls:
+            x = call(x)
+        return x
+
+
+WEIGHT = torch.randn(6, 6, generator=torch.Generator().manual_seed(0)).double()
+LINEAR = {
+    "sum of the same twice": (lambda x: x + x, 1.0),
+    "difference": (lambda x: 2 * x - torch.roll(x, 1, 1), 1.001),
+    "alpha": (lambda x: torch.add(torch.ones(6), x, alpha=-3), 1.0),
+    "constant first": (lambda x: 1 - x / 4, 1.0),
+    "division": (lambda x: x / 3, 1.0),
+    "constants": (lambda x: x * torch.arange(6.0) + torch.ones(6), 1.0),
+    "matrix": (lambda x: x @ WEIGHT, 1.0),
+    "matrix from the left": (lambda x: (WEIGHT @ x.mT).mT, 1.0),
+    "linear": (lambda x: functional.linear(x, WEIGHT[:3]), 1.0),
+    "mean": (lambda x: x.mean(1), 1.0),
+    "sum": (lambda x: x.view(-1, 2, 3).sum((1, 2)), 1.0),
+    "sum of pairs": (lambda x: x.unflatten(1, (2, 3)).sum(1), 1.0),
+    "expansion": (lambda x: x[:, None].expand(-1, 5, -1), 1.0),
+    "broadcast": (lambda x: x[:, :1] * torch.ones(5), 1.0),
+    "broadcast sum": (lambda x: x[:, :1] + torch.ones(5), 1.0),
+    "indices": (lambda x: x[:, [0, 1, 1, 1, 5]], 1.0),
+    "reflection": (lambda x: functional.pad(x, (2, 2), mode="reflect"), 1.0),
+    "zeros": (lambda x: functional.pad(x, (1, 1)), 1.0),
+    "parts": (lambda x: torch.cat(x.chunk(2, 1)[::-1], 1), math.sqrt(2) + 1e-9),
+    "stack": (lambda x: torch.stack([x, -x, x]), 1.0),
+    "choice": (lambda x: torch.where(torch.arange(4) > 2, x, 2 * x), math.sqrt(5) / 2 + 1e-9),
+    "convolution": (
+        lambda x: functional.conv1d(x[:, None], WEIGHT[:2, None, :3], stride=2, padding=1),
+        1.01,
+    ),
+    "pool": (lambda x: functional.avg_pool1d(x[:, None], 3, 1), 1.001),
+    "shape of another": (lambda x: x * torch.ones_like(x) * 2, 1.0),
+    "in place": (lambda x: x.clone().mul_(2).add_(1), 1.0),
+}
+
+
+@pytest.mark.parametrize("name", LINEAR)
+def test_a_linear_function_has_the_norm_of_its_matrix(name: str) -> None:
+    call, loose = LINEAR[name]
+
+    def widened(x: Tensor) -> Tensor:
+        return call(x.double() if x.dtype != torch.float64 else x)
+
+    model = Chain(widened)
+    jacobian = torch.autograd.functional.jacobian(
+        lambda x: widened(x[None]), torch.zeros(6, dtype=torch.float64)
+    )
+    true = torch.linalg.matrix_norm(jacobian.reshape(-1, 6), 2).item()
+    bound = network_norm(model, (6,)).product.value
+    assert true * (1 - 1e-14) <= bound <= true * loose * (1 + 1e-9)
+
+
+UNBOUNDED = {
+    "mul: a product of two values": lambda x: x * torch.sigmoid(x),
+    "matmul: a product of two values": lambda x: x @ x.mT,
+    "pow: no rule": lambda x: x**2,
+    "rdiv: no rule": lambda x: 1 / x,
+    "linear: not its first": lambda x: functional.linear(torch.ones(2, 6), x),
+    "to: its result jumps": lambda x: x.to(torch.int64).float(),
+    "gt: its result jumps": lambda x: torch.where(x > 0, x, 0.0),
+    "reads bits": lambda x: x.view(torch.int32).view(torch.float32),
+    "drops at random": lambda x: functional.dropout(x, 0.5),
+    "is random": lambda x: x * torch.randn(6),
+    "takes the batch's statistics": lambda x: functional.batch_norm(
+        x.view(1, 2, 3), None, None, training=True
+    ),
+    "scaled_dot_product_attention: ": lambda x: functional.scaled_dot_product_attention(x, x, x),
+    "division by zero": lambda x: x / 0,
+    "changed in place": lambda x: [v := x[:, :3], v.mul_(2), x][-1],
+    "needs the values of its input": lambda x: x if x.sum() > 0 else -x,
+    "numpy of a tensor": lambda x: torch.from_numpy(x.numpy()),
+    "cannot be followed": lambda x: x.nothing(),
+}
+
+
+@pytest.mark.parametrize("reason", UNBOUNDED)
+def test_what_has_no_rule_is_infinite_and_named(reason: str) -> None:
+    found = network_norm(Chain(UNBOUNDED[reason]), (6,))
+    assert found.product.value == math.inf
+    assert reason in found.product.reason
+
+
+def test_a_residual_block_gives_one_more_than_what_is_in_it() -> None:
+    class Residual(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = nn.Linear(5, 5)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return x + self.inner(x)
+
+    model = Residual()
+    assert network_norm(model, (5,)).product.value == 1 + operator_norm(model.inner).value
+
+
+def test_control_flow_on_values_leaves_the_layers_own_bounds() -> None:
+    class Decides(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second = nn.Linear(3, 3), nn.Linear(3, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = self.first(x)
+            return self.second(x if x.max() > 0 else -x)
+
+    found = network_norm(Decides(), (3,))
+    assert found.product.reason.startswith("Decides: needs the values of its input")
+    assert [(layer.name, layer.input_shape) for layer in found.layers] == [
+        ("first", (3,)),
+        ("second", None),
+    ]
+    assert all(layer.norm.finite for layer in found.layers)
+
+
+def test_a_batch_norm_is_folded_where_nothing_else_uses_the_layer() -> None:
+    alone = seeded(Images, 0)
+    names = {layer.name: layer for layer in network_norm(alone, (2, 6, 6)).layers}
+    assert names["norm"].note == "folded into conv1"
+    assert names["norm"].norm == ONE
+
+    class Twice(Images):
+        def forward(self, x: Tensor) -> Tensor:
+            x = self.conv1(x)
+            return self.norm(x) + x
+
+    found = {layer.name: layer for layer in network_norm(seeded(Twice, 0), (2, 6, 6)).layers}
+    assert found["norm"].note == ""
+    assert found["norm"].norm == operator_norm(seeded(Twice, 0).norm)
+
+
+def test_a_module_used_twice_is_listed_once_and_counts_twice() -> None:
+    linear = nn.Linear(3, 3, bias=False)
+    found = network_norm(nn.Sequential(linear, linear), (3,), joint=False)
+    assert [layer.name for layer in found.layers] == ["0"]
+    assert found.product.value == pytest.approx(operator_norm(linear).value ** 2)
+
+
+def test_a_sequential_is_bounded_as_a_layer_too() -> None:
+    model = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Sequential(nn.Linear(4, 2)))
+    assert operator_norm(model, (3,)) == network_norm(model, (3,)).product
+    assert operator_norm(model) == operator_norm(model, (3,))
+
+
+def test_several_outputs_count_as_one() -> None:
+    single = network_norm(Chain(lambda x: 3 * x), (2,)).product.value
+    model = Chain(lambda x: {"a": 3 * x, "b": (4 * x, "c")})
+    assert network_norm(model, (2,)).product.value == pytest.approx(single * 5 / 3)
+
+
+def test_the_table_has_a_row_for_each_layer_and_the_network() -> None:
+    found = network_norm(nn.Sequential(nn.Linear(3, 4), nn.Sigmoid(), nn.LSTM(4, 2)), (3,))
+    columns, rows = found.table()
+    assert columns == ["layer", "type", "input", "norm", "kind", "note"]
+    assert [row[:3] for row in rows] == [
+        ["0", "Linear", "3"],
+        ["1", "Sigmoid", "4"],
+        ["2", "LSTM", "4"],
+        ["network", "product", ""],
+    ]
+    assert rows[2][3:5] == [math.inf, "unknown"]
+
+
+@pytest.mark.parametrize("attached", [False, True])
+def test_our_models_are_bounded_and_stay_as_they_are(attached: bool) -> None:
+    model = Classifier(widths=[6, 5, 4, 3], dropout=[0.1, 0.2, 0.3]).train()
+    model.hidden1.eval()
+    if attached:
+        model._trainer = SimpleNamespace()  # type: ignore[assignment]
+    state = {name: value.clone() for name, value in model.state_dict().items()}
+    attributes = {name: dict(vars(module)) for name, module in model.named_modules()}
+    calls: list[object] = []
+    model.output.register_forward_hook(lambda *given: calls.append(given))
+    seed = torch.get_rng_state()
+    with torch.inference_mode():
+        found = network_norm(model, (2, 3))
+    assert found.norm.finite
+    assert torch.equal(seed, torch.get_rng_state())
+    assert not calls
+    assert attributes == {name: dict(vars(module)) for name, module in model.named_modules()}
+    assert all(torch.equal(state[name], value) for name, value in model.state_dict().items())
+    assert all(value.grad is None for value in model.parameters())
+
+
+def test_the_joint_bound_of_a_stack_lies_between_the_truth_and_the_product() -> None:
+    torch.manual_seed(0)
+    model = SparseAutoencoder(inputs=8, units=6).double()
+    found = network_norm(model, (8,))
+    assert found.joint is not None
+    assert steepest(model, (8,)) <= found.joint.value < found.product.value
+    assert found.norm == found.joint
+    assert network_norm(model, (8,), joint=False).joint is None
+
+
+def test_dense_layers_are_found_with_slopes_and_folded_batch_norms() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Flatten(),
+        nn.Linear(6, 5),
+        nn.BatchNorm1d(5),
+        nn.Sigmoid(),
+        nn.Dropout(),
+        nn.Linear(5, 2),
+    ).eval()
+    nn.init.normal_(model[2].weight)
+    stack = dense_layers(model, (2, 3))
+    assert stack is not None
+    assert [(name, slopes) for name, _, slopes in stack] == [("1", (0.0, 0.25)), ("5", (1.0, 1.0))]
+    x = torch.randn(4, 6)
+    expected = model[2](model[1](x)) - model[2](model[1](0 * x))
+    torch.testing.assert_close(x.double() @ stack[0][1].T, expected.double(), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        nn.Sequential(nn.Linear(4, 4), nn.Softmax(1)),
+        nn.Sequential(nn.ReLU(), nn.Linear(4, 4)),
+        nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Tanh(), nn.Linear(4, 4)),
+        Branches(),
+        nn.Sequential(nn.ReLU()),
+    ],
+)
+def test_what_is_no_stack_of_dense_layers_has_none(model: nn.Module) -> None:
+    assert dense_layers(model, (4,)) is None
+    assert network_norm(model, (4,)).joint is None
+
+
+@pytest.mark.parametrize(
+    ("model", "shape", "message"),
+    [
+        (nn.Linear(3, 2), (), "shape of one example"),
+        (nn.Linear(3, 2), (0,), "shape of one example"),
+        (
+            nn.Sequential(nn.Linear(3, 2)),
+            (4,),
+            r"does not take an example of shape \(4,\): in 0 \(",
+        ),
+        (Classifier(widths=[4, 2]), (5,), "UserError: the inputs have 5 features"),
+        (Chain(lambda x: 3), (2,), "returns no tensor but a int"),
+        (nn.Linear(3, 2, device="meta"), (3,), "weight is on the meta device"),
+        (nn.LazyLinear(2), (3,), "weight has no shape yet"),
+    ],
+)
+def test_bad_input_is_said_clearly(model: nn.Module, shape, message: str) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(ValueError, match=message):
+        network_norm(model, shape)
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_weights_that_are_no_numbers_are_infinite_and_named(bad: float) -> None:
+    model = nn.Sequential(nn.Linear(3, 2), nn.ReLU())
+    nn.init.constant_(model[0].weight, bad)
+    assert network_norm(model, (3,)).product.reason.startswith("0: Linear: ")
+
+
+def test_complex_weights_are_infinite_and_named() -> None:
+    model = nn.Sequential(nn.Linear(3, 2, dtype=torch.complex64))
+    found = network_norm(model, (3,)).product
+    assert found.value == math.inf or found.value > 0
+    assert "Linear" in found.reason or found.finite
+
+
+@pytest.mark.parametrize("name", ["resnet18", "mobilenet_v2"])
+def test_each_layer_of_a_torchvision_model_is_met(name: str) -> None:
+    from lit_intriguing.lipschitz.plain import plain
+    from lit_intriguing.lipschitz.tracing import traced
+
+    model = getattr(torchvision.models, name)(weights=None)
+    graph = traced(plain(model), (3, 224, 224))
+    assert not graph.failure
+    met = {node.name for node in graph.live if isinstance(node.target, nn.Module)}
+    layers = {n for n, m in model.named_modules() if isinstance(m, nn.Conv2d | nn.Linear)}
+    assert layers <= met
