@@ -6,6 +6,7 @@ from pathlib import Path
 
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 
+from lit_intriguing.bounding.certify import certify
 from lit_intriguing.bounding.job import BoundJob
 from lit_intriguing.bounding.result import Result
 from lit_intriguing.bounding.subject import prepare, shape_of_data
@@ -44,15 +45,16 @@ def bound_network(
     job.check(model)
     prepare(model, ckpt_path, weights_only)
     shape = job.input_shape or shape_of_data(trainer, model, datamodule, job.split)
-    start = time.perf_counter()
+    start = time.process_time()
     try:
         network = network_norm(model, shape)
     except ValueError as error:
         raise UserError(str(error)) from error
-    seconds = time.perf_counter() - start
+    seconds = time.process_time() - start
     _check_names(network, [*job.layers, *job.paper])
     shown = [one for one in network.layers if not job.layers or one.name in job.layers]
-    result = Result(network, shown, shape, seconds, job.paper)
+    certified, rows = certify(trainer, model, datamodule, network, shape, job)
+    result = Result(network, shown, shape, seconds, job.paper, certified, rows)
     _write(job.output, result)
     print(f"{result.text()}\n{', '.join(FILES)} in {job.output}", flush=True)
     return result

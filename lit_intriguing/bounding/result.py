@@ -21,7 +21,7 @@ class Result:
         network: What is known of it.
         layers: Those shown.
         input_shape: Of one example.
-        seconds: Spent on the bounds.
+        seconds: CPU time spent on the bounds.
         paper: The paper's value of some layers.
         certified: Share of rows read rightly whose answer cannot change within each L2 radius.
         rows: Of which these are shares; 0 where none was asked for.
@@ -70,7 +70,7 @@ class Result:
                 f"{radius:g}": share for radius, share in self.certified.items()
             },
             "rows": self.rows,
-            "seconds": round(self.seconds, 3),
+            "cpu_seconds": round(self.seconds, 3),
         }
 
     def _network_norms(self) -> dict[str, Norm]:
@@ -86,12 +86,14 @@ class Result:
             f"certified accuracy at L2 radius {radius:g}: {share:.2%} of {self.rows} rows"
             for radius, share in self.certified.items()
         ]
-        return [*lines, f"seconds: {self.seconds:.2f}", *certified]
+        return [*lines, f"CPU seconds: {self.seconds:.2f}", *certified]
 
     def _remarks(self) -> list[str]:
         infinite = [
             f"not bounded: {one.norm.reason}." for one in self.network.layers if not one.norm.finite
         ]
+        if not self.network.product.finite and not infinite:
+            infinite = [f"not bounded: {self.network.product.reason}."]
         folded = [f"{one.name}: {one.note}." for one in self.layers if one.note]
         return [*infinite, *folded, *pooling_remark(self.network.layers)]
 

@@ -30,6 +30,7 @@ from lit_intriguing.command.parse_errors import one_line
 from lit_intriguing.command.saved_config import SavedConfig
 from lit_intriguing.command.subcommands import TRAINER_ARGUMENTS, TRAINER_SUBCOMMANDS
 from lit_intriguing.errors import UsageError, UserError
+from lit_intriguing.models import Network
 from lit_intriguing.trainer import Trainer
 
 SEED = 0
@@ -216,7 +217,8 @@ class Program(LightningCLI):
         self._warn_of_initial_weights()
 
     def _warn_of_initial_weights(self) -> None:
-        if self._option("ckpt_path") is None and self.trainer.is_global_zero:
+        brought = isinstance(self.model, Network)  # with the weights that its options name
+        if self._option("ckpt_path") is None and not brought and self.trainer.is_global_zero:
             text = "lightning: no --ckpt_path: these are the initial weights"
             print(text, file=sys.stderr, flush=True)
 

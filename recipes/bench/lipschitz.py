@@ -5,7 +5,7 @@ whose norm is reached in a narrow peak at low frequencies. The truth is the larg
 of the zero-padded, strided layer in float64: of its matrix where that is small, else by Lanczos to
 convergence. A number below it bounds nothing. `spectral_norm` is the norm of the reshaped kernel,
 which torch's function of that name divides by. orthogonium's Gram iterations are as many as cost
-1e12 multiplications, at most 4. Seconds are those of one thread of this process; each method runs
+2e11 multiplications, at most 4. Seconds are those of one thread of this process; each method runs
 once on a layer. Methods whose package is not installed are named and skipped; they come with
 
     pip install deel-torchlip orthogonium

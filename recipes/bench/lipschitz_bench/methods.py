@@ -13,7 +13,7 @@ from .layers import Problem
 Bound = Callable[[Problem], float]
 POWER_STEPS = 100
 GRAM_STEPS = 4
-GRAM_COST = 1e12
+GRAM_COST = 2e11
 """Multiplications up to which Gram iterations on a kernel go on; each costs 16 times the last."""
 
 
