@@ -6,9 +6,7 @@ from lit_intriguing.lipschitz.norm import Kind, Norm
 from lit_intriguing.lipschitz.norms import CannotBoundError, Shape, register_norm
 from lit_intriguing.lipschitz.weights import finite_weight
 from lit_intriguing.solvers.spectral import certified_norm
-
-EXACT = 512
-"""Order up to which all eigenvalues are computed, so that the greatest cannot be missed."""
+from lit_intriguing.solvers.spectral.dense import ALL
 
 
 @register_norm(nn.Linear)
@@ -37,5 +35,5 @@ def bilinear(module: nn.Bilinear, shape: Shape | None) -> Norm:
 
 def _of_weight(module: nn.Module) -> Norm:
     weight = finite_weight(module)
-    kind: Kind = "exact" if min(weight.shape) <= EXACT else "upper"
+    kind: Kind = "exact" if min(weight.shape) <= ALL else "upper"
     return Norm(float(certified_norm(weight.cpu())), kind)

@@ -66,7 +66,7 @@ def top_eigenvector(squares: Tensor, steps: int = 300) -> tuple[float, Tensor]:
         steps: At most that many products.
 
     Returns:
-        The value, usually to 1e-12 and never far above the truth, and a vector ``(k,)``.
+        The value, usually to 1e-6 and never far above the truth, and a vector ``(k,)``.
     """
     generator = torch.Generator().manual_seed(0)
     start = torch.randn(squares.shape[-1], dtype=torch.float64, generator=generator)
@@ -75,7 +75,7 @@ def top_eigenvector(squares: Tensor, steps: int = 300) -> tuple[float, Tensor]:
         krylov.step()
         if len(krylov.alpha) % 10 == 0:
             value, _, residual = krylov.ritz_vector()
-            if residual <= 1e-6 * value:  # the value's error goes with the square
+            if residual <= 1e-4 * value:  # the value's error goes with the square
                 break
     value, vector, _ = krylov.ritz_vector()
     return value, vector

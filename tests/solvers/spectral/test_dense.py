@@ -1,0 +1,49 @@
+from fractions import Fraction
+
+import pytest
+import torch
+from torch import Tensor
+
+from lit_intriguing.solvers.spectral import certified_norm
+from lit_intriguing.solvers.spectral.dense import gram
+
+
+def draw(*shape: int, dtype: torch.dtype = torch.float64) -> Tensor:
+    return torch.randn(*shape, dtype=dtype, generator=torch.Generator().manual_seed(sum(shape)))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.complex128])
+@pytest.mark.parametrize("shape", [(1, 1), (3, 5), (40, 7), (2, 4, 6, 3), (150, 300), (300, 290)])
+def test_the_bound_is_not_below_the_svd_and_next_to_it(shape, dtype) -> None:
+    matrix = draw(*shape, dtype=dtype)
+    truth = torch.linalg.matrix_norm(matrix, 2)
+    found = certified_norm(matrix)
+    assert (found >= truth * (1 - 1e-13)).all()
+    torch.testing.assert_close(found, truth, rtol=1e-9, atol=0)
+
+
+@pytest.mark.parametrize("order", range(1, 40))
+def test_a_norm_known_in_closed_form_is_not_undercut_by_a_unit(order: int) -> None:
+    found = Fraction(float(certified_norm(torch.ones(order, order))))
+    assert order <= found <= order * Fraction(1 + 1e-11)
+    pair = certified_norm(torch.tensor([[float(order), 1.0]], dtype=torch.float64))
+    assert order**2 + 1 <= Fraction(float(pair)) ** 2
+
+
+@pytest.mark.parametrize("scale", [1e-320, 1e-200, 1e200, 1e305])
+def test_entries_of_any_size_neither_overflow_nor_vanish(scale: float) -> None:
+    found = float(certified_norm(torch.full((2, 2), scale, dtype=torch.float64)))
+    assert 2 * scale <= found <= max(2 * scale * (1 + 1e-10), 1e-300)
+
+
+def test_no_entries_zero_entries_and_infinite_entries() -> None:
+    assert certified_norm(torch.zeros(3, 0, 4)).tolist() == [0, 0, 0]
+    bad = torch.tensor([[[0.0]], [[torch.inf]], [[torch.nan]]])
+    assert certified_norm(bad).tolist() == [0, torch.inf, torch.inf]
+
+
+@pytest.mark.parametrize("shape", [(2, 300, 400), (2, 400, 300), (270, 270)])
+def test_a_gram_matrix_put_together_from_blocks_is_the_product(shape) -> None:
+    matrix = draw(*shape, dtype=torch.complex128)
+    tall = matrix if shape[-2] >= shape[-1] else matrix.mH
+    torch.testing.assert_close(gram(matrix), tall.mH @ tall)
