@@ -18,8 +18,9 @@ QUIET = ["--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=
 SHORT = ["--trainer.max_epochs=1", "--trainer.limit_train_batches=60", *QUIET]
 ABLATE = sorted(RECIPES.glob("*ablation*.yaml"))
 ATTACK = sorted(RECIPES.glob("attack_*.yaml"))
-TRANSFER = sorted(RECIPES.glob("table[24]*.yaml"))
-FIT = sorted(set(RECIPES.glob("*.yaml")) - {*ABLATE, *ATTACK, *TRANSFER})
+TRANSFER = sorted([*RECIPES.glob("table[24]*.yaml"), RECIPES / "figure7.yaml"])
+PROBE = sorted(RECIPES.glob("probe_*.yaml"))
+FIT = sorted(set(RECIPES.glob("*.yaml")) - {*ABLATE, *ATTACK, *TRANSFER, *PROBE})
 
 
 @pytest.fixture(autouse=True)
@@ -174,8 +175,11 @@ def test_every_recipe_has_its_page() -> None:
     assert len(FIT) >= 4
     assert len(ABLATE) >= 2
     assert len(ATTACK) >= 2
-    assert len(TRANSFER) >= 3
-    kinds = {"fit": FIT, "ablate": ABLATE, "attack": ATTACK, "transfer": TRANSFER}
+    assert len(TRANSFER) >= 4
+    assert len(PROBE) >= 2
+    kinds = {
+        "fit": FIT, "ablate": ABLATE, "attack": ATTACK, "transfer": TRANSFER, "probe": PROBE,
+    }  # fmt: skip
     for subcommand, recipes in kinds.items():
         for recipe in recipes:
             page = recipe.with_suffix(".md").read_text()
