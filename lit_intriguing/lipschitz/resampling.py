@@ -53,7 +53,7 @@ def _along(module: nn.Upsample, settings: Settings, size: int) -> Norm:
     if module.mode != "bicubic":
         return line_norm(module, partial(_interpolated, settings=settings), size)
     made, scale = settings["size"], settings["scale_factor"]
-    across = settings | {"size": made and (made, 1), "scale_factor": scale and (scale, 1.0)}
+    across = settings | {"size": made and (made, 2), "scale_factor": scale and (scale, 2.0)}
     return line_norm(module, partial(_bicubic, settings=across), size, signed=True)
 
 
@@ -70,6 +70,9 @@ def _interpolated(lines: Tensor, settings: Settings) -> Tensor:
 
 
 def _bicubic(lines: Tensor, settings: Settings) -> Tensor:
-    """Images of one column: across it, the weights of the one pixel add up to 1."""
+    """Images of one column: across it, the weights of the one pixel add up to 1.
+
+    The column is doubled, since torch copies images whose size does not change, whatever the scale.
+    """
     images = lines[:, None, :, None]
     return functional.interpolate(images, **settings)[:, 0, :, 0]
