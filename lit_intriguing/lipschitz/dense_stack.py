@@ -122,10 +122,11 @@ def _table(bounds: Tensor) -> Tensor:
 
 def _simple_pairs(weights: Sequence[Tensor], slopes: Sequence[Slopes]) -> Tensor:
     """Of each pair the product of the constants, ``(K, K)``."""
-    last = weights[-1]
+    last, factor = scaled(weights[-1])
     rows = last.unsqueeze(0) - last.unsqueeze(1)
-    # Each entry of a difference is off by one rounding.
-    lengths = frobenius(rows.unsqueeze(2)).flatten(1) * (1 + gamma(2))
+    # Each entry of a difference is off by one rounding, and the squares of small ones vanish.
+    lengths = frobenius(rows.unsqueeze(2)) * (1 + gamma(2)) + LEAST * rows.any(2).double()
+    lengths *= factor
     if len(weights) == 1:
         return lengths
     below = _product_bound(weights[:-1], slopes[:-1])

@@ -103,13 +103,15 @@ class Search:
     def run(self, x: Tensor, steps: int) -> float:
         """Ascend by Adam from inputs (N, n_0); the largest norm met at any point."""
         x = x.double().clone().requires_grad_()
-        optimizer = torch.optim.Adam([x], lr=0.05)
+        optimizer = torch.optim.Adam([x], lr=0.2)
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
         best = 0.0
         for step in range(steps):
-            sharpness = 3.0 * 30 ** (step / steps)
+            sharpness = 0.3 * 100 ** (step / steps)
             optimizer.zero_grad()
             (-self.squares(x, sharpness).log().sum()).backward()
             optimizer.step()
+            schedule.step()
             if step % 10 and step < steps - 1:
                 continue
             with torch.no_grad():

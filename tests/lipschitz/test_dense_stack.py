@@ -150,6 +150,13 @@ def test_two_equal_logits_never_differ() -> None:
     assert float(pair_norms(weights, [RELU])[0, 1]) == 0.0
 
 
+def test_two_logits_that_differ_by_next_to_nothing_have_no_bound_of_zero() -> None:
+    weights = random_weights(4, [5, 6, 3])
+    weights[1][:2] = 0.0
+    weights[1][0, 0] = 1e-200
+    assert float(pair_norms(weights, [RELU])[0, 1]) >= 1e-200 * float(weights[0][0].norm())
+
+
 def test_a_single_layer_has_its_norm() -> None:
     (weight,) = random_weights(0, [5, 3])
     assert stack_norm([weight], []).value == pytest.approx(spectral(weight), rel=1e-12)
