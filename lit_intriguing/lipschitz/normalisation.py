@@ -202,9 +202,10 @@ def _of_windows(beta: float, odd: bool) -> float:
     inner = 1 + sums[:, None] + (sums[None, :] if odd else 0.0)
     still, moved = inner ** (-2 * beta), runs[:, None] + runs[None, :]
     trials = torch.linspace(0.05, 1.5, 30).tolist()
-    return raised(
-        min(math.sqrt(float(((1 + t) * still + (1 + 1 / t) * moved).max())) for t in trials)
-    )
+    squares = [float(((1 + t) * still + (1 + 1 / t) * moved).max()) for t in trials]
+    if not all(map(math.isfinite, squares)):
+        raise CannotBoundError(f"beta = {beta} is beyond float64")
+    return raised(math.sqrt(min(squares)))
 
 
 def _runs(sums: Tensor, beta: float) -> Tensor:
