@@ -103,8 +103,10 @@ class Search:
     def run(self, x: Tensor, steps: int) -> float:
         """Ascend by Adam from inputs (N, n_0); the largest norm met at any point."""
         x = x.double().clone().requires_grad_()
-        optimizer = torch.optim.Adam([x], lr=0.2)
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+        # Far from where their slopes are large sigmoids have no gradient to come back by.
+        rate, least = (0.05, 0.05) if self.sigmoid else (0.2, 0.0)
+        optimizer = torch.optim.Adam([x], lr=rate)
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps, least)
         best = 0.0
         for step in range(steps):
             sharpness = 0.3 * 100 ** (step / steps)
