@@ -46,17 +46,19 @@ class Result:
         return csv_table(columns, rows)
 
     def text(self) -> str:
-        """All of it for a terminal."""
+        """All of it for a terminal, but for what is folded into the layer before it."""
         rows = [
             [*_names(one), f"{one.norm.value:.4g}", _kind(one.norm), *self._paper_cell(one)]
             for one in self.layers
+            if not one.note
         ]
         table = aligned([*COLUMNS, *self._paper_column()], rows)
         return "\n".join([table, *self._network_lines(), *self._remarks()])
 
     def figure(self) -> bytes:
         """The layers' bounds and the network's as bars, a PNG."""
-        bars = [Bar(one.name, one.norm.value, one.norm.kind) for one in self.layers]
+        shown = [one for one in self.layers if not one.note]
+        bars = [Bar(one.name, one.norm.value, one.norm.kind) for one in shown]
         norms = self._network_norms()
         bars += [Bar(f"network: {name}", norm.value, norm.kind) for name, norm in norms.items()]
         return png(bar_chart(bars, label="bound of the Lipschitz constant (L2)"))
@@ -94,8 +96,9 @@ class Result:
         ]
         if not self.network.product.finite and not infinite:
             infinite = [f"not bounded: {self.network.product.reason}."]
-        folded = [f"{one.name}: {one.note}." for one in self.layers if one.note]
-        return [*infinite, *folded, *pooling_remark(self.network.layers)]
+        folded = sum(bool(one.note) for one in self.layers)
+        together = [f"batch normalisations bounded together with the layer before: {folded}."]
+        return [*infinite, *(together if folded else []), *pooling_remark(self.network.layers)]
 
     def _paper_column(self) -> list[str]:
         return ["paper"] if self.paper else []

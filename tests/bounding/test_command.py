@@ -144,6 +144,23 @@ def test_max_pools_with_overlapping_windows_get_a_sentence(
     assert line.endswith("here network.0 by 2.")
 
 
+def normalised() -> nn.Module:
+    """A batch normalisation behind a dense layer, and one behind none."""
+    return nn.Sequential(nn.BatchNorm1d(4), nn.Linear(4, 3), nn.BatchNorm1d(3))
+
+
+def test_what_is_folded_into_the_layer_before_is_counted_and_written(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    network = ["--model=Network", f"--model.network={__name__}.normalised"]
+    cli.main(["lipschitz", *network, "--input_shape=[4]"])
+    out = capsys.readouterr().out
+    assert "batch normalisations bounded together with the layer before: 1." in out
+    assert "\nnetwork.2" not in out
+    notes = {row["layer"]: row["note"] for row in rows()}
+    assert notes["network.2"] == "folded into network.1"
+
+
 def test_only_the_layers_asked_for_are_shown(weights: Path) -> None:
     cli.main([*LIPSCHITZ, SHAPE, f"--ckpt_path={weights}", "--layers=[output]", "--output=one"])
     assert [row["layer"] for row in rows("one")] == ["output"]
