@@ -1,7 +1,5 @@
 """The numbers of a probing study on the screen, as CSV, as Markdown and as figures."""
 
-import csv
-import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +8,7 @@ import torch
 
 from lit_intriguing.figures.canvas import png
 from lit_intriguing.figures.probing import Cloud, Line, clouds_figure, lines_figure
-from lit_intriguing.figures.tables import Cell, markdown_table
+from lit_intriguing.figures.tables import Cell, csv_table, markdown_table
 from lit_intriguing.metrics.probing import KINDS
 from lit_intriguing.studies.probing.job import DIRECTIONS, ProbeJob
 from lit_intriguing.studies.probing.table import ModelProbes, Probes
@@ -62,8 +60,8 @@ class Report:
         """Writes all files; returns their names."""
         folder.mkdir(parents=True, exist_ok=True)
         texts = {
-            "along.csv": _csv(ALONG, self._along_cells()),
-            "around.csv": _csv(AROUND, self._around_cells()),
+            "along.csv": csv_table(ALONG, list(self._along_cells())),
+            "around.csv": csv_table(AROUND, list(self._around_cells())),
             "probe.md": self.page(),
         }
         for name, text in texts.items():
@@ -173,11 +171,3 @@ def _cloud(one: ModelProbes, centre: float) -> Cloud:
         torch.tensor([[p.wrong.value, p.wrong.low, p.wrong.high] for p in points]),
         torch.tensor([[p.target.value, p.target.low, p.target.high] for p in points]),
     )
-
-
-def _csv(columns: Sequence[str], rows: Iterator[Sequence[Cell]]) -> str:
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows(rows)
-    return buffer.getvalue()
