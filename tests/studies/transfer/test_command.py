@@ -14,7 +14,7 @@ from lit_intriguing.command import shipped
 from lit_intriguing.studies.transfer.command import parse
 
 ROOT = Path(__file__).parent.parent.parent.parent
-RECIPES = ["table2", "table2_digits", "table4"]
+RECIPES = ["figure7", "table2", "table2_digits", "table4"]
 
 
 @pytest.fixture(autouse=True)
