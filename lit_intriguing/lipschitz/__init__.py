@@ -12,7 +12,13 @@ from lit_intriguing.lipschitz import (  # noqa: F401  they register their rules
     softmax,
     unfolding,
 )
+from lit_intriguing.lipschitz.certificate import (
+    certified_accuracy,
+    certified_radius,
+    float64_logits,
+)
 from lit_intriguing.lipschitz.dense_layers import dense_layers
+from lit_intriguing.lipschitz.dense_stack import pair_norms, stack_norm
 from lit_intriguing.lipschitz.functions import register_function
 from lit_intriguing.lipschitz.network import LayerBound, NetworkNorm, network_norm
 from lit_intriguing.lipschitz.norm import Kind, Norm
@@ -24,9 +30,14 @@ __all__ = [
     "LayerBound",
     "NetworkNorm",
     "Norm",
+    "certified_accuracy",
+    "certified_radius",
     "dense_layers",
+    "float64_logits",
     "network_norm",
     "operator_norm",
+    "pair_norms",
     "register_function",
     "register_norm",
+    "stack_norm",
 ]

@@ -51,6 +51,7 @@ def convolutional() -> nn.Module:
 PLANS = {
     "fc10": Plan(dense(), 10, 3e-3, 1e-4),
     "fc100": Plan(dense(100, 100, sigmoid=True), 25, 3e-3, 1e-5),
+    "relu100": Plan(dense(100, 100), 8, 1e-3, 1e-5),
     "fc200": Plan(dense(200, 200), 8, 1e-3, 1e-5),
     "conv": Plan(convolutional, 3, 2e-3, 1e-5),
     "fc1200": Plan(dense(1200, 1200), 3, 5e-4, 1e-5),
