@@ -1,5 +1,7 @@
 """The weight that a layer's forward would use in evaluation mode."""
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized
@@ -9,6 +11,7 @@ from torch.nn.utils.weight_norm import WeightNorm
 
 from lit_intriguing.autograd import preserved
 from lit_intriguing.lipschitz.norms import CannotBoundError
+from lit_intriguing.solvers.spectral.rounding import greatest_entry
 
 
 def forward_weight(module: nn.Module) -> Tensor:
@@ -45,7 +48,7 @@ def finite_weight(module: nn.Module) -> Tensor:
         if weight.device.type == "mps":  # has no float64
             weight = weight.cpu()
         weight = weight.to(torch.complex128 if weight.is_complex() else torch.float64)
-    if not weight.isfinite().all():
+    if not math.isfinite(greatest_entry(weight)):
         raise CannotBoundError("its weight contains NaN or infinity")
     return weight
 

@@ -179,15 +179,14 @@ def greatest_norm(
     order = min(found.taps.shape[-2:])
     batch = max(1, CHUNK // max(1, found.taps.shape[-1] * found.taps.shape[-2] + order * order))
     while len(cells):
-        failed, seen = [], 0.0
+        failed = []
         for rows in torch.split(torch.arange(len(cells)), batch):
             kept, value = _failing(found, domain, cells.select(rows), tau, above)
             failed.append(rows[kept])
-            seen = max(seen, value)
+            tau = max(tau, value * (1 + tolerance))  # what passed before passes now
         looks += len(cells)
         if looks > ENOUGH:
             tolerance *= 2
-        tau = max(tau, seen * (1 + tolerance))
         cells = domain.split(cells.select(torch.cat(failed)))
     if above is not None and tau >= above:
         return above

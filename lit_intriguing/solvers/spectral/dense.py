@@ -6,7 +6,14 @@ import torch
 from torch import Tensor
 
 from lit_intriguing.solvers.spectral.lanczos import top_eigenvector
-from lit_intriguing.solvers.spectral.rounding import UNIT, frobenius, gamma, rounded_up, scaled
+from lit_intriguing.solvers.spectral.rounding import (
+    UNIT,
+    frobenius,
+    gamma,
+    greatest_entry,
+    rounded_up,
+    scaled,
+)
 
 WIDE = 128
 """Least width of a block of a Gram matrix."""
@@ -39,11 +46,10 @@ def certified_norm(matrix: Tensor) -> Tensor:
 
 
 def _certified(matrix: Tensor) -> float:
-    if not matrix.isfinite().all():
-        return math.inf
+    greatest = greatest_entry(matrix)
+    if greatest == 0 or not math.isfinite(greatest):
+        return 0.0 if greatest == 0 else math.inf
     matrix, scale = scaled(matrix)
-    if not matrix.any():
-        return 0.0
     squares = gram(matrix)
     estimate, extra = top_eigenvalue(squares), squares.shape[-1] * UNIT
     if squares.shape[-1] > ALL:
@@ -69,12 +75,13 @@ def gram(matrix: Tensor) -> Tensor:
     order = tall.shape[-1]
     if order < 2 * WIDE:
         return tall.mH @ tall
-    half = tall.new_zeros(*tall.shape[:-2], order, order)
+    squares = tall.new_empty(*tall.shape[:-2], order, order)
     step = max(WIDE, -(-order // 8))
     for first in range(0, order, step):  # the upper blocks need not be computed
-        block = tall[..., first : first + step]
-        half[..., first:, first : first + step] = tall[..., first:].mH @ block
-    return half.tril() + half.tril(-1).mH
+        block = tall[..., first:].mH @ tall[..., first : first + step]
+        squares[..., first : first + step, first:] = block.mH
+        squares[..., first:, first : first + step] = block
+    return squares
 
 
 def definite(squares: Tensor, levels: Tensor) -> Tensor:

@@ -19,14 +19,19 @@ def gamma(terms: int) -> float:
     return 4 * eps / (1 - eps)
 
 
+def greatest_entry(tensor: Tensor) -> float:
+    """The greatest absolute value; NaN or infinity where there is one, zero of no entries."""
+    return float(torch.linalg.vector_norm(tensor, math.inf)) if tensor.numel() else 0.0
+
+
 def scaled(tensor: Tensor) -> tuple[Tensor, float]:
-    """Divide by a power of two, so that the greatest entry is moderate and no square overflows.
+    """Divide by a power of two, if need be, so that no square overflows or vanishes.
 
     Returns:
         The quotient, without rounding error but of entries that do not matter, and the divisor.
     """
-    greatest = float(tensor.abs().max()) if tensor.numel() else 0.0
-    if greatest == 0:
+    greatest = greatest_entry(tensor)
+    if greatest == 0 or 2.0**-100 < greatest < 2.0**100:
         return tensor, 1.0
     # Beyond these exponents the power itself, or its inverse, leaves the normal numbers.
     exponent = min(max(math.frexp(greatest)[1], -1000), 1000)
