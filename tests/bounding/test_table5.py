@@ -21,6 +21,9 @@ PAPER = dict(
         strict=True,
     )
 )
+RANDOM = [
+    "--model.network={class_path: torchvision.models.alexnet, init_args: {weights: null}}",
+]
 
 
 class Shallow(nn.Module):
@@ -79,6 +82,6 @@ def test_every_layer_of_the_recipe_s_network_is_bounded(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    random = ["--model.network.weights=null"] if "torchvision" in name else []
+    random = RANDOM if "torchvision" in name else []
     cli.main(["lipschitz", f"--config=recipes/{name}.yaml", *random])
     assert "not bounded" not in capsys.readouterr().out
