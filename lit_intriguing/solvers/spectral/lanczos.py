@@ -8,6 +8,9 @@ from torch import Tensor
 
 Operator = Callable[[Tensor], Tensor]
 
+ROOM = 2**28
+"""Numbers that the vectors of a run may have together: 2 GiB."""
+
 
 class Krylov:
     """Lanczos with full reorthogonalisation on a Hermitian operator that is nowhere negative.
@@ -150,7 +153,8 @@ def probable_norm(
         device: Of the vectors.
         risk: With this probability over the random start the bound is too low.
         tolerance: Stops when the bound is that close to the Ritz value, relative to it.
-        steps: Stops at the latest then; the bound holds after any number.
+        steps: Stops at the latest then, or where the vectors fill 2 GiB; the bound holds after any
+            number.
         seed: Of the private generator that draws the start.
 
     Returns:
@@ -158,7 +162,8 @@ def probable_norm(
     """
     generator = torch.Generator().manual_seed(seed)
     start = torch.randn(dimension, dtype=dtype, generator=generator).to(device)
-    krylov = Krylov(lambda x: adjoint(apply(x)), start, steps)
+    room = max(2, min(steps, ROOM // dimension))
+    krylov = Krylov(lambda x: adjoint(apply(x)), start, room)
     while True:
         krylov.step()
         done = krylov.exhausted
