@@ -89,6 +89,9 @@ def _kind(module: nn.Module) -> type[Any]:
 def _without_traces(module: nn.Module) -> dict[str, Any]:
     """The module's attributes, its containers of hooks new and empty."""
     kept = dict(vars(module))
+    # DDP through Lightning leaves a module's own forward behind, bound, as an attribute.
+    if getattr(kept.get("forward"), "__func__", None) is type(module).forward:
+        del kept["forward"]
     for name, value in kept.items():
         if "hooks" in name and isinstance(value, dict):
             kept[name] = type(value)(
