@@ -16,10 +16,10 @@ from lit_intriguing.lipschitz.certificate import (
     certified_radius,
     float64_logits,
 )
-from lit_intriguing.lipschitz.dense_layers import dense_layers
-from lit_intriguing.lipschitz.dense_stack import MOST_CLASSES, pair_norms
 from lit_intriguing.lipschitz.network import NetworkNorm
 from lit_intriguing.lipschitz.norm import Norm
+from lit_intriguing.lipschitz.stacks.dense_layers import dense_layers
+from lit_intriguing.lipschitz.stacks.dense_stack import MOST_CLASSES, pair_norms
 
 CHUNK = 256
 """Rows at once."""

@@ -1,28 +1,17 @@
 """Upper bounds of Lipschitz constants (L2): of a layer, of a network, and what they certify."""
 
-from lit_intriguing.lipschitz import (  # noqa: F401  they register their rules
-    activations,
-    convolution,
-    layout,
-    linear,
-    normalisation,
-    padding,
-    pooling,
-    resampling,
-    softmax,
-    unfolding,
-)
+from lit_intriguing.lipschitz import layers  # noqa: F401  they register their rules
 from lit_intriguing.lipschitz.certificate import (
     certified_accuracy,
     certified_radius,
     float64_logits,
 )
-from lit_intriguing.lipschitz.dense_layers import dense_layers
-from lit_intriguing.lipschitz.dense_stack import pair_norms, stack_norm
-from lit_intriguing.lipschitz.functions import register_function
+from lit_intriguing.lipschitz.graphs.functions import register_function
 from lit_intriguing.lipschitz.network import LayerBound, NetworkNorm, network_norm
 from lit_intriguing.lipschitz.norm import Kind, Norm
 from lit_intriguing.lipschitz.norms import CannotBoundError, operator_norm, register_norm
+from lit_intriguing.lipschitz.stacks.dense_layers import dense_layers
+from lit_intriguing.lipschitz.stacks.dense_stack import pair_norms, stack_norm
 
 __all__ = [
     "CannotBoundError",

@@ -7,16 +7,16 @@ from dataclasses import dataclass, replace
 from torch import nn
 from torch.nn.utils.parametrize import type_before_parametrizations
 
-from lit_intriguing.lipschitz import functional, joining, moving  # noqa: F401  register
-from lit_intriguing.lipschitz.dense_layers import dense_stack
-from lit_intriguing.lipschitz.dense_stack import stack_norm
-from lit_intriguing.lipschitz.folding import BATCH_NORMS, folded
-from lit_intriguing.lipschitz.functions import function_norm, joined_norm
-from lit_intriguing.lipschitz.graph import Graph, Node, Shape
+from lit_intriguing.lipschitz import graphs  # noqa: F401  they register their rules
+from lit_intriguing.lipschitz.graphs.functions import function_norm, joined_norm
+from lit_intriguing.lipschitz.graphs.graph import Graph, Node, Shape
+from lit_intriguing.lipschitz.graphs.tracing import function_name, is_layer, traced
+from lit_intriguing.lipschitz.layers.folding import BATCH_NORMS, folded
 from lit_intriguing.lipschitz.norm import ONE, Norm, product, root_of_squares, unknown
 from lit_intriguing.lipschitz.norms import operator_norm, register_norm
 from lit_intriguing.lipschitz.plain import plain
-from lit_intriguing.lipschitz.tracing import function_name, is_layer, traced
+from lit_intriguing.lipschitz.stacks.dense_layers import dense_stack
+from lit_intriguing.lipschitz.stacks.dense_stack import stack_norm
 
 Cell = str | int | float
 

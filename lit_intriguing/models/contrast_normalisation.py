@@ -3,8 +3,8 @@
 from torch import Tensor, nn
 
 from lit_intriguing.lipschitz import CannotBoundError, Norm, register_norm
+from lit_intriguing.lipschitz.layers.normalisation import power_of_offset
 from lit_intriguing.lipschitz.norm import ONE
-from lit_intriguing.lipschitz.normalisation import power_of_offset
 
 
 class ContrastNormalisation(nn.Module):

@@ -24,9 +24,9 @@ from lit_intriguing.callbacks import LipschitzPenalty
 from lit_intriguing.data import MNIST
 from lit_intriguing.data.tensor_module import Split
 from lit_intriguing.lipschitz.certificate import certified_radius, float64_logits
-from lit_intriguing.lipschitz.dense_layers import dense_layers
-from lit_intriguing.lipschitz.dense_stack import pair_norms
 from lit_intriguing.lipschitz.network import network_norm
+from lit_intriguing.lipschitz.stacks.dense_layers import dense_layers
+from lit_intriguing.lipschitz.stacks.dense_stack import pair_norms
 from lit_intriguing.models import Classifier
 from lit_intriguing.models.schedules import CosineOverRun
 

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from lit_intriguing.errors import UsageError
-from lit_intriguing.lipschitz.dense_stack import stack_norm
+from lit_intriguing.lipschitz.stacks.dense_stack import stack_norm
 from tests import oracle_attacks
 
 assert oracle_attacks.BENCH.is_dir()  # importing it lets the benchmark's parts be found

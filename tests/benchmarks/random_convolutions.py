@@ -11,7 +11,7 @@ import random
 
 import numpy as np
 
-from lit_intriguing.lipschitz import convolution
+from lit_intriguing.lipschitz.layers import convolution
 from tests.benchmarks.random_layers import draw
 
 SLACK = 1e-12

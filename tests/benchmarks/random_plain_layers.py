@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from lit_intriguing.lipschitz import operator_norm
-from lit_intriguing.lipschitz.folding import folded
+from lit_intriguing.lipschitz.layers.folding import folded
 from tests.lipschitz import truth
 
 Case = tuple[nn.Module, tuple[int, ...]]

@@ -119,7 +119,7 @@ LINEAR = {
     "zeros": (lambda x: functional.pad(x, (1, 1)), 1.0),
     "parts": (lambda x: torch.cat(x.chunk(2, 1)[::-1], 1), math.sqrt(2) + 1e-9),
     "stack": (lambda x: torch.stack([x, -x, x]), 1.0),
-    "choice": (lambda x: torch.where(torch.arange(4) > 2, x, 2 * x), math.sqrt(5) / 2 + 1e-9),
+    "choice": (lambda x: torch.where(torch.arange(6) > 2, x, 2 * x), math.sqrt(5) / 2 + 1e-9),
     "convolution": (
         lambda x: functional.conv1d(x[:, None], WEIGHT[:2, None, :3], stride=2, padding=1),
         1.01,
@@ -359,8 +359,8 @@ def test_complex_weights_are_bounded_or_named_as_for_the_layer_alone() -> None:
 
 @pytest.mark.parametrize("name", ["resnet18", "mobilenet_v2"])
 def test_each_layer_of_a_torchvision_model_is_met(name: str) -> None:
+    from lit_intriguing.lipschitz.graphs.tracing import traced
     from lit_intriguing.lipschitz.plain import plain
-    from lit_intriguing.lipschitz.tracing import traced
 
     model = getattr(torchvision.models, name)(weights=None)
     graph = traced(plain(model), (3, 224, 224))

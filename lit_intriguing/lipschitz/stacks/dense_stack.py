@@ -8,10 +8,10 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from lit_intriguing.lipschitz.activations import Slopes
+from lit_intriguing.lipschitz.layers.activations import Slopes
 from lit_intriguing.lipschitz.norm import Norm, product, total, unknown
-from lit_intriguing.lipschitz.slope_barrier import best_multipliers
-from lit_intriguing.lipschitz.slope_matrix import SlopeMatrix
+from lit_intriguing.lipschitz.stacks.slope_barrier import best_multipliers
+from lit_intriguing.lipschitz.stacks.slope_matrix import SlopeMatrix
 from lit_intriguing.solvers.spectral.dense import certified_norm
 from lit_intriguing.solvers.spectral.rounding import frobenius, gamma, rounded_up, scaled
 

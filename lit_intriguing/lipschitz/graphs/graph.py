@@ -141,7 +141,7 @@ def leaves(tree: Any, kind: type) -> list[Any]:
 
 def _computed(node: Node) -> Any:
     args, kwargs = mapped((node.args, dict(node.kwargs)), Node, lambda each: each.value)
-    devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
+    devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []  # type: ignore[no-untyped-call]
     with torch.random.fork_rng(devices), torch.no_grad():
         before = [torch.get_rng_state(), *map(torch.cuda.get_rng_state, devices)]
         try:

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn.utils.parametrizations import weight_norm
 
-from lit_intriguing.lipschitz.folding import folded
+from lit_intriguing.lipschitz.layers.folding import folded
 from lit_intriguing.lipschitz.norms import CannotBoundError
 
 PAIRS = [

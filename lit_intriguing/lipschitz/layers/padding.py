@@ -6,9 +6,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from lit_intriguing.lipschitz.layers.windows import most_frequent, root, spatial
 from lit_intriguing.lipschitz.norm import ONE, Norm
 from lit_intriguing.lipschitz.norms import CannotBoundError, Shape, register_norm
-from lit_intriguing.lipschitz.windows import most_frequent, root, spatial
 
 _MODES: dict[type[nn.Module], str] = {
     nn.ReflectionPad1d: "reflect",

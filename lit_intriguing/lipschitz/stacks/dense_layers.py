@@ -3,14 +3,14 @@
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import type_before_parametrizations
 
-from lit_intriguing.lipschitz.activations import Slopes, slope_interval
-from lit_intriguing.lipschitz.folding import BATCH_NORMS, folded
-from lit_intriguing.lipschitz.functional import same_layer
-from lit_intriguing.lipschitz.functions import function_norm
-from lit_intriguing.lipschitz.graph import Graph, Node, Shape
+from lit_intriguing.lipschitz.graphs.functional import same_layer
+from lit_intriguing.lipschitz.graphs.functions import function_norm
+from lit_intriguing.lipschitz.graphs.graph import Graph, Node, Shape
+from lit_intriguing.lipschitz.graphs.tracing import traced
+from lit_intriguing.lipschitz.layers.activations import Slopes, slope_interval
+from lit_intriguing.lipschitz.layers.folding import BATCH_NORMS, folded
 from lit_intriguing.lipschitz.norms import CannotBoundError
 from lit_intriguing.lipschitz.plain import plain
-from lit_intriguing.lipschitz.tracing import traced
 from lit_intriguing.lipschitz.weights import finite_weight
 
 Layer = tuple[str, Tensor, Slopes]

@@ -5,7 +5,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from lit_intriguing.lipschitz.slope_matrix import SlopeMatrix
+from lit_intriguing.lipschitz.stacks.slope_matrix import SlopeMatrix
 
 FASTER = 0.5
 """What the barrier's weight is multiplied by when a centre is reached."""

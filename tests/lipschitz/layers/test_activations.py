@@ -10,7 +10,7 @@ from scipy.optimize import minimize_scalar
 from torch import nn
 
 from lit_intriguing.lipschitz import operator_norm
-from lit_intriguing.lipschitz.activations import _SLOPES, slope_interval
+from lit_intriguing.lipschitz.layers.activations import _SLOPES, slope_interval
 from lit_intriguing.lipschitz.norm import ONE
 from tests.lipschitz import truth
 

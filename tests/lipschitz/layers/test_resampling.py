@@ -3,7 +3,8 @@ import math
 import pytest
 from torch import nn
 
-from lit_intriguing.lipschitz import line, operator_norm
+from lit_intriguing.lipschitz import operator_norm
+from lit_intriguing.lipschitz.layers import line
 from tests.lipschitz import truth
 
 

@@ -7,8 +7,8 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 from torch.nn.utils.parametrize import type_before_parametrizations
 
-from lit_intriguing.lipschitz.geometry import CONVOLUTIONS, TRANSPOSED, is_transposed
-from lit_intriguing.lipschitz.normalisation import BatchNorm, channel_scale
+from lit_intriguing.lipschitz.layers.geometry import CONVOLUTIONS, TRANSPOSED, is_transposed
+from lit_intriguing.lipschitz.layers.normalisation import BatchNorm, channel_scale
 from lit_intriguing.lipschitz.norms import CannotBoundError
 from lit_intriguing.lipschitz.weights import finite_weight
 

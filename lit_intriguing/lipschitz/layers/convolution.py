@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 from torch.nn.utils.parametrize import type_before_parametrizations
 
-from lit_intriguing.lipschitz.geometry import (
+from lit_intriguing.lipschitz.layers.geometry import (
     CONVOLUTIONS,
     TRANSPOSED,
     Axis,

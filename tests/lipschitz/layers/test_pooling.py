@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from lit_intriguing.lipschitz import line, operator_norm
+from lit_intriguing.lipschitz import operator_norm
+from lit_intriguing.lipschitz.layers import line
 from tests.lipschitz import truth
 
 

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from lit_intriguing.lipschitz.graph import Node
+from lit_intriguing.lipschitz.graphs.graph import Node
+from lit_intriguing.lipschitz.graphs.tracing import function_name
 from lit_intriguing.lipschitz.norm import Norm, unknown
 from lit_intriguing.lipschitz.norms import CannotBoundError
-from lit_intriguing.lipschitz.tracing import function_name
 
 Rule = Callable[[Node], Norm]
 Join = Callable[[Node, Mapping[Node, Norm]], Norm]

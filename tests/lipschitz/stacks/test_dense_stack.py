@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from lit_intriguing.lipschitz.dense_stack import LARGEST, pair_norms, stack_norm
-from lit_intriguing.lipschitz.slope_matrix import SlopeMatrix, proven_definite
+from lit_intriguing.lipschitz.stacks.dense_stack import LARGEST, pair_norms, stack_norm
+from lit_intriguing.lipschitz.stacks.slope_matrix import SlopeMatrix, proven_definite
 
 RELU = (0.0, 1.0)
 

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lit_intriguing.lipschitz.line import line_norm, separable
+from lit_intriguing.lipschitz.layers.line import line_norm, separable
+from lit_intriguing.lipschitz.layers.windows import most_frequent, root, spatial
 from lit_intriguing.lipschitz.norm import Norm
 from lit_intriguing.lipschitz.norms import CannotBoundError, Shape, register_norm
-from lit_intriguing.lipschitz.windows import most_frequent, root, spatial
 
 Settings = dict[str, Any]
 

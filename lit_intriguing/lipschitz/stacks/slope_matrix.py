@@ -7,7 +7,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from lit_intriguing.lipschitz.activations import Slopes
+from lit_intriguing.lipschitz.layers.activations import Slopes
 from lit_intriguing.solvers.spectral.rounding import frobenius, gamma
 
 

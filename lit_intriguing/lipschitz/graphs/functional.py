@@ -5,8 +5,8 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn import Module, functional
 
-from lit_intriguing.lipschitz.functions import argument, named, register_function
-from lit_intriguing.lipschitz.graph import Node, mapped
+from lit_intriguing.lipschitz.graphs.functions import argument, named, register_function
+from lit_intriguing.lipschitz.graphs.graph import Node, mapped
 from lit_intriguing.lipschitz.norm import Norm
 from lit_intriguing.lipschitz.norms import CannotBoundError, operator_norm
 

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lit_intriguing.lipschitz.functions import argument, named, register_join
-from lit_intriguing.lipschitz.graph import Node
-from lit_intriguing.lipschitz.moving import growth
+from lit_intriguing.lipschitz.graphs.functions import argument, named, register_join
+from lit_intriguing.lipschitz.graphs.graph import Node
+from lit_intriguing.lipschitz.graphs.moving import growth
 from lit_intriguing.lipschitz.norm import Norm, greatest, product, root_of_squares, total
 from lit_intriguing.lipschitz.norms import CannotBoundError, operator_norm
 
@@ -80,7 +80,8 @@ def matrix_multiplied(node: Node, norms: Norms) -> Norm:
 
 
 def _dense(matrix: Tensor) -> Norm:
-    linear = nn.Linear(*matrix.shape[::-1], bias=False, device="meta", dtype=matrix.dtype)
+    rows, columns = matrix.shape
+    linear = nn.Linear(columns, rows, bias=False, device="meta", dtype=matrix.dtype)
     linear.weight = nn.Parameter(matrix, requires_grad=False)
     return operator_norm(linear, (matrix.shape[1],))
 

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lit_intriguing.lipschitz.line import line_norm, separable
+from lit_intriguing.lipschitz.layers.line import line_norm, separable
+from lit_intriguing.lipschitz.layers.windows import Window, most_frequent, per_axis, root, spatial
 from lit_intriguing.lipschitz.norm import Norm, unknown
 from lit_intriguing.lipschitz.norms import CannotBoundError, Shape, register_norm
 from lit_intriguing.lipschitz.rounding import raised
-from lit_intriguing.lipschitz.windows import Window, most_frequent, per_axis, root, spatial
 
 MaxPool = nn.MaxPool1d | nn.MaxPool2d | nn.MaxPool3d
 AvgPool = nn.AvgPool1d | nn.AvgPool2d | nn.AvgPool3d

@@ -17,12 +17,12 @@ from torch._subclasses.fake_tensor import (
     UnsupportedFakeTensorException,
     UnsupportedOperatorException,
 )
-from torch.nn.parameter import UninitializedTensorMixin
+from torch.nn.parameter import UninitializedTensorMixin  # type: ignore[attr-defined]
 from torch.nn.utils.parametrize import type_before_parametrizations
 from torch.overrides import TorchFunctionMode
 
 from lit_intriguing.errors import UserError
-from lit_intriguing.lipschitz.graph import Graph, Node, Shape, item, leaves, mapped
+from lit_intriguing.lipschitz.graphs.graph import Graph, Node, Shape, item, leaves, mapped
 from lit_intriguing.lipschitz.norms import has_rule
 from lit_intriguing.lipschitz.plain import plain
 

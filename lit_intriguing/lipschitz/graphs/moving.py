@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from lit_intriguing.lipschitz.functions import argument, named, register_function, root_above
-from lit_intriguing.lipschitz.graph import Node, item, leaves, mapped
+from lit_intriguing.lipschitz.graphs.functions import argument, named, register_function, root_above
+from lit_intriguing.lipschitz.graphs.graph import Node, item, leaves, mapped
 from lit_intriguing.lipschitz.norm import ONE, Norm
 from lit_intriguing.lipschitz.norms import CannotBoundError
 
@@ -64,7 +64,7 @@ def repeated(node: Node) -> Norm:
         lambda each: numbers if each is source else each.value.cpu(),
     )
     found: Tensor = node.target(*args, **kwargs)
-    counts = found[found > 0].unique(return_counts=True)[1]
+    counts = torch.unique(found[found > 0], return_counts=True)[1]
     return Norm(root_above(int(counts.max()) if len(counts) else 0))
 
 

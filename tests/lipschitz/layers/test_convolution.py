@@ -5,8 +5,9 @@ import pytest
 import torch
 from torch import nn
 
-from lit_intriguing.lipschitz import CannotBoundError, convolution, operator_norm
-from lit_intriguing.lipschitz.convolution import convolution_norm
+from lit_intriguing.lipschitz import CannotBoundError, operator_norm
+from lit_intriguing.lipschitz.layers import convolution
+from lit_intriguing.lipschitz.layers.convolution import convolution_norm
 from lit_intriguing.lipschitz.norm import Norm
 from tests.benchmarks.random_layers import draw, true_norm
 
