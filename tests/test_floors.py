@@ -8,7 +8,7 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "lit_intriguing"
 FLOORS = [
-    {"", "types", "autograd", "errors", "spelling", "numerics", "whole_files"},
+    {"", "types", "autograd", "errors", "spelling", "numerics", "whole_files", "data_folder"},
     {"solvers"},
     {"attacks", "splice", "lipschitz", "units"},
     {"pool", "metrics"},  # models log metrics

@@ -14,9 +14,8 @@ from pathlib import Path
 from torch import Tensor
 
 from lit_intriguing.data.idx import parse_idx
+from lit_intriguing.data_folder import DATA_VARIABLE, data_folder
 from lit_intriguing.errors import UserError
-
-DATA_VARIABLE = "LIT_INTRIGUING_DATA"
 
 # md5 of the unpacked files; packing again changes the .gz files but not these.
 CHECKSUMS = {
@@ -37,8 +36,8 @@ def cache_folder() -> Path:
 
 def places(data_dir: str | Path | None) -> list[Path]:
     """The folders searched, in order: `data_dir`, `$LIT_INTRIGUING_DATA`, the user's cache."""
-    given = [data_dir, os.environ.get(DATA_VARIABLE) or None]
-    return [*(Path(place).expanduser() for place in given if place is not None), cache_folder()]
+    given = None if data_dir is None else Path(data_dir).expanduser()
+    return [place for place in (given, data_folder(), cache_folder()) if place is not None]
 
 
 def find(data_dir: str | Path | None) -> dict[str, Path] | None:

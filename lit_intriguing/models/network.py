@@ -1,10 +1,9 @@
 """Any torch module on the command line."""
 
-from pathlib import Path
-
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 
+from lit_intriguing.data_folder import found_file
 from lit_intriguing.metrics import ErrorRate
 from lit_intriguing.models.weights import load_weights, read_checkpoint
 
@@ -19,8 +18,9 @@ class Network(LightningModule):
         network: The module, whose `forward` gives logits (N, C): on the command line the class path
             of any module, or of a function that returns one, such as
             `torchvision.models.resnet18`.
-        weights: File of its weights: a state dict, or a checkpoint whose `state_dict` has the
-            module's own names. Where null the module keeps those it was made with.
+        weights: File of its weights, also within `$LIT_INTRIGUING_DATA`: a state dict, or a
+            checkpoint whose `state_dict` has the module's own names. Where null the module keeps
+            those it was made with.
 
     Raises:
         UserError: No such file, or weights of another module.
@@ -30,7 +30,8 @@ class Network(LightningModule):
         super().__init__()
         self.network = network
         if weights is not None:
-            load_weights(network, read_checkpoint(Path(weights)), Path(weights))
+            path = found_file(weights)
+            load_weights(network, read_checkpoint(path), path)
         self.val_error = ErrorRate()
         self.test_error = ErrorRate()
 

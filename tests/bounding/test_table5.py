@@ -76,12 +76,28 @@ def test_the_recipe_runs_on_a_network_with_the_same_names(
     assert (tmp_path / name / "lipschitz.csv").is_file()
 
 
+def test_weights_that_are_nowhere_are_missed_and_not_replaced_by_random_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LIT_INTRIGUING_DATA", str(tmp_path))
+    with pytest.raises(SystemExit):
+        cli.main(["lipschitz", "--config=recipes/table5/squeezenet.yaml"])
+    assert "no checkpoint imagenet/squeezenet1_0_rgb01.pth" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_every_layer_of_the_recipe_s_network_is_bounded(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    name: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    request: pytest.FixtureRequest,
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    if "squeezenet" in name:
+        request.getfixturevalue("data_dir")
     random = RANDOM if "torchvision" in name else []
     cli.main(["lipschitz", f"--config=recipes/{name}.yaml", *random])
     assert "not bounded" not in capsys.readouterr().out
