@@ -48,7 +48,7 @@ class Result:
     def text(self) -> str:
         """All of it for a terminal, but for what is folded into the layer before it."""
         rows = [
-            [*_names(one), f"{one.norm.value:.4g}", _kind(one.norm), *self._paper_cell(one)]
+            [*_names(one), one.norm.text(), _kind(one.norm), *self._paper_cell(one)]
             for one in self.layers
             if not one.note
         ]
@@ -81,7 +81,7 @@ class Result:
 
     def _network_lines(self) -> list[str]:
         lines = [
-            f"network, {name} bound: {norm.value:.6g} ({_kind(norm)}{_risk(norm)})"
+            f"network, {name} bound: {norm.text(6)} ({_kind(norm)}{_risk(norm)})"
             for name, norm in self._network_norms().items()
         ]
         certified = [
@@ -114,7 +114,7 @@ def pooling_remark(layers: Sequence[LayerBound]) -> list[str]:
         layers: A network's.
     """
     pools = [
-        f"{one.name} by {one.norm.value:.4g}"
+        f"{one.name} by {one.norm.text()}"
         for one in layers
         if one.type.lower().replace("_", "").startswith(("maxpool", "adaptivemaxpool"))
         and one.norm.value > 1

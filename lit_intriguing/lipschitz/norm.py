@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from decimal import ROUND_CEILING, Context
 from fractions import Fraction
 from typing import Literal
 
@@ -48,6 +49,17 @@ class Norm:
     def finite(self) -> bool:
         """Whether anything is known."""
         return math.isfinite(self.value)
+
+    def text(self, digits: int = 4) -> str:
+        """The value in so many significant digits; a bound from above is rounded upwards.
+
+        >>> Norm(1.23401, "upper").text(), Norm(1.23401).text()
+        ('1.235', '1.234')
+        """
+        if not self.finite or self.kind in ("exact", "estimate"):
+            return f"{self.value:.{digits}g}"
+        up = Context(prec=digits, rounding=ROUND_CEILING).create_decimal_from_float(self.value)
+        return f"{float(up):.{digits}g}"
 
     def times(self, factor: float) -> "Norm":
         """The constant of the map multiplied by a number, which may be negative."""

@@ -101,3 +101,10 @@ def test_a_type_can_be_registered_from_outside() -> None:
         return Norm(2.0)
 
     assert operator_norm(Doubled()).value == 2.0
+
+
+@given(st.floats(1e-300, 1e300), st.integers(1, 9))
+def test_a_bound_in_few_digits_is_not_below_itself(value: float, digits: int) -> None:
+    shown = float(Norm(value, "upper").text(digits))
+    assert value <= shown <= value * (1 + 2 * 10.0 ** (1 - digits))
+    assert unknown("why").text() == "inf"
