@@ -90,8 +90,9 @@ def network_norm(
     """Bound the Lipschitz constant of a network with respect to L2 norms.
 
     It is that of the map from one example to what the model returns (all tensors of it as one), in
-    evaluation mode and without its hooks. Nothing is computed but the layers' constants, and the
-    model stays as it is. A batch normalisation that directly follows a convolution or a dense layer
+    evaluation mode. Nothing is computed but the layers' constants, and the model stays as it is.
+    A forward hook is not called; one that may change an output (see `changed_by`) makes the bound
+    infinite. A batch normalisation that directly follows a convolution or a dense layer
     is bounded together with it.
 
     Args:

@@ -7,6 +7,7 @@ from torch import nn
 from torch.nn.utils.parametrize import type_before_parametrizations
 
 from lit_intriguing.lipschitz.norm import Norm, unknown
+from lit_intriguing.lipschitz.plain import changed_by
 
 Shape = tuple[int, ...]
 Rule = Callable[[nn.Module, Shape | None], Norm]
@@ -57,8 +58,8 @@ def operator_norm(module: nn.Module, input_shape: Shape | None = None) -> Norm:
             than is known, it is infinite.
 
     Returns:
-        What is known. An unknown type, weights that are no finite numbers, and the like are
-        infinite, with the reason.
+        What is known. An unknown type, a forward hook that may change the output, weights that are
+        no finite numbers, and the like are infinite, with the reason.
 
     Raises:
         ValueError: If ``input_shape`` does not fit the layer.
@@ -73,8 +74,9 @@ def operator_norm(module: nn.Module, input_shape: Shape | None = None) -> Norm:
     rule = _RULES.get(kind)
     if rule is None:
         return unknown(f"{kind.__name__}: no rule for this type of layer")
-    if "forward" in vars(module):
-        return unknown(f"{kind.__name__}: this one has a forward of its own")
+    why = next(filter(None, map(changed_by, module.modules())), "")
+    if why:
+        return unknown(f"{kind.__name__}: this one {why}")
     try:
         return rule(module, input_shape)
     except CannotBoundError as error:

@@ -1,12 +1,32 @@
 """A module as its author wrote it: without shards, compilation and hooks."""
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from torch import Tensor, nn
+from torch.nn.modules import module as torch_module
 
 WEIGHT_HOOKS = "torch.nn.utils"
 """Where the hooks come from that compute a weight before each forward."""
+
+HARMLESS_HOOKS = [
+    WEIGHT_HOOKS,
+    "torch.nn.modules.lazy",
+    "torch.nn.parallel",
+    "torch.distributed",
+    "torch.utils",
+    "lightning",
+    "pytorch_lightning",
+    "wandb",
+    "lit_intriguing.splice",
+]
+"""Python modules and packages whose forward hooks leave a layer's function as it is.
+
+They gather weights, count, or note what passes. To these a program may append its own.
+"""
+
+_CHANGED_BY = "_lit_intriguing_changed_by"
 
 
 def plain(module: nn.Module, weight: Callable[[Tensor], Tensor] | None = None) -> nn.Module:
@@ -14,8 +34,9 @@ def plain(module: nn.Module, weight: Callable[[Tensor], Tensor] | None = None) -
 
     What was done to the module for a run is undone in the copy: the types that ``fully_shard``
     gave its parts, ``torch.compile`` around it or inside it, and hooks, except those that compute a
-    weight (``weight_norm``, ``spectral_norm``, pruning). All is in evaluation mode. The module
-    itself stays as it is, and what is set on the copy does not reach it.
+    weight (``weight_norm``, ``spectral_norm``, pruning). Of forward hooks that may change what a
+    part gives, `changed_by` still tells. All is in evaluation mode. The module itself stays as it
+    is, and what is set on the copy does not reach it.
 
     Args:
         module: Any; parts and weights that occur several times do so in the copy.
@@ -25,6 +46,23 @@ def plain(module: nn.Module, weight: Callable[[Tensor], Tensor] | None = None) -
         The copy.
     """
     return _copied(module, weight or _same, {})
+
+
+def changed_by(module: nn.Module) -> str:
+    """Say what may make a module's output another than that of its type's ``forward``.
+
+    That is a ``forward`` of its own, and any forward hook or pre-hook, the module's or one that
+    torch calls for all, that does not come from `HARMLESS_HOOKS`: a hook can return anything.
+
+    Args:
+        module: Any, or a copy by `plain` of one. Its submodules are not looked at.
+
+    Returns:
+        A few words to follow the module's name; empty if there is nothing.
+    """
+    if _has_own_forward(module):
+        return "has a forward of its own"
+    return _hooked(module) or _hooked_everywhere()
 
 
 def full_weight(weight: Tensor) -> Tensor:
@@ -61,8 +99,10 @@ def _same(weight: Tensor) -> Tensor:
 def _copied(
     module: nn.Module, weight: Callable[[Tensor], Tensor], done: dict[int, Any]
 ) -> nn.Module:
-    if type(module).__name__ == "OptimizedModule":
-        return _copied(module._orig_mod, weight, done)  # type: ignore[arg-type]
+    if _is_compiled(module):
+        inner = _copied(module._orig_mod, weight, done)  # type: ignore[arg-type]
+        inner.__dict__[_CHANGED_BY] = _hooked(module) or _hooked(inner)
+        return inner
     if id(module) in done:
         return done[id(module)]  # type: ignore[no-any-return]
     copy: nn.Module = object.__new__(_kind(module))
@@ -88,18 +128,62 @@ def _kind(module: nn.Module) -> type[Any]:
 
 def _without_traces(module: nn.Module) -> dict[str, Any]:
     """The module's attributes, its containers of hooks new and empty."""
-    kept = dict(vars(module))
-    # DDP through Lightning leaves a module's own forward behind, bound, as an attribute.
-    if getattr(kept.get("forward"), "__func__", None) is type(module).forward:
-        del kept["forward"]
+    kept = {**vars(module), _CHANGED_BY: _hooked(module)}
+    if not _has_own_forward(module):
+        kept.pop("forward", None)
     for name, value in kept.items():
         if "hooks" in name and isinstance(value, dict):
             kept[name] = type(value)(
                 (key, hook)
                 for key, hook in value.items()
-                if name == "_forward_pre_hooks" and type(hook).__module__.startswith(WEIGHT_HOOKS)
+                if name == "_forward_pre_hooks" and _comes_from([WEIGHT_HOOKS], hook)
             )
     return {**kept, "training": False, "_compiled_call_impl": None}
+
+
+def _has_own_forward(module: nn.Module) -> bool:
+    # DDP through Lightning leaves the type's own behind, bound, as an attribute.
+    forward = vars(module).get("forward")
+    own = forward is not None and getattr(forward, "__func__", None) is not type(module).forward
+    return own and not _is_compiled(module)
+
+
+def _is_compiled(module: nn.Module) -> bool:
+    return type(module).__name__ == "OptimizedModule"
+
+
+def _hooked(module: nn.Module) -> str:
+    hooks = _strange([*module._forward_pre_hooks.values(), *module._forward_hooks.values()])
+    if hooks:
+        return f"has a forward hook that may change its output ({', '.join(hooks)})"
+    return str(vars(module).get(_CHANGED_BY, ""))
+
+
+def _hooked_everywhere() -> str:
+    found = torch_module._global_forward_pre_hooks, torch_module._global_forward_hooks
+    hooks = _strange([hook for each in found for hook in each.values()])
+    text = f"is under a global forward hook that may change outputs ({', '.join(hooks)})"
+    return text if hooks else ""
+
+
+def _strange(hooks: Iterable[Any]) -> list[str]:
+    """The names of those that may do anything."""
+    return [_name(hook) for hook in hooks if not _comes_from(HARMLESS_HOOKS, hook)]
+
+
+def _comes_from(places: Iterable[str], hook: Any) -> bool:
+    # An object has the module of its type, a partial that of functools.
+    place = str(getattr(_inner(hook), "__module__", "")) + "."
+    return place.startswith(tuple(f"{each}." for each in places))
+
+
+def _inner(hook: Any) -> Any:
+    return _inner(hook.func) if isinstance(hook, functools.partial) else hook
+
+
+def _name(hook: Any) -> str:
+    hook = _inner(hook)
+    return str(getattr(hook, "__qualname__", type(hook).__qualname__))
 
 
 def _replaced(tensor: Tensor, weight: Callable[[Tensor], Tensor], done: dict[int, Any]) -> Tensor:

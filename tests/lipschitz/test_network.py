@@ -10,6 +10,7 @@ from torch.nn import functional
 from lit_intriguing.lipschitz import dense_layers, network_norm, operator_norm
 from lit_intriguing.lipschitz.norm import ONE
 from lit_intriguing.models import Classifier, SparseAutoencoder
+from lit_intriguing.splice import add_forward_hook
 
 
 class Branches(nn.Module):
@@ -265,7 +266,7 @@ def test_our_models_are_bounded_and_stay_as_they_are(attached: bool) -> None:
     state = {name: value.clone() for name, value in model.state_dict().items()}
     attributes = {name: dict(vars(module)) for name, module in model.named_modules()}
     calls: list[object] = []
-    model.output.register_forward_hook(lambda *given: calls.append(given))
+    add_forward_hook(model.output, lambda *given: calls.append(given))
     seed = torch.get_rng_state()
     with torch.inference_mode():
         found = network_norm(model, (2, 3))

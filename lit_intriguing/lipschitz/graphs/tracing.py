@@ -24,7 +24,7 @@ from torch.overrides import TorchFunctionMode
 from lit_intriguing.errors import UserError
 from lit_intriguing.lipschitz.graphs.graph import Graph, Node, Shape, item, leaves, mapped
 from lit_intriguing.lipschitz.norms import has_rule
-from lit_intriguing.lipschitz.plain import plain
+from lit_intriguing.lipschitz.plain import changed_by, plain
 
 COMPOSED: tuple[type[nn.Module], ...] = (nn.Sequential,)
 """Types that have a rule which is the graph's own: looked into, not asked."""
@@ -60,6 +60,10 @@ _UNSEEN = {Tensor.numpy, Tensor.data_ptr, Tensor.__array__, Tensor.tolist, Tenso
 
 class UntraceableError(RuntimeError):
     """The forward pass does what cannot be followed; the message says what."""
+
+
+class UnknownForwardError(RuntimeError):
+    """A module is not what its type says; the message says why."""
 
 
 def traced(model: nn.Module, input_shape: Shape) -> Graph:
@@ -99,6 +103,8 @@ def _run(recorder: "_Recorder", model: nn.Module, input_shape: Shape) -> tuple[A
     """What the model returns, or why that is not known."""
     try:
         return recorder.run(input_shape), ""
+    except UnknownForwardError as error:
+        return None, f"{recorder.place} {error}"
     except (*_VALUES_NEEDED, UntraceableError) as error:
         return None, f"{recorder.place}: needs the values of its input ({_line(error)})"
     except _NOT_TAKEN as error:
@@ -146,6 +152,8 @@ class _Recorder(TorchFunctionMode):
 
     def run(self, input_shape: Shape) -> Any:
         """Call the copy of the model and return what it returns."""
+        if changed_by(self.model):  # before a hook that torch calls for all sees the copy
+            raise UnknownForwardError(changed_by(self.model))
         copy = plain(self.model, self._stand_in)
         originals = dict(self.model.named_modules())
         for name, module in copy.named_modules():
@@ -173,7 +181,7 @@ class _Recorder(TorchFunctionMode):
         self, name: str, original: nn.Module, copy: nn.Module, *args: Any, **kwargs: Any
     ) -> Any:
         """The ``forward`` of a module's copy."""
-        call = functools.partial(_forward(original, copy), *args, **kwargs)
+        call = functools.partial(_forward, original, copy, *args, **kwargs)
         if self._quiet:
             return call()
         self._path.append(name)
@@ -297,10 +305,11 @@ def _dtype(model: nn.Module) -> torch.dtype:
     return complex_types[0] if complex_types else torch.float32
 
 
-def _forward(original: nn.Module, copy: nn.Module) -> Callable[..., Any]:
-    if "forward" in vars(original):
-        raise UntraceableError("it has a forward of its own")
-    return functools.partial(type(original).forward, copy)
+def _forward(original: nn.Module, copy: nn.Module, *args: Any, **kwargs: Any) -> Any:
+    why = changed_by(original)
+    if why:
+        raise UnknownForwardError(why)
+    return type(original).forward(copy, *args, **kwargs)
 
 
 def _without_values(args: tuple[Any, ...], index: int) -> tuple[Any, ...]:
