@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lit_intriguing.solvers.spectral.dense import definite, gram, norm_below, top_eigenvalue
+from lit_intriguing.solvers.spectral.dense import definite, norm_below, top_eigenvalue
 from lit_intriguing.solvers.spectral.rounding import frobenius, rounded_up
 from lit_intriguing.solvers.spectral.symbol import Symbol
 
@@ -190,8 +190,7 @@ def greatest_norm(
         cells = domain.split(cells.select(torch.cat(failed)))
     if above is not None and tau >= above:
         return above
-    total = float(found.taps.abs().sum(1).square().sum((-2, -1)).max()) * (1 + 1e-9)
-    margin = norm_below(tau * tau, found.taps.shape, total) - tau + found.error
+    margin = norm_below(tau * tau, order, found.squares_error) - tau
     # At the widest angle the error of a test at a lower target weighs 1 / cos(1.3)^2 = 14 times.
     return rounded_up(tau + 16 * margin)
 
@@ -206,13 +205,12 @@ def _failing(
     if not len(tested):
         return open_, 0.0
     chosen = cells.select(tested)
-    matrices = found.at(domain.point(chosen), chosen.groups)
-    unclear = frobenius(matrices) > limits[tested]
+    squares = found.squares_at(domain.point(chosen), chosen.groups)
+    unclear = frobenius(squares) > limits[tested].square()
     open_[tested[~unclear]] = False
-    tested, matrices = tested[unclear], matrices[unclear]
+    tested, squares = tested[unclear], squares[unclear]
     if not len(tested):
         return open_, 0.0
-    squares = gram(matrices)
     passed = definite(squares, limits[tested].square())
     open_[tested[passed]] = False
     return open_, _greatest(squares[~passed])

@@ -57,8 +57,8 @@ def _certified(matrix: Tensor) -> float:
     while True:
         level = estimate * (1 + extra)
         if bool(definite(squares[None], torch.tensor([level], dtype=torch.float64))):
-            total = float(frobenius(matrix)) ** 2
-            return rounded_up(scale * norm_below(level, matrix.shape, total))
+            error = gamma(max(matrix.shape)) * float(frobenius(matrix)) ** 2
+            return rounded_up(scale * norm_below(level, len(squares), error))
         extra *= 4
 
 
@@ -100,20 +100,20 @@ def definite(squares: Tensor, levels: Tensor) -> Tensor:
     return passed
 
 
-def norm_below(level: float, shape: torch.Size, total: float) -> float:
+def norm_below(level: float, order: int, error: float) -> float:
     """The certified norm of a matrix whose computed Gram matrix passed :func:`definite`.
 
     Args:
         level: ``tau^2``.
-        shape: Of the matrix: ``(..., m, n)``.
-        total: At least the squared Frobenius norm of the matrix.
+        order: k, of the Gram matrix.
+        error: At least the norm of the Gram matrix's own error; of a product of matrices at most
+            ``gamma(m)`` times the squared Frobenius norm, m the length of the sums.
 
     Returns:
-        ``sqrt(tau^2 + errors)``: of the factorisation at most ``gamma(k + 1)`` times the trace of
-        ``tau^2 I - G``, of the Gram matrix at most ``gamma(m)`` times the squared Frobenius norm.
+        ``sqrt(tau^2 + errors)``: that of the factorisation is at most ``gamma(k + 1)`` times the
+        trace of ``tau^2 I - G``.
     """
-    small, large = sorted(shape[-2:])
-    return rounded_up(math.sqrt(level * (1 + small * gamma(small)) + total * gamma(large)))
+    return rounded_up(math.sqrt(level * (1 + order * gamma(order)) + error))
 
 
 def top_eigenvalue(squares: Tensor) -> float:

@@ -25,9 +25,9 @@ class Peak:
 def find_peak(found: Symbol, *, rounds: int = 5) -> Peak:
     """Search the frequency at which the norm is greatest.
 
-    From the best of a coarse grid, in turn: the singular vectors at the frequency, and the
-    frequency at which ``|u* A v|`` is greatest for those vectors, which is a polynomial of few
-    coefficients. Each turn can only raise the norm.
+    From the best of a coarse grid, in turn: the singular vector u at the frequency, and the
+    frequency at which ``|A* u|`` is greatest, whose square is a polynomial of few coefficients.
+    Each turn can only raise the norm.
 
     Args:
         found: The symbol.
@@ -45,27 +45,22 @@ def find_peak(found: Symbol, *, rounds: int = 5) -> Peak:
 
 def norms_at(found: Symbol, angles: Tensor, groups: Tensor, steps: int = 12) -> Tensor:
     """Estimate norms from below by power steps, ``(B,)``."""
-    size = found.taps.shape[-1] * found.taps.shape[-2]
-    batch = max(1, 2**21 // max(1, size))
-    parts = [
-        _power(found.at(some, which), steps)[0]
-        for some, which in zip(torch.split(angles, batch), torch.split(groups, batch), strict=True)
-    ]
-    return torch.cat(parts)
+    batch = max(1, 2**21 // min(found.taps.shape[-2:]) ** 2)
+    pairs = zip(torch.split(angles, batch), torch.split(groups, batch), strict=True)
+    return torch.cat([_power(found.squares_at(*pair), steps)[0] for pair in pairs])
 
 
-def _power(matrices: Tensor, steps: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Norms from below, left and right vectors, of ``(B, m, n)``."""
+def _power(squares: Tensor, steps: int) -> tuple[Tensor, Tensor]:
+    """Norms from below ``(B,)`` and vectors ``(B, k)`` of Gram matrices ``(B, k, k)``."""
     generator = torch.Generator().manual_seed(0)
-    draw = torch.randn(matrices.shape[-1], 1, dtype=torch.float64, generator=generator)
-    right = draw.to(matrices).expand(len(matrices), -1, -1)
+    draw = torch.randn(squares.shape[-1], 1, dtype=torch.float64, generator=generator)
+    single = squares.to(torch.complex64)  # an estimate can do with half of the memory traffic
+    vector = draw.to(single).expand(len(squares), -1, -1)
     for _ in range(steps):
-        left = matrices @ right
-        right = matrices.mH @ left
-        right = right / torch.linalg.vector_norm(right, dim=1, keepdim=True).clamp(min=1e-300)
-    left = matrices @ right
-    norms = torch.linalg.vector_norm(left, dim=1, keepdim=True)
-    return norms.flatten(), (left / norms.clamp(min=1e-300))[..., 0], right[..., 0]
+        vector = single @ vector
+        vector = vector / torch.linalg.vector_norm(vector, dim=1, keepdim=True).clamp(min=1e-30)
+    quotients = (vector.mH @ (single @ vector)).real.flatten()
+    return quotients.double().clamp(min=0).sqrt(), vector[..., 0]
 
 
 def _coarse(found: Symbol) -> tuple[Tensor, Tensor]:
@@ -82,23 +77,24 @@ def _climb(found: Symbol, angles: Tensor, group: int, rounds: int) -> Peak:
     which = torch.tensor([group])
     best = Peak(angles, group, 0.0)
     for _ in range(rounds):
-        norm, left, right = _power(found.at(angles[None], which), 20)
-        if float(norm) <= best.norm * (1 + 1e-7):
+        norm, vectors = _power(found.squares_at(angles[None], which), 20)
+        if float(norm) <= best.norm * (1 + 1e-6):
             break
         best = Peak(angles, group, float(norm))
-        angles = _best_angle(found, angles, found.along(group, left[0], right[0]))
+        angles = _best_angle(found, angles, group, vectors[0].to(torch.complex128))
     return best
 
 
-def _best_angle(found: Symbol, angles: Tensor, taps: Tensor) -> Tensor:
-    """Where ``|sum_q taps[q] exp(i q xi)|`` is greatest near an angle, by a shrinking pattern."""
+def _best_angle(found: Symbol, angles: Tensor, group: int, vector: Tensor) -> Tensor:
+    """Where ``|A* vector|`` is greatest near an angle, by a shrinking pattern."""
+    coefficients, offsets = found.squares_along(group, vector)
     dims = len(found.counts)
     moves = torch.tensor(list(itertools.product((-2.0, -1.0, 0.0, 1.0, 2.0), repeat=dims)))
     wide = torch.tensor([count > 1 for count in found.counts])
     step = math.pi / 6
     while step > 1e-5:
         points = angles + step * moves * wide
-        values = (torch.exp(1j * (points @ found.offsets.T)) @ taps).abs()
+        values = (torch.exp(1j * (points @ offsets.T)) @ coefficients).real
         angles = points[int(values.argmax())]
         step /= 2
     return angles.remainder(2 * math.pi)

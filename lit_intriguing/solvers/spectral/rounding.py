@@ -25,13 +25,13 @@ def greatest_entry(tensor: Tensor) -> float:
 
 
 def scaled(tensor: Tensor) -> tuple[Tensor, float]:
-    """Divide by a power of two, if need be, so that no square overflows or vanishes.
+    """Divide by a power of two, if need be, so that no square leaves float32 or vanishes.
 
     Returns:
         The quotient, without rounding error but of entries that do not matter, and the divisor.
     """
     greatest = greatest_entry(tensor)
-    if greatest == 0 or 2.0**-100 < greatest < 2.0**100:
+    if greatest == 0 or 2.0**-30 < greatest < 2.0**30:
         return tensor, 1.0
     # Beyond these exponents the power itself, or its inverse, leaves the normal numbers.
     exponent = min(max(math.frexp(greatest)[1], -1000), 1000)

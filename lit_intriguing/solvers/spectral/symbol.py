@@ -33,12 +33,31 @@ class Symbol:
         return torch.cartesian_prod(*lines).reshape(-1, len(lines)).to(self.taps.device)
 
     @cached_property
+    def adjoint(self) -> "Symbol":
+        """``A*`` times the phase that makes it a symbol; its norms are the same."""
+        return Symbol(self.taps.mH.flip(1), self.counts)
+
+    @cached_property
     def error(self) -> float:
         """At most the Frobenius norm of the rounding error of :meth:`at`, angles within 2 pi."""
-        turns = 2 * math.pi * sum(count - 1 for count in self.counts)
-        phase = UNIT * (turns * (len(self.counts) + 8) + 8)
         sizes = torch.linalg.vector_norm(self.taps, dim=(-2, -1)).sum(-1)
-        return 2 * (phase + gamma(len(self.offsets))) * float(sizes.max())
+        return 2 * (self._phase_error + gamma(len(self.offsets))) * float(sizes.max())
+
+    @cached_property
+    def squares_error(self) -> float:
+        """At most the norm of the rounding error of :meth:`squares_at`, angles within 2 pi.
+
+        Entry by entry it is a small multiple of ``(sum_q |taps[q]|) (sum_q |taps[q]|)*``.
+        """
+        terms = len(self.offsets) * (1 + max(self.taps.shape[-2:]))
+        offsets = 2 ** len(self.counts) * len(self.offsets)
+        total = float(self.taps.abs().sum(1).square().sum((-2, -1)).max()) * (1 + 1e-9)
+        return (8 * self._phase_error + gamma(terms) + gamma(offsets)) * total
+
+    @property
+    def _phase_error(self) -> float:
+        turns = 2 * math.pi * sum(count - 1 for count in self.counts)
+        return UNIT * (turns * (len(self.counts) + 8) + 8)
 
     def at(self, angles: Tensor, groups: Tensor) -> Tensor:
         """Evaluate at frequencies.
@@ -50,23 +69,74 @@ class Symbol:
         Returns:
             ``(B, rows, columns)``, complex.
         """
-        turns = angles @ self.offsets.T
-        if len(self.taps) == 1:
-            flat = self.taps[0].flatten(1)
-            parts = [_times(part, flat) for part in (turns.cos(), turns.sin())]
-        else:
-            chosen = self.taps[groups].flatten(2)
-            parts = [_times(part[:, None], chosen)[:, 0] for part in (turns.cos(), turns.sin())]
-        if self.taps.is_complex():
-            value = parts[0] + 1j * parts[1]
-        else:
-            value = torch.complex(parts[0], parts[1])
-        return value.reshape(-1, *self.taps.shape[-2:])
+        return _evaluated(self.taps, self.offsets, angles, groups)
 
-    def along(self, group: int, left: Tensor, right: Tensor) -> Tensor:
-        """``left* taps[q] right`` of each tap, ``(K,)``: coefficients of a polynomial."""
-        taps = self.taps[group].to(torch.complex128)
-        return (taps @ right) @ left.conj()
+    def squares_at(self, angles: Tensor, groups: Tensor) -> Tensor:
+        """Evaluate ``A* A`` or ``A A*``, whichever is smaller, at frequencies; see :meth:`at`.
+
+        Returns:
+            ``(B, k, k)``, complex, Hermitian.
+        """
+        half = _evaluated(*self._squares, angles, groups)
+        return half + half.mH
+
+    @cached_property
+    def _squares(self) -> tuple[Tensor, Tensor]:
+        """Coefficients of the Gram matrices' halves, ``(G, K', k, k)``, and their offsets.
+
+        ``A A* = sum_d H_d exp(i d xi)`` with ``H_d = sum_q A_{q + d} A_q*`` and ``H_-d = H_d*``:
+        one of each such pair is enough, and half of ``H_0``.
+        """
+        if self.taps.shape[-2] > self.taps.shape[-1]:
+            return self.adjoint._squares
+        lines = [torch.arange(1 - count, count) for count in self.counts]
+        every = torch.cartesian_prod(*lines).reshape(-1, len(lines))
+        offsets = every[len(every) // 2 :]  # from zero on
+        spread = self.taps.unflatten(1, self.counts)
+        coefficients = torch.stack([_shifted_product(spread, d.tolist()) for d in offsets], 1)
+        coefficients[:, 0] /= 2
+        return coefficients, offsets.to(self.taps.device, torch.float64)
+
+    def squares_along(self, group: int, vector: Tensor) -> tuple[Tensor, Tensor]:
+        """The polynomial ``vector* G(xi) vector`` of the Gram matrices G.
+
+        Args:
+            group: Of channels.
+            vector: ``(k,)``, complex.
+
+        Returns:
+            Coefficients ``(K',)`` and offsets ``(K', d)``; twice the real part is its value.
+        """
+        coefficients, offsets = self._squares
+        chosen = coefficients[group]
+        if chosen.is_complex():
+            return (chosen @ vector) @ vector.conj(), offsets
+        sides = torch.stack([vector.real, vector.imag], 1)
+        return torch.view_as_complex(chosen @ sides) @ vector.conj(), offsets
+
+
+def _evaluated(taps: Tensor, offsets: Tensor, angles: Tensor, groups: Tensor) -> Tensor:
+    turns = angles @ offsets.T
+    if len(taps) == 1:
+        flat = taps[0].flatten(1)
+        parts = [_times(part, flat) for part in (turns.cos(), turns.sin())]
+    else:
+        chosen = taps[groups].flatten(2)
+        parts = [_times(part[:, None], chosen)[:, 0] for part in (turns.cos(), turns.sin())]
+    if taps.is_complex():
+        value = parts[0] + 1j * parts[1]
+    else:
+        value = torch.complex(parts[0], parts[1])
+    return value.reshape(-1, *taps.shape[-2:])
+
+
+def _shifted_product(spread: Tensor, shift: Sequence[int]) -> Tensor:
+    """``sum_q A_{q + shift} A_q*`` of taps ``(G, Q_1, ..., Q_d, m, n)``."""
+    every = slice(None)
+    later = spread[(every, *(slice(max(d, 0), d if d < 0 else None) for d in shift))]
+    sooner = spread[(every, *(slice(max(-d, 0), -d if d > 0 else None) for d in shift))]
+    left, right = (x.flatten(1, -3).transpose(1, 2).flatten(2) for x in (later, sooner))
+    return left @ right.mH
 
 
 def _times(part: Tensor, taps: Tensor) -> Tensor:
