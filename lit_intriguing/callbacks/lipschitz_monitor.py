@@ -16,10 +16,10 @@ from lit_intriguing.callbacks.measuring import Measuring, is_trial, steps_taken
 from lit_intriguing.errors import UserError
 from lit_intriguing.figures.bars import Bar, bar_chart
 from lit_intriguing.figures.logging import destinations
-from lit_intriguing.lipschitz.following import Following
+from lit_intriguing.lipschitz.following import Following, estimated_norm
 from lit_intriguing.lipschitz.network import LayerBound, NetworkNorm, network_norm
 from lit_intriguing.lipschitz.norm import Norm, unknown
-from lit_intriguing.lipschitz.norms import operator_norm
+from lit_intriguing.lipschitz.norms import Rule, operator_norm
 from lit_intriguing.lipschitz.plain import full_weight, plain, plain_name, sharded
 from lit_intriguing.mixing.batch import Key
 from lit_intriguing.mixing.logits import logits_model
@@ -185,7 +185,7 @@ class LipschitzMonitor(Measuring):
     def _estimate(self, trainer: Trainer, pl_module: LightningModule) -> None:
         model = logits_model(pl_module, self.model)
         if not self._following.started:
-            self._following.start(model, self._bound(model, joint=False))
+            self._following.start(model, self._bound(model, False, estimated_norm))
         found = self._following.step(model)
         if trainer.is_global_zero:
             values = {self._prefix + name: value for name, value in found.items()}
@@ -201,18 +201,20 @@ class LipschitzMonitor(Measuring):
         if trainer.is_global_zero:
             self._report(trainer, found)
 
-    def _bound(self, model: nn.Module, joint: bool) -> NetworkNorm:
+    def _bound(
+        self, model: nn.Module, joint: bool, layer_norm: Rule = operator_norm
+    ) -> NetworkNorm:
         """What is known of the network as it is now, and of layers asked for that it leaves out."""
         assert self._shape is not None
         with torch.no_grad(), own_randomness(self.seed % 2**32):
             copy = plain(model, full_weight)
             try:
-                found = network_norm(copy, self._shape, joint=joint)
+                found = network_norm(copy, self._shape, joint=joint, layer_norm=layer_norm)
             except ValueError as error:
                 found = NetworkNorm((), unknown(str(error)))
             listed = {layer.name for layer in found.layers}
             names = [name.removeprefix(self._prefix) for name in self._wanted or ()]
-            others = [_layer(copy, name) for name in names if name not in listed]
+            others = [_layer(copy, name, layer_norm) for name in names if name not in listed]
         return replace(found, layers=(*found.layers, *others))
 
     def _report(self, trainer: Trainer, found: NetworkNorm) -> None:
@@ -289,10 +291,10 @@ def _example_shape(batch: Any, key: Key | None) -> tuple[int, ...]:
     )
 
 
-def _layer(model: nn.Module, name: str) -> LayerBound:
+def _layer(model: nn.Module, name: str, layer_norm: Rule) -> LayerBound:
     """A layer by itself, whatever the shape of its input."""
     module = model.get_submodule(name)
-    return LayerBound(name, type(module).__name__, None, operator_norm(module))
+    return LayerBound(name, type(module).__name__, None, layer_norm(module, None))
 
 
 def _key(name: str) -> str:

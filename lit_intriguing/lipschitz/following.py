@@ -7,6 +7,8 @@ from torch import nn
 
 from lit_intriguing.lipschitz.linear_map import linear_map
 from lit_intriguing.lipschitz.network import NetworkNorm
+from lit_intriguing.lipschitz.norm import Norm
+from lit_intriguing.lipschitz.norms import Shape, operator_norm
 from lit_intriguing.lipschitz.plain import full_weight, plain, plain_name, sharded
 from lit_intriguing.lipschitz.power import PowerIteration
 
@@ -25,19 +27,20 @@ class Following:
         self.seed = seed
         self._powers: dict[str, PowerIteration] = {}
         self._reference: dict[str, float] = {}
-        self._bound = math.inf
+        self._bound: float | None = None
 
     @property
     def started(self) -> bool:
         """Whether there is a bound to start from."""
-        return bool(self._reference)
+        return self._bound is not None
 
     def start(self, model: nn.Module, found: NetworkNorm) -> None:
         """Take a bound of the network as it is now for the point that changes count from.
 
         Args:
             model: The network. Under sharding all processes must call.
-            found: Its bound, with the shapes of the layers' inputs.
+            found: Its bound or, by `estimated_norm`, an estimate, with the shapes of the layers'
+                inputs.
         """
         modules = _modules(model)
         for layer in found.layers:
@@ -72,10 +75,30 @@ class Following:
         Exact for layers in a chain, as far as the estimates are. Where branches are added it
         overstates a change.
         """
+        assert self._bound is not None
         changes: Iterable[float] = (
             new / self._reference[name] for name, new in estimates.items() if self._reference[name]
         )
         return self._bound if math.isinf(self._bound) else math.prod([self._bound, *changes])
+
+
+def estimated_norm(module: nn.Module, shape: Shape | None, seed: int = 0) -> Norm:
+    """Estimate a linear layer's norm by power steps alone; of another layer, ask its rule.
+
+    Args:
+        module: The layer.
+        shape: Of one example of its input, without the batch dimension; None if it is not known.
+        seed: Of the first direction.
+
+    Returns:
+        The estimate, or what `operator_norm` knows. It stands in for `operator_norm` in
+        `network_norm` where seconds count: AlexNet takes a fifth of the time.
+    """
+    try:
+        value = PowerIteration(shape, seed).step(module, FIRST_STEPS).item()
+    except ValueError:  # no linear layer, or of an unknown shape
+        return operator_norm(module, shape)
+    return Norm(value, "estimate") if math.isfinite(value) else operator_norm(module, shape)
 
 
 def _modules(model: nn.Module) -> dict[str, nn.Module]:

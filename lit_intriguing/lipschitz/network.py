@@ -13,7 +13,7 @@ from lit_intriguing.lipschitz.graphs.graph import Graph, Node, Shape
 from lit_intriguing.lipschitz.graphs.tracing import function_name, is_layer, traced
 from lit_intriguing.lipschitz.layers.folding import BATCH_NORMS, folded
 from lit_intriguing.lipschitz.norm import ONE, Norm, product, root_of_squares, unknown
-from lit_intriguing.lipschitz.norms import operator_norm, register_norm
+from lit_intriguing.lipschitz.norms import Rule, operator_norm, register_norm
 from lit_intriguing.lipschitz.plain import plain
 from lit_intriguing.lipschitz.stacks.dense_layers import dense_stack
 from lit_intriguing.lipschitz.stacks.dense_stack import stack_norm
@@ -85,7 +85,11 @@ class NetworkNorm:
 
 
 def network_norm(
-    model: nn.Module, input_shape: tuple[int, ...], *, joint: bool = True
+    model: nn.Module,
+    input_shape: tuple[int, ...],
+    *,
+    joint: bool = True,
+    layer_norm: Rule = operator_norm,
 ) -> NetworkNorm:
     """Bound the Lipschitz constant of a network with respect to L2 norms.
 
@@ -99,6 +103,7 @@ def network_norm(
         model: Any module that takes one tensor, on any device.
         input_shape: Shape of one example, without the batch dimension: ``(3, 224, 224)``.
         joint: Whether to look for the tighter bound where the network is a stack of dense layers.
+        layer_norm: What a layer is asked by, with the shape of its input or None.
 
     Returns:
         The bounds. A layer or function without a rule, and control flow that depends on values,
@@ -115,7 +120,7 @@ def network_norm(
     """
     model = plain(model)
     graph = traced(model, tuple(input_shape))
-    walk = _Walk(model, graph)
+    walk = _Walk(model, graph, layer_norm)
     together = _joint(graph) if joint else None
     return NetworkNorm(tuple(walk.layers()), walk.product(), together)
 
@@ -123,8 +128,8 @@ def network_norm(
 class _Walk:
     """Goes along a graph and bounds what it meets."""
 
-    def __init__(self, model: nn.Module, graph: Graph) -> None:
-        self._model, self._graph = model, graph
+    def __init__(self, model: nn.Module, graph: Graph, layer_norm: Rule) -> None:
+        self._model, self._graph, self._layer_norm = model, graph, layer_norm
         self._found: dict[tuple[nn.Module, Shape | None, nn.Module | None], Norm] = {}
         self._layers: dict[str, LayerBound] = {}
         self._norms: dict[Node, Norm] = {graph.input: ONE}
@@ -140,7 +145,7 @@ class _Walk:
         if self._graph.failure:
             modules = {name: one for name, one in self._model.named_modules() if is_layer(one)}
             missed = {
-                name: self._layer(name, module, None, operator_norm(module))
+                name: self._layer(name, module, None, self._layer_norm(module, None))
                 for name, module in modules.items()
                 if name not in known
             }
@@ -196,7 +201,7 @@ class _Walk:
         if key not in self._found:
             try:
                 one = module if after is None else folded(module, after)
-                self._found[key] = operator_norm(one, shape)
+                self._found[key] = self._layer_norm(one, shape)
             except ValueError as error:
                 self._found[key] = unknown(f"{type(module).__name__}: {error}")
         return self._found[key]
