@@ -23,9 +23,12 @@ from lit_intriguing.lipschitz.norm import Norm, product
 from lit_intriguing.lipschitz.norms import CannotBoundError, Shape, register_norm
 from lit_intriguing.lipschitz.weights import finite_weight
 from lit_intriguing.solvers.spectral import (
+    Line,
     Symbol,
     certified_norm,
-    period,
+    containing,
+    line,
+    padded,
     probable_norm,
     sampled,
     supremum,
@@ -150,11 +153,11 @@ def _zero_padded(
 ) -> Norm:
     reduced = _reduced(layer, weight, lines)
     triples = list(zip(lines, image, outputs, strict=True))
-    periods = [max(_periods(*triple)) for triple in triples]
-    if min(periods) == 0:  # each output lies in the padding
+    reduced_lines = [containing(_lines(*triple)) for triple in triples]
+    if min(one.period for one in reduced_lines) == 0:  # each output lies in the padding
         return Norm(0.0)
     inside = all(_reads_only_pixels(*triple) for triple in triples)
-    return Norm(sampled(reduced, periods), _kind(reduced, inside))
+    return Norm(padded(reduced, reduced_lines), _kind(reduced, inside))
 
 
 def _kind(reduced: Symbol, inside: bool) -> Literal["exact", "upper"]:
@@ -172,7 +175,7 @@ def _reduced(layer: _ConvNd, weight: Tensor, lines: Sequence[Axis]) -> Symbol:
     return symbol(weight, layer.groups, strides, [1] * len(lines))
 
 
-def _periods(axis: Axis, image: int, outputs: int) -> list[int]:
+def _lines(axis: Axis, image: int, outputs: int) -> list[Line]:
     """Of each class of outputs; see :func:`_reduced`."""
     common = math.gcd(axis.stride, axis.dilation)
     classes, found = axis.dilation // common, []
@@ -180,7 +183,7 @@ def _periods(axis: Axis, image: int, outputs: int) -> list[int]:
         start, first = divmod(one * axis.stride - axis.before, axis.dilation)
         pixels = -((first - image) // axis.dilation)
         made = -((one - outputs) // classes)
-        found.append(period(pixels, axis.kernel, axis.stride // common, -start, made))
+        found.append(line(pixels, axis.kernel, axis.stride // common, -start, made))
     return found
 
 

@@ -8,7 +8,9 @@ import torch
 
 from lit_intriguing.solvers.spectral.cells import Frequencies, Samples, greatest_norm
 from lit_intriguing.solvers.spectral.dense import certified_norm
+from lit_intriguing.solvers.spectral.line import Line
 from lit_intriguing.solvers.spectral.peak import Peak, find_peak, norms_at
+from lit_intriguing.solvers.spectral.stripes import striped
 from lit_intriguing.solvers.spectral.symbol import Symbol
 
 TOLERANCE = 3e-4
@@ -36,6 +38,28 @@ def supremum(found: Symbol, tolerance: float = TOLERANCE) -> float:
 def _supremum(found: Symbol, peak: Peak, tolerance: float) -> float:
     domain = Frequencies(found.counts, not found.taps.is_complex(), parts=2 * max(found.counts))
     return greatest_norm(found, domain, peak.norm, above=None, tolerance=tolerance)
+
+
+def padded(found: Symbol, lines: Sequence[Line]) -> float:
+    """Bound the norm of a zero-padded convolution of images of a given size.
+
+    Args:
+        found: The symbol.
+        lines: Its dimensions.
+
+    Returns:
+        The bound: of small images exact in one dimension, otherwise by samples alone.
+    """
+    if max(found.counts) == 1:
+        return float(certified_norm(found.taps[:, 0]).max())
+    peak, periods = find_peak(found), [line.period for line in lines]
+    above = None if _are_few(found, periods) else _supremum(found, peak, 1e-3)
+    bound = striped(found, peak, lines, above)
+    return sampled(found, periods) if bound is None else bound
+
+
+def _are_few(found: Symbol, sizes: Sequence[int]) -> bool:
+    return math.prod(sizes) * len(found.taps) <= FEW
 
 
 def sampled(found: Symbol, sizes: Sequence[int], thetas: Sequence[float] | None = None) -> float:
@@ -76,34 +100,9 @@ def _at_peak(found: Symbol, peak: Peak, sizes: Sequence[int], thetas: Sequence[f
 def _sampled(
     found: Symbol, peak: Peak, sizes: Sequence[int], thetas: Sequence[float], start: float
 ) -> float:
-    few = math.prod(sizes) * len(found.taps) <= FEW
+    few = _are_few(found, sizes)
     domain = Samples(sizes, thetas, parts=max(sizes) if few else 2 * max(found.counts))
     if not found.taps.is_complex() and set(thetas) <= {0.0, 0.5}:
         domain.halved()
     above = math.inf if few else _supremum(found, peak, 1e-3)
     return greatest_norm(found, domain, start, above=above, tolerance=1e-6)
-
-
-def period(image: int, kernel: int, stride: int, before: int, outputs: int) -> int:
-    """The least M for which the circular convolution of period ``s M`` contains the padded one.
-
-    Output i reads pixels ``i s - before`` to ``i s - before + kernel - 1``. Outputs that read no
-    pixel at all are zero and do not count. Of the others no read pixel that lies beside the image
-    may fall on the image again: the first one a period further, and the last one a period back.
-
-    Args:
-        image: Pixels.
-        kernel: Taps, dilation taken into account by the caller.
-        stride: s.
-        before: Padding before the first pixel, which may be negative: pixels left out.
-        outputs: Number of outputs.
-
-    Returns:
-        M, at least the number of outputs that count; zero if none does.
-    """
-    first = max(0, -((kernel - 1 - before) // stride))
-    last = min(outputs - 1, (image - 1 + before) // stride)
-    if last < first:
-        return 0
-    lowest, highest = first * stride - before, last * stride - before + kernel - 1
-    return -(-max(image - lowest, highest + 1) // stride)

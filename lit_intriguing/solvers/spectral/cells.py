@@ -142,6 +142,11 @@ def _halves(cells: Cells, end: Tensor, start: Tensor, wide: Sequence[bool]) -> C
         low = torch.where(which == 1, start, cells.low)
         high = torch.where(which == 0, end, cells.high)
         parts.append(Cells(low, high, cells.groups))
+    return joined(parts)
+
+
+def joined(parts: Sequence[Cells]) -> Cells:
+    """All in one."""
     return Cells(*(torch.cat([getattr(p, f) for p in parts]) for f in ("low", "high", "groups")))
 
 
@@ -176,44 +181,78 @@ def greatest_norm(
     """
     tau = start * (1 + tolerance)
     cells, looks = domain.cells(len(found.taps)), 0
-    order = min(found.taps.shape[-2:])
-    batch = max(1, CHUNK // max(1, found.taps.shape[-1] * found.taps.shape[-2] + order * order))
     while len(cells):
         failed = []
-        for rows in torch.split(torch.arange(len(cells)), batch):
-            kept, value = _failing(found, domain, cells.select(rows), tau, above)
+        for rows in torch.split(torch.arange(len(cells)), _batch(found)):
+            kept, squares = _failing(found, domain, cells.select(rows), tau, above)
             failed.append(rows[kept])
-            tau = max(tau, value * (1 + tolerance))  # what passed before passes now
+            tau = max(tau, _greatest(squares) * (1 + tolerance))  # what passed before passes now
         looks += len(cells)
         if looks > ENOUGH:
             tolerance *= 2
         cells = domain.split(cells.select(torch.cat(failed)))
     if above is not None and tau >= above:
         return above
-    margin = norm_below(tau * tau, order, found.squares_error) - tau
+    return rounded_up(tau + _margin(found, tau))
+
+
+def _margin(found: Symbol, tau: float) -> float:
+    """How far above the target the norm may be where all cells passed, by rounding."""
+    order = min(found.taps.shape[-2:])
     # At the widest angle the error of a test at a lower target weighs 1 / cos(1.3)^2 = 14 times.
-    return rounded_up(tau + 16 * margin)
+    return 16 * (norm_below(tau * tau, order, found.squares_error) - tau)
+
+
+def stubborn(
+    found: Symbol, domain: Samples, tau: float, above: float | None = None
+) -> tuple[Cells, float]:
+    """The single frequencies of a domain whose norm exceeds a target, about.
+
+    Args:
+        found: The symbol.
+        domain: Where.
+        tau: The target.
+        above: As of :func:`greatest_norm`; None: each frequency is looked at by itself.
+
+    Returns:
+        Those that do not pass, and how far above tau the norms of the others may be.
+    """
+    cells = domain.cells(len(found.taps))
+    single = []
+    while len(cells):
+        failed = [
+            rows[_failing(found, domain, cells.select(rows), tau, above)[0]]
+            for rows in torch.split(torch.arange(len(cells)), _batch(found))
+        ]
+        cells = cells.select(torch.cat(failed))
+        alone = (cells.low == cells.high).all(-1)
+        single.append(cells.select(alone))
+        cells = domain.split(cells.select(~alone))
+    return joined(single), _margin(found, tau)
+
+
+def _batch(found: Symbol) -> int:
+    return max(1, CHUNK // max(1, min(found.taps.shape[-2:]) ** 2))
 
 
 def _failing(
     found: Symbol, domain: Domain, cells: Cells, tau: float, above: float | None
-) -> tuple[Tensor, float]:
-    """Which cells do not pass, and the greatest norm seen among them."""
+) -> tuple[Tensor, Tensor]:
+    """Which cells do not pass, and the Gram matrices of those of them that were looked at."""
     limits = _limits(domain.reach(cells), found.counts, tau, above)
     open_ = torch.ones(len(cells), dtype=torch.bool)
     tested = (limits > 0).nonzero()[:, 0]
-    if not len(tested):
-        return open_, 0.0
     chosen = cells.select(tested)
     squares = found.squares_at(domain.point(chosen), chosen.groups)
-    unclear = frobenius(squares) > limits[tested].square()
-    open_[tested[~unclear]] = False
-    tested, squares = tested[unclear], squares[unclear]
-    if not len(tested):
-        return open_, 0.0
-    passed = definite(squares, limits[tested].square())
-    open_[tested[passed]] = False
-    return open_, _greatest(squares[~passed])
+    for proves in (_clearly_below, definite):
+        passed = proves(squares, limits[tested].square())
+        open_[tested[passed]] = False
+        tested, squares = tested[~passed], squares[~passed]
+    return open_, squares
+
+
+def _clearly_below(squares: Tensor, levels: Tensor) -> Tensor:
+    return frobenius(squares) <= levels
 
 
 def _limits(reach: Tensor, counts: Sequence[int], tau: float, above: float | None) -> Tensor:

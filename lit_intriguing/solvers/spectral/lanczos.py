@@ -61,19 +61,18 @@ class Krylov:
         return float(values[-1]), self._basis[: len(top)].T @ top, residual
 
 
-def top_eigenvector(squares: Tensor, steps: int = 300) -> tuple[float, Tensor]:
-    """Estimate the largest eigenvalue of a Hermitian matrix and its vector.
+def top_eigenvector(operator: Operator, start: Tensor, steps: int = 300) -> tuple[float, Tensor]:
+    """Estimate the largest eigenvalue of a Hermitian operator and its vector.
 
     Args:
-        squares: ``(k, k)``, positive semidefinite.
+        operator: Positive semidefinite, on vectors ``(k,)``.
+        start: Any vector that is not orthogonal to the one sought; its type is that of the work.
         steps: At most that many products.
 
     Returns:
         The value, usually to 1e-6 and never far above the truth, and a vector ``(k,)``.
     """
-    generator = torch.Generator().manual_seed(0)
-    start = torch.randn(squares.shape[-1], dtype=torch.float64, generator=generator)
-    krylov = Krylov(lambda x: squares @ x, start.to(squares), steps)
+    krylov = Krylov(operator, start, steps)
     while not krylov.exhausted:
         krylov.step()
         if len(krylov.alpha) % 10 == 0:

@@ -92,7 +92,7 @@ class Symbol:
         lines = [torch.arange(1 - count, count) for count in self.counts]
         every = torch.cartesian_prod(*lines).reshape(-1, len(lines))
         offsets = every[len(every) // 2 :]  # from zero on
-        spread = self.taps.unflatten(1, self.counts)
+        spread = self.taps.reshape(len(self.taps), *self.counts, *self.taps.shape[2:])
         coefficients = torch.stack([_shifted_product(spread, d.tolist()) for d in offsets], 1)
         coefficients[:, 0] /= 2
         return coefficients, offsets.to(self.taps.device, torch.float64)
@@ -123,11 +123,8 @@ def _evaluated(taps: Tensor, offsets: Tensor, angles: Tensor, groups: Tensor) ->
     else:
         chosen = taps[groups].flatten(2)
         parts = [_times(part[:, None], chosen)[:, 0] for part in (turns.cos(), turns.sin())]
-    if taps.is_complex():
-        value = parts[0] + 1j * parts[1]
-    else:
-        value = torch.complex(parts[0], parts[1])
-    return value.reshape(-1, *taps.shape[-2:])
+    value = parts[0] + 1j * parts[1] if taps.is_complex() else torch.complex(*parts)
+    return value.reshape(len(angles), *taps.shape[-2:])
 
 
 def _shifted_product(spread: Tensor, shift: Sequence[int]) -> Tensor:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from lit_intriguing.solvers.spectral import Symbol, period, sampled, supremum, symbol
+from lit_intriguing.solvers.spectral import Symbol, line, sampled, supremum, symbol
 
 
 def sampled_by_svd(found: Symbol, sizes: tuple[int, ...], thetas: tuple[float, ...]) -> float:
@@ -60,7 +60,7 @@ def test_periods_keep_outputs_and_pixels_apart() -> None:
     """By hand: which taps lead from which pixel to which output, with and without wrapping."""
     ranges = [range(1, 7), range(1, 5), range(1, 4), range(6), range(1, 6)]
     for image, taps, stride, before, outputs in itertools.product(*ranges):
-        m = period(image, taps, stride, before, outputs)
+        m = line(image, taps, stride, before, outputs).period
         pairs = [(i, i * stride + j - before, j) for i in range(outputs) for j in range(taps)]
         inside = {(i, u, j) for i, u, j in pairs if 0 <= u < image}
         if m == 0:

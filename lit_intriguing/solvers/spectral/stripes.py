@@ -1,0 +1,211 @@
+"""A bound for small images with zeros around: exact in one dimension, samples in the others."""
+
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from lit_intriguing.solvers.spectral.cells import Cells, Samples, stubborn
+from lit_intriguing.solvers.spectral.line import Line
+from lit_intriguing.solvers.spectral.peak import Peak, norms_at
+from lit_intriguing.solvers.spectral.rounding import rounded_up
+from lit_intriguing.solvers.spectral.symbol import Symbol
+from lit_intriguing.solvers.spectral.toeplitz import Toeplitz
+
+SIDE = 48
+"""Outputs in a dimension up to which it is taken exactly: of more the samples are close enough."""
+
+WORK = 1e11
+"""Multiplications of a factorisation up to which it is worth its time: some seconds."""
+
+TOLERANCE = 1e-5
+"""How far the bound may stand above the norm of the greatest stripe, relative."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Which dimension is exact, and the samples ``2 pi (j + theta) / M`` in all of them."""
+
+    exact: int
+    sizes: tuple[int, ...]
+    thetas: tuple[float, ...]
+
+
+class Stripes:
+    """A zero-padded convolution, at each frequency across one dimension a block Toeplitz matrix.
+
+    It is a part of a convolution that is circular with period ``s M`` across and finite along the
+    exact dimension. Multiplied by ``exp(+-2 pi i theta j / M)`` across on both sides, which keeps
+    norms and commutes with what happens along, its Fourier transform across is, for each frequency,
+    the finite block Toeplitz matrix of the taps ``sum_q taps[q, .] exp(i q xi)``: the norm is the
+    greatest of theirs. The symbol's norms at the samples of any period that is long enough along
+    bound each of them from above, so that few have to be factorised.
+    """
+
+    def __init__(self, found: Symbol, line: Line, exact: int) -> None:
+        self._exact, self._count = exact, found.counts[exact]
+        counts = [count for i, count in enumerate(found.counts) if i != exact] or [1]
+        size, rows, columns = len(found.taps), *found.taps.shape[2:]
+        spread = found.taps.reshape(size, *found.counts, rows, columns).movedim(1 + exact, -3)
+        self._across = Symbol(
+            spread.reshape(size, math.prod(counts), self._count * rows, columns), tuple(counts)
+        )
+        self._kept = _kept(line, self._count)
+
+    def at(self, angles: Tensor, group: int, phases: Tensor) -> Toeplitz:
+        """The matrix at a frequency ``(d,)``, whose exact dimension does not count.
+
+        Args:
+            angles: Radians.
+            group: Of channels.
+            phases: ``(columns,)``, each column's phase of the exact dimension's stride.
+        """
+        others = torch.cat([angles[: self._exact], angles[self._exact + 1 :]])
+        others = others if len(others) else angles.new_zeros(1)
+        taps = self._across.at(others[None], torch.tensor([group]))[0]
+        taps = taps.reshape(self._count, -1, taps.shape[-1])
+        if not taps.is_complex() or not taps.imag.any():
+            taps = taps.real.contiguous()
+        made = Toeplitz(taps, self._kept[:, phases])
+        other = made.turned()
+        return other if other.work < made.work else made
+
+    @property
+    def error(self) -> float:
+        """At most the norm of the rounding error of the matrices."""
+        return math.sqrt(self._count) * (1 + 1e-9) * self._across.error
+
+
+def _kept(line: Line, count: int) -> Tensor:
+    """Which phases of the blocks that are read lie on a pixel, ``(blocks, s)``."""
+    blocks = line.outputs + count - 1
+    places = torch.arange(blocks * line.stride).reshape(blocks, line.stride)
+    return (places >= line.first) & (places < line.first + line.pixels)
+
+
+def striped(found: Symbol, peak: Peak, lines: Sequence[Line], above: float | None) -> float | None:
+    """Bound the norm of a zero-padded convolution.
+
+    Args:
+        found: Its symbol.
+        peak: Of the symbol's norm.
+        lines: Its dimensions.
+        above: An upper bound of the symbol's norm, which saves work where samples are many; without
+            it each is looked at by itself.
+
+    Returns:
+        The bound; None where every dimension is long or its factorisations are too much work.
+    """
+    worth = [i for i in range(len(lines)) if _is_worth(found, lines[i], i)]
+    if not worth:
+        return None
+    plan = _best_plan(found, peak, lines, worth)
+    stripes = Stripes(found, lines[plan.exact], plan.exact)
+    phases = _phases(found, lines, plan.exact)
+    at_peak = [stripes.at(angles, peak.group, phases) for angles in _beside(peak, plan)]
+    tau = max(max(matrix.estimate() for matrix in at_peak), 1e-6 * peak.norm) * (1 + TOLERANCE)
+    parts = max(plan.sizes) if above is None else 2 * max(found.counts)
+    domain = Samples(plan.sizes, plan.thetas, parts)
+    if not found.taps.is_complex():
+        domain.halved()
+    cells, margin = stubborn(found, domain, tau, above)
+    bound = tau + margin
+    for angles, group in _stripes_of(cells, domain.point(cells), plan.exact):
+        matrix = stripes.at(angles, group, phases)
+        tau = _raised(matrix, tau)
+        bound = max(bound, matrix.norm_below(tau) + stripes.error)
+    return rounded_up(bound)
+
+
+def _is_worth(found: Symbol, line: Line, exact: int) -> bool:
+    if not 1 <= line.outputs <= SIDE or found.counts[exact] == 1:
+        return False
+    small = min(found.taps.shape[-2:])
+    return 4.0 * line.outputs * small**3 * found.counts[exact] ** 2 <= WORK
+
+
+def _phases(found: Symbol, lines: Sequence[Line], exact: int) -> Tensor:
+    """The phase of each column: columns are channels, then the phases of each dimension."""
+    strides = [line.stride for line in lines]
+    phases = torch.arange(found.taps.shape[-1]) // math.prod(strides[exact + 1 :])
+    return phases % strides[exact]
+
+
+def _best_plan(found: Symbol, peak: Peak, lines: Sequence[Line], worth: Sequence[int]) -> Plan:
+    """The plan whose samples lie farthest from the peak, weighed by how fast the norm falls there.
+
+    Longer periods than the least are tried for that sake.
+    """
+    fall = _fall(found, peak, lines)
+    plans = []
+    for exact in worth:
+        ways = [
+            _ways(line, count, i == exact)
+            for i, (line, count) in enumerate(zip(lines, found.counts, strict=True))
+        ]
+        for way in itertools.product(*ways):
+            plans.append(Plan(exact, *zip(*way, strict=True)))
+    return max(plans, key=lambda plan: _score(plan, peak, fall))
+
+
+def _ways(line: Line, count: int, exact: bool) -> list[tuple[int, float]]:
+    if count == 1:
+        return [(1, 0.0)]
+    longer = 1 if exact else 4
+    return [(line.period + more, theta) for more in range(longer) for theta in (0.5, 0.0)]
+
+
+def _score(plan: Plan, peak: Peak, fall: Sequence[float]) -> tuple[float, float]:
+    """How far the norm falls from the peak to the samples; then the same along."""
+    score = along = 0.0
+    for i, (size, theta) in enumerate(zip(plan.sizes, plan.thetas, strict=True)):
+        place = (float(peak.angles[i]) * size / (2 * math.pi) - theta) % 1
+        angle = 2 * math.pi * min(place, 1 - place) / size
+        if i == plan.exact:
+            along = angle
+            angle = math.pi / size  # as far as samples can lie
+        score += fall[i] * angle**2
+    return score, along
+
+
+def _fall(found: Symbol, peak: Peak, lines: Sequence[Line]) -> list[float]:
+    """How fast the norm falls from its peak, in each dimension, per square of the angle."""
+    moves = torch.diag(
+        torch.tensor([math.pi / (2 * max(1, line.period)) for line in lines]).double()
+    )
+    points = peak.angles + torch.cat([moves, -moves, torch.zeros_like(moves[:1])])
+    groups = torch.full((len(points),), peak.group)
+    norms = norms_at(found, points, groups, steps=40)
+    sides = norms[:-1].reshape(2, -1).mean(0)
+    return ((norms[-1] - sides).clamp(min=0) / moves.diagonal() ** 2).tolist()
+
+
+def _beside(peak: Peak, plan: Plan) -> Iterator[Tensor]:
+    """The frequencies across that lie on either side of the peak."""
+    sides = [(0,) if i == plan.exact or m == 1 else (0, 1) for i, m in enumerate(plan.sizes)]
+    sizes, thetas = torch.tensor(plan.sizes).double(), torch.tensor(plan.thetas).double()
+    place = (peak.angles * sizes / (2 * math.pi) - thetas).floor()
+    for side in itertools.product(*sides):
+        yield 2 * math.pi * ((place + torch.tensor(side)) % sizes + thetas) / sizes
+
+
+def _stripes_of(cells: Cells, points: Tensor, exact: int) -> Iterator[tuple[Tensor, int]]:
+    """Each stripe once."""
+    key = torch.cat([cells.groups[:, None].double(), cells.low], 1)
+    key[:, 1 + exact] = 0
+    _, which = torch.unique(key, dim=0, return_inverse=True)
+    for stripe in range(int(which.max()) + 1 if len(which) else 0):
+        row = int((which == stripe).nonzero()[0, 0])
+        yield points[row], int(cells.groups[row])
+
+
+def _raised(matrix: Toeplitz, tau: float) -> float:
+    """Tau if the matrix passes with it; else the least that is about the matrix's norm."""
+    extra = TOLERANCE
+    while not matrix.passes(tau):
+        tau = max(tau, matrix.estimate()) * (1 + extra)
+        extra *= 4
+    return tau
