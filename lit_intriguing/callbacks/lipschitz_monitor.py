@@ -42,22 +42,26 @@ class LipschitzMonitor(Measuring):
     upper, probable, estimate) and a bar chart to W&B, TensorBoard and CSV loggers and to
     ``<name>/step-<step>.csv`` and ``.png`` in the run's folder.
 
-    Every `every_n_steps` steps **estimates**: ``<name>/<layer>/estimate`` for linear layers, by one
-    power step from the direction found before, and ``<name>/network/estimate``, the last certified
-    bound of the network times what the layers' estimates have changed since by. That product is
-    exact for layers in a chain; where branches are added it overstates a change. An estimate is
-    no bound, mostly a little too small.
+    Every `every_n_steps` steps **estimates**: ``<name>/<layer>/estimate`` for linear layers, by
+    power steps from the direction found before, and ``<name>/network/estimate``, the last certified
+    bound of the network times what the layers' estimates have changed by since; until there is one,
+    they count from a first estimate of the network along its graph. That product is exact for
+    layers in a chain; where branches are added it overstates a change. An estimate is no bound,
+    mostly a little too small. The bound that would hold in between, of a layer's last norm plus
+    a bound of what its weights have changed by, is too loose to log (recipes/lipschitz_mnist.md).
 
     What cannot be bounded is logged as infinity, and a warning says why, once; training goes on.
+    That is so under a forward hook that may change an output, too (`lipschitz.plain.changed_by`).
 
     It only measures: weights, gradients, modes and random states are bit for bit as without it, and
     it keeps nothing in checkpoints. Under several processes the first one works; weights that are
     sharded over processes are gathered at each measurement, which needs the memory of the whole
     network on the host.
 
-    The time of an estimate is about that of a forward and a backward pass of one example. That of
-    certified bounds does not depend on the data: tenths of a second for small networks, most of it
-    for the figure, ten seconds for AlexNet. Where epochs are short, raise `certify_every_n_epochs`.
+    The time of an estimate is about that of a few passes of one example through the linear layers.
+    That of certified bounds does not depend on the data: tenths of a second for small networks,
+    most of it for the figure, ten seconds for AlexNet. Where epochs are short, raise
+    `certify_every_n_epochs`.
 
     Args:
         every_n_steps: Optimiser steps from one estimate to the next.
@@ -246,7 +250,7 @@ class LipschitzMonitor(Measuring):
 
     def _draw(self, trainer: Trainer, found: NetworkNorm, values: Mapping[str, Norm]) -> None:
         columns, rows = found.table()
-        bars = [Bar(name, norm.value, norm.kind) for name, norm in values.items()]
+        bars = [Bar(name, norm.value, norm.kind, norm.text()) for name, norm in values.items()]
         step = self._certified_step
         title = f"step {step:,}, epoch {trainer.current_epoch}"
         figure = bar_chart(bars, label="upper bound of the Lipschitz constant, L2", title=title)

@@ -30,11 +30,13 @@ class Bar:
         name: What it is the value of.
         value: Zero or more; may be infinite.
         kind: What the value is worth; bars of one kind have one colour.
+        text: The value in few digits, rounded as its kind wants it; by default to the nearest.
     """
 
     name: str
     value: float
     kind: str
+    text: str = ""
 
 
 def bar_chart(bars: Sequence[Bar], *, label: str, title: str = "") -> Figure:
@@ -106,7 +108,7 @@ def _draw(axis: Axes, line: int, bar: Bar, left: float, right: float) -> None:
     else:
         end = max(bar.value, left)
         axis.barh(line, end - left, left=left, height=0.7, color=colour)
-        text, place = f"{bar.value:.4g}", end
+        text, place = bar.text or f"{bar.value:.4g}", end
     axis.annotate(
         text, (place, line), xytext=(4, 0), textcoords="offset points", fontsize=7, va="center",
         color=INK, bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.8},

@@ -13,7 +13,10 @@ from lit_intriguing.lipschitz.plain import full_weight, plain, plain_name, shard
 from lit_intriguing.lipschitz.power import PowerIteration
 
 FIRST_STEPS = 20
-"""Power steps on a direction that is still random."""
+"""Power steps on a direction that is still random, or that changes are to count from."""
+
+STEPS = 2
+"""Power steps on a direction found before."""
 
 
 class Following:
@@ -51,21 +54,22 @@ class Following:
                     continue
                 self._powers[layer.name] = PowerIteration(layer.input_shape, self.seed)
         self._bound = found.product.value
-        self._reference = self.step(model)
+        # A direction that improved later would be taken for a change of the weights.
+        self._reference = self.step(model, FIRST_STEPS)
 
-    def step(self, model: nn.Module) -> dict[str, float]:
-        """Estimate each linear layer's norm, by a power step from the direction found before.
+    def step(self, model: nn.Module, steps: int = STEPS) -> dict[str, float]:
+        """Estimate each linear layer's norm, by power steps from the direction found before.
 
         Args:
             model: The network as it is now. Under sharding all processes must call.
+            steps: How many.
 
         Returns:
             The estimates by the layers' names, without what ``torch.compile`` put into these.
         """
         modules = _modules(model)
         estimates = {
-            name: power.step(_plain(modules[name]), 1 if power.vector is not None else FIRST_STEPS)
-            for name, power in self._powers.items()
+            name: power.step(_plain(modules[name]), steps) for name, power in self._powers.items()
         }
         return {name: estimate.item() for name, estimate in estimates.items()}
 

@@ -50,3 +50,10 @@ def test_what_cannot_be_drawn_is_refused_with_its_name():
     for value in (math.nan, -1.0):
         with pytest.raises(ValueError, match=r"bar 'fc': a value is zero or more"):
             bar_chart([Bar("fc", value, "exact")], label="norm")
+
+
+def test_a_number_can_be_written_as_the_caller_rounds_it() -> None:
+    bars = [Bar("conv1", 1.23401, "upper", "1.235"), Bar("pool", 1.23401, "exact")]
+    assert [text.get_text() for text in bar_chart(bars, label="norm").axes[0].texts] == [
+        "1.235", "1.234",
+    ]  # fmt: skip
