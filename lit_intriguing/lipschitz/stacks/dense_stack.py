@@ -1,8 +1,9 @@
 """Lipschitz bounds of a stack of dense layers as a whole, tighter than the product of the norms."""
 
 import math
+import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import torch
@@ -10,15 +11,19 @@ from torch import Tensor
 
 from lit_intriguing.lipschitz.layers.activations import Slopes
 from lit_intriguing.lipschitz.norm import Norm, product, total, unknown
-from lit_intriguing.lipschitz.stacks.slope_barrier import best_multipliers
 from lit_intriguing.lipschitz.stacks.slope_matrix import SlopeMatrix
+from lit_intriguing.lipschitz.stacks.slope_search import best_multipliers
 from lit_intriguing.solvers.spectral.dense import certified_norm
 from lit_intriguing.solvers.spectral.rounding import frobenius, gamma, rounded_up, scaled
 
-LARGEST = 1500
+LARGEST = 4000
 """Inputs, at most as many as the first layer has units, and hidden units of the joint bound.
 
-Time grows with the cube: it is for networks whose hidden layers have some hundreds of units."""
+Time grows with their cube, memory with their square: 1 GB for as many."""
+MOST_STEPS, LEAST_STEPS, WORK = 120, 30, 1e12
+"""Steps of the search by default: as many as fit into WORK, one counting the cube of the size."""
+PAIR_STEPS = 0.35
+"""Of these, steps for a pair, which starts from the multipliers of the whole."""
 MOST_CLASSES = 32
 """Up to so many classes all pairs are bounded; beyond, those that are asked for."""
 LEAST = 1e-100
@@ -31,36 +36,35 @@ def stack_norm(
     weights: Sequence[Tensor],
     slopes: Sequence[Slopes],
     *,
-    tolerance: float = 1e-2,
-    max_steps: int = 100,
+    steps: int | None = None,
 ) -> Norm:
     """Bound the Lipschitz constant of ``W_L phi(.. phi(W_1 x + b_1) ..) + b_L`` as a whole.
 
     The semidefinite programme LipSDP-Neuron (Fazlyab et al. 2019, "Efficient and accurate
-    estimation of Lipschitz constants for deep neural networks", theorem 2), solved by a barrier
-    method; the multipliers that it ends with are certified in float64, so how well it ends has no
+    estimation of Lipschitz constants for deep neural networks", theorem 2), solved by gradient
+    steps; the multipliers that they end with are certified in float64, so how well they end has no
     part in whether the bound holds. Never above the product of the layers' constants, which is
-    all that is returned beyond `LARGEST` inputs and hidden units.
+    all that is returned beyond `LARGEST` inputs and hidden units; the reason says so.
 
     Args:
         weights: ``W_1 .. W_L``, ``(n_k, n_{k-1})``, real, the first layer first. Taken in float64.
         slopes: Interval ``(lo, hi)`` that holds the slopes of each of the L - 1 activations, one
             activation acting on each unit by itself: (0, 1) for ReLU, (0, 1/4) for a sigmoid.
-        tolerance: How far the square of the bound may end above the programme's optimum, relative.
-        max_steps: Newton steps at most.
+        steps: Of the search; by default `MOST_STEPS`, of wide stacks fewer, down to `LEAST_STEPS`.
 
     Returns:
         Of kind ``upper``; infinite, with the reason, where a weight or slope is not finite.
 
     Raises:
-        ValueError: If the shapes do not fit each other, or a slope interval is empty.
+        ValueError: If the shapes do not fit each other, a slope interval is empty, or the number
+            of steps negative.
 
     Examples:
         >>> first, last = torch.tensor([[1.0], [1.0]]), torch.tensor([[1.0, -1.0]])
         >>> round(stack_norm([first, last], [(0.0, 1.0)]).value, 2)  # the product is 2
         1.0
     """
-    _check(weights, slopes)
+    _check(weights, slopes, steps)
     wide = [weight.detach().cpu().double() for weight in weights]
     if not _finite(wide, slopes):
         return unknown("dense stack: a weight or slope is not a finite number")
@@ -68,10 +72,11 @@ def stack_norm(
     stack = _prepared(wide, slopes)
     if stack is None or simple.value == 0:
         return simple
+    if stack.size > LARGEST:
+        return replace(simple, reason=_too_wide(stack.size))
     last, factor = scaled(stack.last)
-    output = _gram_above(last[None])
-    z = best_multipliers(stack.matrix(output), tolerance, max_steps)
-    bound = _certified(stack.matrix(output), z)
+    matrix = stack.matrix(_gram_above(last[None]))
+    bound = _certified(matrix, best_multipliers(matrix, _steps(steps, stack.size)))
     return min(simple, stack.whole(float(bound), factor), key=lambda norm: norm.value)
 
 
@@ -80,10 +85,11 @@ def pair_norms(
     slopes: Sequence[Slopes],
     pairs: Tensor | None = None,
     *,
-    tolerance: float = 1e-1,
-    max_steps: int = 100,
+    steps: int | None = None,
 ) -> Tensor:
     """Bound the Lipschitz constants of the differences of two logits; see :func:`stack_norm`.
+
+    Beyond `LARGEST` inputs and hidden units it warns and returns products of constants.
 
     Args:
         weights: As there; the last has a row for each of K classes.
@@ -91,8 +97,7 @@ def pair_norms(
         pairs: Which differences to bound by themselves, integers ``(P, 2)``; all where None, which
             needs at most `MOST_CLASSES` classes. The others are ``sqrt(2)`` times the whole
             network's bound, or less.
-        tolerance: As there.
-        max_steps: As there.
+        steps: As there, for the whole network; `PAIR_STEPS` times as many for the pairs.
 
     Returns:
         Upper bounds ``L_ij`` of ``logit_i - logit_j``, symmetric, float64 ``(K, K)``; zero on the
@@ -101,7 +106,7 @@ def pair_norms(
     Raises:
         ValueError: As there, for pairs that are no classes, and for too many classes.
     """
-    _check(weights, slopes)
+    _check(weights, slopes, steps)
     wide = [weight.detach().cpu().double() for weight in weights]
     classes = len(wide[-1])
     pairs = _pairs(pairs, classes)
@@ -109,9 +114,22 @@ def pair_norms(
         return _table(torch.full((classes, classes), math.inf, dtype=torch.float64))
     bounds = _simple_pairs(wide, slopes)
     stack = _prepared(wide, slopes)
-    if stack is not None and bool((bounds > 0).any()):
-        _tighten(bounds, stack, pairs, tolerance, max_steps)
+    if stack is not None and stack.size > LARGEST:
+        warnings.warn(f"pair_norms: {_too_wide(stack.size)}", stacklevel=2)
+    elif stack is not None and bool((bounds > 0).any()):
+        _tighten(bounds, stack, pairs, _steps(steps, stack.size))
     return _table(bounds)
+
+
+def _too_wide(size: int) -> str:
+    return (
+        f"a product of constants: {size} inputs and hidden units are more than the {LARGEST} that "
+        "a joint bound is computed for"
+    )
+
+
+def _steps(steps: int | None, size: int) -> int:
+    return min(MOST_STEPS, max(LEAST_STEPS, int(WORK / size**3))) if steps is None else steps
 
 
 def _table(bounds: Tensor) -> Tensor:
@@ -135,29 +153,35 @@ def _simple_pairs(weights: Sequence[Tensor], slopes: Sequence[Slopes]) -> Tensor
     return lengths * rounded_up(below.value)
 
 
-def _tighten(
-    bounds: Tensor, stack: "_Stack", pairs: Tensor, tolerance: float, max_steps: int
-) -> None:
+def _tighten(bounds: Tensor, stack: "_Stack", pairs: Tensor, steps: int) -> None:
     """Lower the bounds ``(K, K)`` in place, by the whole network's and by each pair's own."""
     last, factor = scaled(stack.last)
-    output = _gram_above(last[None])
-    # Far from the boundary yet: a good place to start from for each of the pairs.
-    start = best_multipliers(stack.matrix(output), 1.0, max_steps)
-    z = best_multipliers(stack.matrix(output), tolerance, max_steps, start)
-    whole = stack.whole(float(_certified(stack.matrix(output), z)), factor)
+    matrix = stack.matrix(_gram_above(last[None]))
+    start = best_multipliers(matrix, steps)
+    whole = stack.whole(float(_certified(matrix, start)), factor)
     bounds.clamp_(max=whole.times(rounded_up(math.sqrt(2))).value)
-    size = stack.matrix(output).size
     different = last[pairs[:, 0]] - last[pairs[:, 1]]
     pairs = pairs[different.abs().amax(1) > LEAST]
-    for part in torch.split(pairs, max(1, AT_ONCE // (6 * size**2))):
-        # The square of a difference is at most twice the sum of the two squares.
+    for part in torch.split(pairs, max(1, AT_ONCE // (6 * stack.size**2))):
         rows = last[part[:, 0]] - last[part[:, 1]]
-        matrix = stack.matrix(_gram_above(rows.unsqueeze(1)))
-        z = best_multipliers(matrix, tolerance, max_steps, 2 * start.expand(len(rows), -1))
-        found = [stack.pair(t, factor).value for t in _certified(matrix, z).tolist()]
+        pair = stack.matrix(_gram_above(rows.unsqueeze(1)))
+        first = _shares(matrix.output, rows).unsqueeze(1) * start
+        multipliers = best_multipliers(pair, math.ceil(PAIR_STEPS * steps), first)
+        found = [stack.pair(t, factor).value for t in _certified(pair, multipliers).tolist()]
         lower = torch.tensor(found, dtype=torch.float64)
         for i, j in (part.unbind(1), part.flip(1).unbind(1)):
             bounds[i, j] = torch.minimum(bounds[i, j], lower)
+
+
+def _shares(whole: Tensor, rows: Tensor) -> Tensor:
+    """About the least c, ``(P,)``, with ``c S >= w w'`` for S ``(1, n, n)`` and each row w.
+
+    It is ``w' S^-1 w``, at most 2 for the difference of two rows of which S is the Gram matrix.
+    """
+    lower, info = torch.linalg.cholesky_ex(whole[0])
+    shares = torch.linalg.solve_triangular(lower, rows.mT, upper=False).square().sum(0)
+    known = (int(info) == 0) & shares.isfinite()
+    return 1.01 * torch.where(known, shares, 2.0).clamp(1e-3, 2.0)
 
 
 @dataclass(frozen=True)
@@ -178,6 +202,11 @@ class _Stack:
     factor: tuple[float, ...]
     lost: Norm
 
+    @property
+    def size(self) -> int:
+        """Inputs and hidden units."""
+        return self.hidden[0].shape[1] + sum(len(weight) for weight in self.hidden)
+
     def matrix(self, output: Tensor) -> SlopeMatrix:
         """The inequality for last layers of which ``(B, n_m, n_m)`` is the Gram matrix."""
         return SlopeMatrix(self.hidden, self.slopes, output)
@@ -197,7 +226,7 @@ class _Stack:
 
 
 def _prepared(weights: Sequence[Tensor], slopes: Sequence[Slopes]) -> _Stack | None:
-    """Return the stack made ready; None where no joint bound can be had, or none is needed."""
+    """Return the stack made ready; None where no joint bound is needed."""
     merged, kept, lost = _merged(weights, slopes)
     if not kept:
         return None
@@ -205,8 +234,6 @@ def _prepared(weights: Sequence[Tensor], slopes: Sequence[Slopes]) -> _Stack | N
     if any(weight.numel() == 0 for weight in merged):
         return None
     merged[0] = _narrowed(merged[0])
-    if merged[0].shape[1] + sum(len(weight) for weight in merged[:-1]) > LARGEST:
-        return None
     hidden, factors = zip(*(scaled(weight) for weight in merged[:-1]), strict=True)
     return _Stack(hidden, tuple(kept), merged[-1], factors, lost)
 
@@ -286,17 +313,19 @@ def _gram_above(weights: Tensor) -> Tensor:
     return output
 
 
-def _certified(matrix: SlopeMatrix, z: Tensor) -> Tensor:
-    """Return for each problem a t that is proven with the multipliers of z, or infinity: (B,)."""
-    least, multipliers = matrix.least(z[:, 1:]), z[:, 1:]
+def _certified(matrix: SlopeMatrix, multipliers: Tensor) -> Tensor:
+    """Return for each problem a t that is proven with these multipliers, or infinity: (B,)."""
+    least = matrix.least(multipliers)
     bounds = torch.full_like(least, math.inf)
-    for extra in (1e-11, 1e-10, 1e-9, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3):
+    extra = 10 * matrix.size * gamma(matrix.size)  # about what the proof takes from the diagonal
+    for _ in range(9):
         t = least * (1 + extra)
         open_ = bounds.isinf() & (t > 0)
         if not bool(open_.any()):
             break
         proven = matrix.holds(t.where(open_, 1.0), multipliers) & open_
         bounds = torch.where(proven, t, bounds)
+        extra *= 10
     return bounds
 
 
@@ -311,7 +340,9 @@ def _finite(weights: Sequence[Tensor], slopes: Sequence[Slopes]) -> bool:
     )
 
 
-def _check(weights: Sequence[Tensor], slopes: Sequence[Slopes]) -> None:
+def _check(weights: Sequence[Tensor], slopes: Sequence[Slopes], steps: int | None) -> None:
+    if steps is not None and steps < 0:
+        raise ValueError(f"Dense stack: the search cannot take {steps} steps.")
     if not weights or len(slopes) != len(weights) - 1:
         raise ValueError(
             f"Dense stack: {len(weights)} weights need {max(len(weights) - 1, 0)} slope intervals "

@@ -1,4 +1,4 @@
-"""The matrix inequality that bounds a stack of dense layers, its proof and its derivatives."""
+"""The matrix inequality that bounds a stack of dense layers, and its proof."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -71,6 +71,10 @@ class SlopeMatrix:
         """``lo hi`` of each unit, ``(n,)``."""
         return self._each_unit([lo * hi for lo, hi in self.slopes])
 
+    def by_layer(self, multipliers: Tensor) -> tuple[Tensor, ...]:
+        """Return T ``(B, n)`` layer by layer: ``(B, n_k)`` each."""
+        return torch.split(multipliers, [len(weight) for weight in self.weights], 1)
+
     def _each_unit(self, values: Sequence[float]) -> Tensor:
         sizes = torch.tensor([len(weight) for weight in self.weights])
         return torch.tensor(values, dtype=torch.float64).repeat_interleave(sizes)
@@ -127,35 +131,6 @@ class SlopeMatrix:
         broken = (info > 0) | ~left.isfinite().all(2).all(1)
         left = torch.where(broken.view(-1, 1, 1), 0.0, left)
         return torch.where(broken, torch.nan, torch.linalg.eigvalsh(left)[:, -1])
-
-    def derivatives(self, inverse: Tensor) -> tuple[Tensor, Tensor]:
-        """Return gradient and Hessian of ``-log det A`` in ``(t, T)``.
-
-        Args:
-            inverse: Of A, ``(B, size, size)``.
-
-        Returns:
-            ``(B, 1 + n)`` and ``(B, 1 + n, 1 + n)``.
-        """
-        inputs, cross, square = self.inputs, -self.sums, 2 * self.products
-        by_e, by_w = inverse[:, :, inputs:], inverse @ self.rows
-        ee, ew, ww = by_e[:, inputs:], by_w[:, inputs:], self.rows.mT @ by_w
-        # Row i of M_i G_ij for the 2 x 2 blocks G_ij of the inverse between (e_i, w_i), (e_j, w_j).
-        c, q = cross.unsqueeze(1), square.unsqueeze(1)
-        m_ee, m_ew = 2 * ee + c * ew.mT, 2 * ew + c * ww
-        m_we, m_ww = c * ee + q * ew.mT, c * ew + q * ww
-        hessian = m_ee * m_ee.mT + m_ew * m_we.mT + m_we * m_ew.mT + m_ww * m_ww.mT
-        e, w = by_e[:, :inputs], by_w[:, :inputs]
-        mixed = 2 * e.square().sum(1) + 2 * cross * (e * w).sum(1) + square * w.square().sum(1)
-        corner = inverse[:, :inputs, :inputs].square().sum((1, 2))
-        trace = inverse[:, :inputs, :inputs].diagonal(dim1=1, dim2=2).sum(1)
-        gradient = -(m_ee + m_ww).diagonal(dim1=1, dim2=2)
-        return torch.cat([-trace.unsqueeze(1), gradient], 1), _bordered(corner, mixed, hessian)
-
-
-def _bordered(corner: Tensor, edge: Tensor, inner: Tensor) -> Tensor:
-    top = torch.cat([corner.view(-1, 1, 1), edge.unsqueeze(1)], 2)
-    return torch.cat([top, torch.cat([edge.unsqueeze(2), inner], 2)], 1)
 
 
 def proven_definite(matrix: Tensor, error: Tensor) -> Tensor:

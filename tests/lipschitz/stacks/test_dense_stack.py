@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from lit_intriguing.lipschitz.stacks.dense_stack import LARGEST, pair_norms, stack_norm
-from lit_intriguing.lipschitz.stacks.slope_matrix import SlopeMatrix, proven_definite
+from lit_intriguing.lipschitz.stacks.slope_matrix import proven_definite
 
 RELU = (0.0, 1.0)
 
@@ -167,7 +167,30 @@ def test_a_single_layer_has_its_norm() -> None:
 
 def test_beyond_the_limit_it_is_the_product() -> None:
     weights = [torch.ones(LARGEST, 1), torch.ones(1, LARGEST)]
-    assert stack_norm(weights, [RELU]).value == pytest.approx(LARGEST, rel=1e-9)
+    found = stack_norm(weights, [RELU])
+    assert found.value == pytest.approx(LARGEST, rel=1e-9)
+    assert f"{LARGEST + 1} inputs and hidden units are more than" in found.reason
+    weights[1] = torch.cat([weights[1], -weights[1]])
+    with pytest.warns(UserWarning, match="a product of constants"):
+        pairs = pair_norms(weights, [RELU])
+    assert float(pairs[0, 1]) == pytest.approx(2 * LARGEST, rel=1e-9)
+
+
+@pytest.mark.parametrize("steps", [0, 1, 7])
+def test_any_number_of_steps_gives_a_bound(steps: int) -> None:
+    weights = random_weights(6, [4, 6, 3])
+    truth = max(spectral(jacobian(weights, [d])) for d in vertices(*RELU, 6))
+    assert truth <= stack_norm(weights, [RELU], steps=steps).value
+    assert truth <= float(pair_norms(weights, [RELU], steps=steps).max()) * math.sqrt(3)
+    with pytest.raises(ValueError, match="cannot take -1 steps"):
+        stack_norm(weights, [RELU], steps=-1)
+
+
+def test_without_negative_weights_the_bound_is_the_constant() -> None:
+    # Where no weight is negative, the steepest slopes are all units' largest at once.
+    weights = [weight.abs() for weight in random_weights(3, [6, 10, 8, 4])]
+    truth = spectral(weights[2] @ weights[1] @ weights[0])
+    assert truth <= stack_norm(weights, [RELU, RELU]).value <= 1.001 * truth
 
 
 def test_what_is_not_finite_is_unknown_with_its_reason() -> None:
@@ -212,30 +235,6 @@ def test_stacks_that_do_not_fit_are_refused(
 def test_pairs_that_are_no_classes_are_refused(pairs: Tensor) -> None:
     with pytest.raises(ValueError, match="pairs must"):
         pair_norms(random_weights(0, [3, 4, 5]), [RELU], pairs)
-
-
-def test_derivatives_agree_with_autograd() -> None:
-    weights = random_weights(7, [4, 5, 3])
-    output = (torch.eye(3, dtype=torch.float64) / 2)[None]
-    matrix = SlopeMatrix(tuple(weights), ((-0.2, 1.1), (0.1, 0.8)), output)
-    units = torch.eye(matrix.size, dtype=torch.float64)[:, 4:]
-
-    def barrier(z: Tensor) -> Tensor:
-        a = torch.zeros(matrix.size, matrix.size, dtype=torch.float64)
-        a[:4, :4] = z[0] * torch.eye(4, dtype=torch.float64)
-        a[-3:, -3:] -= output[0]
-        for i, t in enumerate(z[1:]):
-            (lo, hi), e, w = matrix.slopes[i >= 5], units[:, i], matrix.rows[:, i]
-            u, v = e - lo * w, hi * w - e
-            a = a - t * (torch.outer(u, v) + torch.outer(v, u))
-        return -torch.logdet(a)
-
-    z = torch.cat([torch.tensor([1e3]), torch.full((5,), 20.0), torch.ones(3)]).double()
-    inverse = torch.linalg.inv(matrix.matrix(z[None, 0], z[None, 1:]))
-    gradient, hessian = matrix.derivatives(inverse)
-    functional = torch.autograd.functional
-    assert torch.allclose(gradient[0], functional.jacobian(barrier, z), rtol=1e-9)
-    assert torch.allclose(hessian[0], functional.hessian(barrier, z), rtol=1e-9, atol=1e-15)
 
 
 def test_a_matrix_is_proven_definite_only_where_its_error_leaves_it_so() -> None:
