@@ -85,17 +85,20 @@ class Search:
 
     def jacobians(self, x: Tensor, sharpness: float) -> Tensor:
         """Of inputs (N, n_0), up to a rotation; exact where the sharpness of a ReLU is infinite."""
-        j = self.triangle.expand(len(x), -1, -1)
-        for weight, after, bias in zip(self.weights, self.weights[1:], self.biases, strict=False):
+        slopes = list[Tensor]()
+        for weight, bias in zip(self.weights[:-1], self.biases, strict=False):
             u = x @ weight.mT + bias
             if self.sigmoid:
                 x = u.sigmoid()
-                slope = x * (1 - x)
+                slopes.append(x * (1 - x))
             else:
                 x = u.relu()
                 hard = (u > 0).double()
-                slope = hard if sharpness == torch.inf else (sharpness * u).sigmoid()
-            j = after @ (slope.unsqueeze(2) * j)
+                slopes.append(hard if sharpness == torch.inf else (sharpness * u).sigmoid())
+        j = self.weights[-1].expand(len(x), -1, -1)  # from the outputs, which are few
+        for slope, weight in zip(reversed(slopes), [*self.weights[-2:0:-1], self.triangle],
+                                 strict=True):  # fmt: skip
+            j = (j * slope.unsqueeze(1)) @ weight
         return j
 
     def squares(self, x: Tensor, sharpness: float) -> Tensor:
