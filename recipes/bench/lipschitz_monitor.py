@@ -2,12 +2,12 @@
 
 All times are processor time of one process with one thread, which other work on the machine
 disturbs less than the clock on the wall. The dense network trains as recipes/baseline_mnist.yaml
-does, on random images, in blocks of 300 steps with and without the monitor that alternate; the
-first 60 steps of a block do not count, and with them the first estimate, nor do the bounds
-certified at its end: both are timed by themselves, and the whole is given as well. A step of
-AlexNet (torchvision's, by SGD) takes seconds: there the monitor estimates before every second step,
-and the time of an estimate over that of 50 steps is the share at the default interval. CSV loggers
-are written to. Run it with
+does, on random images; within one run the monitor comes and goes in blocks of 50 steps, with and
+without in turn, so that each block with it has one estimate in it. The bounds certified at the end
+of an epoch are outside the blocks, timed by themselves, and given as a share of an epoch too.
+A step of AlexNet (torchvision's, by SGD) takes seconds: there the monitor estimates before every
+second step, and the time of an estimate over that of 50 steps is the share at the default interval.
+CSV loggers are written to. Run it with
 
     OMP_NUM_THREADS=1 python recipes/bench/lipschitz_monitor.py
 """
@@ -33,7 +33,8 @@ from lit_intriguing.models import Classifier
 from lit_intriguing.models.schedules import CosineOverRun
 
 EVERY = 50
-WARM_UP = 60
+PATTERN = (None, True, False, False, True, None)
+"""With or without the monitor, by blocks of an epoch; None does not count."""
 
 
 class Stopwatch(Callback):
@@ -54,6 +55,36 @@ class Stopwatch(Callback):
     ) -> None:
         """So far."""
         self.steps, self.seconds = index + 1 - self.first, time.process_time() - self.start
+
+
+class Alternating(Callback):
+    """Has a monitor in some blocks of steps and not in others, and notes what each takes."""
+
+    def __init__(self, monitor: LipschitzMonitor) -> None:
+        self.monitor, self.start = monitor, 0.0
+        self.seconds: dict[bool, list[float]] = {True: [], False: []}
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: Any) -> None:
+        """The blocks that do not count have it."""
+        self._attach(trainer, True)
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, index: int
+    ) -> None:
+        """Go on to the next block after the last step of one."""
+        block, step = divmod(index + 1, EVERY)
+        if step:
+            return
+        done, following = (*PATTERN, None)[block - 1 : block + 1]
+        # The order changes from epoch to epoch.
+        turned = bool(trainer.current_epoch % 2)
+        if done is not None:
+            self.seconds[done != turned].append(time.process_time() - self.start)
+        self._attach(trainer, following is None or following != turned)
+        self.start = time.process_time()
+
+    def _attach(self, trainer: Any, wanted: bool) -> None:
+        trainer.callbacks = [self.monitor, self] if wanted else [self]
 
 
 class Timed(LipschitzMonitor):
@@ -102,49 +133,47 @@ def dense() -> Classifier:
 
 
 def train(
-    model: LightningModule, loader: TensorLoader, callbacks: list[Callback], folder: str
+    model: LightningModule,
+    loader: TensorLoader,
+    callbacks: list[Callback],
+    folder: str,
+    epochs: int = 1,
 ) -> None:
-    """An epoch through Lightning."""
+    """Some epochs through Lightning."""
     Trainer(
-        max_epochs=1, accelerator="cpu", callbacks=callbacks, logger=CSVLogger(folder),
+        max_epochs=epochs, accelerator="cpu", callbacks=callbacks, logger=CSVLogger(folder),
         enable_progress_bar=False, enable_checkpointing=False, enable_model_summary=False,
     ).fit(model, loader)  # fmt: skip
 
 
-def measure_dense(blocks: int, folder: str) -> None:
+def measure_dense(epochs: int, folder: str) -> None:
     """Print what a step takes with and without."""
+    rows = 200 * EVERY * len(PATTERN)
     loader = TensorLoader(
-        torch.rand(60_000, 1, 28, 28), torch.randint(10, (60_000,)), 200, shuffle=True
+        torch.rand(rows, 1, 28, 28), torch.randint(10, (rows,)), 200, shuffle=True
     )
-    ratios, wholes, plain, shares, seconds = [], [], [], [], []
-    for block in range(blocks + 1):
-        monitor = Timed(every_n_steps=EVERY)
-        without, with_it = Stopwatch(WARM_UP), Stopwatch(WARM_UP)
-        runs = [(without, []), (with_it, [monitor])]
-        for watch, callbacks in runs[:: -1 if block % 2 else 1]:
-            train(dense(), loader, [watch, *callbacks], folder)
-        if block:  # the first warms up
-            first, *later = monitor.seconds["_estimate"]
-            once = (first + monitor.seconds["_certify"][0]) * without.steps / len(loader)
-            ratios.append(with_it.seconds / without.seconds)
-            wholes.append((with_it.seconds + once) / without.seconds)
-            plain.append(without.seconds / without.steps)
-            shares.append(sum(later) / with_it.seconds)
-            seconds.append((first, statistics.median(later), monitor.seconds["_certify"][0]))
-    step = statistics.median(plain)
-    first, estimate, certified = (
-        statistics.median(column) for column in zip(*seconds, strict=True)
+    monitor = Timed(every_n_steps=EVERY)
+    blocks = Alternating(monitor)
+    train(dense(), loader, [monitor, blocks], folder, epochs)
+    ratios = sorted(
+        on / off for on, off in zip(blocks.seconds[True], blocks.seconds[False], strict=True)
     )
+    step = statistics.median(blocks.seconds[False]) / EVERY
+    estimate, certified = (
+        statistics.median(monitor.seconds[name]) for name in ("_estimate", "_certify")
+    )
+    quarters = statistics.quantiles(ratios)
     print(f"784-100-100-10, batch 200: a step {1e3 * step:.2f} ms")
     print(f"  with the monitor {statistics.median(ratios):.3f} times that (goal: at most 1.03)")
-    print(f"  blocks: {', '.join(f'{ratio:.3f}' for ratio in sorted(ratios))}")
-    print(f"  {statistics.median(wholes):.2f} times, all counted, in epochs of {len(loader)} steps")
     print(
-        f"  an estimate {1e3 * estimate:.2f} ms, {statistics.median(shares):.2%} of the steps' time"
+        f"  {len(ratios)} pairs of blocks, half of them from {quarters[0]:.3f} to {quarters[2]:.3f}"
     )
-    print(
-        f"  the first {first:.2f} s; certified bounds, table and figure {certified:.2f} s an epoch"
-    )
+    print(f"  sum of blocks {sum(blocks.seconds[True]) / sum(blocks.seconds[False]):.3f} times")
+    print(f"  an estimate {1e3 * estimate:.2f} ms, {estimate / EVERY / step:.2%} of {EVERY} steps")
+    print(f"  the first {monitor.seconds['_estimate'][0]:.2f} s")
+    share = certified / (step * len(loader))
+    print(f"  certified bounds, table and figure {certified:.2f} s an epoch,")
+    print(f"  {share:.0%} of the steps' time, at {len(loader)} steps an epoch")
 
 
 def measure_alexnet(batch: int, steps: int, folder: str) -> None:
@@ -166,7 +195,7 @@ def measure_alexnet(batch: int, steps: int, folder: str) -> None:
 def main() -> None:
     """Measure both."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--blocks", type=int, default=7, help="epochs of the dense network")
+    parser.add_argument("--epochs", type=int, default=20, help="of the dense network")
     parser.add_argument("--batch", type=int, default=128, help="images in a step of AlexNet")
     parser.add_argument("--steps", type=int, default=12, help="steps of AlexNet; 0 for none")
     options = parser.parse_args()
@@ -177,7 +206,7 @@ def main() -> None:
     torch.set_flush_denormal(True)
     seed_everything(0, verbose=False)
     with tempfile.TemporaryDirectory() as folder:
-        measure_dense(options.blocks, folder)
+        measure_dense(options.epochs, folder)
         if options.steps:
             measure_alexnet(options.batch, options.steps, folder)
 
