@@ -7,8 +7,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor
+from torch import Tensor, nn
 
+from lit_intriguing.lipschitz.network import network_norm
+from lit_intriguing.lipschitz.stacks import dense_stack
 from lit_intriguing.lipschitz.stacks.dense_stack import LARGEST, pair_norms, stack_norm
 from lit_intriguing.lipschitz.stacks.slope_matrix import proven_definite
 
@@ -174,6 +176,17 @@ def test_beyond_the_limit_it_is_the_product() -> None:
     with pytest.warns(UserWarning, match="a product of constants"):
         pairs = pair_norms(weights, [RELU])
     assert float(pairs[0, 1]) == pytest.approx(2 * LARGEST, rel=1e-9)
+
+
+def test_a_network_too_wide_says_so_in_its_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dense_stack, "LARGEST", 8)
+    model = nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 2))
+    found = network_norm(model, (4,))
+    last = found.table()[1][-1]
+    assert last[1] == "joint"
+    assert "9 inputs and hidden units are more than the 8" in str(last[-1])
+    assert found.joint is not None
+    assert found.joint.value == pytest.approx(found.product.value, rel=1e-9)
 
 
 @pytest.mark.parametrize("steps", [0, 1, 7])
