@@ -21,7 +21,7 @@ SIDE = 48
 WORK = 1e11
 """Multiplications of a factorisation up to which it is worth its time: some seconds."""
 
-TOLERANCE = 1e-5
+TOLERANCE = 1e-4
 """How far the bound may stand above the norm of the greatest stripe, relative."""
 
 
