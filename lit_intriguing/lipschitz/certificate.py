@@ -63,6 +63,7 @@ def certified_radius(
         same largest logit. Zero where nothing is known, also where a logit is NaN.
 
     Raises:
+        TypeError: For norms of another type.
         ValueError: Other shapes, norms that are negative or NaN, a kind that is not accepted, or
             logits of less than float64 without `logit_error`.
 
@@ -128,6 +129,13 @@ def _pairwise(norms: Norm | Tensor | float, classes: int, accept: Collection[Kin
             )
         norms = norms.value
     if not isinstance(norms, Tensor):
+        if not isinstance(norms, float | int):
+            raise TypeError(
+                f"norms is a {type(norms).__name__}: give a Norm (of network_norm(...) its .norm), "
+                "a number, or a tensor (K, K)."
+            )
+        if not norms >= 0:
+            raise ValueError(f"norms must be zero or more, not {norms}.")
         whole = rounded_up(math.sqrt(2) * norms)
         norms = torch.full((classes, classes), whole, dtype=torch.float64)
     if norms.shape != (classes, classes):

@@ -107,3 +107,14 @@ def test_float64_logits_are_those_of_the_model_in_evaluation_mode_and_leave_it_a
     assert model.training
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
     assert torch.allclose(wide.float(), model.eval()(x), atol=1e-5)
+
+
+@pytest.mark.parametrize("norms", [-1.0, math.nan, -math.inf])
+def test_a_number_that_is_no_norm_is_refused(norms: float) -> None:
+    with pytest.raises(ValueError, match="zero or more"):
+        certified_radius(torch.randn(3, 4, dtype=torch.float64), norms)
+
+
+def test_another_result_in_the_place_of_its_norm_is_named() -> None:
+    with pytest.raises(TypeError, match=r"a list: give a Norm \(of network_norm"):
+        certified_radius(torch.randn(3, 4, dtype=torch.float64), [1.0])  # type: ignore[arg-type]
