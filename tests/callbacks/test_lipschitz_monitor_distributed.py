@@ -48,5 +48,10 @@ def test_two_processes_log_what_one_does_and_train_as_without(tmp_path: Path) ->
     for kind in ("replicated", "sharded"):
         folder = train_in(tmp_path / kind, __name__, kind)
         assert torch.equal(weights_of(folder, 0), weights_of(folder, 1))
-        assert logged(folder) == pytest.approx(one, rel=1e-5)
+        found = logged(folder)
+        assert found.keys() == one.keys()
+        for (name, step), value in found.items():
+            # The joint bound is found by a search, which weights that differ by roundings may end.
+            tolerance = 1e-3 if name.endswith("joint") else 1e-5
+            assert value == pytest.approx(one[name, step], rel=tolerance)
         assert len(list(folder.rglob("lipschitz/step-*.png"))) == 2
