@@ -5,7 +5,8 @@ recipes/baseline_mnist.yaml) and prints a row: error in percent on the 10,000 te
 `--held-out` on the last 10,000 training images, trained on the others; the layers' norms; the
 product and the joint bound of the network; the median certified L2 radius over all images, by
 pairs of classes, zero where the answer is wrong; and the mean distortion of box-constrained L-BFGS,
-toward random targets, on the first images. Then a row of means for each weight. Run it with
+toward random targets, on the first images. Then rows of means and
+standard deviations for each weight. Run it with
 
     OMP_NUM_THREADS=1 python recipes/bench/lipschitz_penalty.py --weights 0 3e-3 --seeds 0 1 2 3 4
 """
@@ -104,8 +105,11 @@ def main() -> None:
             model = trained(weight, options.epochs, seed, data)
             rows.append(row(model, images, options.attacked))
             print(shown(f"{weight:g}, {seed}", rows[-1]), flush=True)
-        means = [statistics.mean(column) for column in zip(*rows, strict=True)]
-        print(shown(f"**{weight:g}, mean**", means), flush=True)
+        columns = list(zip(*rows, strict=True))
+        print(shown(f"**{weight:g}, mean**", [statistics.mean(each) for each in columns]))
+        if len(rows) > 1:
+            spread = [statistics.stdev(each) for each in columns]
+            print(shown(f"**{weight:g}, deviation**", spread), flush=True)
 
 
 if __name__ == "__main__":
