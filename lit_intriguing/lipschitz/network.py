@@ -33,7 +33,9 @@ class LayerBound:
         input_shape: Shape of one example of its input, without the batch dimension; None where it
             is not known.
         norm: Its constant; of a layer that is used with several shapes, the largest.
-        note: What else there is to say of it.
+        note: What else there is to say of it: that it is ``folded into`` the layer before it, which
+            is then bounded together with it, and ``norm`` is 1, not its own constant. Skip layers
+            with a note where each layer's own constant is wanted.
     """
 
     name: str
@@ -178,10 +180,10 @@ class _Walk:
 
     def _module(self, node: Node, module: nn.Module) -> Norm:
         shape = node.sources[0].shape[1:]
-        if len(node.sources) > 1:
+        if not _given_one(node):
             norm = self._norm(module, shape, None)
             if norm.finite:
-                norm = unknown("several of its arguments depend on the input")
+                norm = unknown("it is called with more than its input")
             return self._listed(node, self._layer(node.name, module, shape, norm))
         if node in self._folded:
             before = self._folded[node]
@@ -232,8 +234,17 @@ def _joint(graph: Graph) -> Norm | None:
     if stack is None or len(stack) < 2:
         return None
     *slopes, (low, high) = [slope for _, _, slope in stack]
-    norm = stack_norm([weight for _, weight, _ in stack], slopes)
+    try:
+        norm = stack_norm([weight for _, weight, _ in stack], slopes)
+    except ValueError:  # the product is a bound without it
+        return None
     return norm.times(max(abs(low), abs(high)))
+
+
+def _given_one(node: Node) -> bool:
+    """Whether a layer is called with one tensor, and with nothing else that could matter."""
+    given = [*node.args, *node.kwargs.values()]
+    return [one for one in given if one is not None] == node.sources and len(node.sources) == 1
 
 
 def _folded_pairs(graph: Graph) -> dict[Node, Node]:
@@ -253,13 +264,23 @@ def _is_batch_norm(node: Node) -> bool:
 
 
 def _can_fold(before: Node, node: Node) -> bool:
-    if not isinstance(before.target, nn.Module) or len(before.sources) != 1:
+    if not isinstance(before.target, nn.Module) or not _given_one(before):
+        return False
+    if not _given_one(node) or not _makes_channels(before):
         return False
     try:
         folded(before.target, node.target)
     except ValueError:
         return False
     return True
+
+
+def _makes_channels(node: Node) -> bool:
+    """Whether what the layer makes lies in dimension 1, where a batch normalisation looks for it.
+
+    Dense layers make the last dimension, and convolutions take an example without a batch, too.
+    """
+    return len(node.shape) == 2 + len(getattr(node.target, "kernel_size", ()))
 
 
 def _of(name: str, norm: Norm) -> Norm:

@@ -369,3 +369,99 @@ def test_each_layer_of_a_torchvision_model_is_met(name: str) -> None:
     met = {node.name for node in graph.live if isinstance(node.target, nn.Module)}
     layers = {n for n, m in model.named_modules() if isinstance(m, nn.Conv2d | nn.Linear)}
     assert layers <= met
+
+
+def spread(norm: nn.Module, variances: list[float]) -> nn.Module:
+    norm.running_var.copy_(torch.tensor(variances))
+    return norm
+
+
+def matrix_norm(model: nn.Module, shape: tuple[int, ...]) -> float:
+    model = model.double().eval()
+    jacobian = torch.autograd.functional.jacobian(
+        lambda x: model(x[None]), torch.zeros(shape, dtype=torch.float64)
+    )
+    return torch.linalg.matrix_norm(jacobian.reshape(-1, math.prod(shape)), 2).item()
+
+
+def dense(rows: list[list[float]]) -> nn.Linear:
+    layer = nn.Linear(len(rows[0]), len(rows), bias=False)
+    layer.weight.data = torch.tensor(rows)
+    return layer
+
+
+@pytest.mark.parametrize(
+    ("model", "shape"),
+    [
+        (
+            nn.Sequential(dense([[1.0, 0.0], [0.0, 0.0]]), spread(nn.BatchNorm1d(2), [1.0, 1e-4])),
+            (2, 2),
+        ),
+        (
+            nn.Sequential(
+                dense([[1.0, 0.0], [0.0, 1e-3]]),
+                nn.Unflatten(1, (2, 1)),
+                spread(nn.BatchNorm1d(2), [1.0, 1e-4]),
+                nn.Flatten(),
+                nn.Linear(2, 2),
+            ),
+            (2,),
+        ),
+    ],
+)
+def test_a_batch_norm_over_another_dimension_than_the_layers_is_not_folded_wrongly(
+    model: nn.Module, shape: tuple[int, ...]
+) -> None:
+    found = network_norm(model, shape)
+    true = matrix_norm(model, shape)
+    assert found.norm.finite
+    assert found.norm.value >= true * (1 - 1e-12)
+
+
+@pytest.mark.parametrize(
+    ("model", "shape"),
+    [
+        (
+            nn.Sequential(
+                nn.Linear(4, 8),
+                nn.Unflatten(1, (2, 2, 2)),
+                nn.BatchNorm2d(2),
+                nn.ReLU(),
+                nn.ConvTranspose2d(2, 3, 4, 2, 1),
+            ),
+            (4,),
+        ),
+        (nn.Sequential(nn.Linear(4, 6), nn.Unflatten(1, (2, 3)), nn.BatchNorm1d(2)), (4,)),
+        (Chain(nn.Linear(4, 4), lambda x: x.view(-1, 2), nn.Linear(2, 2)), (4,)),
+        (
+            nn.Sequential(nn.Linear(3, 4, dtype=torch.cfloat), nn.Linear(4, 2, dtype=torch.cfloat)),
+            (3,),
+        ),
+    ],
+)
+def test_a_network_that_only_resembles_a_stack_keeps_its_product(
+    model: nn.Module, shape: tuple[int, ...]
+) -> None:
+    assert dense_layers(model, shape) is None
+    found = network_norm(model, shape)
+    assert found.product.finite
+    assert found.joint is None
+
+
+def test_a_layer_called_with_more_than_its_input_is_unknown() -> None:
+    class Sized(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.up = nn.ConvTranspose1d(1, 1, 3, stride=2, padding=1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.up(x, output_size=[2 * x.shape[-1]])
+
+    reason = network_norm(Sized(), (1, 4)).product.reason
+    assert reason == "up: it is called with more than its input"
+
+    class Keyword(Sized):
+        def forward(self, x: Tensor) -> Tensor:
+            return self.up(input=x, output_size=None)
+
+    assert network_norm(Keyword(), (1, 4)).product.finite

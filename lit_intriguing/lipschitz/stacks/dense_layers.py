@@ -54,8 +54,13 @@ def dense_stack(graph: Graph) -> list[Layer] | None:
     path = _path(graph)
     try:
         return None if path is None else _layers(path)
-    except CannotBoundError:
+    except ValueError:
         return None
+
+
+def _is_vector(node: Node) -> bool:
+    """Whether an example is one vector there, not several that are mapped in the same way."""
+    return len(node.shape) == 2 and node.shape[0] == 1
 
 
 def _path(graph: Graph) -> list[Node] | None:
@@ -76,9 +81,12 @@ def _layers(path: list[Node]) -> list[Layer] | None:
     for node in path:
         module = node.target if isinstance(node.target, nn.Module) else same_layer(node)
         kind = None if module is None else type_before_parametrizations(module)
-        if module is not None and kind is nn.Linear and len(node.sources[0].shape) == 2:
+        alone = _is_vector(node) and _is_vector(node.sources[0])
+        if module is not None and kind is nn.Linear and alone:
             found.append(_Dense(node.name, module))
-        elif module is not None and kind in BATCH_NORMS and found and found[-1].can_fold():
+        elif (
+            module is not None and kind in BATCH_NORMS and alone and found and found[-1].can_fold()
+        ):
             found[-1] = replace(found[-1], batch_norm=module)
         elif not _is_nothing(node, module):
             slopes = None if module is None else slope_interval(module)
@@ -107,8 +115,11 @@ class _Dense:
         return self.batch_norm is None and self.slopes == _SAME and exact
 
     def layer(self) -> Layer:
+        weight = finite_weight(self.linear)
+        if weight.is_complex():
+            raise CannotBoundError("its weight is complex")
         if self.batch_norm is None:
-            return self.name, finite_weight(self.linear), self.slopes
+            return self.name, weight, self.slopes
         lo, hi = self.slopes
         wider = min(lo, lo * _FOLDED), max(hi, hi * _FOLDED)
         return self.name, finite_weight(folded(self.linear, self.batch_norm)), wider
