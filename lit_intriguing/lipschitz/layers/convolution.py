@@ -64,10 +64,11 @@ def convolution_norm(
     that nothing wraps round, multiplied by phases on both sides, so that the greatest norm of the
     symbol ``A`` (Szegedy et al. 2013, section 4.3) at the samples ``2 pi (j + theta) / M`` bounds
     it for any theta. Of small images one dimension is not sampled but bounded exactly, by a block
-    Toeplitz matrix for each frequency of the others. Without a shape: the supremum of ``A`` over all frequencies. Groups: the
-    greatest. A transposed convolution has the norm of its adjoint. Other padding: circular exactly
-    where the stride divides the image, otherwise the norm of the padding times that of the
-    convolution. Operators of up to 2^20 entries are written out as a matrix.
+    Toeplitz matrix for each frequency of the others. Without a shape: the supremum of ``A`` over
+    all frequencies. Groups: the greatest. A transposed convolution has the norm of its adjoint.
+    Other padding: circular exactly where the stride divides the image, otherwise the norm of the
+    padding times that of the convolution. Operators of up to 2^20 entries are written out as a
+    matrix.
 
     Args:
         module: A Conv or ConvTranspose layer of one, two or three dimensions.
