@@ -66,7 +66,7 @@ TYPOS = {
     ),
     "a callback in a list": (
         callback("lightning.pytorch.callbacks.ModelChekpoint"),
-        f"trainer.callbacks[0]: no class 'lightning.pytorch.callbacks.ModelChekpoint' "
+        f"trainer.callbacks[0]: no class or function 'lightning.pytorch.callbacks.ModelChekpoint' "
         f"(lightning.pytorch.callbacks has no 'ModelChekpoint'). Did you mean '{CHECKPOINT}'?",
     ),
     "a callback's key": (
@@ -141,6 +141,7 @@ def test_a_typo_in_a_file(
         ("--trainer.callbacks+=AdversarialTrainin", "Did you mean 'AdversarialTraining'?"),
         ("--trainer.callbacks=[Timer, ExactResum]", "[1]: no class 'ExactResum'. Did you mean"),
         ("--trainer.logger=CSVLoger", "no class 'CSVLoger'. Did you mean 'CSVLogger'?"),
+        ("--threads=0", "threads: expected int > 0 or null, got '0'."),
         ("--model.width=broad", "expected int, got 'broad'."),
         ("--trainer.max_epochs=three", "trainer.max_epochs: expected int or null, got 'three'."),
     ],
@@ -149,6 +150,57 @@ def test_a_typo_in_an_option(
     option: str, expected: str, base: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert expected in complaint(["fit", "--config", base, option], capsys)
+
+
+MODULES = ["lipschitz", "--model=Network", "--input_shape=[3, 8, 8]"]
+
+
+@pytest.mark.parametrize(
+    ("network", "expected"),
+    [
+        (
+            "torchvision.models.resnet81",
+            "model.network: no class or function 'torchvision.models.resnet81' "
+            "(torchvision.models has no 'resnet81'). Did you mean 'torchvision.models.resnet",
+        ),
+        (
+            "my_own_networks.Small",
+            "no class or function 'my_own_networks.Small' (no package or module "
+            "'my_own_networks' is installed, in this folder or on PYTHONPATH).",
+        ),
+        ("math.sqrt", "math.sqrt does not correspond to a subclass of Module"),
+    ],
+)
+def test_what_makes_no_network_is_named(
+    network: str, expected: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert expected in complaint([*MODULES, f"--model.network={network}"], capsys)
+
+
+@pytest.mark.parametrize(
+    ("option", "expected"),
+    [
+        ("--radii=[0.1, -0.3]", "radii: expected float >= 0 or null, got '-0.3'."),
+        ("--radii=[nan]", "radii: expected float >= 0 or null, got 'nan'."),
+        ("--radii=[a]", "radii: expected float >= 0 or null, got '['a']'."),
+        ("--input_shape=[3, 0, 224]", "input_shape: expected int > 0 or null, got '0'."),
+        ("--input_shape=[3.5]", "input_shape: expected int > 0 or null, got '3.5'."),
+        ("--split=foo", "split: expected train or validation or test, got 'foo'."),
+    ],
+)
+def test_what_a_number_or_word_is_to_be_is_told(
+    option: str, expected: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--model=tests.tiny.Tiny", option]
+    assert complaint(["lipschitz", *options], capsys) == f"lightning: {expected}"
+
+
+def test_a_word_inside_an_attack_is_told_with_its_choices(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    options = ["--model=tests.tiny.Tiny", "--attack=BoxLBFGS", "--attack.mode=papr"]
+    line = complaint(["attack", *options], capsys)
+    assert line.endswith("attack (BoxLBFGS.mode): expected fast or paper, got 'papr'.")
 
 
 def test_the_second_of_several_callbacks_is_named(

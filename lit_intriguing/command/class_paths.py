@@ -84,12 +84,16 @@ def _walk(parts: list[str], path: str) -> Any:
             after = ".".join(parts[depth + 1 :])
             whole = ".".join(p for p in (inside, "{}", after) if p)
             suggestion = did_you_mean(name, _names(thing), whole=whole)
-            where = f" ({inside} has no '{name}')" if inside else ""
+            where = f" ({inside} has no '{name}')" if inside else _no_package(name)
             if name in INSTALLED_BY:
                 suggestion = f" Install it with: {INSTALLED_BY[name]}"
-            raise UsageError(f"no class '{path}'{where}.{suggestion}")
+            raise UsageError(f"no class or function '{path}'{where}.{suggestion}")
         thing = following
     return thing
+
+
+def _no_package(name: str) -> str:
+    return f" (no package or module '{name}' is installed, in this folder or on PYTHONPATH)"
 
 
 def _child(thing: Any, inside: str, name: str) -> Any:

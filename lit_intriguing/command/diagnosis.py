@@ -85,7 +85,7 @@ class _Checker:
             self.spec({"class_path": value}, key)
 
     def value(self, value: Any, key: str, hint: Any) -> None:
-        """Checks whatever stands at a key: a class with its arguments, a list, a dictionary."""
+        """Checks whatever stands at a key: a class with its arguments or by its name, a list."""
         if isinstance(value, list):
             for index, item in enumerate(value):
                 self.value(item, f"{key}[{index}]", hint)
@@ -93,6 +93,8 @@ class _Checker:
             self.spec(value, key)
         elif isinstance(value, Mapping):
             self.mapping(value, key, hint)
+        elif isinstance(value, str) and _is_class_path(hint):
+            self.class_or_path(value, key)
 
     def spec(self, spec: Mapping[str, Any], key: str) -> None:
         """Checks `class_path` and the arguments given for that class."""
@@ -161,6 +163,14 @@ def _options(hint: Any) -> tuple[Any, ...]:
     """Splits a union into its members."""
     is_union = typing.get_origin(hint) in (typing.Union, types.UnionType)
     return typing.get_args(hint) if is_union else (hint,)
+
+
+def _is_class_path(hint: Any) -> bool:
+    """Tells whether a text can only be the class path of an object wanted."""
+    wanted = [one for one in _options(hint) if one is not type(None)]
+    return bool(wanted) and all(
+        isinstance(one, type) and issubclass(one, class_paths.BASES) for one in wanted
+    )
 
 
 def _dataclasses(hint: Any) -> Iterator[type]:

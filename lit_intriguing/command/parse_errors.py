@@ -4,8 +4,23 @@ import re
 
 _VALUE = re.compile(r"(?:Got value|Given value): (.*)")
 _KEY = re.compile(r'(?:Parser key|Key) "([^"]+)"')
-_EXPECTED = re.compile(r"Expected an? (?:<class ')?([\w.]*\w)")
+_EXPECTED = re.compile(
+    r"Expected an? (?:typing\.)?Literal\[([^\]]*)\]"
+    r"|Expected an? (?:<class ')?([\w.]*\w)"
+    r"|Not of type (\w+):"
+)
 _CLASS = re.compile(r"Problem with given class_path '([^']+)'")
+_NO_PATH = re.compile(r"\n\s*- Expected a path but .* either not accessible or invalid")
+_REFUSED = re.compile(r"Not of type \w+: (\S+) (?:does not conform|not an integer)")
+_RESTRICTED = {
+    "PositiveInt": "int > 0",
+    "NonNegativeInt": "int >= 0",
+    "PositiveFloat": "float > 0",
+    "NonNegativeFloat": "float >= 0",
+    "ClosedUnitInterval": "float from 0 to 1",
+    "OpenUnitInterval": "float between 0 and 1",
+}
+"""jsonargparse's numbers of a range."""
 
 
 def one_line(message: str) -> str:
@@ -19,19 +34,32 @@ def one_line(message: str) -> str:
 
     >>> one_line('Parser key "trainer.max_epochs": Expected a int. Got value: ten')
     "trainer.max_epochs: expected int, got 'ten'."
+    >>> one_line('Parser key "split": Expected a typing.Literal["a", "b"]. Got value: x')
+    "split: expected a or b, got 'x'."
     >>> one_line("Something    else happened")
     'Something else happened'
     """
+    message = _NO_PATH.sub("", message)  # any class may be given in a file: not what was meant
     whole_key = _KEY.search(message)
     start = _deepest(message)
     branch = _own_branch(message[start:]) if start else message
     value = _VALUE.search(branch) or _VALUE.search(message[start:])
-    expected = list(dict.fromkeys(_EXPECTED.findall(branch)))
+    expected = list(dict.fromkeys(map(_kind, _EXPECTED.finditer(branch))))
     if whole_key is None or value is None or not expected:
         return " ".join(_first_member(message).split())
     key = whole_key.group(1) + _inside(message, start)
-    wanted = " or ".join("null" if name == "NoneType" else name for name in expected)
-    return f"{key}: expected {wanted}, got '{value.group(1).strip()}'."
+    refused = _REFUSED.search(branch) or value
+    return f"{key}: expected {' or '.join(expected)}, got '{refused.group(1).strip()}'."
+
+
+def _kind(found: re.Match[str]) -> str:
+    """Says what one member of a union takes."""
+    choices, name, restricted = found.groups()
+    if choices is not None:
+        return " or ".join(choice.strip("'\" ") for choice in choices.split(","))
+    if restricted is not None:
+        return _RESTRICTED.get(restricted, restricted)
+    return "null" if name == "NoneType" else name
 
 
 def _deepest(message: str) -> int:
@@ -46,8 +74,9 @@ def _own_branch(message: str) -> str:
 
 def _first_member(message: str) -> str:
     """Returns what the first member of a union has to say; it is the one that was meant."""
-    listed = re.search(r"Errors:\n\s*- (.*?)(?=\n\s*- |\n\s*Given value|\Z)", message, re.DOTALL)
-    return listed.group(1) if listed else message
+    member = r"Errors:\n(\s*)- (.*?)(?=\n\1- |\n\s*Given value|\Z)"
+    listed = re.search(member, message, re.DOTALL)
+    return listed.group(2) if listed else message
 
 
 def _inside(message: str, start: int) -> str:
