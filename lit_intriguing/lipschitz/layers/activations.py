@@ -116,12 +116,20 @@ def _gelu(module: nn.GELU) -> Slopes:
 
 
 def _softplus(module: nn.Softplus) -> Slopes:
-    """Its jump at the threshold, 2e-9 / beta by default, is counted among the rounding errors."""
-    if not (module.beta and module.threshold >= 16):  # log(1 + exp(-16)) = 1e-7, float32's last bit
-        raise CannotBoundError(
-            f"with beta = {module.beta} and threshold = {module.threshold} it is not continuous"
-        )
-    return 0.0, 1.0
+    """Its jump at the threshold, ``log(1 + exp(-threshold)) / beta``, counts if it can be seen.
+
+    Strictly, every Softplus of torch's jumps there, by 2e-9 by default. That is left out if it is
+    at most 2^-24 and at most 2^-24 of the input where it stands, ``threshold / beta``:
+    float32's rounding of numbers of the size 1 and of that input.
+    """
+    beta, threshold = abs(module.beta), module.threshold
+    if beta > 0 and threshold > 0:
+        jump = math.log1p(math.exp(-threshold)) / beta
+        if jump <= 2.0**-24 * min(1.0, threshold / beta):
+            return 0.0, 1.0
+    raise CannotBoundError(
+        f"with beta = {module.beta} and threshold = {module.threshold} it is not continuous"
+    )
 
 
 def _softshrink(module: nn.Softshrink) -> Slopes:

@@ -6,6 +6,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from lit_intriguing.lipschitz.layers.windows import spatial
 from lit_intriguing.lipschitz.norm import ONE, Norm, greatest
 from lit_intriguing.lipschitz.norms import CannotBoundError, Shape, register_norm
 from lit_intriguing.lipschitz.rounding import raised
@@ -18,6 +19,10 @@ InstanceNorm = nn.InstanceNorm1d | nn.InstanceNorm2d | nn.InstanceNorm3d
 @register_norm(nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 def batch_norm(module: nn.Module, shape: Shape | None) -> Norm:
     """``max |gamma| / sqrt(var + eps)`` of the running variance."""
+    if not isinstance(module, nn.BatchNorm1d | nn.SyncBatchNorm):  # these take several ranks
+        spatial(module, shape, _dims(module))
+    elif isinstance(module, nn.BatchNorm1d) and shape is not None and len(shape) > 2:
+        raise ValueError(f"BatchNorm1d: wants an example of shape (C,) or (C, W), not {shape}.")
     return _of_channels(cast(BatchNorm, module), shape)
 
 
@@ -45,8 +50,13 @@ def channel_scale(module: BatchNorm | InstanceNorm) -> Tensor:
 
 @register_norm(nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d)
 def instance_norm(module: nn.Module, shape: Shape | None) -> Norm:
-    """As BatchNorm where it has running statistics, else as LayerNorm of each channel's image."""
+    """As BatchNorm where it has running statistics, else as LayerNorm of each channel's image.
+
+    A batch of examples with one dimension less is no batch to torch: it takes it for one example,
+    the examples for its channels. Such shapes are refused.
+    """
     module = cast(InstanceNorm, module)
+    spatial(module, shape, _dims(module))
     if module.track_running_stats:
         return _of_channels(module, shape)
     if module.affine:
@@ -87,16 +97,23 @@ def group_norm(module: nn.Module, shape: Shape | None) -> Norm:
 
 @register_norm(nn.RMSNorm)
 def rms_norm(module: nn.Module, shape: Shape | None) -> Norm:
-    """``max |gamma| / sqrt(eps)``, the slope at zero; elsewhere ``(I - z z' / n) / s`` is less."""
+    """``max |gamma| / sqrt(eps)``, the slope at zero; elsewhere ``(I - z z' / n) / s`` is less.
+
+    Without an eps torch takes that of the input's type, which the layer does not determine: a
+    float64 copy of a float32 layer is steeper by ``2^14.5``. It is refused.
+    """
     module = cast(nn.RMSNorm, module)
     wanted = tuple(module.normalized_shape)
     if shape is not None and shape[-len(wanted) :] != wanted:
         raise ValueError(f"RMSNorm: wants examples that end in {wanted}, not of shape {shape}.")
     gamma = _gamma(module, torch.ones(wanted, dtype=torch.float64))
-    if module.eps is None and module.weight is None:
-        raise CannotBoundError("eps is not given and depends on the type of the input")
-    eps = torch.finfo(module.weight.dtype).eps if module.eps is None else module.eps
-    return _over_root(float(gamma.abs().max()), eps)
+    if module.eps is None:
+        raise CannotBoundError("eps is not given and depends on the type of the input; give it")
+    return _over_root(float(gamma.abs().max()), module.eps)
+
+
+def _dims(module: nn.Module) -> int:
+    return int(type(module).__name__[-2])
 
 
 def _gamma(module: nn.Module, otherwise: Tensor) -> Tensor:

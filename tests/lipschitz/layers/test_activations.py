@@ -158,7 +158,12 @@ def test_continuous_cases_of_activations_that_may_jump(
         (nn.Hardshrink(0.5), "it is not continuous"),
         (nn.Threshold(0.1, 20.0), "its value is not its threshold"),
         (nn.Softplus(1.0, 1.0), "threshold = 1.0 it is not continuous"),
+        (nn.Softplus(1.0, 16.0), "threshold = 16.0 it is not continuous"),
+        (nn.Softplus(-1e-6, 16), "beta = -1e-06 and threshold = 16 it"),
+        (nn.Softplus(1e6, 10), "threshold = 10 it"),
         (nn.Softplus(0.0), "beta = 0.0"),
+        (nn.Softplus(1.0, -1e4), "it is not continuous"),
+        (nn.Softplus(math.nan), "it is not continuous"),
         (nn.CELU(-1.0), "alpha = -1.0 it grows exponentially"),
         (nn.Softshrink(-1.0), "lambd = -1.0 is not allowed"),
         (nn.LeakyReLU(math.nan), "no finite number"),
@@ -172,6 +177,15 @@ def test_what_jumps_or_is_not_bounded_is_infinite_with_its_reason(
     assert reason in operator_norm(layer).reason
     assert type(layer).__name__ in operator_norm(layer).reason
     assert slope_interval(layer) is None
+
+
+def test_softplus_jumps_at_its_threshold_and_is_bounded_where_rounding_hides_it() -> None:
+    layer = nn.Softplus(beta=1e-6, threshold=16)
+    below, above = layer(torch.tensor([16e6 - 1e-3, 16e6 + 1e-3], dtype=torch.float64))
+    assert below - above > 0.1  # though it rises everywhere else
+    assert not operator_norm(layer).finite
+    for smooth in (nn.Softplus(), nn.Softplus(100.0), nn.Softplus(-2.0), nn.Softplus(1, math.inf)):
+        assert operator_norm(smooth) == ONE
 
 
 def test_prelu_with_weights_that_are_no_numbers_or_that_do_not_fit() -> None:

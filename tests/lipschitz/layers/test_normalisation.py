@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from lit_intriguing.lipschitz import operator_norm
+from lit_intriguing.lipschitz import network_norm, operator_norm
 from lit_intriguing.lipschitz.norm import ONE
 from tests.lipschitz import truth
 
@@ -89,7 +89,8 @@ def test_batch_norm_takes_its_steepest_channel_whatever_its_mode(kind: type[nn.M
     layer = with_gamma(kind(3, eps=0.0), [1.0, -6.0, 4.0])
     layer.running_var.copy_(torch.tensor([1.0, 9.0, 1.0]))
     for mode in (True, False):
-        assert operator_norm(layer.train(mode), (3, 2, 2)).value == pytest.approx(4.0, rel=1e-14)
+        shape = (3, 2) if kind is nn.BatchNorm1d else (3, 2, 2)
+        assert operator_norm(layer.train(mode), shape).value == pytest.approx(4.0, rel=1e-14)
 
 
 @pytest.mark.parametrize("layer", [nn.RMSNorm(4, 0.25), nn.RMSNorm((2, 2), 0.25)], ids=repr)
@@ -100,11 +101,16 @@ def test_rms_norm_is_steepest_at_zero(layer: nn.Module) -> None:
     assert truth.norm(truth.jacobian(layer.double(), zero)) == pytest.approx(10.0, rel=1e-14)
 
 
-def test_rms_norm_takes_the_eps_of_its_type_if_it_has_none() -> None:
-    layer = nn.RMSNorm(4)
-    assert operator_norm(layer).value == pytest.approx(torch.finfo(torch.float32).eps ** -0.5)
-    bare = operator_norm(nn.RMSNorm(4, elementwise_affine=False))
-    assert "depends on the type of the input" in bare.reason
+@pytest.mark.parametrize("affine", [True, False])
+def test_rms_norm_without_eps_is_infinite_for_its_slope_depends_on_the_inputs_type(
+    affine: bool,
+) -> None:
+    layer = nn.RMSNorm(4, elementwise_affine=affine)
+    norm = operator_norm(layer, (4,))
+    assert norm.value == math.inf
+    assert "depends on the type of the input" in norm.reason
+    zero = torch.zeros(4, dtype=torch.float64)
+    assert truth.norm(truth.jacobian(layer.double(), zero)) == pytest.approx(2.0**26)
 
 
 @pytest.mark.parametrize("size", [2, 3, 5, 6, 9])
@@ -198,6 +204,12 @@ def test_numbers_that_are_not_finite_are_named() -> None:
     ("layer", "shape", "message"),
     [
         (nn.BatchNorm2d(3), (4, 5, 5), "wants an example of 3 channels"),
+        (nn.BatchNorm1d(3), (3, 5, 5), r"wants an example of shape \(C,\) or \(C, W\)"),
+        (nn.BatchNorm2d(3), (3,), r"wants an example of shape \(C, H, W\)"),
+        (nn.BatchNorm3d(3), (3, 5, 5), r"wants an example of shape \(C, D, H, W\)"),
+        (nn.InstanceNorm1d(1), (8,), r"wants an example of shape \(C, W\)"),
+        (nn.InstanceNorm2d(1), (8, 1), r"wants an example of shape \(C, H, W\)"),
+        (nn.InstanceNorm3d(2, affine=True), (2, 8, 1), r"of shape \(C, D, H, W\)"),
         (nn.GroupNorm(1, 3), (4, 5), "wants an example of 3 channels"),
         (nn.LayerNorm((2, 3)), (3, 2), r"LayerNorm: wants examples that end in \(2, 3\)"),
         (nn.RMSNorm(3), (3, 2), r"RMSNorm: wants examples that end in \(3,\)"),
@@ -209,3 +221,15 @@ def test_a_shape_that_does_not_fit_is_refused(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         operator_norm(layer, shape)
+
+
+def test_examples_that_torch_would_take_for_channels_of_one_example_are_not_bounded() -> None:
+    layer = nn.InstanceNorm1d(1).double()
+    batch = torch.zeros(1, 8, dtype=torch.float64)  # which a rule for (1, 1, 8) would call constant
+    moved = batch + 1e-6 * torch.tensor([1, -1, 0, 0, 0, 0, 0, 0])
+    stretch = (layer(moved) - layer(batch)).norm() / (moved - batch).norm()
+    assert float(stretch) == pytest.approx(1e-5**-0.5)
+    with pytest.raises(ValueError, match=r"of shape \(C, W\), not \(8,\)"):
+        operator_norm(layer, (8,))
+    merged = nn.Sequential(nn.Flatten(0, 1), nn.InstanceNorm1d(4))
+    assert "of shape (C, W), not (8,)" in network_norm(merged, (4, 8)).norm.reason
