@@ -1,9 +1,11 @@
 """The weight that a layer's forward would use in evaluation mode."""
 
 import math
+from typing import cast
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 from torch.nn.utils.parametrize import is_parametrized
 from torch.nn.utils.prune import BasePruningMethod
 from torch.nn.utils.spectral_norm import SpectralNorm
@@ -38,19 +40,48 @@ def forward_weight(module: nn.Module) -> Tensor:
 def finite_weight(module: nn.Module) -> Tensor:
     """Return :func:`forward_weight`, detached, in float64 or complex128, on its device.
 
+    Parametrisations are computed in that type, from the parameters as they are: those of half
+    precision would be off in the third digit.
+
     Raises:
         CannotBoundError: As there, and if it contains a number that is not finite.
     """
     with torch.inference_mode(False), torch.no_grad():
-        weight = forward_weight(module).detach()
-        if not (weight.is_floating_point() or weight.is_complex()):
-            raise CannotBoundError(f"its weight is of type {weight.dtype}")
-        if weight.device.type == "mps":  # has no float64
-            weight = weight.cpu()
-        weight = weight.to(torch.complex128 if weight.is_complex() else torch.float64)
+        plain = module._parameters.get("weight") is not None
+        found = forward_weight(module) if plain else _double_weight(module)
+        weight = _double(found.detach())
+    if not (weight.is_floating_point() or weight.is_complex()):
+        raise CannotBoundError(f"its weight is of type {weight.dtype}")
     if not math.isfinite(greatest_entry(weight)):
         raise CannotBoundError("its weight contains NaN or infinity")
     return weight
+
+
+class _Weight(nn.Module):
+    """Gives the weight of a layer, so that it can be asked for with other parameters."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self) -> Tensor:
+        return forward_weight(self.layer)
+
+
+def _double_weight(module: nn.Module) -> Tensor:
+    holder = _Weight(module)
+    tensors = {**dict(holder.named_parameters()), **dict(holder.named_buffers())}
+    doubles = {name: _double(tensor.detach()) for name, tensor in tensors.items()}
+    return cast(Tensor, functional_call(holder, doubles, ()))
+
+
+def _double(tensor: Tensor) -> Tensor:
+    """In float64 or complex128; what is neither real nor complex as it is."""
+    if tensor.device.type == "mps":  # has no float64
+        tensor = tensor.cpu()
+    if tensor.is_complex():
+        return tensor.to(torch.complex128)
+    return tensor.to(torch.float64) if tensor.is_floating_point() else tensor
 
 
 def _computed(module: nn.Module) -> Tensor:

@@ -16,6 +16,7 @@ from lit_intriguing.lipschitz.layers.geometry import (
     Axis,
     axes,
     padded_positions,
+    refuse_weight,
     sizes,
 )
 from lit_intriguing.lipschitz.linear_map import convolution_map
@@ -91,6 +92,8 @@ def convolution_norm(
     if method not in ("certified", "probable"):
         raise ValueError(f"convolution_norm: the method is certified or probable, not {method!r}.")
     layer, weight = cast(_ConvNd, module), finite_weight(module).cpu()
+    refuse_weight(layer, weight)
+    axes(layer)  # refuses what does not fit, also where the weight is zero
     if input_shape is not None:
         sizes(layer, input_shape)
     if method == "probable":

@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 from torch.nn.utils.parametrize import type_before_parametrizations
 
-from lit_intriguing.lipschitz.norms import Shape
+from lit_intriguing.lipschitz.norms import CannotBoundError, Shape
 
 CONVOLUTIONS: dict[type[nn.Module], int] = {nn.Conv1d: 1, nn.Conv2d: 2, nn.Conv3d: 3}
 TRANSPOSED: dict[type[nn.Module], int] = {
@@ -56,13 +56,51 @@ def is_transposed(module: nn.Module) -> bool:
 
 
 def axes(module: _ConvNd) -> tuple[Axis, ...]:
-    """Return the dimensions of a convolution layer; of a transposed one: of its adjoint."""
+    """Return the dimensions of a convolution layer; of a transposed one: of its adjoint.
+
+    Raises:
+        CannotBoundError: If attributes were set to what the layer's constructor would not leave.
+    """
+    _refuse_settings(module)
     sizes = zip(module.kernel_size, module.stride, module.dilation, strict=True)
     extra = module.output_padding
-    return tuple(
+    found = tuple(
         Axis(kernel, stride, dilation, *_padding(module, index), extra[index])
         for index, (kernel, stride, dilation) in enumerate(sizes)
     )
+    sides = [side for axis in reversed(found) for side in (axis.before, axis.after)]
+    # What torch pads with in other modes than zeros, computed once, by the constructor.
+    if module.padding_mode != "zeros" and sides != list(module._reversed_padding_repeated_twice):
+        raise CannotBoundError("its padding was set after construction, without effect in torch")
+    return found
+
+
+def _refuse_settings(module: _ConvNd) -> None:
+    kinds = TRANSPOSED if is_transposed(module) else CONVOLUTIONS
+    dims = kinds[type_before_parametrizations(module)]
+    for name in ("kernel_size", "stride", "dilation", "padding", "output_padding"):
+        value = getattr(module, name)
+        if name == "padding" and value in ("valid", "same"):
+            continue
+        if not isinstance(value, tuple | list) or len(value) != dims:
+            raise CannotBoundError(
+                f"its {name} is {value!r}; set one number for each of {dims} dimensions"
+            )
+
+
+def refuse_weight(module: _ConvNd, weight: Tensor) -> None:
+    """Refuse a weight of another shape than the layer's attributes say.
+
+    Raises:
+        CannotBoundError: In that case; torch computes with the weight's own shape.
+    """
+    pair = module.out_channels, module.in_channels
+    first, second = reversed(pair) if is_transposed(module) else pair
+    wanted = (first, second // module.groups, *module.kernel_size)
+    if tuple(weight.shape) != wanted:
+        raise CannotBoundError(
+            f"its weight has the shape {tuple(weight.shape)}, not {wanted} as its attributes say"
+        )
 
 
 def _padding(module: _ConvNd, index: int) -> tuple[int, int]:

@@ -110,6 +110,50 @@ def test_half_precision_weights_are_read_as_they_are(kind: torch.dtype) -> None:
     assert operator_norm(layer, (2, 5, 5)) == operator_norm(layer.double(), (2, 5, 5))
 
 
+def changed(name: str, value: object, **settings: object) -> nn.Module:
+    layer = nn.Conv2d(1, 1, 3, bias=False, **settings)
+    layer.weight.data.fill_(1.0)
+    setattr(layer, name, value)
+    return layer
+
+
+@pytest.mark.parametrize(
+    ("layer", "reason"),
+    [
+        (changed("padding", (0, 0), padding=1, padding_mode="circular"), "padding was set after"),
+        (changed("padding", (1, 1), padding_mode="replicate"), "padding was set after"),
+        (changed("stride", 2), "its stride is 2; set one number for each of 2 dimensions"),
+        (changed("dilation", 2), "its dilation is 2"),
+        (changed("padding", 1), "its padding is 1"),
+        (changed("padding", (1,)), r"its padding is (1,)"),
+        (changed("weight", nn.Parameter(torch.ones(1, 1, 5, 5))), "shape (1, 1, 5, 5), not (1, 1,"),
+        (changed("weight", nn.Parameter(torch.ones(4, 1, 3, 3))), "not (1, 1, 3, 3)"),
+        (changed("in_channels", 2), "not (1, 2, 3, 3)"),
+    ],
+)
+def test_layers_that_are_not_what_their_attributes_say_are_refused(layer, reason) -> None:
+    for shape in (None, (1, 6, 6)):
+        norm = operator_norm(layer, shape)
+        assert not norm.finite
+        assert reason in norm.reason
+
+
+def test_torch_pads_as_the_constructor_said_whatever_is_set_afterwards() -> None:
+    layer = changed("padding", (0, 0), padding=1, padding_mode="circular")
+    found = float(layer(torch.ones(1, 1, 3, 3)).detach().norm() / 3)
+    assert found == pytest.approx(9.0)
+    unpadded = nn.Conv2d(1, 1, 3, bias=False)
+    unpadded.weight = layer.weight
+    assert operator_norm(unpadded, (1, 3, 3)).value < 3.1
+    layer.padding = (1, 1)
+    assert operator_norm(layer, (1, 3, 3)).value >= found
+
+
+def test_a_padding_mode_set_afterwards_is_the_one_that_torch_pads_with() -> None:
+    layer = changed("padding_mode", "circular", padding=1)
+    assert operator_norm(layer, (1, 5, 5)).value == pytest.approx(9.0)
+
+
 @pytest.mark.filterwarnings("ignore:Initializing zero-element tensors:UserWarning")
 def test_layers_without_channels_have_the_norm_zero() -> None:
     for layer in (nn.Conv2d(0, 3, 3), nn.Conv2d(3, 0, 3)):
