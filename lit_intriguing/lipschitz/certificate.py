@@ -15,6 +15,9 @@ from lit_intriguing.solvers.spectral.rounding import rounded_up
 RELATIVE_ERROR = 1e-9
 """Assumed of float64 logits, relative to a row's largest: a million times what a sum is off by."""
 
+_ROUNDED_DOWN = 1 - 2.0**-51
+"""The rounding of a difference and of what is taken from it, downwards."""
+
 
 def float64_logits(model: nn.Module, x: Tensor) -> Tensor:
     """Compute a model's logits in float64, in evaluation mode.
@@ -60,7 +63,8 @@ def certified_radius(
 
     Returns:
         L2 radii ``(N,)``, float64, in the units of the inputs: every input strictly nearer has the
-        same largest logit. Zero where nothing is known, also where a logit is NaN.
+        same largest logit. Zero where nothing is known, also where a logit is NaN, or
+        the difference of two is infinite in float64.
 
     Raises:
         TypeError: For norms of another type.
@@ -77,12 +81,15 @@ def certified_radius(
     wide = logits.detach().cpu().double()
     error = wide.abs().amax(1) * RELATIVE_ERROR if logit_error is None else logit_error
     answers = wide.argmax(1)
-    lead = wide.amax(1, keepdim=True) - wide - torch.as_tensor(2 * error).view(-1, 1)
+    ahead = wide.amax(1, keepdim=True) - wide
+    lead = ahead * _ROUNDED_DOWN - torch.as_tensor(2 * error).view(-1, 1)
     stretch = bounds[answers]
-    radii = torch.where(lead > 0, lead / stretch, 0.0)  # x / 0 is infinite, x / infinity zero
+    greatest = torch.finfo(wide.dtype).max  # of two finite numbers the quotient may overflow
+    radii = torch.where(stretch > 0, (lead / stretch).clamp(max=greatest), math.inf)
+    radii = torch.where(lead > 0, radii, 0.0)
     radii.scatter_(1, answers.unsqueeze(1), math.inf)
     radii = radii.amin(1) / rounded_up(1.0)
-    known = wide.isfinite().all(1)
+    known = ahead.isfinite().all(1)
     if labels is not None:
         known &= answers == labels.cpu()
     return torch.where(known, radii, 0.0)

@@ -145,9 +145,10 @@ def _sum(a: float, b: float) -> float:
 def _hypotenuse(a: float, b: float) -> float:
     if math.inf in (a, b):
         return math.inf
-    value = math.hypot(a, b)
+    scale = 2.0**-64 if max(a, b) > 1e300 else 1.0  # hypot is NaN there without subnormals
+    value = math.hypot(a * scale, b * scale) / scale
     squares = Fraction(a) ** 2 + Fraction(b) ** 2
-    while Fraction(value) ** 2 < squares:
+    while math.isfinite(value) and Fraction(value) ** 2 < squares:
         value = math.nextafter(value, math.inf)
     return value
 

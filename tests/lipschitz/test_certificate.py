@@ -118,3 +118,19 @@ def test_a_number_that_is_no_norm_is_refused(norms: float) -> None:
 def test_another_result_in_the_place_of_its_norm_is_named() -> None:
     with pytest.raises(TypeError, match=r"a list: give a Norm \(of network_norm"):
         certified_radius(torch.randn(3, 4, dtype=torch.float64), [1.0])  # type: ignore[arg-type]
+
+
+def test_logits_whose_difference_overflows_certify_nothing() -> None:
+    assert float(certified_radius(logits([1e308, -1e308]), 1.0)) == 0.0
+
+
+def test_a_quotient_that_overflows_is_a_finite_radius_and_no_slope_is_an_infinite_one() -> None:
+    f = logits([2e10, 1e10])
+    tiny = torch.full((2, 2), 1e-300, dtype=torch.float64)
+    assert 1e308 < float(certified_radius(f, tiny)) < math.inf
+    assert float(certified_radius(f, 0.0)) == math.inf
+
+
+def test_the_rounding_of_a_lead_close_to_the_given_error_is_downwards() -> None:
+    ahead, error = 1 - 2.0**-53, 0.5 - 2.0**-54
+    assert float(certified_radius(logits([ahead, 0.0]), 1.0, logit_error=error)) == 0.0

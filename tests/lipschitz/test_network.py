@@ -1,4 +1,6 @@
 import math
+from collections.abc import Callable
+from fractions import Fraction
 from types import SimpleNamespace
 
 import pytest
@@ -105,6 +107,8 @@ LINEAR = {
     "alpha": (lambda x: torch.add(torch.ones(6), x, alpha=-3), 1.0),
     "constant first": (lambda x: 1 - x / 4, 1.0),
     "division": (lambda x: x / 3, 1.0),
+    "division by keywords": (lambda x: torch.div(input=x, other=3.0), 1.0),
+    "largest": (lambda x: torch.topk(x, 6, 1).values, 1.0),
     "constants": (lambda x: x * torch.arange(6.0) + torch.ones(6), 1.0),
     "matrix": (lambda x: x @ WEIGHT, 1.0),
     "matrix from the left": (lambda x: (WEIGHT @ x.mT).mT, 1.0),
@@ -147,6 +151,44 @@ def test_a_linear_function_has_the_norm_of_its_matrix(name: str) -> None:
     assert true * (1 - 1e-14) <= bound <= true * loose * (1 + 1e-9)
 
 
+FACTORS = {
+    "python": (lambda x: x * 3.3, Fraction(3.3)),
+    "python, first": (lambda x: 3.3 * x, Fraction(3.3)),
+    "small": (lambda x: x * 1e-50, Fraction(1e-50)),
+    "whole": (lambda x: x * 3**40, Fraction(3**40)),
+    "divisor": (lambda x: x / 3.3, 1 / Fraction(3.3)),
+    "whole divisor": (lambda x: x / 3**40, Fraction(1, 3**40)),
+    "computed": (lambda x: x * (torch.tensor(0.1) * 10), Fraction(float(torch.tensor(0.1))) * 10),
+    "computed divisor": (
+        lambda x: x / (torch.tensor(0.1) * 10),
+        1 / (Fraction(float(torch.tensor(0.1))) * 10),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FACTORS)
+def test_a_factor_is_not_rounded_downwards(name: str) -> None:
+    call, true = FACTORS[name]
+    found = network_norm(Chain(call), (3,)).product
+    assert Fraction(found.value) >= true
+    assert found.value == pytest.approx(float(true), rel=2e-5 if "computed" in name else 1e-15)
+    assert found.kind == ("upper" if "computed" in name else "exact")
+
+
+@pytest.mark.parametrize("how", ["linear", "matmul", "conv1d"])
+def test_weights_that_the_forward_pass_computes_are_bounded_with_a_margin(how: str) -> None:
+    weight = WEIGHT.float()
+    calls: dict[str, Callable[[Tensor], Tensor]] = {
+        "linear": lambda x: functional.linear(x, weight * 10),
+        "matmul": lambda x: x @ (weight * 10).T,
+        "conv1d": lambda x: functional.conv1d(x[..., None], weight[..., None] * 10),
+    }
+    found = network_norm(Chain(calls[how]), (6,)).product
+    true = torch.linalg.matrix_norm(weight.double() * 10, 2).item()
+    assert true <= found.value <= true * (1 + 1e-4)
+    assert found.kind == "upper"
+
+
 UNBOUNDED = {
     "mul: a product of two values": lambda x: x * torch.sigmoid(x),
     "matmul: a product of two values": lambda x: x @ x.mT,
@@ -163,6 +205,14 @@ UNBOUNDED = {
     ),
     "scaled_dot_product_attention: ": lambda x: functional.scaled_dot_product_attention(x, x, x),
     "division by zero": lambda x: x / 0,
+    "div: ": lambda x: x / 1e-320,
+    "mul: a constant that is empty or not finite": lambda x: x * math.inf,
+    "topk: not sorted": lambda x: x.topk(3, sorted=False).values,
+    "topk: not sorted, its numbers": lambda x: torch.topk(x, 3, 1, True, False)[0],
+    "mul: writes into another": lambda x: torch.mul(torch.ones(1, 6), torch.ones(6), out=x * 1) + x,
+    "index_select: writes into another": lambda x: torch.index_select(
+        x, 1, torch.tensor([0, 0]), out=torch.empty(1, 2)
+    ),
     "changed in place": lambda x: [v := x[:, :3], v.mul_(2), x][-1],
     "needs the values of its input": lambda x: x if x.sum() > 0 else -x,
     "numpy of a tensor": lambda x: torch.from_numpy(x.numpy()),

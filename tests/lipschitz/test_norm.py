@@ -108,3 +108,14 @@ def test_a_bound_in_few_digits_is_not_below_itself(value: float, digits: int) ->
     shown = float(Norm(value, "upper").text(digits))
     assert value <= shown <= value * (1 + 2 * 10.0 ** (1 - digits))
     assert unknown("why").text() == "inf"
+
+
+@pytest.mark.parametrize("compose", [product, total, root_of_squares])
+def test_bounds_too_large_for_float64_compose_to_infinity(compose) -> None:  # type: ignore[no-untyped-def]
+    assert compose([Norm(1.5e308), Norm(1.5e308)]).value == math.inf
+
+
+def test_the_root_of_large_squares_is_finite_where_it_can_be() -> None:
+    found = root_of_squares([Norm(3e307), Norm(4e307)]).value
+    assert found == pytest.approx(5e307, rel=1e-15)
+    assert Fraction(found) ** 2 >= Fraction(3e307) ** 2 + Fraction(4e307) ** 2

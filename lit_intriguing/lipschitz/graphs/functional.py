@@ -1,10 +1,12 @@
 """Functions that do what a layer does: asked for as that layer."""
 
+import math
 from typing import Any
 
 from torch import Tensor, nn
 from torch.nn import Module, functional
 
+from lit_intriguing.lipschitz.graphs.constants import allowed_for
 from lit_intriguing.lipschitz.graphs.functions import argument, named, register_function
 from lit_intriguing.lipschitz.graphs.graph import Node, mapped
 from lit_intriguing.lipschitz.norm import Norm
@@ -110,7 +112,9 @@ def linear(node: Node) -> Norm:
     weight = _options(node, "weight bias")["weight"]
     rows, columns = weight.shape if weight.ndim == 2 else (1, len(weight))
     weight = weight.reshape(rows, columns)
-    return _asked(_with(nn.Linear(columns, rows, False, "meta"), weight=weight), node)
+    return _asked(
+        _with(nn.Linear(columns, rows, False, "meta"), weight=weight), node, weight.numel()
+    )
 
 
 @register_function(*_CONVOLUTIONS)
@@ -191,7 +195,7 @@ def _convolution(
     options.pop("bias", None)
     kernel = tuple(weight.shape[2:])
     layer = kind(channels, filters, kernel, bias=False, device="meta", **options)
-    return _asked(_with(layer, weight=weight), node)
+    return _asked(_with(layer, weight=weight), node, weight.numel())
 
 
 def _options(node: Node, names: str) -> dict[str, Any]:
@@ -213,8 +217,10 @@ def _with(layer: Module, **tensors: Tensor | None) -> Module:
     return layer
 
 
-def _asked(layer: Module, node: Node) -> Norm:
+def _asked(layer: Module, node: Node, numbers: int = 1) -> Norm:
+    """The layer's constant, that of a matrix of so many numbers."""
     norm = operator_norm(layer.eval(), node.sources[0].shape[1:])
     if not norm.finite:
         raise CannotBoundError(norm.reason)
-    return norm
+    constants = [one for one in node.inputs if not one.varying]
+    return allowed_for(norm, constants, math.sqrt(numbers))

@@ -61,6 +61,8 @@ def function_norm(node: Node) -> Norm | None:
     """The constant of a function's call; None for one that joins several values."""
     if node.discrete:
         return unknown(f"{function_name(node.target)}: its result jumps from number to number")
+    if node.kwargs.get("out") is not None:
+        return unknown(f"{function_name(node.target)}: writes into another tensor")
     rule = _RULES.get(node.target)
     if rule is None:
         return None if node.target in _JOINS else _no_rule(node)
@@ -94,10 +96,14 @@ def root_above(square: Fraction | int) -> float:
 
 
 def _caught(node: Node, find: Callable[[], Norm]) -> Norm:
+    """What a rule finds; whatever it raises, of a call that it did not expect, is unknown."""
+    name = function_name(node.target)
     try:
         return find()
     except ValueError as error:
-        return unknown(f"{function_name(node.target)}: {error}")
+        return unknown(f"{name}: {error}")
+    except Exception as error:
+        return unknown(f"{name}: its rule fails for this call ({type(error).__name__}: {error})")
 
 
 def _not_of_its_first() -> Norm:

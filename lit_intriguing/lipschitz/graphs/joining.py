@@ -6,9 +6,9 @@ from fractions import Fraction
 from itertools import pairwise
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
+from lit_intriguing.lipschitz.graphs.constants import above, allowed_for, magnitudes
 from lit_intriguing.lipschitz.graphs.functions import argument, named, register_join
 from lit_intriguing.lipschitz.graphs.graph import Node
 from lit_intriguing.lipschitz.graphs.moving import growth
@@ -50,19 +50,23 @@ def chosen(node: Node, norms: Norms) -> Norm:
 def multiplied(node: Node, norms: Norms) -> Norm:
     """By a constant: by its largest element."""
     source, other = _one_that_varies(node)
-    return product([_grown(node, norms, source), Norm(float(_magnitudes(other).max()))])
+    by = allowed_for(Norm(magnitudes(other)[1]), [other])
+    return product([_grown(node, norms, source), by])
 
 
 @register_join(*named("div", "div_", "divide", "true_divide", "true_divide_"))
 def divided(node: Node, norms: Norms) -> Norm:
     """By a constant: by its smallest element."""
     source, other = _one_that_varies(node)
-    if source is not node.args[0] or len(node.args) > 2 or node.kwargs.get("rounding_mode"):
-        raise CannotBoundError("a quotient that is not by a constant, or is rounded")
-    smallest = Fraction(float(_magnitudes(other).min()))
+    if source is not argument(node, 0, "input") or len(node.args) > 2:
+        raise CannotBoundError("a quotient that is not by a constant")
+    if node.kwargs.get("rounding_mode"):
+        raise CannotBoundError("a quotient that is rounded")
+    smallest = Fraction(magnitudes(other)[0])
     if smallest == 0:
         raise CannotBoundError("division by zero")
-    return product([_grown(node, norms, source), Norm(_above(1 / smallest))])
+    by = allowed_for(Norm(above(1 / smallest)), [other])
+    return product([_grown(node, norms, source), by])
 
 
 @register_join(*named("matmul", "mm", "bmm", "mv", "__rmatmul__"))
@@ -76,7 +80,8 @@ def matrix_multiplied(node: Node, norms: Norms) -> Norm:
         raise CannotBoundError("one value multiplied by several matrices")
     matrices = other.value.reshape(-1, *other.shape[-2:]) if len(other.shape) > 1 else other.value
     found = greatest([_dense(matrix) for matrix in matrices.reshape(-1, *_sides(other.shape))])
-    return product([norms[source], found])
+    root = math.sqrt(min(_sides(other.shape)))
+    return product([norms[source], allowed_for(found, [other], root)])
 
 
 def _dense(matrix: Tensor) -> Norm:
@@ -108,16 +113,3 @@ def _one_that_varies(node: Node) -> tuple[Node, Any]:
     if _varies(first) and _varies(second):
         raise CannotBoundError("a product of two values that both depend on the input")
     return (first, second) if _varies(first) else (second, first)
-
-
-def _magnitudes(constant: Any) -> Tensor:
-    value = constant.value if isinstance(constant, Node) else torch.tensor(constant)
-    size = value.detach().to(torch.complex128 if value.is_complex() else torch.float64).abs()
-    if not size.numel() or not bool(size.isfinite().all()):
-        raise CannotBoundError("a constant that is empty or not finite")
-    return torch.as_tensor(size)
-
-
-def _above(value: Fraction) -> float:
-    rounded = float(value)
-    return rounded if Fraction(rounded) >= value else math.nextafter(rounded, math.inf)

@@ -18,7 +18,7 @@ pixel_unshuffle channel_shuffle chunk split unbind tensor_split narrow select hs
 squeeze_ unsqueeze_ transpose_ t_"""
 _CAST = "float double half bfloat16 to type type_as cpu cuda requires_grad_ positive"
 _NO_STEEPER = """neg negative neg_ abs absolute abs_ sin cos atan arctan asinh arcsinh amax amin
-logsumexp sort topk"""
+logsumexp sort"""
 _ELEMENTWISE = "max min clamp clamp_ clip clip_ masked_fill masked_fill_"
 _REPEATED = """expand expand_as broadcast_to repeat repeat_interleave tile index_select gather
 take_along_dim unfold diagonal tril triu __getitem__"""
@@ -43,7 +43,19 @@ def viewed(node: Node) -> Norm:
 
 @register_function(*named(*_NO_STEEPER.split()))
 def no_steeper(node: Node) -> Norm:
-    """Slopes of at most 1; `sort` and `topk` because equally ranked numbers are the nearest."""
+    """Slopes of at most 1; `sort` because equally ranked numbers are the nearest."""
+    return ONE
+
+
+@register_function(*named("topk"))
+def largest(node: Node) -> Norm:
+    """As `sort`.
+
+    Raises:
+        CannotBoundError: If the order is left open, which then may jump.
+    """
+    if not argument(node, 4, "sorted", True):
+        raise CannotBoundError("not sorted, its numbers may come in any order")
     return ONE
 
 
