@@ -32,8 +32,19 @@ _MODES: dict[type[nn.Module], str] = {
     nn.ConstantPad3d,
 )
 def constant_pad(module: nn.Module, shape: Shape | None) -> Norm:
-    """It adds constants, or crops."""
-    return ONE
+    """It adds constants, or crops; zero where it crops every pixel."""
+    dims = int(type(module).__name__[-2])
+    flat = cast(tuple[int, ...], module.padding)
+    if shape is None:
+        return ONE
+    if len(shape) < dims:  # it would pad the batch
+        raise ValueError(
+            f"{type(module).__name__}: wants an example of {dims} dimensions or more, not of shape "
+            f"{shape}."
+        )
+    sides = zip(reversed(shape), flat[::2], flat[1::2], strict=False)
+    left = [size + min(before, 0) + min(after, 0) for size, before, after in sides]
+    return ONE if min(left) > 0 else Norm(0.0)
 
 
 @register_norm(*_MODES)

@@ -20,7 +20,11 @@ _DIMS = {"linear": 1, "bilinear": 2, "trilinear": 3, "bicubic": 2}
 
 @register_norm(nn.Upsample, nn.UpsamplingNearest2d, nn.UpsamplingBilinear2d)
 def upsample(module: nn.Module, shape: Shape | None) -> Norm:
-    """The product of the norms of the same interpolation along each dimension."""
+    """The product of the norms of the same interpolation along each dimension.
+
+    Of nearest neighbours it is an upper bound where a scale leaves a dimension's size as it is:
+    some of torch's kernels copy such a dimension, others pick pixels by the scale.
+    """
     if not isinstance(module, nn.Upsample):
         raise TypeError(f"{type(module).__name__} does not resize.")
     if shape is None:
@@ -29,7 +33,9 @@ def upsample(module: nn.Module, shape: Shape | None) -> Norm:
     size = shape[1:]
     settings = [_settings(module, axis, len(size)) for axis in range(len(size))]
     if module.mode.startswith("nearest"):
-        return root([_copies(each, n) for each, n in zip(settings, size, strict=True)])
+        lines = [_nearest(each, n) for each, n in zip(settings, size, strict=True)]
+        copies = root([count for count, _ in lines])
+        return copies if all(sure for _, sure in lines) else Norm(copies.value, "upper")
     return separable(_along(module, each, n) for each, n in zip(settings, size, strict=True))
 
 
@@ -44,9 +50,12 @@ def _settings(module: nn.Upsample, axis: int, dims: int) -> Settings:
     }
 
 
-def _copies(settings: Settings, size: int) -> int:
+def _nearest(settings: Settings, size: int) -> tuple[int, bool]:
+    """How often a pixel is copied, at most, and whether that is sure."""
     pixels = torch.arange(size, dtype=torch.float64)[None]
-    return most_frequent(_interpolated(pixels, settings).long())
+    picked = _interpolated(pixels, settings)
+    count = most_frequent(picked.long())
+    return count, count == 1 or picked.shape[1] != size
 
 
 def _along(module: nn.Upsample, settings: Settings, size: int) -> Norm:

@@ -47,3 +47,29 @@ def test_a_shape_that_does_not_fit_is_refused() -> None:
         operator_norm(nn.ReflectionPad2d(3), (1, 2, 9))
     with pytest.raises(ValueError, match=r"wants an example of shape \(C, W\)"):
         operator_norm(nn.CircularPad1d(1), (1, 2, 9))
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape"),
+    [
+        (nn.ZeroPad1d((-3, 0)), (2, 3)),
+        (nn.ConstantPad1d((-4, 5), 1.0), (2, 4)),
+        (nn.ZeroPad2d((0, 1, -2, -1)), (1, 3, 2)),
+        (nn.ZeroPad2d((-2, 1, -2, 3)), (1, 3, 2)),
+    ],
+)
+def test_cropping_every_pixel_leaves_nothing(layer: nn.Module, shape: tuple[int, ...]) -> None:
+    assert not truth.matrix(layer, shape).any()
+    assert operator_norm(layer, shape).value == 0
+    assert operator_norm(layer) == ONE
+
+
+def test_cropping_in_the_middle_keeps_pixels() -> None:
+    layer = nn.ZeroPad2d((-1, 3, 2, -2))
+    assert truth.norm(truth.matrix(layer, (1, 3, 2))) == 1
+    assert operator_norm(layer, (1, 3, 2)) == ONE
+
+
+def test_a_pad_that_would_add_examples_is_refused() -> None:
+    with pytest.raises(ValueError, match="ZeroPad2d: wants an example of 2 dimensions or more"):
+        operator_norm(nn.ZeroPad2d(1), (3,))

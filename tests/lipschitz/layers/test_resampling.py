@@ -44,3 +44,17 @@ def test_a_shape_that_does_not_fit_is_refused() -> None:
         operator_norm(nn.Upsample(scale_factor=(2, 2, 2)), (3, 5, 7))
     with pytest.raises(ValueError, match=r"wants an example of shape \(C, H, W\)"):
         operator_norm(nn.Upsample(scale_factor=2, mode="bilinear"), (3, 5))
+
+
+@pytest.mark.parametrize("size", [(3, 4), (3, 3), (4, 4), (2, 5)])
+@pytest.mark.parametrize("scale", [(1.3, 2.0), (2.0, 1.3), (1.3, 1.3), (1.0, 2.0), (1.2, 0.5)])
+@pytest.mark.parametrize("mode", ["nearest", "nearest-exact", "bilinear", "bicubic"])
+def test_exact_is_exact_also_where_one_size_stays_as_it_is(
+    mode: str, scale: tuple[float, float], size: tuple[int, int]
+) -> None:
+    layer = nn.Upsample(scale_factor=scale, mode=mode)
+    true = truth.norm(truth.matrix(layer, (1, *size)))
+    norm = operator_norm(layer, (1, *size))
+    assert norm.value >= true * (1 - 1e-13)
+    if norm.kind == "exact":
+        assert norm.value <= true * (1 + 1e-9)
