@@ -222,7 +222,8 @@ class LipschitzMonitor(Measuring):
         return replace(found, layers=(*found.layers, *others))
 
     def _report(self, trainer: Trainer, found: NetworkNorm) -> None:
-        layers = {self._prefix + layer.name: layer.norm for layer in found.layers}
+        alone = [layer for layer in found.layers if layer.folded_into is None]
+        layers = {self._prefix + layer.name: layer.norm for layer in alone}
         values = {_key(name): norm for name, norm in layers.items() if self._asked(name)}
         self._explain({**values, NETWORK: found.product})
         values[NETWORK] = found.product

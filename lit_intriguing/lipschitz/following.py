@@ -1,14 +1,17 @@
 """A network's bound between two certifications, followed by the estimates of its linear layers."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import cast
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
+from lit_intriguing.lipschitz.layers.normalisation import BatchNorm, channel_scale
 from lit_intriguing.lipschitz.linear_map import linear_map
 from lit_intriguing.lipschitz.network import NetworkNorm
 from lit_intriguing.lipschitz.norm import Norm
-from lit_intriguing.lipschitz.norms import Shape, operator_norm
+from lit_intriguing.lipschitz.norms import CannotBoundError, Shape, operator_norm
 from lit_intriguing.lipschitz.plain import full_weight, plain, plain_name, sharded
 from lit_intriguing.lipschitz.power import PowerIteration
 
@@ -29,6 +32,7 @@ class Following:
     def __init__(self, seed: int = 0) -> None:
         self.seed = seed
         self._powers: dict[str, PowerIteration] = {}
+        self._folded: dict[str, str] = {}
         self._reference: dict[str, float] = {}
         self._bound: float | None = None
 
@@ -46,6 +50,7 @@ class Following:
                 inputs.
         """
         modules = _modules(model)
+        self._folded = {one.folded_into: one.name for one in found.layers if one.folded_into}
         for layer in found.layers:
             if layer.name in modules and layer.name not in self._powers:
                 try:
@@ -60,6 +65,8 @@ class Following:
     def step(self, model: nn.Module, steps: int = STEPS) -> dict[str, float]:
         """Estimate each linear layer's norm, by power steps from the direction found before.
 
+        As in the bound that was started from, a BatchNorm that is folded into a layer counts.
+
         Args:
             model: The network as it is now. Under sharding all processes must call.
             steps: How many.
@@ -69,9 +76,19 @@ class Following:
         """
         modules = _modules(model)
         estimates = {
-            name: power.step(_plain(modules[name]), steps) for name, power in self._powers.items()
+            name: power.step(_plain(modules[name]), steps, self._scale(modules, name))
+            for name, power in self._powers.items()
         }
         return {name: estimate.item() for name, estimate in estimates.items()}
+
+    def _scale(self, modules: Mapping[str, nn.Module], name: str) -> Tensor | None:
+        """The factors of the BatchNorm folded into a layer, if there is one; NaN if it has none."""
+        if name not in self._folded:
+            return None
+        try:
+            return channel_scale(cast(BatchNorm, _plain(modules[self._folded[name]])))
+        except CannotBoundError:
+            return torch.tensor(math.nan)
 
     def network(self, estimates: dict[str, float]) -> float:
         """The network's last bound times what the estimates have changed by since.

@@ -22,6 +22,9 @@ Cell = str | int | float
 
 _REASONS = 3  # named one by one in a sentence
 
+FOLDED = "folded into "
+"""Begins the note of a layer that is bounded together with the one before."""
+
 
 @dataclass(frozen=True)
 class LayerBound:
@@ -43,6 +46,11 @@ class LayerBound:
     input_shape: Shape | None
     norm: Norm
     note: str = ""
+
+    @property
+    def folded_into(self) -> str | None:
+        """Name of the layer that it is bounded together with; None where it is bounded itself."""
+        return self.note.removeprefix(FOLDED) if self.note.startswith(FOLDED) else None
 
 
 @dataclass(frozen=True)
@@ -187,7 +195,7 @@ class _Walk:
             return self._listed(node, self._layer(node.name, module, shape, norm))
         if node in self._folded:
             before = self._folded[node]
-            note = f"folded into {before.name}"
+            note = f"{FOLDED}{before.name}"
             return self._listed(node, self._layer(node.name, module, shape, ONE, note))
         after = next((one for one, before in self._folded.items() if before is node), None)
         norm = self._norm(module, shape, None if after is None else after.target)

@@ -28,32 +28,38 @@ class PowerIteration:
         self.input_shape, self.seed = input_shape, seed
         self.vector: Tensor | None = None
 
-    def step(self, layer: nn.Module, steps: int = 1) -> Tensor:
+    def step(self, layer: nn.Module, steps: int = 1, scale: Tensor | None = None) -> Tensor:
         """Improve the direction; a step costs one application of the layer and one of its adjoint.
 
         Args:
             layer: A layer that :func:`linear_map` takes, with its weights as they are now.
             steps: How many.
+            scale: Factor on each output channel, ``(C,)``, of a BatchNorm behind the layer.
 
         Returns:
             The estimate ``||T* T v|| / ||T v||`` of the last step, ``()``, detached; 0 where the
-            layer annihilates v.
+            layer annihilates v, infinite or NaN where its weights are too large or not finite.
 
         Raises:
             CannotBoundError: For a layer that is no linear map.
             ValueError: For a layer that does not take the shape.
         """
         with torch.no_grad(), _computing(layer, self.input_shape) as (mapped, vector):
+            mapped = mapped if scale is None else _scaled(mapped, scale.to(vector))
             vector = self._start(mapped, vector)
             estimate = vector.new_zeros((), dtype=vector.real.dtype)
             tiny = torch.finfo(estimate.dtype).tiny
             for _ in range(steps):
                 image = mapped.apply(vector)
-                back = mapped.adjoint(image)
-                length = back.norm()
-                estimate = length / image.norm().clamp(min=tiny)
-                # Of an annihilated direction nothing better is known: it stays.
-                vector = torch.where(length > tiny, back / length.clamp(min=tiny), vector)
+                # Made moderate first, as squares of large numbers are more than float32 holds.
+                image = image / image.abs().amax().clamp(min=tiny)
+                back = mapped.adjoint(image / image.norm().clamp(min=tiny))
+                greatest = back.abs().amax().clamp(min=tiny)
+                estimate = greatest * (back / greatest).norm()
+                # Of a direction that is annihilated, or stretched beyond all numbers, nothing
+                # better is known: it stays.
+                better = (estimate > tiny) & estimate.isfinite()
+                vector = torch.where(better, back / estimate.clamp(min=tiny), vector)
             self.vector = vector
         return estimate
 
@@ -86,6 +92,16 @@ class PowerIteration:
             vector = torch.randn(shape, generator=generator, dtype=like.dtype)
             self.vector = vector / vector.norm()
         return self.vector.to(like.device, like.dtype)
+
+
+def _scaled(mapped: LinearMap, scale: Tensor) -> LinearMap:
+    factor = scale.view(-1, *(1,) * (len(mapped.codomain) - 1))
+    return LinearMap(
+        mapped.domain,
+        mapped.codomain,
+        lambda x: mapped.apply(x) * factor,
+        lambda y: mapped.adjoint(y * factor),
+    )
 
 
 @contextmanager

@@ -85,3 +85,28 @@ def test_an_infinite_bound_stays_infinite() -> None:
     model, following = nn.Sequential(nn.Linear(3, 3), nn.LSTM(3, 4)), Following()
     following.start(model, network_norm(model, (5, 3)))
     assert following.network(following.step(model)) == math.inf
+
+
+def test_a_batch_norm_that_is_folded_into_a_layer_counts_in_its_estimate() -> None:
+    model = chain()
+    model[1].running_var.fill_(1e-2)
+    following = Following()
+    following.start(model, network_norm(model, SHAPE, joint=False))
+    found = network_norm(model, SHAPE, joint=False)
+    bound = next(one for one in found.layers if one.name == "0")
+    assert next(one for one in found.layers if one.name == "1").folded_into == "0"
+    assert following.step(model, 50)["0"] == pytest.approx(bound.norm.value, rel=1e-3)
+    before = following.network(following.step(model))
+    model[1].running_var.fill_(1e-4)
+    after = following.network(following.step(model, 50))
+    assert after / before == pytest.approx(
+        network_norm(model, SHAPE, joint=False).product.value / found.product.value, rel=1e-2
+    )
+
+
+def test_a_batch_norm_without_finite_statistics_makes_no_estimate_and_no_error() -> None:
+    model = chain()
+    following = Following()
+    following.start(model, network_norm(model, SHAPE, joint=False))
+    model[1].running_var.fill_(math.nan)
+    assert math.isnan(following.step(model)["0"])

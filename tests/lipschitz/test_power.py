@@ -1,6 +1,7 @@
 """Power iteration: close to the dense SVD, its gradient that of the norm, no trace elsewhere."""
 
 import copy
+import math
 
 import pytest
 import torch
@@ -162,3 +163,16 @@ def test_what_is_no_linear_map_is_refused() -> None:
         PowerIteration().step(nn.ReLU())
     with pytest.raises(ValueError, match="Conv1d"):
         PowerIteration().step(nn.Conv1d(2, 2, 3))
+
+
+@pytest.mark.parametrize("factor", [1e11, 1e25, 1e38, math.inf, math.nan])
+def test_weights_beyond_all_measure_do_not_cost_the_direction(factor: float) -> None:
+    torch.manual_seed(2)
+    layer, power = nn.Linear(20, 20), PowerIteration()
+    before = power.step(layer, 200)
+    kept = layer.weight.detach().clone()
+    layer.weight.data.mul_(factor)
+    high = power.step(layer)
+    assert not high.isfinite() or high.item() == pytest.approx(before.item() * factor, rel=1e-3)
+    layer.weight.data.copy_(kept)
+    assert power.step(layer).item() == pytest.approx(before.item(), rel=1e-3)
