@@ -1,6 +1,5 @@
 """Sets of distorted images side by side, each beside its originals."""
 
-import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,11 +10,14 @@ from torch import Tensor
 
 from lit_intriguing.figures.canvas import GREY, INK, new_figure
 from lit_intriguing.figures.digits import as_images
+from lit_intriguing.figures.wrapping import wrapped
 
 PANELS = 3
 """Panels side by side."""
 _WIDTH = 2.6
 """Of a panel, in inches."""
+_TITLE, _CAPTION = 9.0, 7.5
+"""Sizes of the fonts, in points."""
 
 
 @dataclass(frozen=True)
@@ -25,8 +27,8 @@ class Panel:
     Attributes:
         clean: (N, D) with D a square, (N, H, W), (N, 1, H, W) or (N, 3, H, W), pixels in [0, 1].
         distorted: As `clean`. Values outside [0, 1] are drawn as black or white.
-        title: Drawn above.
-        caption: Drawn below; wrapped.
+        title: Drawn above; wrapped to the panel's width.
+        caption: Drawn below; wrapped likewise.
     """
 
     clean: Tensor
@@ -43,7 +45,7 @@ def pair_panels(panels: Sequence[Panel], *, columns: int = 4, title: str = "") -
     Args:
         panels: The sets, with images of one size.
         columns: Pairs side by side in a panel.
-        title: Drawn above.
+        title: Drawn above; wrapped to the figure's width.
 
     Returns:
         The figure.
@@ -60,15 +62,18 @@ def pair_panels(panels: Sequence[Panel], *, columns: int = 4, title: str = "") -
     across = min(len(panels), PANELS)
     down = -(-len(panels) // across)
     tallest = max(picture.shape[0] / picture.shape[1] for picture in pictures)
-    captions = max(len(_wrapped(panel.caption).splitlines()) for panel in panels)
-    height = down * (_WIDTH * tallest + 0.15 * captions + 0.35) + 0.3 * bool(title)
+    titles = [wrapped(panel.title, _WIDTH, _TITLE) for panel in panels]
+    captions = [wrapped(panel.caption, _WIDTH, _CAPTION) for panel in panels]
+    heading = wrapped(title, across * _WIDTH, 10)
+    text = 0.2 + 0.16 * _most_lines(titles) + 0.15 * _most_lines(captions)
+    height = down * (_WIDTH * tallest + text) + 0.1 * bool(title) + 0.2 * _most_lines([heading])
     figure = new_figure(across * (_WIDTH + 0.15), height)
-    figure.suptitle(title, fontsize=10, color=INK, x=0.01, ha="left")
+    figure.suptitle(heading, fontsize=10, color=INK, x=0.01, ha="left")
     axes = list(figure.subplots(down, across, squeeze=False).flat)
     for axis in axes:
         axis.axis("off")
-    for axis, picture, panel in zip(axes, pictures, panels, strict=False):
-        _draw(axis, picture, panel)
+    for axis, picture, above, below in zip(axes, pictures, titles, captions, strict=False):
+        _draw(axis, picture, above, below)
     return figure
 
 
@@ -98,14 +103,14 @@ def _coloured(batch: Tensor) -> Tensor:
     return images if images.ndim == 4 else images.unsqueeze(-1).expand(-1, -1, -1, 3)
 
 
-def _draw(axis: Axes, picture: Tensor, panel: Panel) -> None:
+def _draw(axis: Axes, picture: Tensor, title: str, caption: str) -> None:
     axis.axis("on")
     axis.imshow(picture.numpy(), interpolation="none")
     axis.set(xticks=[], yticks=[])
     axis.spines[:].set(color=GREY, linewidth=0.4)
-    axis.set_title(panel.title, fontsize=9, color=INK, loc="left")
-    axis.set_xlabel(_wrapped(panel.caption), fontsize=7.5, color=INK, loc="left")
+    axis.set_title(title, fontsize=_TITLE, color=INK, loc="left")
+    axis.set_xlabel(caption, fontsize=_CAPTION, color=INK, loc="left")
 
 
-def _wrapped(caption: str) -> str:
-    return "\n".join(textwrap.fill(line, 52) for line in caption.splitlines())
+def _most_lines(texts: Sequence[str]) -> int:
+    return max(len(text.splitlines()) for text in texts)

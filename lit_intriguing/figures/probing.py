@@ -10,12 +10,17 @@ from matplotlib.lines import Line2D
 from torch import Tensor
 
 from lit_intriguing.figures.canvas import GREY, INK, PALETTE, new_figure
+from lit_intriguing.figures.wrapping import text_width, wrapped
 
 NAMES = ("true class", "class of the adversarial example", "others")
 COLOURS = ("#8fb4d9", "#e8a87c", "#d8d8d8")
 Row = TypeVar("Row")
 _WIDTH = 2.1
 """Of a column, in inches."""
+_LEGEND = 7
+"""Size of its font, in points."""
+_MARK = 0.5
+"""What stands beside a text of the legend, with the space around, in inches."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +118,7 @@ def clouds_figure(models: Mapping[str, Mapping[float, Cloud]], *, title: str = "
     marks = [Line2D([], [], color=PALETTE[i % len(PALETTE)]) for i in range(len(centres))]
     dashed = Line2D([], [], color=GREY, linestyle="--")
     names = [f"wrong, around {_centre(centre)}" for centre in centres]
-    _legend(figure, [*marks, dashed], [*names, "of it the adversarial example's class"])
+    _legend(figure, [*marks, dashed], [*names, "answers of the adversarial example's class"])
     return figure
 
 
@@ -167,14 +172,18 @@ def _area(colour: str) -> Line2D:
 
 
 def _finish(figure: Figure, title: str) -> None:
-    figure.suptitle(title, fontsize=10, color=INK, x=0.01, ha="left")
+    heading = wrapped(title, 0.97 * figure.get_figwidth(), 10)
+    figure.suptitle(heading, fontsize=10, color=INK, x=0.01, ha="left")
     for axis in figure.axes:
         axis.tick_params(labelsize=7, length=2)
         axis.spines[["top", "right"]].set_visible(False)
 
 
 def _legend(figure: Figure, handles: Sequence[Line2D], labels: Sequence[str]) -> None:
-    across = max(1, min(len(handles), int(figure.get_figwidth() / 2.0)))
+    room = figure.get_figwidth() - 0.1
+    texts = [wrapped(label, room - _MARK, _LEGEND) for label in labels]
+    column = _MARK + max(text_width(text, _LEGEND) for text in texts)
+    across = max(1, min(len(handles), int(room / column)))
     figure.legend(
-        handles, labels, loc="outside lower left", ncols=across, frameon=False, fontsize=7
+        handles, texts, loc="outside lower left", ncols=across, frameon=False, fontsize=_LEGEND
     )

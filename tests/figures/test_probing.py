@@ -39,6 +39,19 @@ def test_clouds_have_a_colour_for_each_centre_and_the_target_only_around_example
     assert texts[2] == "wrong, around 2 times its perturbation"
 
 
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_no_entry_of_a_legend_is_cut(count):
+    clouds = {0.0: CLOUD, 1.0: CLOUD, 1.5: CLOUD}
+    figures = [
+        clouds_figure({str(i): clouds for i in range(count)}),
+        lines_figure({str(i): {"x": LINE} for i in range(count)}),
+    ]
+    for figure in figures:
+        figure.draw_without_rendering()
+        box = figure.legends[0].get_window_extent()
+        assert 0 <= box.x0 < box.x1 <= figure.bbox.x1
+
+
 @pytest.mark.parametrize(
     ("models", "message"),
     [

@@ -93,9 +93,9 @@ class Report:
             self._along_grid(),
         )
         yield (
-            "Wrong answers, % (of them the class that the example reaches), in Gaussian noise of "
-            "these standard deviations around the image (0), its example (1) and other points of "
-            "the line:",
+            "Wrong answers and, in brackets, answers of the class that the example reaches, both "
+            "% of all answers, in Gaussian noise of these standard deviations around the image "
+            "(0), its example (1) and other points of the line:",
             self._around_grid(),
         )
 
