@@ -2,8 +2,11 @@
 
 import functools
 from collections.abc import Callable, Iterable
+from copy import copy as copy_of
+from types import FunctionType, MethodType
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn.modules import module as torch_module
 
@@ -27,6 +30,16 @@ They gather weights, count, or note what passes. To these a program may append i
 """
 
 _CHANGED_BY = "_lit_intriguing_changed_by"
+_KEPT = ("_parameters", "_buffers", "_modules", "forward", _CHANGED_BY)
+
+
+class Scripted(nn.Module):
+    """Stands for a module that TorchScript compiled: there is no code to follow."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.__dict__[_CHANGED_BY] = "is compiled by TorchScript"
+        self.eval()
 
 
 def plain(module: nn.Module, weight: Callable[[Tensor], Tensor] | None = None) -> nn.Module:
@@ -36,7 +49,9 @@ def plain(module: nn.Module, weight: Callable[[Tensor], Tensor] | None = None) -
     gave its parts, ``torch.compile`` around it or inside it, and hooks, except those that compute a
     weight (``weight_norm``, ``spectral_norm``, pruning). Of forward hooks that may change what a
     part gives, `changed_by` still tells. All is in evaluation mode. The module itself stays as it
-    is, and what is set on the copy does not reach it.
+    is: what is set on the copy, or put into its lists, dictionaries and sets, does not reach it.
+    Methods and parts that the module keeps as attributes are the copy's own in it. What TorchScript
+    compiled is not copied; `changed_by` tells.
 
     Args:
         module: Any; parts and weights that occur several times do so in the copy.
@@ -45,14 +60,21 @@ def plain(module: nn.Module, weight: Callable[[Tensor], Tensor] | None = None) -
     Returns:
         The copy.
     """
-    return _copied(module, weight or _same, {})
+    done: dict[int, Any] = {}
+    copy = _copied(module, weight or _same, done)
+    for each in [one for one in done.values() if isinstance(one, nn.Module)]:
+        for name, value in vars(each).items():
+            if name not in _KEPT and "hooks" not in name:
+                each.__dict__[name] = _own(value, done)
+    return copy
 
 
 def changed_by(module: nn.Module) -> str:
     """Say what may make a module's output another than that of its type's ``forward``.
 
-    That is a ``forward`` of its own, and any forward hook or pre-hook, the module's or one that
-    torch calls for all, that does not come from `HARMLESS_HOOKS`: a hook can return anything.
+    That is a ``forward`` of its own, in torch's own modules any other method, and any forward hook
+    or pre-hook, the module's or one that torch calls for all, that does not come from
+    `HARMLESS_HOOKS`: a hook can return anything.
 
     Args:
         module: Any, or a copy by `plain` of one. Its submodules are not looked at.
@@ -62,6 +84,9 @@ def changed_by(module: nn.Module) -> str:
     """
     if _has_own_forward(module):
         return "has a forward of its own"
+    methods = _own_methods(module)
+    if methods:
+        return f"has methods of its own ({', '.join(methods)})"
     return _hooked(module) or _hooked_everywhere()
 
 
@@ -105,6 +130,9 @@ def _copied(
         return inner
     if id(module) in done:
         return done[id(module)]  # type: ignore[no-any-return]
+    if isinstance(module, torch.jit.ScriptModule):
+        done[id(module)] = Scripted()
+        return done[id(module)]  # type: ignore[no-any-return]
     copy: nn.Module = object.__new__(_kind(module))
     done[id(module)] = copy
     # Past `__setattr__`, which would look for parameters and find none set up.
@@ -143,9 +171,20 @@ def _without_traces(module: nn.Module) -> dict[str, Any]:
 
 def _has_own_forward(module: nn.Module) -> bool:
     # DDP through Lightning leaves the type's own behind, bound, as an attribute.
-    forward = vars(module).get("forward")
-    own = forward is not None and getattr(forward, "__func__", None) is not type(module).forward
-    return own and not _is_compiled(module)
+    if "forward" not in vars(module) or _is_compiled(module):
+        return False
+    forward = vars(module)["forward"]
+    bound = getattr(forward, "__func__", None), getattr(forward, "__self__", None)
+    return forward is not None and bound != (type(module).forward, module)
+
+
+def _own_methods(module: nn.Module) -> list[str]:
+    """The names of methods of a type of torch's that this one module has others in place of."""
+    kind = type(module)
+    if not kind.__module__.startswith("torch.nn."):
+        return []
+    methods = (name for name in vars(module) if isinstance(getattr(kind, name, None), FunctionType))
+    return [name for name in methods if name == "_call_impl" or not hasattr(nn.Module, name)]
 
 
 def _is_compiled(module: nn.Module) -> bool:
@@ -184,6 +223,29 @@ def _inner(hook: Any) -> Any:
 def _name(hook: Any) -> str:
     hook = _inner(hook)
     return str(getattr(hook, "__qualname__", type(hook).__qualname__))
+
+
+def _own(value: Any, done: dict[int, Any]) -> Any:
+    """An attribute's value in the copy: what belongs to the module replaced, containers new."""
+    if id(value) in done:
+        return done[id(value)]
+    if isinstance(value, MethodType):
+        return MethodType(value.__func__, _own(value.__self__, done))
+    if type(value) is functools.partial:
+        args, named = ([_own(one, done) for one in value.args], value.keywords)
+        return functools.partial(
+            _own(value.func, done), *args, **{name: _own(one, done) for name, one in named.items()}
+        )
+    if type(value) is tuple:
+        return tuple(_own(one, done) for one in value)
+    if not isinstance(value, list | dict | set):
+        return value
+    copy = done[id(value)] = copy_of(value)
+    if isinstance(copy, list):
+        copy[:] = [_own(one, done) for one in copy]
+    elif isinstance(copy, dict):
+        copy.update({key: _own(one, done) for key, one in copy.items()})
+    return copy
 
 
 def _replaced(tensor: Tensor, weight: Callable[[Tensor], Tensor], done: dict[int, Any]) -> Tensor:

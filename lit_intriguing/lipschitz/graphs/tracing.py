@@ -3,38 +3,26 @@
 import functools
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch._subclasses.fake_tensor import (
-    DataDependentOutputException,
-    DynamicOutputShapeException,
-    FakeTensor,
-    FakeTensorMode,
-    UnsupportedFakeTensorException,
-    UnsupportedOperatorException,
-)
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.nn.parameter import UninitializedTensorMixin  # type: ignore[attr-defined]
 from torch.nn.utils.parametrize import type_before_parametrizations
 from torch.overrides import TorchFunctionMode
 
 from lit_intriguing.errors import UserError
 from lit_intriguing.lipschitz.graphs.graph import Graph, Node, Shape, item, leaves, mapped
+from lit_intriguing.lipschitz.graphs.watching import VALUES_NEEDED, Setup, Watch
 from lit_intriguing.lipschitz.norms import has_rule
 from lit_intriguing.lipschitz.plain import changed_by, plain
 
 COMPOSED: tuple[type[nn.Module], ...] = (nn.Sequential,)
 """Types that have a rule which is the graph's own: looked into, not asked."""
 
-_VALUES_NEEDED = (
-    DataDependentOutputException,
-    DynamicOutputShapeException,
-    UnsupportedFakeTensorException,
-    UnsupportedOperatorException,
-)
 _NOT_TAKEN = (RuntimeError, ValueError, IndexError, AssertionError, UserError)
 
 # What of these tensors counts is the shape: of the first argument, or of the second.
@@ -55,22 +43,49 @@ _SHAPE_OF: dict[Any, int] = {
     Tensor.reshape_as: 1,
     Tensor.type_as: 1,
 }
-_UNSEEN = {Tensor.numpy, Tensor.data_ptr, Tensor.__array__, Tensor.tolist, Tensor.item}
+# What reads a tensor's values, or gets at its memory, where changes are not seen.
+_UNSEEN = {
+    Tensor.numpy,
+    Tensor.data_ptr,
+    Tensor.__array__,
+    Tensor.__dlpack__,
+    Tensor.tolist,
+    Tensor.item,
+    Tensor.storage,
+    Tensor.untyped_storage,
+    Tensor._typed_storage,
+    Tensor.data.__set__,  # type: ignore[attr-defined]
+}
+# Of complex numbers, these are linear and have rules that know of them.
+_COMPLEX = (
+    nn.Identity,
+    nn.Flatten,
+    nn.Linear,
+    nn.Conv1d,
+    nn.Conv2d,
+    nn.Conv3d,
+)
+
+_PLAIN = (Tensor, str, bytes, bool, int, float, complex, torch.dtype, torch.device)
 
 
-class UntraceableError(RuntimeError):
-    """The forward pass does what cannot be followed; the message says what."""
+class UntraceableError(BaseException):
+    """The forward pass does what cannot be followed; the message says what.
+
+    No `Exception`, which the model's own code may catch and go on without.
+    """
 
 
-class UnknownForwardError(RuntimeError):
-    """A module is not what its type says; the message says why."""
+class UnknownForwardError(BaseException):
+    """A module is not what its type says; the message says why. No `Exception`, likewise."""
 
 
 def traced(model: nn.Module, input_shape: Shape) -> Graph:
     """The graph of a model.
 
     Nothing is computed and the model is not touched: its code runs on a copy that holds tensors
-    without values.
+    without values. The example is of the type of the model's first parameter of floating-point
+    numbers, else of float32.
 
     Args:
         model: Any module that takes one tensor, as `plain` gives it.
@@ -87,8 +102,8 @@ def traced(model: nn.Module, input_shape: Shape) -> Graph:
     with ExitStack() as stack:
         for context in (_silence(), torch.inference_mode(False), torch.no_grad()):
             stack.enter_context(context)
-        stack.enter_context(FakeTensorMode(allow_non_fake_inputs=True))
-        recorder = _Recorder(model)
+        mode = stack.enter_context(FakeTensorMode(allow_non_fake_inputs=True))
+        recorder = _Recorder(model, mode)
         output, failure = _run(recorder, model, input_shape)
         outputs = tuple(mapped(leaves(output, Tensor), Tensor, recorder.node))
     if not failure and not outputs:
@@ -96,24 +111,32 @@ def traced(model: nn.Module, input_shape: Shape) -> Graph:
             f"{type(model).__name__} returns no tensor but a {type(output).__name__}: give the "
             "part of it that does"
         )
+    failure = failure or _unseen_part(output)
     return Graph(tuple(recorder.nodes), recorder.input, outputs, failure)
+
+
+def _unseen_part(output: Any) -> str:
+    """What of a model's output may hold tensors that are not found; empty if nothing."""
+    if isinstance(output, dict):
+        output = list(output.values())
+    if isinstance(output, tuple | list):
+        return next(filter(None, map(_unseen_part, output)), "")
+    plain_value = output is None or isinstance(output, _PLAIN)
+    return "" if plain_value else f"returns a {type(output).__name__}, which is not looked into"
 
 
 def _run(recorder: "_Recorder", model: nn.Module, input_shape: Shape) -> tuple[Any, str]:
     """What the model returns, or why that is not known."""
     try:
-        return recorder.run(input_shape), ""
-    except UnknownForwardError as error:
-        return None, f"{recorder.place} {error}"
-    except (*_VALUES_NEEDED, UntraceableError) as error:
-        return None, f"{recorder.place}: needs the values of its input ({_line(error)})"
-    except _NOT_TAKEN as error:
+        return recorder.run(input_shape), recorder.failure
+    except (Exception, UntraceableError, UnknownForwardError) as error:
+        recorder.note(error)
+        if recorder.error is not error or not _is_not_taken(error):
+            return None, recorder.failure
         raise ValueError(
             f"{type(model).__name__} does not take an example of shape {tuple(input_shape)}: "
             f"in {recorder.place}: {_line(error)}"
         ) from error
-    except Exception as error:
-        return None, f"{recorder.place}: cannot be followed ({_line(error)})"
 
 
 def is_layer(module: nn.Module) -> bool:
@@ -131,12 +154,16 @@ def is_layer(module: nn.Module) -> bool:
 class _Recorder(TorchFunctionMode):
     """Sees each call of a function, and by the copies' ``forward`` each of a module."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, mode: FakeTensorMode) -> None:
         super().__init__()
         self.model = model
         self.nodes: list[Node] = []
         self.input = Node("input", varying=True)
-        self._seen: dict[int, tuple[Tensor, int, Node]] = {}
+        self.error: BaseException | None = None
+        self.failure = ""
+        self._watch = Watch(mode, self.note)
+        self._setups: dict[nn.Module, Setup] = {}
+        self._seen: dict[int, tuple[Tensor, Any, Node]] = {}
         self._taken: Counter[str] = Counter()
         self._path: list[str] = []
         self._failed: list[str] | None = None
@@ -159,12 +186,25 @@ class _Recorder(TorchFunctionMode):
         for name, module in copy.named_modules():
             follow = functools.partial(self.enter, name, originals[name], module)
             module.__dict__["forward"] = follow
+        self._setups = {module: Setup(module, self._watch.mark) for module in copy.modules()}
         device = next((one.device for one in self.model.parameters()), torch.device("cpu"))
         x = torch.empty((1, *input_shape), device=device, dtype=_dtype(self.model))
         self._remember(x, self.input)
-        with self:
+        with self._watch, self:
             self._quiet = False
             return copy(x)
+
+    def note(self, error: BaseException) -> None:
+        """Remember the first error and where it was, even if the model's own code catches it."""
+        if self.error is not None:
+            return
+        self.error, self._failed = error, list(self._path)
+        if isinstance(error, UnknownForwardError):
+            self.failure = f"{self.place} {error}"
+        elif isinstance(error, (*VALUES_NEEDED, UntraceableError)):
+            self.failure = f"{self.place}: needs the values of its input ({_line(error)})"
+        else:
+            self.failure = f"{self.place}: cannot be followed ({_line(error)})"
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
@@ -173,7 +213,8 @@ class _Recorder(TorchFunctionMode):
         if self._quiet:
             return func(*args, **kwargs)
         if func in _UNSEEN:
-            raise UntraceableError(f"{function_name(func)} of a tensor")
+            self.note(error := UntraceableError(f"{function_name(func)} of a tensor"))
+            raise error
         call = functools.partial(func, *args, **kwargs)
         return self._record(func, function_name(func), call, args, kwargs)
 
@@ -188,9 +229,10 @@ class _Recorder(TorchFunctionMode):
         try:
             if not is_layer(original):
                 return call()
+            self._check_unchanged(copy)
             return self._record(original, "", call, args, kwargs)
-        except Exception:
-            self._failed = self._failed or list(self._path)
+        except BaseException as error:
+            self.note(error)
             raise
         finally:
             self._path.pop()
@@ -199,9 +241,10 @@ class _Recorder(TorchFunctionMode):
         """The node of a tensor."""
         found = self._seen.get(id(tensor))
         if found is not None:
-            _, version, node = found
-            return node if version == tensor._version else self._unknown("changed in place")
-        if isinstance(tensor, FakeTensor):
+            _, mark, node = found
+            same = mark == self._watch.mark(tensor)
+            return node if same else self._unknown("changed in place")
+        if isinstance(tensor, FakeTensor) or not self._watch.untouched(tensor):
             return self._unknown("made where it cannot be seen, as by a function of its own")
         known = Node("a tensor", shape=tuple(tensor.shape), known=tensor)
         return self._remember(tensor, known)
@@ -217,6 +260,9 @@ class _Recorder(TorchFunctionMode):
         self._quiet = True
         try:
             return self._recorded(target, label, call, args, kwargs)
+        except BaseException as error:
+            self.note(error)
+            raise
         finally:
             self._quiet = False
 
@@ -230,8 +276,9 @@ class _Recorder(TorchFunctionMode):
     ) -> Any:
         before = leaves((args, kwargs), Tensor)
         nodes, named = mapped((args, kwargs), Tensor, self.node)
-        versions = [tensor._version for tensor in before]
+        marks, draws = list(map(self._watch.mark, before)), self._watch.draws
         result = call()
+        drawn = self._watch.draws > draws
         found = leaves(result, Tensor)
         if not found:
             return result
@@ -239,7 +286,10 @@ class _Recorder(TorchFunctionMode):
             nodes = _without_values(nodes, _SHAPE_OF[target])
         node = Node(self._name(label), target, nodes, named)
         node.varying = bool(node.sources)
-        node.in_place = versions != [tensor._version for tensor in before]
+        node.in_place = marks != list(map(self._watch.mark, before))
+        why = _out_of_reach(node, found, drawn)
+        if why:
+            node = self._opaque(why, node.sources)
         if isinstance(result, Tensor):
             self._remember(result, node)
             return result
@@ -251,16 +301,32 @@ class _Recorder(TorchFunctionMode):
 
     def _remember(self, tensor: Tensor, node: Node) -> Node:
         node.shape = tuple(tensor.shape)
-        node.discrete = not (tensor.is_floating_point() or tensor.is_complex())
-        self._seen[id(tensor)] = tensor, tensor._version, node
+        numbers = tensor.is_floating_point() or tensor.is_complex()
+        node.discrete = not numbers and node.target is not None
+        self._seen[id(tensor)] = tensor, self._watch.mark(tensor), node
         self.nodes.append(node)
         return node
 
     def _unknown(self, why: str) -> Node:
-        """A node that nothing is known of; it is taken to depend on the input."""
-        node = Node(f"{self.place}: a tensor {why}", varying=True)
+        node = self._opaque(why)
         self.nodes.append(node)
         return node
+
+    def _opaque(self, why: str, sources: Iterable[Node] = ()) -> Node:
+        """A node that nothing is known of; it is taken to depend on the input."""
+        return Node(f"{self.place}: a tensor {why}", args=tuple(sources), varying=True)
+
+    def _check_unchanged(self, copy: nn.Module) -> None:
+        """A layer is asked for its constant as it was before, not as it is called."""
+        self._quiet = True
+        try:
+            setups = (self._setups.get(module) for module in copy.modules())
+            names = ["a part" if one is None else one.changed() for one in setups]
+        finally:
+            self._quiet = False
+        if any(names):
+            changed = ", ".join(filter(None, names))
+            raise UnknownForwardError(f"is changed in the forward pass ({changed})")
 
     def _name(self, label: str) -> str:
         place = self._path[-1] if self._path else ""
@@ -272,8 +338,7 @@ class _Recorder(TorchFunctionMode):
 
     def _stand_in(self, real: Tensor) -> Tensor:
         """A tensor without values in a parameter's place."""
-        dtype = torch.float32 if real.is_floating_point() else real.dtype
-        fake = torch.empty(real.shape, dtype=dtype, device=real.device)
+        fake = torch.empty(real.shape, dtype=real.dtype, device=real.device)
         if isinstance(real, nn.Parameter):
             fake = nn.Parameter(fake, requires_grad=False)
         self._remember(fake, Node("a parameter", known=real))
@@ -301,8 +366,27 @@ def _check(model: nn.Module, input_shape: Shape) -> None:
 
 
 def _dtype(model: nn.Module) -> torch.dtype:
-    complex_types = [one.dtype for one in model.parameters() if one.is_complex()]
-    return complex_types[0] if complex_types else torch.float32
+    parameters = list(model.parameters())
+    wanted = [one.dtype for one in parameters if one.is_complex()]
+    wanted += [one.dtype for one in parameters if one.is_floating_point()]
+    return wanted[0] if wanted else torch.float32
+
+
+def _is_not_taken(error: BaseException) -> bool:
+    """Whether the fault is the example's, as far as can be told."""
+    return isinstance(error, _NOT_TAKEN) and not isinstance(error, VALUES_NEEDED)
+
+
+def _out_of_reach(node: Node, found: Iterable[Tensor], drawn: bool) -> str:
+    """Why no rule applies to a call with these results; empty if one may."""
+    name = "" if isinstance(node.target, nn.Module) else function_name(node.target)
+    if drawn and "dropout" not in name:  # whose rule says it itself
+        return f"that is random ({name})" if name else "that is random"
+    if node.varying and any(one.is_complex() for one in found):
+        kind = type_before_parametrizations(node.target) if not name else None
+        # Slopes, as of activations, are those of functions of real numbers.
+        return "" if kind in _COMPLEX else "of complex numbers"
+    return ""
 
 
 def _forward(original: nn.Module, copy: nn.Module, *args: Any, **kwargs: Any) -> Any:
