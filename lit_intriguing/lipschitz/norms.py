@@ -58,8 +58,9 @@ def operator_norm(module: nn.Module, input_shape: Shape | None = None) -> Norm:
             than is known, it is infinite.
 
     Returns:
-        What is known. An unknown type, a forward hook that may change the output, weights that are
-        no finite numbers, and the like are infinite, with the reason.
+        What is known. An unknown type, a forward hook that may change the output, a method of the
+        layer's type replaced on this one, weights that are no finite numbers, and the like are
+        infinite, with the reason.
 
     Raises:
         ValueError: If ``input_shape`` does not fit the layer.
