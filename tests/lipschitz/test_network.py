@@ -294,6 +294,31 @@ def test_several_outputs_count_as_one() -> None:
     assert network_norm(model, (2,)).product.value == pytest.approx(single * 5 / 3)
 
 
+def test_tensors_may_hide_in_an_output_that_is_not_looked_into() -> None:
+    model = Chain(lambda x: (x, SimpleNamespace(more=100 * x)))
+    found = network_norm(model, (2,)).product
+    assert found.value == math.inf
+    assert found.reason == "returns a SimpleNamespace, which is not looked into"
+    assert network_norm(Chain(lambda x: [x, None, "a", 1.0]), (2,)).product.value == 1.0
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda x: x + torch.rand(6),
+        lambda x: torch.maximum(x, torch.randn(6)),
+        lambda x: x.masked_fill(torch.rand(6) > 0.5, 0.0),
+        lambda x: torch.where(torch.rand(6) > 0.5, x, 0.0),
+        lambda x: functional.linear(x, torch.ones(2, 6), torch.rand(2)),
+        lambda x: x[:, torch.randperm(6)],
+    ],
+)
+def test_what_is_random_has_no_constant(call: Callable[[Tensor], Tensor]) -> None:
+    found = network_norm(Chain(call), (6,)).product
+    assert found.value == math.inf
+    assert "random" in found.reason
+
+
 def test_the_table_has_a_row_for_each_layer_and_the_network() -> None:
     found = network_norm(nn.Sequential(nn.Linear(3, 4), nn.Sigmoid(), nn.LSTM(4, 2)), (3,))
     columns, rows = found.table()
