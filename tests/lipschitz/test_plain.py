@@ -85,6 +85,39 @@ def test_only_the_hooked_layers_own_bound_is_lost() -> None:
     assert layers["2.0"] == operator_norm(net[2][0])
 
 
+def test_a_method_replaced_on_one_layer_makes_its_bound_infinite() -> None:
+    net = nn.Sequential(nn.Conv2d(1, 1, 3, padding=1, bias=False))
+    layer = net[0]
+    method = type(layer)._conv_forward
+    layer._conv_forward = MethodType(lambda self, *args: 100 * method(self, *args), layer)
+    x = torch.zeros(1, 1, 5, 5)
+    x[0, 0, 2, 2] = 1
+    assert layer(x).norm() > network_norm(nn.Sequential(nn.Conv2d(1, 1, 3)), (1, 5, 5)).norm.value
+    for found in (operator_norm(layer, (1, 5, 5)), network_norm(net, (1, 5, 5)).norm):
+        assert math.isinf(found.value)
+        assert "has methods of its own (_conv_forward)" in found.reason
+
+
+def test_a_call_replaced_on_one_layer_makes_its_bound_infinite() -> None:
+    layer = nn.Linear(2, 2)
+    layer._call_impl = lambda x: 100 * x
+    assert "has methods of its own (_call_impl)" in operator_norm(layer).reason
+
+
+def test_a_forward_of_another_layer_of_the_type_is_no_forward_of_its_own_type() -> None:
+    small, large = nn.Linear(2, 2), nn.Linear(2, 2)
+    small.forward = small.forward  # as DDP leaves it behind
+    assert operator_norm(small).finite
+    small.forward = large.forward
+    assert "has a forward of its own" in operator_norm(small).reason
+
+
+def test_frozen_layers_whose_train_does_nothing_are_bounded() -> None:
+    net = model().eval()
+    net[0].train = lambda mode=True: net[0]
+    assert network_norm(net, (4,)).norm.finite
+
+
 def test_a_hook_on_a_compiled_wrapper_counts() -> None:
     net = model()
     net[0] = torch.compile(net[0], backend="eager")
