@@ -44,6 +44,20 @@ def check(plan: Plan, store: RunStore) -> list[LightningDataModule]:
     return list(data.values())
 
 
+def check_folder(folder: Path) -> None:
+    """Refuses a file where results are to go.
+
+    Args:
+        folder: The study's `out_dir`, which need not be there yet.
+
+    Raises:
+        UsageError: It, or a folder that it lies in, is a file.
+    """
+    there = next((one for one in (folder, *folder.parents) if one.exists()), folder)
+    if there.exists() and not there.is_dir():
+        raise UsageError(f"out_dir {folder}: {there} is a file: name a folder.")
+
+
 def _built(run: Run, place: str) -> LightningDataModule | None:
     try:
         with silence(io.StringIO()), isolate_rng():

@@ -128,7 +128,7 @@ class Probing:
         Raises:
             UsageError: With what to do.
         """
-        check_options(self.models, self.limit, self.confidence, self.workers)
+        check_options(self.models, self.out_dir, self.limit, self.confidence, self.workers)
         job = ProbeJob(
             attack=self.attack or default_attack(),
             goal=self.goal or RandomTargets(),

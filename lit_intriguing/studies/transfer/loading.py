@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from lit_intriguing.command.parse_errors import one_line
 from lit_intriguing.errors import InterruptedRunError, UsageError, UserError
+from lit_intriguing.studies.checks import check_folder
 from lit_intriguing.studies.measure import silence
 from lit_intriguing.studies.patches import Config
 from lit_intriguing.studies.runs import Run, Stage
@@ -24,12 +25,13 @@ Source = ModelSource | nn.Module | Callable[[Tensor], Tensor]
 
 
 def check_options(
-    models: Mapping[str, Source], limit: int | None, confidence: float, workers: int
+    models: Mapping[str, Source], out_dir: str, limit: int | None, confidence: float, workers: int
 ) -> None:
     """Refuses what is no study.
 
     Args:
         models: Name to source.
+        out_dir: The study's folder.
         limit: Of rows.
         confidence: Of the intervals.
         workers: Processes that train.
@@ -45,6 +47,7 @@ def check_options(
                 source.check()
             except UsageError as error:
                 raise UsageError(f"model {name!r}: {error}") from error
+    check_folder(Path(out_dir))
     if limit is not None and limit < 1:
         raise UsageError(f"limit must be at least 1, not {limit}.")
     if not 0 < confidence < 1:

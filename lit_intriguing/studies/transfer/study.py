@@ -146,7 +146,7 @@ class TransferMatrix:
         Raises:
             UsageError: With what to do.
         """
-        check_options(self.models, self.limit, self.confidence, self.workers)
+        check_options(self.models, self.out_dir, self.limit, self.confidence, self.workers)
         if not 0 <= self.show <= self.chunk:
             raise UsageError(f"show lies between 0 and chunk, {self.chunk}, not {self.show}.")
         job = TransferJob(

@@ -67,9 +67,13 @@ def test_every_recipe_is_a_study(name):
         ("--draws=ten", "draws: expected int, got 'ten'"),
         ("--attack=BoxLBFG", "no class 'BoxLBFG'. Did you mean 'BoxLBFGS'?"),
         ("--factors=[1, 0]", "factors must grow"),
+        ("--split=foo", "split: expected train or validation or test, got 'foo'."),
+        ("--out_dir=taken", "out_dir taken: taken is a file: name a folder."),
+        ("--out_dir=taken/below", "out_dir taken/below: taken is a file: name a folder."),
     ],
 )
 def test_a_mistake_is_named_in_one_line(option, message, tmp_path, capsys):
+    (tmp_path / "taken").write_text("")
     with pytest.raises(SystemExit) as caught:
         cli.main(["probe", f"--config={recipe(tmp_path)}", option])
     assert caught.value.code == 2

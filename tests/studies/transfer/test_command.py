@@ -111,9 +111,13 @@ def complaint(arguments, capsys):
         ("--models={a: {recip: x}}", "Option 'recip' is not accepted"),
         ("--limit=ten", "limit: expected int or null, got 'ten'"),
         ("--data=Digit", "no class 'Digit'. Did you mean 'Digits'?"),
+        ("--split=foo", "split: expected train or validation or test, got 'foo'."),
+        ("--out_dir=taken", "out_dir taken: taken is a file: name a folder."),
+        ("--out_dir=taken/below", "out_dir taken/below: taken is a file: name a folder."),
     ],
 )
 def test_a_typo_is_named_in_one_line(option, message, tmp_path, capsys):
+    (tmp_path / "taken").write_text("")
     assert message in complaint([f"--config={recipe(tmp_path)}", option], capsys)
 
 
