@@ -8,6 +8,7 @@ from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 
 from lit_intriguing.bounding.certify import certify
 from lit_intriguing.bounding.job import BoundJob
+from lit_intriguing.bounding.progress import LayerProgress
 from lit_intriguing.bounding.result import Result
 from lit_intriguing.bounding.subject import prepare, shape_of_data
 from lit_intriguing.errors import UserError
@@ -47,7 +48,8 @@ def bound_network(
     shape = job.input_shape or shape_of_data(trainer, model, datamodule, job.split)
     start = time.process_time()
     try:
-        network = network_norm(model, shape)
+        with LayerProgress(model) as progress:
+            network = network_norm(model, shape, layer_norm=progress.norm)
     except ValueError as error:
         raise UserError(str(error)) from error
     seconds = time.process_time() - start

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -31,6 +32,7 @@ from lit_intriguing.command.saved_config import SavedConfig
 from lit_intriguing.command.subcommands import TRAINER_ARGUMENTS, TRAINER_SUBCOMMANDS
 from lit_intriguing.errors import UsageError, UserError
 from lit_intriguing.models import Network
+from lit_intriguing.models.weights import read_checkpoint
 from lit_intriguing.trainer import Trainer
 
 SEED = 0
@@ -146,6 +148,20 @@ class Program(LightningCLI):
         self.config = parser.parse_args(self._arguments)
 
     @override
+    def _parse_ckpt_path(self) -> None:
+        """Reads the model's options out of the checkpoint, if it is one."""
+        try:
+            super()._parse_ckpt_path()
+        except UserError:
+            raise
+        except Exception as error:  # torch.load's are of many kinds
+            options = self.config[self.config.subcommand]
+            safe = options.get("weights_only") is not False  # Lightning does not ask here
+            read_checkpoint(Path(options.ckpt_path), safe)  # says which file it is
+            if safe:
+                raise UserError(one_line(str(error))) from error
+
+    @override
     def instantiate_classes(self) -> None:
         """Builds what the configuration names; a refused value is the user's to put right."""
         try:
@@ -217,10 +233,17 @@ class Program(LightningCLI):
         self._warn_of_initial_weights()
 
     def _warn_of_initial_weights(self) -> None:
-        brought = isinstance(self.model, Network)  # with the weights that its options name
-        if self._option("ckpt_path") is None and not brought and self.trainer.is_global_zero:
-            text = "lightning: no --ckpt_path: these are the initial weights"
-            print(text, file=sys.stderr, flush=True)
+        if self._option("ckpt_path") is not None or not self.trainer.is_global_zero:
+            return
+        text = "no --ckpt_path: these are the initial weights"
+        if isinstance(self.model, Network):
+            if _names_weights(self._option("model")) or not list(self.model.parameters()):
+                return
+            text = (
+                "neither --model.weights nor --ckpt_path: these are the weights that the network "
+                "is made with, random ones unless it loads its own"
+            )
+        print(f"lightning: {text}", file=sys.stderr, flush=True)
 
     def after_fit(self) -> None:
         """Measures the weights in memory once on the test set and says the result."""
@@ -235,3 +258,13 @@ class Program(LightningCLI):
     def _option(self, name: str) -> Any:
         config: Namespace = self.config[str(self.subcommand)]
         return config.get(name)
+
+
+def _names_weights(options: Any) -> bool:
+    """Tells whether a class's options, or those within, name weights, as torchvision's can."""
+    if not isinstance(options, Namespace):
+        return False
+    return any(
+        _names_weights(value) or (("weights" in name or name == "pretrained") and bool(value))
+        for name, value in vars(options).items()
+    )

@@ -164,6 +164,31 @@ def test_what_is_folded_into_the_layer_before_is_counted_and_written(
     assert notes["network.2"] == "folded into network.1"
 
 
+RANDOM = "neither --model.weights nor --ckpt_path: these are the weights that the network is made"
+
+
+def dense(weights: str | None = None) -> nn.Module:
+    """A dense layer; as torchvision's functions, of weights by a name."""
+    return nn.Linear(4, 3)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ([], True),
+        (["--model.weights=dense.pt"], False),
+        (["--model.network.weights=DEFAULT"], False),
+    ],
+)
+def test_a_network_with_random_weights_says_so(
+    options: list[str], told: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.save(dense().state_dict(), "dense.pt")
+    network = ["--model=Network", f"--model.network={__name__}.dense", *options]
+    cli.main(["lipschitz", *network, "--input_shape=[4]"])
+    assert (RANDOM in capsys.readouterr().err) is told
+
+
 def test_only_the_layers_asked_for_are_shown(weights: Path) -> None:
     cli.main([*LIPSCHITZ, SHAPE, f"--ckpt_path={weights}", "--layers=[output]", "--output=one"])
     assert [row["layer"] for row in rows("one")] == ["output"]
@@ -179,6 +204,7 @@ def test_only_the_layers_asked_for_are_shown(weights: Path) -> None:
         ([SHAPE, "--limit=0"], "limit must be at least 1, not 0."),
         ([SHAPE, "--output=taken"], "the output taken is a file: name a folder."),
         (["--input_shape=[]"], "sizes of 1 or more without the batch"),
+        ([SHAPE, "--ckpt_path=taken"], "taken cannot be read as a checkpoint: "),
         ([SHAPE, "--ckpt_path=other.ckpt"], "the checkpoint holds a network of no layers"),
     ],
 )
