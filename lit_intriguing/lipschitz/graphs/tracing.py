@@ -380,8 +380,9 @@ def _is_not_taken(error: BaseException) -> bool:
 def _out_of_reach(node: Node, found: Iterable[Tensor], drawn: bool) -> str:
     """Why no rule applies to a call with these results; empty if one may."""
     name = "" if isinstance(node.target, nn.Module) else function_name(node.target)
-    if drawn and "dropout" not in name:  # whose rule says it itself
-        return f"that is random ({name})" if name else "that is random"
+    # Layers in evaluation do not draw; torch says so of attention, which has no constant anyway.
+    if drawn and name and "dropout" not in name:  # whose rule says it itself
+        return f"that is random ({name})"
     if node.varying and any(one.is_complex() for one in found):
         kind = type_before_parametrizations(node.target) if not name else None
         # Slopes, as of activations, are those of functions of real numbers.

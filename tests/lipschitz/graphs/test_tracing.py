@@ -180,6 +180,14 @@ def test_random_numbers_in_evaluation_make_the_bound_infinite(how: str) -> None:
     assert "random" in found.reason
 
 
+def test_attention_in_evaluation_is_not_called_random() -> None:
+    attention = nn.MultiheadAttention(4, 1, batch_first=True)
+    model = Own(lambda m, x: m.attention(x, x, x)[0], attention=attention)
+    found = network_norm(model, (3, 4)).norm
+    assert found.value == math.inf
+    assert "random" not in found.reason
+
+
 @pytest.mark.filterwarnings("ignore:Complex modules are a new feature")
 @pytest.mark.parametrize("kind", [nn.Tanh, nn.Sigmoid])
 def test_activations_of_complex_numbers_are_infinite(kind: type[nn.Module]) -> None:
