@@ -274,13 +274,13 @@ def _is_batch_norm(node: Node) -> bool:
 def _can_fold(before: Node, node: Node) -> bool:
     if not isinstance(before.target, nn.Module) or not _given_one(before):
         return False
-    if not _given_one(node) or not _makes_channels(before):
+    if not _given_one(node):
         return False
     try:
         folded(before.target, node.target)
     except ValueError:
         return False
-    return True
+    return _makes_channels(before)
 
 
 def _makes_channels(node: Node) -> bool:

@@ -540,3 +540,10 @@ def test_a_layer_called_with_more_than_its_input_is_unknown() -> None:
             return self.up(input=x, output_size=None)
 
     assert network_norm(Keyword(), (1, 4)).product.finite
+
+
+def test_a_batch_norm_behind_a_pool_is_bounded_by_itself() -> None:
+    model = nn.Sequential(nn.LPPool2d(2, 2), nn.BatchNorm2d(3)).eval()
+    found = network_norm(model, (3, 4, 4))
+    assert found.product.finite
+    assert [layer.note for layer in found.layers] == [""] * len(found.layers)
