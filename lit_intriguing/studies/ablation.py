@@ -8,7 +8,12 @@ from typing import Any, TextIO
 
 from lit_intriguing.errors import UsageError, UserError
 from lit_intriguing.spelling import did_you_mean
-from lit_intriguing.studies.checks import check, note_other_program, note_other_study
+from lit_intriguing.studies.checks import (
+    check,
+    check_folder,
+    note_other_program,
+    note_other_study,
+)
 from lit_intriguing.studies.executor import Executor
 from lit_intriguing.studies.measure import Measure, train_and_measure
 from lit_intriguing.studies.patches import merged
@@ -86,6 +91,7 @@ class Ablation:
             UserError: A configuration cannot be built, or runs failed (after everything else is
                 done and written).
         """
+        check_folder(Path(self.out_dir))
         plan = self.plan()
         store = RunStore(Path(self.out_dir) / "runs", self.redo)
         if measure is train_and_measure:  # another one need not build anything

@@ -180,3 +180,11 @@ def test_what_is_no_study_is_refused_before_any_training(tmp_path, changes, mess
     with pytest.raises(UsageError, match=message):
         study(tmp_path, **changes).run(measure)
     assert measure.runs == []
+
+
+def test_a_file_in_the_place_of_the_folder_is_refused_before_any_run(tmp_path):
+    (tmp_path / "out").touch()
+    table = Table()
+    with pytest.raises(UsageError, match="is a file: name a folder"):
+        study(tmp_path).run(measure=table)
+    assert table.runs == []
