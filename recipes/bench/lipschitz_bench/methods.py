@@ -43,6 +43,18 @@ def ours() -> Bound:
     return lambda problem: operator_norm(problem.layer, problem.shape).value
 
 
+def probable() -> Bound:
+    """Return the package's bound that holds with probability 1 - 1e-9; of convolutions."""
+    from lit_intriguing.lipschitz.layers.convolution import convolution_norm
+
+    def bound(problem: Problem) -> float:
+        if not isinstance(problem.layer, nn.Conv2d):
+            raise NotApplicableError("it takes convolutions")
+        return convolution_norm(problem.layer, problem.shape, method="probable").value
+
+    return bound
+
+
 def torchlip() -> Bound:
     """Return what deel-torchlip's SpectralConv2d and SpectralLinear divide a kernel by.
 
@@ -116,6 +128,7 @@ def reshaped() -> Bound:
 
 METHODS = {
     "lit-intriguing": Method(ours, "upper bound"),
+    "lit-intriguing, probable": Method(probable, "probable bound"),
     "torchlip": Method(torchlip, "upper bound", "deel-torchlip"),
     "orthogonium": Method(orthogonium, "upper bound", "orthogonium"),
     "power iteration": Method(power, "estimate"),
