@@ -10,7 +10,8 @@ from torch.nn.utils.parametrize import type_before_parametrizations
 from lit_intriguing.lipschitz import graphs  # noqa: F401  they register their rules
 from lit_intriguing.lipschitz.graphs.functions import function_norm, joined_norm
 from lit_intriguing.lipschitz.graphs.graph import Graph, Node, Shape
-from lit_intriguing.lipschitz.graphs.tracing import function_name, is_layer, traced
+from lit_intriguing.lipschitz.graphs.recorder import function_name, is_layer
+from lit_intriguing.lipschitz.graphs.tracing import traced
 from lit_intriguing.lipschitz.layers.folding import BATCH_NORMS, folded
 from lit_intriguing.lipschitz.norm import ONE, Norm, product, root_of_squares, unknown
 from lit_intriguing.lipschitz.norms import Rule, operator_norm, register_norm

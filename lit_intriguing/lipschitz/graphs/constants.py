@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from lit_intriguing.lipschitz.graphs.graph import Node
-from lit_intriguing.lipschitz.graphs.tracing import function_name
+from lit_intriguing.lipschitz.graphs.recorder import function_name
 from lit_intriguing.lipschitz.norm import Kind, Norm
 from lit_intriguing.lipschitz.norms import CannotBoundError
 

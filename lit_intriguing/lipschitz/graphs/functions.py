@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from lit_intriguing.lipschitz.graphs.graph import Node
-from lit_intriguing.lipschitz.graphs.tracing import function_name
+from lit_intriguing.lipschitz.graphs.recorder import function_name
 from lit_intriguing.lipschitz.norm import Norm, unknown
 from lit_intriguing.lipschitz.norms import CannotBoundError
 

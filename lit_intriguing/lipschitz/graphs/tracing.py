@@ -1,83 +1,29 @@
 """Follows a model's forward pass and writes it down as a graph."""
 
-import functools
 import logging
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn.parameter import UninitializedTensorMixin  # type: ignore[attr-defined]
-from torch.nn.utils.parametrize import type_before_parametrizations
-from torch.overrides import TorchFunctionMode
 
 from lit_intriguing.errors import UserError
-from lit_intriguing.lipschitz.graphs.graph import Graph, Node, Shape, item, leaves, mapped
-from lit_intriguing.lipschitz.graphs.watching import VALUES_NEEDED, Setup, Watch
-from lit_intriguing.lipschitz.norms import has_rule
-from lit_intriguing.lipschitz.plain import changed_by, plain
-
-COMPOSED: tuple[type[nn.Module], ...] = (nn.Sequential,)
-"""Types that have a rule which is the graph's own: looked into, not asked."""
+from lit_intriguing.lipschitz.graphs.graph import Graph, Shape, leaves, mapped
+from lit_intriguing.lipschitz.graphs.recorder import (
+    Recorder,
+    UnknownForwardError,
+    UntraceableError,
+    first_line,
+)
+from lit_intriguing.lipschitz.graphs.watching import VALUES_NEEDED
 
 _NOT_TAKEN = (RuntimeError, ValueError, IndexError, AssertionError, UserError)
 
-# What of these tensors counts is the shape: of the first argument, or of the second.
-_SHAPE_OF: dict[Any, int] = {
-    torch.zeros_like: 0,
-    torch.ones_like: 0,
-    torch.full_like: 0,
-    torch.empty_like: 0,
-    torch.rand_like: 0,
-    torch.randn_like: 0,
-    Tensor.new_zeros: 0,
-    Tensor.new_ones: 0,
-    Tensor.new_full: 0,
-    Tensor.new_empty: 0,
-    Tensor.new_tensor: 0,
-    Tensor.expand_as: 1,
-    Tensor.view_as: 1,
-    Tensor.reshape_as: 1,
-    Tensor.type_as: 1,
-}
-# What reads a tensor's values, or gets at its memory, where changes are not seen.
-_UNSEEN = {
-    Tensor.numpy,
-    Tensor.data_ptr,
-    Tensor.__array__,
-    Tensor.__dlpack__,
-    Tensor.tolist,
-    Tensor.item,
-    Tensor.storage,
-    Tensor.untyped_storage,
-    Tensor._typed_storage,
-    Tensor.data.__set__,  # type: ignore[attr-defined]
-}
-# Of complex numbers, these are linear and have rules that know of them.
-_COMPLEX = (
-    nn.Identity,
-    nn.Flatten,
-    nn.Linear,
-    nn.Conv1d,
-    nn.Conv2d,
-    nn.Conv3d,
-)
 
 _PLAIN = (Tensor, str, bytes, bool, int, float, complex, torch.dtype, torch.device)
-
-
-class UntraceableError(BaseException):
-    """The forward pass does what cannot be followed; the message says what.
-
-    No `Exception`, which the model's own code may catch and go on without.
-    """
-
-
-class UnknownForwardError(BaseException):
-    """A module is not what its type says; the message says why. No `Exception`, likewise."""
 
 
 def traced(model: nn.Module, input_shape: Shape) -> Graph:
@@ -103,7 +49,7 @@ def traced(model: nn.Module, input_shape: Shape) -> Graph:
         for context in (_silence(), torch.inference_mode(False), torch.no_grad()):
             stack.enter_context(context)
         mode = stack.enter_context(FakeTensorMode(allow_non_fake_inputs=True))
-        recorder = _Recorder(model, mode)
+        recorder = Recorder(model, mode)
         output, failure = _run(recorder, model, input_shape)
         outputs = tuple(mapped(leaves(output, Tensor), Tensor, recorder.node))
     if not failure and not outputs:
@@ -125,7 +71,7 @@ def _unseen_part(output: Any) -> str:
     return "" if plain_value else f"returns a {type(output).__name__}, which is not looked into"
 
 
-def _run(recorder: "_Recorder", model: nn.Module, input_shape: Shape) -> tuple[Any, str]:
+def _run(recorder: Recorder, model: nn.Module, input_shape: Shape) -> tuple[Any, str]:
     """What the model returns, or why that is not known."""
     try:
         return recorder.run(input_shape), recorder.failure
@@ -135,222 +81,8 @@ def _run(recorder: "_Recorder", model: nn.Module, input_shape: Shape) -> tuple[A
             return None, recorder.failure
         raise ValueError(
             f"{type(model).__name__} does not take an example of shape {tuple(input_shape)}: "
-            f"in {recorder.place}: {_line(error)}"
+            f"in {recorder.place}: {first_line(error)}"
         ) from error
-
-
-def is_layer(module: nn.Module) -> bool:
-    """Whether a module is asked for its constant, not looked into.
-
-    That is so for those with a rule, and for torch's own that hold parameters.
-    """
-    kind = type_before_parametrizations(module)
-    if kind in COMPOSED:
-        return False
-    ours = kind.__module__.startswith("torch.nn.") and bool(module._parameters)
-    return has_rule(module) or ours
-
-
-class _Recorder(TorchFunctionMode):
-    """Sees each call of a function, and by the copies' ``forward`` each of a module."""
-
-    def __init__(self, model: nn.Module, mode: FakeTensorMode) -> None:
-        super().__init__()
-        self.model = model
-        self.nodes: list[Node] = []
-        self.input = Node("input", varying=True)
-        self.error: BaseException | None = None
-        self.failure = ""
-        self._watch = Watch(mode, self.note)
-        self._setups: dict[nn.Module, Setup] = {}
-        self._seen: dict[int, tuple[Tensor, Any, Node]] = {}
-        self._taken: Counter[str] = Counter()
-        self._path: list[str] = []
-        self._failed: list[str] | None = None
-        self._quiet = True
-
-    @property
-    def place(self) -> str:
-        """Where the pass is, or where it failed: the innermost module's name and type."""
-        path = self._path if self._failed is None else self._failed
-        name = path[-1] if path else ""
-        kind = type(self.model.get_submodule(name)).__name__
-        return f"{name} ({kind})" if name else kind
-
-    def run(self, input_shape: Shape) -> Any:
-        """Call the copy of the model and return what it returns."""
-        if changed_by(self.model):  # before a hook that torch calls for all sees the copy
-            raise UnknownForwardError(changed_by(self.model))
-        copy = plain(self.model, self._stand_in)
-        originals = dict(self.model.named_modules())
-        for name, module in copy.named_modules():
-            follow = functools.partial(self.enter, name, originals[name], module)
-            module.__dict__["forward"] = follow
-        self._setups = {module: Setup(module, self._watch.mark) for module in copy.modules()}
-        device = next((one.device for one in self.model.parameters()), torch.device("cpu"))
-        x = torch.empty((1, *input_shape), device=device, dtype=_dtype(self.model))
-        self._remember(x, self.input)
-        with self._watch, self:
-            self._quiet = False
-            return copy(x)
-
-    def note(self, error: BaseException) -> None:
-        """Remember the first error and where it was, even if the model's own code catches it."""
-        if self.error is not None:
-            return
-        self.error, self._failed = error, list(self._path)
-        if isinstance(error, UnknownForwardError):
-            self.failure = f"{self.place} {error}"
-        elif isinstance(error, (*VALUES_NEEDED, UntraceableError)):
-            self.failure = f"{self.place}: needs the values of its input ({_line(error)})"
-        else:
-            self.failure = f"{self.place}: cannot be followed ({_line(error)})"
-
-    def __torch_function__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
-        kwargs = kwargs or {}
-        if self._quiet:
-            return func(*args, **kwargs)
-        if func in _UNSEEN:
-            self.note(error := UntraceableError(f"{function_name(func)} of a tensor"))
-            raise error
-        call = functools.partial(func, *args, **kwargs)
-        return self._record(func, function_name(func), call, args, kwargs)
-
-    def enter(
-        self, name: str, original: nn.Module, copy: nn.Module, *args: Any, **kwargs: Any
-    ) -> Any:
-        """The ``forward`` of a module's copy."""
-        call = functools.partial(_forward, original, copy, *args, **kwargs)
-        if self._quiet:
-            return call()
-        self._path.append(name)
-        try:
-            if not is_layer(original):
-                return call()
-            self._check_unchanged(copy)
-            return self._record(original, "", call, args, kwargs)
-        except BaseException as error:
-            self.note(error)
-            raise
-        finally:
-            self._path.pop()
-
-    def node(self, tensor: Tensor) -> Node:
-        """The node of a tensor."""
-        found = self._seen.get(id(tensor))
-        if found is not None:
-            _, mark, node = found
-            same = mark == self._watch.mark(tensor)
-            return node if same else self._unknown("changed in place")
-        if isinstance(tensor, FakeTensor) or not self._watch.untouched(tensor):
-            return self._unknown("made where it cannot be seen, as by a function of its own")
-        known = Node("a tensor", shape=tuple(tensor.shape), known=tensor)
-        return self._remember(tensor, known)
-
-    def _record(
-        self,
-        target: Any,
-        label: str,
-        call: Callable[[], Any],
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-    ) -> Any:
-        self._quiet = True
-        try:
-            return self._recorded(target, label, call, args, kwargs)
-        except BaseException as error:
-            self.note(error)
-            raise
-        finally:
-            self._quiet = False
-
-    def _recorded(
-        self,
-        target: Any,
-        label: str,
-        call: Callable[[], Any],
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-    ) -> Any:
-        before = leaves((args, kwargs), Tensor)
-        nodes, named = mapped((args, kwargs), Tensor, self.node)
-        marks, draws = list(map(self._watch.mark, before)), self._watch.draws
-        result = call()
-        drawn = self._watch.draws > draws
-        found = leaves(result, Tensor)
-        if not found:
-            return result
-        if target in _SHAPE_OF:
-            nodes = _without_values(nodes, _SHAPE_OF[target])
-        node = Node(self._name(label), target, nodes, named)
-        node.varying = bool(node.sources)
-        node.in_place = marks != list(map(self._watch.mark, before))
-        why = _out_of_reach(node, found, drawn)
-        if why:
-            node = self._opaque(why, node.sources)
-        if isinstance(result, Tensor):
-            self._remember(result, node)
-            return result
-        node.shape = tuple(found[0].shape)
-        self.nodes.append(node)
-        for index, tensor in enumerate(found):
-            self._remember(tensor, Node(node.name, item, (node, index), varying=node.varying))
-        return result
-
-    def _remember(self, tensor: Tensor, node: Node) -> Node:
-        node.shape = tuple(tensor.shape)
-        numbers = tensor.is_floating_point() or tensor.is_complex()
-        node.discrete = not numbers and node.target is not None
-        self._seen[id(tensor)] = tensor, self._watch.mark(tensor), node
-        self.nodes.append(node)
-        return node
-
-    def _unknown(self, why: str) -> Node:
-        node = self._opaque(why)
-        self.nodes.append(node)
-        return node
-
-    def _opaque(self, why: str, sources: Iterable[Node] = ()) -> Node:
-        """A node that nothing is known of; it is taken to depend on the input."""
-        return Node(f"{self.place}: a tensor {why}", args=tuple(sources), varying=True)
-
-    def _check_unchanged(self, copy: nn.Module) -> None:
-        """A layer is asked for its constant as it was before, not as it is called."""
-        self._quiet = True
-        try:
-            setups = (self._setups.get(module) for module in copy.modules())
-            names = ["a part" if one is None else one.changed() for one in setups]
-        finally:
-            self._quiet = False
-        if any(names):
-            changed = ", ".join(filter(None, names))
-            raise UnknownForwardError(f"is changed in the forward pass ({changed})")
-
-    def _name(self, label: str) -> str:
-        place = self._path[-1] if self._path else ""
-        if not label:
-            return place
-        name = f"{place}.{label}" if place else label
-        self._taken[name] += 1
-        return name if self._taken[name] == 1 else f"{name}_{self._taken[name]}"
-
-    def _stand_in(self, real: Tensor) -> Tensor:
-        """A tensor without values in a parameter's place."""
-        fake = torch.empty(real.shape, dtype=real.dtype, device=real.device)
-        if isinstance(real, nn.Parameter):
-            fake = nn.Parameter(fake, requires_grad=False)
-        self._remember(fake, Node("a parameter", known=real))
-        return fake
-
-
-def function_name(function: Any) -> str:
-    """The name of a torch function, of a tensor's method or of its property, without underlines."""
-    name = getattr(function, "__name__", type(function).__name__)
-    if name == "__get__":
-        name = getattr(function.__self__, "__name__", name)
-    return str(name).strip("_")
 
 
 def _check(model: nn.Module, input_shape: Shape) -> None:
@@ -365,47 +97,9 @@ def _check(model: nn.Module, input_shape: Shape) -> None:
             raise ValueError(f"{name} is on the meta device: load the weights first")
 
 
-def _dtype(model: nn.Module) -> torch.dtype:
-    parameters = list(model.parameters())
-    wanted = [one.dtype for one in parameters if one.is_complex()]
-    wanted += [one.dtype for one in parameters if one.is_floating_point()]
-    return wanted[0] if wanted else torch.float32
-
-
 def _is_not_taken(error: BaseException) -> bool:
     """Whether the fault is the example's, as far as can be told."""
     return isinstance(error, _NOT_TAKEN) and not isinstance(error, VALUES_NEEDED)
-
-
-def _out_of_reach(node: Node, found: Iterable[Tensor], drawn: bool) -> str:
-    """Why no rule applies to a call with these results; empty if one may."""
-    name = "" if isinstance(node.target, nn.Module) else function_name(node.target)
-    # Layers in evaluation do not draw; torch says so of attention, which has no constant anyway.
-    if drawn and name and "dropout" not in name:  # whose rule says it itself
-        return f"that is random ({name})"
-    if node.varying and any(one.is_complex() for one in found):
-        kind = type_before_parametrizations(node.target) if not name else None
-        # Slopes, as of activations, are those of functions of real numbers.
-        return "" if kind in _COMPLEX else "of complex numbers"
-    return ""
-
-
-def _forward(original: nn.Module, copy: nn.Module, *args: Any, **kwargs: Any) -> Any:
-    why = changed_by(original)
-    if why:
-        raise UnknownForwardError(why)
-    return type(original).forward(copy, *args, **kwargs)
-
-
-def _without_values(args: tuple[Any, ...], index: int) -> tuple[Any, ...]:
-    shape = getattr(args[index], "shape", ()) if index < len(args) else ()
-    zeros = Node("zeros", torch.zeros, (shape,), shape=shape)
-    return tuple(zeros if i == index else arg for i, arg in enumerate(args))
-
-
-def _line(error: BaseException) -> str:
-    """An error's type and the first line of what it says."""
-    return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}".rstrip(": ")
 
 
 @contextmanager
