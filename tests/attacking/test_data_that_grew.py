@@ -15,7 +15,7 @@ from lit_intriguing.trainer import Trainer
 IMAGES, LABELS = torch.rand(8, 1, 4, 4), torch.arange(8) % 3
 
 
-class Network(LightningModule):
+class Linear10(LightningModule):
     def __init__(self) -> None:
         super().__init__()
         self.net = nn.Linear(16, 3)
@@ -40,7 +40,7 @@ def attack(count: int, folder: Path) -> None:
         accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False
     )
     trainer.attack(
-        Network(),
+        Linear10(),
         Rows(count),
         attack=GaussianNoise(0.1),
         chunk=4,
