@@ -24,6 +24,9 @@ from lit_intriguing.lipschitz.stacks.dense_stack import MOST_CLASSES, pair_norms
 CHUNK = 256
 """Rows at once."""
 
+WIDEST = 1000
+"""Hidden units up to which pairs of classes are bounded one by one; beyond it takes minutes."""
+
 
 class CertifyRun(ChunkLoop):
     """Finds the certified radius of each row of the predict loop.
@@ -110,6 +113,8 @@ def _sharpest(
     """Bounds of each pair of classes in a stack of dense layers, else of the whole."""
     layers = None if network.joint is None else dense_layers(model, shape)
     if not layers or len(layers[-1][1]) > MOST_CLASSES:
+        return network.norm
+    if sum(len(weight) for _, weight, _ in layers[:-1]) > WIDEST:
         return network.norm
     slopes = [slope for _, _, slope in layers[:-1]]
     return pair_norms([weight for _, weight, _ in layers], slopes)
