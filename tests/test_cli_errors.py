@@ -152,7 +152,7 @@ def test_a_typo_in_an_option(
     assert expected in complaint(["fit", "--config", base, option], capsys)
 
 
-MODULES = ["lipschitz", "--model=Network", "--input_shape=[3, 8, 8]"]
+MODULES = ["lipschitz", "--model=lit_intriguing.models.Network", "--input_shape=[3, 8, 8]"]
 
 
 @pytest.mark.parametrize(
