@@ -91,6 +91,7 @@ class Trainer(_Trainer):
         input_shape: list[PositiveInt] | None = None,
         layers: list[str] | None = None,
         paper_values: dict[str, float] | None = None,
+        method: Literal["certified", "probable"] = "certified",
         radii: list[NonNegativeFloat] | None = None,
         split: Literal["train", "validation", "test"] = "test",
         limit: int | None = None,
@@ -108,6 +109,8 @@ class Trainer(_Trainer):
             input_shape: Of one example, without the batch (null: that of the data's first).
             layers: Names of the layers to show (null: all whose constant is not 1).
             paper_values: The paper's value of layers, by their names, shown beside.
+            method: How: certified, or probable, which is tighter for convolutions on small images
+                and too low with a probability of 1e-9 for each of them.
             radii: L2 radii within which the share of answers that cannot change is certified.
             split: Whose rows are certified.
             limit: Certify no more rows than that.
@@ -125,6 +128,6 @@ class Trainer(_Trainer):
 
         job = BoundJob(
             None if input_shape is None else tuple(input_shape), layers or (), paper_values or {},
-            radii or (), split, limit, Path(output),
+            radii or (), split, limit, Path(output), method,
         )  # fmt: skip
         return bound_network(self, model, datamodule, job, ckpt_path, weights_only)

@@ -48,8 +48,8 @@ def bound_network(
     shape = job.input_shape or shape_of_data(trainer, model, datamodule, job.split)
     start = time.process_time()
     try:
-        with LayerProgress(model) as progress:
-            network = network_norm(model, shape, layer_norm=progress.norm)
+        with LayerProgress(model, job.method) as progress:
+            network = network_norm(model, shape, method=job.method, layer_norm=progress.norm)
     except ValueError as error:
         raise UserError(str(error)) from error
     seconds = time.process_time() - start

@@ -10,6 +10,7 @@ from lightning.pytorch.utilities.model_helpers import is_overridden
 
 from lit_intriguing.attacking.job import Split
 from lit_intriguing.errors import UserError
+from lit_intriguing.lipschitz.norms import Method, check_method
 
 
 @dataclass(frozen=True)
@@ -23,14 +24,17 @@ class BoundJob:
     split: Split = "test"
     limit: int | None = None
     output: Path = Path("lipschitz")
+    method: Method = "certified"
 
     def check(self, model: LightningModule) -> None:
         """Refuses what can be told to be wrong before anything starts.
 
         Raises:
-            UserError: A number out of range, a file in the folder's place, or a model without
+            UserError: A number out of range, a method that there is not, radii to certify by
+                bounds that are not certified, a file in the folder's place, or a model without
                 `forward`.
         """
+        self._check_method()
         if self.input_shape is not None and not (
             self.input_shape and all(size >= 1 for size in self.input_shape)
         ):
@@ -48,4 +52,15 @@ class BoundJob:
         if not is_overridden("forward", model):
             raise UserError(
                 f"{type(model).__name__} has no forward: what is bounded is model(images)."
+            )
+
+    def _check_method(self) -> None:
+        try:
+            check_method(self.method)
+        except ValueError as error:
+            raise UserError(str(error)) from error
+        if self.radii and self.method != "certified":
+            raise UserError(
+                f"radii are certified by certified bounds, not by {self.method} ones: leave radii "
+                "out, or take the method certified."
             )

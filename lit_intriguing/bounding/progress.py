@@ -8,7 +8,7 @@ from tqdm import tqdm
 
 from lit_intriguing.lipschitz.layers.folding import BATCH_NORMS
 from lit_intriguing.lipschitz.norm import Norm
-from lit_intriguing.lipschitz.norms import operator_norm
+from lit_intriguing.lipschitz.norms import Method, operator_norm
 
 DELAY = 3.0
 """Seconds after which it shows itself."""
@@ -19,10 +19,14 @@ class LayerProgress:
 
     Args:
         model: What the layers are of.
+        method: As of `operator_norm`.
         delay: Seconds without a bar.
     """
 
-    def __init__(self, model: nn.Module, delay: float = DELAY) -> None:
+    def __init__(
+        self, model: nn.Module, method: Method = "certified", delay: float = DELAY
+    ) -> None:
+        self._method = method
         self._bar: tqdm[Any] = tqdm(
             total=sum(_counts(module) for module in model.modules()),
             desc="Bound",
@@ -43,7 +47,7 @@ class LayerProgress:
 
     def norm(self, module: nn.Module, shape: tuple[int, ...] | None) -> Norm:
         """See `operator_norm`."""
-        found = operator_norm(module, shape)
+        found = operator_norm(module, shape, method=self._method)
         if _counts(module):
             self._bar.set_postfix_str(type(module).__name__, refresh=False)
             self._bar.update()

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from lit_intriguing.figures.bars import Bar, bar_chart
+from lit_intriguing.figures.bars import bar_chart, norm_bar
 from lit_intriguing.figures.canvas import png
 from lit_intriguing.figures.tables import Cell, aligned, csv_table
 from lit_intriguing.lipschitz.network import LayerBound, NetworkNorm
@@ -39,7 +39,7 @@ class Result:
         """One line a layer, in full precision, with what there is to say of it."""
         columns = [*COLUMNS, "risk", "note", *self._paper_column()]
         rows = [
-            [*_names(one), one.norm.value, _kind(one.norm), one.norm.risk,
+            [*_names(one), one.norm.value, one.norm.certainty(), one.norm.risk,
              one.note or one.norm.reason, *self._paper_cell(one)]
             for one in self.layers
         ]  # fmt: skip
@@ -48,7 +48,7 @@ class Result:
     def text(self) -> str:
         """All of it for a terminal, but for what is folded into the layer before it."""
         rows = [
-            [*_names(one), one.norm.text(), _kind(one.norm), *self._paper_cell(one)]
+            [*_names(one), one.norm.text(), one.norm.certainty(), *self._paper_cell(one)]
             for one in self.layers
             if not one.note
         ]
@@ -58,9 +58,9 @@ class Result:
     def figure(self) -> bytes:
         """The layers' bounds and the network's as bars, a PNG."""
         shown = [one for one in self.layers if not one.note]
-        bars = [Bar(one.name, one.norm.value, one.norm.kind) for one in shown]
+        bars = [norm_bar(one.name, one.norm) for one in shown]
         norms = self._network_norms()
-        bars += [Bar(f"network: {name}", norm.value, norm.kind) for name, norm in norms.items()]
+        bars += [norm_bar(f"network: {name}", norm) for name, norm in norms.items()]
         return png(bar_chart(bars, label="bound of the Lipschitz constant (L2)"))
 
     def summary(self) -> dict[str, Any]:
@@ -81,7 +81,7 @@ class Result:
 
     def _network_lines(self) -> list[str]:
         lines = [
-            f"network, {name} bound: {norm.text(6)} ({_kind(norm)}{_risk(norm)})"
+            f"network, {name} bound: {norm.text(6)} ({norm.certainty()})"
             for name, norm in self._network_norms().items()
         ]
         certified = [
@@ -133,18 +133,10 @@ def _names(layer: LayerBound) -> list[Cell]:
     return [layer.name, layer.type, "x".join(map(str, layer.input_shape or ()))]
 
 
-def _kind(norm: Norm) -> str:
-    return norm.kind if norm.finite else "unknown"
-
-
-def _risk(norm: Norm) -> str:
-    return f", but with probability {norm.risk:.1g}" if norm.risk else ""
-
-
 def _plain(norm: Norm) -> dict[str, Any]:
     return {
         "bound": norm.value if norm.finite else None,
-        "kind": _kind(norm),
+        "kind": norm.kind if norm.finite else "unknown",
         "risk": norm.risk,
         "reason": norm.reason,
     }

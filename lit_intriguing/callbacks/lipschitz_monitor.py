@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from lit_intriguing.attacks.adapters.guard import own_randomness
 from lit_intriguing.callbacks.measuring import Measuring, is_trial, steps_taken
 from lit_intriguing.errors import UserError
-from lit_intriguing.figures.bars import Bar, bar_chart
+from lit_intriguing.figures.bars import bar_chart, norm_bar
 from lit_intriguing.figures.logging import destinations
 from lit_intriguing.lipschitz.following import Following, estimated_norm
 from lit_intriguing.lipschitz.network import LayerBound, NetworkNorm, network_norm
@@ -251,7 +251,7 @@ class LipschitzMonitor(Measuring):
 
     def _draw(self, trainer: Trainer, found: NetworkNorm, values: Mapping[str, Norm]) -> None:
         columns, rows = found.table()
-        bars = [Bar(name, norm.value, norm.kind, norm.text()) for name, norm in values.items()]
+        bars = [norm_bar(name, norm) for name, norm in values.items()]
         step = self._certified_step
         title = f"step {step:,}, epoch {trainer.current_epoch}"
         figure = bar_chart(bars, label="upper bound of the Lipschitz constant, L2", title=title)

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from lit_intriguing.figures.canvas import GREY, INK, PALETTE, new_figure
+from lit_intriguing.lipschitz.norm import Norm, probability
 
 DECADES = 1.5
 """Where the finite values span more, the axis is logarithmic."""
@@ -31,12 +32,19 @@ class Bar:
         value: Zero or more; may be infinite.
         kind: What the value is worth; bars of one kind have one colour.
         text: The value in few digits, rounded as its kind wants it; by default to the nearest.
+        risk: Probability that the value is too low, of the kind ``probable``.
     """
 
     name: str
     value: float
     kind: str
     text: str = ""
+    risk: float = 0.0
+
+
+def norm_bar(name: str, norm: Norm) -> Bar:
+    """The bar of what is known of a Lipschitz constant."""
+    return Bar(name, norm.value, norm.kind, norm.text(), norm.risk)
 
 
 def bar_chart(bars: Sequence[Bar], *, label: str, title: str = "") -> Figure:
@@ -116,9 +124,15 @@ def _draw(axis: Axes, line: int, bar: Bar, left: float, right: float) -> None:
 
 
 def _explain(figure: Figure, bars: Sequence[Bar]) -> None:
-    """Name the kinds of the finite bars below the chart."""
-    kinds = dict.fromkeys(bar.kind for bar in bars if math.isfinite(bar.value))
-    patches = [Patch(color=COLOURS.get(kind, GREY), label=kind) for kind in kinds]
+    """Name the kinds of the finite bars below the chart, with the probability that all share."""
+    risks: dict[str, float] = {}
+    for bar in bars:
+        if math.isfinite(bar.value):
+            risks[bar.kind] = max(risks.get(bar.kind, 0.0), bar.risk)
+    patches = [
+        Patch(color=COLOURS.get(kind, GREY), label=probability(risk) if risk else kind)
+        for kind, risk in risks.items()
+    ]
     if patches:
         figure.legend(
             handles=patches, loc="outside lower center", ncols=len(patches), fontsize=7,

@@ -1,8 +1,9 @@
 """The Lipschitz constant of a whole network: along its graph, and layer by layer."""
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from math import fsum
 
 from torch import nn
 from torch.nn.utils.parametrize import type_before_parametrizations
@@ -14,7 +15,13 @@ from lit_intriguing.lipschitz.graphs.recorder import function_name, is_layer
 from lit_intriguing.lipschitz.graphs.tracing import traced
 from lit_intriguing.lipschitz.layers.folding import BATCH_NORMS, folded
 from lit_intriguing.lipschitz.norm import ONE, Norm, product, root_of_squares, unknown
-from lit_intriguing.lipschitz.norms import Rule, operator_norm, register_norm
+from lit_intriguing.lipschitz.norms import (
+    Method,
+    Rule,
+    check_method,
+    operator_norm,
+    register_norm,
+)
 from lit_intriguing.lipschitz.plain import plain
 from lit_intriguing.lipschitz.stacks.dense_layers import dense_stack
 from lit_intriguing.lipschitz.stacks.dense_stack import stack_norm
@@ -100,7 +107,8 @@ def network_norm(
     input_shape: tuple[int, ...],
     *,
     joint: bool = True,
-    layer_norm: Rule = operator_norm,
+    method: Method = "certified",
+    layer_norm: Rule | None = None,
 ) -> NetworkNorm:
     """Bound the Lipschitz constant of a network with respect to L2 norms.
 
@@ -114,7 +122,11 @@ def network_norm(
         model: Any module that takes one tensor, on any device.
         input_shape: Shape of one example, without the batch dimension: ``(3, 224, 224)``.
         joint: Whether to look for the tighter bound where the network is a stack of dense layers.
-        layer_norm: What a layer is asked by, with the shape of its input or None.
+        method: As of `operator_norm`, for each layer and function. With ``"probable"`` the product
+            is too low with at most the sum of the layers' risks as probability; the joint bound is
+            always certified.
+        layer_norm: What a layer is asked by, with the shape of its input or None; by default
+            `operator_norm` with this method.
 
     Returns:
         The bounds. A layer or function without a rule, and control flow that depends on values,
@@ -122,16 +134,17 @@ def network_norm(
 
     Raises:
         ValueError: If the model does not take an example of this shape, returns no tensor, or has
-            no weights yet.
+            no weights yet; for another method.
 
     Examples:
         >>> model = nn.Sequential(nn.ReLU(), nn.Flatten(), nn.Tanh())
         >>> network_norm(model, (2, 3)).norm
         Norm(value=1.0, kind='exact', risk=0.0, reason='')
     """
+    check_method(method)
     model = plain(model)
     graph = traced(model, tuple(input_shape))
-    walk = _Walk(model, graph, layer_norm)
+    walk = _Walk(model, graph, layer_norm or partial(operator_norm, method=method), method)
     together = _joint(graph) if joint else None
     return NetworkNorm(tuple(walk.layers()), walk.product(), together)
 
@@ -139,10 +152,12 @@ def network_norm(
 class _Walk:
     """Goes along a graph and bounds what it meets."""
 
-    def __init__(self, model: nn.Module, graph: Graph, layer_norm: Rule) -> None:
+    def __init__(self, model: nn.Module, graph: Graph, layer_norm: Rule, method: Method) -> None:
         self._model, self._graph, self._layer_norm = model, graph, layer_norm
+        self._method = method
         self._found: dict[tuple[nn.Module, Shape | None, nn.Module | None], Norm] = {}
         self._layers: dict[str, LayerBound] = {}
+        self._functions: list[Norm] = []
         self._norms: dict[Node, Norm] = {graph.input: ONE}
         self._folded = _folded_pairs(graph)
         for node in graph.live:
@@ -171,13 +186,21 @@ class _Walk:
         found = [self._norms[node] for node in self._graph.outputs if node in outputs]
         norm = root_of_squares(found) if found else Norm(0.0)
         unbounded = [one.norm.reason for one in self._layers.values() if not one.norm.finite]
-        return norm if norm.finite else unknown(_shortened(unbounded))
+        return self._with_risk(norm) if norm.finite else unknown(_shortened(unbounded))
+
+    def _with_risk(self, norm: Norm) -> Norm:
+        """It holds where all probable constants do: each counts once, on however many paths."""
+        if norm.kind != "probable":
+            return norm
+        risks = (one.risk for one in (*self._found.values(), *self._functions))
+        return replace(norm, risk=min(1.0, fsum(risks)))
 
     def _bound(self, node: Node) -> Norm:
         if isinstance(node.target, nn.Module):
             return self._after(node, self._module(node, node.target))
-        own = function_norm(node)
+        own = function_norm(node, self._method)
         if own is not None:
+            self._functions.append(own)
             return self._after(node, self._function(node, own))
         joined = joined_norm(node, self._norms)
         if joined.finite or not all(self._norms[one].finite for one in node.sources):
@@ -233,9 +256,19 @@ class _Walk:
 @register_norm(nn.Sequential)
 def sequential(module: nn.Sequential, shape: Shape | None) -> Norm:
     """Along the graph; without a shape, the product of what is in it."""
+    return _in_a_row(module, shape, "certified")
+
+
+@register_norm(nn.Sequential, method="probable")
+def probable_sequential(module: nn.Sequential, shape: Shape | None) -> Norm:
+    """The same of probable constants."""
+    return _in_a_row(module, shape, "probable")
+
+
+def _in_a_row(module: nn.Sequential, shape: Shape | None, method: Method) -> Norm:
     if shape is None:
-        return product([operator_norm(child) for child in module])
-    return network_norm(module, shape, joint=False).product
+        return product([operator_norm(child, method=method) for child in module])
+    return network_norm(module, shape, joint=False, method=method).product
 
 
 def _joint(graph: Graph) -> Norm | None:
@@ -308,5 +341,4 @@ def _shape_text(shape: Shape | None) -> str:
 
 
 def _cells(norm: Norm, note: str = "") -> list[Cell]:
-    kind = f"probable, 1 - {norm.risk:.0e}" if norm.kind == "probable" else norm.kind
-    return [norm.value, kind if math.isfinite(norm.value) else "unknown", note or norm.reason]
+    return [norm.value, norm.certainty(), note or norm.reason]

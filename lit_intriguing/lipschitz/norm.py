@@ -61,10 +61,29 @@ class Norm:
         up = Context(prec=digits, rounding=ROUND_CEILING).create_decimal_from_float(self.value)
         return f"{float(up):.{digits}g}"
 
+    def certainty(self) -> str:
+        """The kind in words: with its probability, and ``unknown`` where nothing is known.
+
+        >>> Norm(2.0, "probable", 1e-9).certainty(), Norm(2.0).certainty()
+        ('probable, 1 - 1e-9', 'exact')
+        """
+        if not self.finite:
+            return "unknown"
+        return probability(self.risk) if self.kind == "probable" else self.kind
+
     def times(self, factor: float) -> "Norm":
         """The constant of the map multiplied by a number, which may be negative."""
         value = _product(self.value, abs(factor))
         return Norm(value, self.kind, self.risk, self.reason)
+
+
+def probability(risk: float) -> str:
+    """How sure a probable value is, in words.
+
+    >>> probability(5e-9), probability(0.25)
+    ('probable, 1 - 5e-9', 'probable, 1 - 0.25')
+    """
+    return f"probable, 1 - {risk:.3g}".replace("e-0", "e-")
 
 
 ONE = Norm(1.0)

@@ -166,6 +166,51 @@ def test_what_is_folded_into_the_layer_before_is_counted_and_written(
     assert notes["network.2"] == "folded into network.1"
 
 
+def convolved() -> nn.Module:
+    """Two convolutions, too large to be written out as a matrix."""
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 8, 3, padding=1), nn.Flatten()
+    )
+
+
+CONVOLVED = [
+    "--model=Network",
+    f"--model.network={__name__}.convolved",
+    "--input_shape=[3, 16, 16]",
+]
+
+
+def test_the_probable_bound_is_shown_with_its_probability_and_is_not_above_the_certified(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    seeded = ["lipschitz", *CONVOLVED, "--seed_everything=1"]
+    cli.main([*seeded, "--output=certified"])
+    capsys.readouterr()
+    cli.main([*seeded, "--method=probable"])
+    out = capsys.readouterr().out
+    assert re.search(r"^network\.0 +Conv2d +3x16x16 +[\d.]+ +probable, 1 - 1e-9$", out, re.M)
+    assert re.search(r"^network, product bound: [\d.]+ \(probable, 1 - 2e-9\)$", out, re.M)
+    assert [(row["kind"], row["risk"]) for row in rows()] == 2 * [("probable, 1 - 1e-9", "1e-09")]
+    assert [row["kind"] for row in rows("certified")] == ["upper", "upper"]
+    for probable, certified in zip(rows(), rows("certified"), strict=True):
+        assert float(probable["bound"]) <= float(certified["bound"])
+    assert summary()["product"]["kind"] == "probable"
+    assert summary()["product"]["risk"] == pytest.approx(2e-9)
+
+
+def test_a_method_that_there_is_not_is_refused_with_those_that_there_are(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    message = refused([*LIPSCHITZ, SHAPE, "--method=probabel"], capsys, status=2)
+    assert "method: expected certified or probable, got 'probabel'." in message
+
+
+def test_radii_are_not_certified_by_probable_bounds(capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--radii=[0.1]", "--method=probable"]
+    message = refused([*LIPSCHITZ, *DATA, *options], capsys)
+    assert "radii are certified by certified bounds, not by probable ones" in message
+
+
 RANDOM = "neither --model.weights nor --ckpt_path: these are the weights that the network is made"
 
 

@@ -2,8 +2,9 @@ import math
 
 import pytest
 
-from lit_intriguing.figures.bars import COLOURS, Bar, bar_chart
+from lit_intriguing.figures.bars import COLOURS, Bar, bar_chart, norm_bar
 from lit_intriguing.figures.canvas import png
+from lit_intriguing.lipschitz import Norm
 
 NEAR = [Bar("conv1", 2.75, "exact"), Bar("pool", 2.0, "upper")]
 
@@ -57,3 +58,11 @@ def test_a_number_can_be_written_as_the_caller_rounds_it() -> None:
     assert [text.get_text() for text in bar_chart(bars, label="norm").axes[0].texts] == [
         "1.235", "1.234",
     ]  # fmt: skip
+
+
+def test_the_legend_gives_the_probability_with_which_all_bars_of_the_kind_hold() -> None:
+    norms = [Norm(2.0, "probable", 1e-9), Norm(3.00001, "probable", 3e-9), Norm(1.0)]
+    figure = bar_chart([norm_bar("layer", norm) for norm in norms], label="norm")
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["probable, 1 - 3e-9", "exact"]
+    assert [text.get_text() for text in figure.axes[0].texts] == ["2", "3.001", "1"]

@@ -547,3 +547,45 @@ def test_a_batch_norm_behind_a_pool_is_bounded_by_itself() -> None:
     found = network_norm(model, (3, 4, 4))
     assert found.product.finite
     assert [layer.note for layer in found.layers] == [""] * len(found.layers)
+
+
+class Convolved(nn.Module):
+    """A convolution as a layer, with a batch normalisation, one as a function, and their sum."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(3, 3, 3, padding=1), nn.BatchNorm2d(3)
+        self.weight = nn.Parameter(torch.randn(3, 3, 3, 3) / 5)
+        self.last = nn.Linear(7, 7)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = functional.relu(self.norm(self.conv(x)))
+        return self.last(x + functional.conv2d(x, self.weight, padding=1))
+
+
+def test_probable_bounds_compose_with_certified_ones_and_their_risks_add_up() -> None:
+    model = seeded(Convolved, 0)
+    found = network_norm(model, (3, 7, 7), method="probable")
+    kinds = {layer.name: layer.norm.kind for layer in found.layers}
+    assert kinds == {"conv": "probable", "norm": "exact", "conv2d": "probable", "last": "exact"}
+    assert found.norm == found.product
+    assert found.norm.kind == "probable"
+    assert found.norm.risk == pytest.approx(2e-9)
+    certified = network_norm(model, (3, 7, 7))
+    assert certified.norm.kind == "upper"
+    assert found.norm.value == pytest.approx(certified.norm.value, rel=1e-2)
+    table = found.table()[1]
+    assert [row[4] for row in table if row[0] in ("conv", "network")] == [
+        "probable, 1 - 1e-9", "probable, 1 - 2e-9",
+    ]  # fmt: skip
+
+
+def test_a_sequence_is_asked_for_the_probable_bound_of_what_is_in_it() -> None:
+    model = nn.Sequential(nn.Conv1d(2, 2, 3), nn.Conv1d(2, 2, 3))
+    assert operator_norm(model, (2, 9), method="probable").risk == pytest.approx(2e-9)
+    assert operator_norm(model, method="probable").kind == "upper"  # wants a shape
+
+
+def test_another_method_is_refused_before_the_model_is_followed() -> None:
+    with pytest.raises(ValueError, match="the method is certified or probable, not 'exact'"):
+        network_norm(nn.LSTM(3, 4), (0,), method="exact")  # type: ignore[arg-type]

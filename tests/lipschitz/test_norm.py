@@ -103,6 +103,48 @@ def test_a_type_can_be_registered_from_outside() -> None:
     assert operator_norm(Doubled()).value == 2.0
 
 
+def test_a_rule_without_a_method_serves_both_and_a_probable_one_can_be_added() -> None:
+    class Drawn(nn.Module):
+        pass
+
+    @register_norm(Drawn)
+    def rule(module: Drawn, shape: tuple[int, ...] | None) -> Norm:
+        return Norm(2.0)
+
+    assert operator_norm(Drawn(), method="probable") == Norm(2.0)
+
+    @register_norm(Drawn, method="probable")
+    def tighter(module: Drawn, shape: tuple[int, ...] | None) -> Norm:
+        return Norm(1.5, "probable", 1e-3)
+
+    assert operator_norm(Drawn(), method="probable").value == 1.5
+    assert operator_norm(Drawn()) == Norm(2.0)
+    register_norm(Drawn)(rule)
+    assert operator_norm(Drawn(), method="probable") == Norm(2.0)
+
+
+def test_another_method_is_refused_with_those_that_there_are() -> None:
+    message = "the method is certified or probable, not 'gram'."
+    with pytest.raises(ValueError, match=message):
+        operator_norm(nn.LSTM(3, 4), method="gram")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=message):
+        register_norm(nn.ReLU, method="gram")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("norm", "words"),
+    [
+        (Norm(2.0, "probable", 1e-9), "probable, 1 - 1e-9"),
+        (Norm(2.0, "probable", 8 * 1e-9), "probable, 1 - 8e-9"),
+        (Norm(2.0, "probable", 1e-12), "probable, 1 - 1e-12"),
+        (Norm(2.0, "estimate"), "estimate"),
+        (unknown("why"), "unknown"),
+    ],
+)
+def test_the_kind_in_words_has_its_probability(norm: Norm, words: str) -> None:
+    assert norm.certainty() == words
+
+
 @given(st.floats(1e-300, 1e300), st.integers(1, 9))
 def test_a_bound_in_few_digits_is_not_below_itself(value: float, digits: int) -> None:
     shown = float(Norm(value, "upper").text(digits))

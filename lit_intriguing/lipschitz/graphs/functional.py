@@ -1,6 +1,7 @@
 """Functions that do what a layer does: asked for as that layer."""
 
 import math
+from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
@@ -10,7 +11,7 @@ from lit_intriguing.lipschitz.graphs.constants import allowed_for
 from lit_intriguing.lipschitz.graphs.functions import argument, named, register_function
 from lit_intriguing.lipschitz.graphs.graph import Node, mapped
 from lit_intriguing.lipschitz.norm import Norm
-from lit_intriguing.lipschitz.norms import CannotBoundError, operator_norm
+from lit_intriguing.lipschitz.norms import CannotBoundError, Method, operator_norm
 
 _POOL = "kernel_size stride padding "
 _AVERAGE = _POOL + "ceil_mode count_include_pad divisor_override"
@@ -118,23 +119,29 @@ def linear(node: Node) -> Norm:
 
 
 @register_function(*_CONVOLUTIONS)
-def convolution(node: Node) -> Norm:
+def convolution(node: Node, method: Method = "certified") -> Norm:
     """The layer's with these weights."""
     options = _options(node, "weight bias stride padding dilation groups")
     weight, groups = options.pop("weight"), options.get("groups", 1)
+    channels, filters = weight.shape[1] * groups, weight.shape[0]
     return _convolution(
-        _CONVOLUTIONS[node.target], weight.shape[1] * groups, weight.shape[0], weight, options, node
+        _CONVOLUTIONS[node.target], channels, filters, weight, options, node, method
     )
 
 
 @register_function(*_TRANSPOSED)
-def transposed_convolution(node: Node) -> Norm:
+def transposed_convolution(node: Node, method: Method = "certified") -> Norm:
     """The layer's with these weights."""
     options = _options(node, "weight bias stride padding output_padding groups dilation")
     weight, groups = options.pop("weight"), options.get("groups", 1)
-    return _convolution(
-        _TRANSPOSED[node.target], weight.shape[0], weight.shape[1] * groups, weight, options, node
-    )
+    channels, filters = weight.shape[0], weight.shape[1] * groups
+    return _convolution(_TRANSPOSED[node.target], channels, filters, weight, options, node, method)
+
+
+register_function(*_CONVOLUTIONS, method="probable")(partial(convolution, method="probable"))
+register_function(*_TRANSPOSED, method="probable")(
+    partial(transposed_convolution, method="probable")
+)
 
 
 @register_function(functional.batch_norm)
@@ -191,11 +198,12 @@ def _convolution(
     weight: Tensor,
     options: dict[str, Any],
     node: Node,
+    method: Method,
 ) -> Norm:
     options.pop("bias", None)
     kernel = tuple(weight.shape[2:])
     layer = kind(channels, filters, kernel, bias=False, device="meta", **options)
-    return _asked(_with(layer, weight=weight), node, weight.numel())
+    return _asked(_with(layer, weight=weight), node, weight.numel(), method)
 
 
 def _options(node: Node, names: str) -> dict[str, Any]:
@@ -217,9 +225,9 @@ def _with(layer: Module, **tensors: Tensor | None) -> Module:
     return layer
 
 
-def _asked(layer: Module, node: Node, numbers: int = 1) -> Norm:
+def _asked(layer: Module, node: Node, numbers: int = 1, method: Method = "certified") -> Norm:
     """The layer's constant, that of a matrix of so many numbers."""
-    norm = operator_norm(layer.eval(), node.sources[0].shape[1:])
+    norm = operator_norm(layer.eval(), node.sources[0].shape[1:], method=method)
     if not norm.finite:
         raise CannotBoundError(norm.reason)
     constants = [one for one in node.inputs if not one.varying]

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Mapping
 from fractions import Fraction
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -12,31 +12,39 @@ from torch.nn import functional
 from lit_intriguing.lipschitz.graphs.graph import Node
 from lit_intriguing.lipschitz.graphs.recorder import function_name
 from lit_intriguing.lipschitz.norm import Norm, unknown
-from lit_intriguing.lipschitz.norms import CannotBoundError
+from lit_intriguing.lipschitz.norms import CannotBoundError, Method, check_method
 
 Rule = Callable[[Node], Norm]
+R = TypeVar("R", bound=Rule)
 Join = Callable[[Node, Mapping[Node, Norm]], Norm]
 
-_RULES: dict[Any, Rule] = {}
+_RULES: dict[Any, dict[Method, Rule]] = {}
 _JOINS: dict[Any, Join] = {}
 
 
-def register_function(*functions: Any) -> Callable[[Rule], Rule]:
+def register_function(*functions: Any, method: Method = "certified") -> Callable[[R], R]:
     """Say how the constant of a function is found; the last one to say it is heard.
 
     Args:
         functions: As torch hands them to ``__torch_function__``: ``torch.relu``,
             ``torch.Tensor.relu``, ``torch.nn.functional.relu`` are three.
+        method: As of `register_norm`.
 
     Returns:
         A decorator for a function of the call, a `Node`: its ``args`` and ``kwargs`` hold nodes in
         place of tensors, of which the first alone depends on the network's input (the others have
         a ``value``). It returns the constant with respect to this argument; or raises
         `CannotBoundError`.
-    """
 
-    def register(rule: Rule) -> Rule:
-        _RULES.update(dict.fromkeys(functions, rule))
+    Raises:
+        ValueError: For another method.
+    """
+    check_method(method)
+
+    def register(rule: R) -> R:
+        for function in functions:
+            before = {} if method == "certified" else _RULES.get(function, {})
+            _RULES[function] = {**before, method: rule}
         return rule
 
     return register
@@ -57,13 +65,19 @@ def register_join(*functions: Any) -> Callable[[Join], Join]:
     return register
 
 
-def function_norm(node: Node) -> Norm | None:
-    """The constant of a function's call; None for one that joins several values."""
+def function_norm(node: Node, method: Method = "certified") -> Norm | None:
+    """The constant of a function's call; None for one that joins several values.
+
+    Args:
+        node: The call.
+        method: As of `operator_norm`.
+    """
     if node.discrete:
         return unknown(f"{function_name(node.target)}: its result jumps from number to number")
     if node.kwargs.get("out") is not None:
         return unknown(f"{function_name(node.target)}: writes into another tensor")
-    rule = _RULES.get(node.target)
+    rules = _RULES.get(node.target, {})
+    rule = rules.get(method) or rules.get("certified")
     if rule is None:
         return None if node.target in _JOINS else _no_rule(node)
     if node.sources != [argument(node, 0, "input")]:

@@ -21,7 +21,7 @@ from lit_intriguing.lipschitz.layers.geometry import (
 )
 from lit_intriguing.lipschitz.linear_map import convolution_map
 from lit_intriguing.lipschitz.norm import Norm, product
-from lit_intriguing.lipschitz.norms import CannotBoundError, Shape, register_norm
+from lit_intriguing.lipschitz.norms import CannotBoundError, Method, Shape, register_norm
 from lit_intriguing.lipschitz.weights import finite_weight
 from lit_intriguing.solvers.spectral import (
     Line,
@@ -37,8 +37,6 @@ from lit_intriguing.solvers.spectral import (
 )
 from lit_intriguing.solvers.spectral.rounding import gamma, rounded_up, scaled
 
-Method = Literal["certified", "probable"]
-
 SMALL = 2**20
 """Entries up to which the operator is written out as a matrix."""
 
@@ -50,6 +48,12 @@ RISK = 1e-9
 def certified(module: nn.Module, shape: Shape | None) -> Norm:
     """The certified constant of a convolution layer; see :func:`convolution_norm`."""
     return convolution_norm(module, shape)
+
+
+@register_norm(*CONVOLUTIONS, *TRANSPOSED, method="probable")
+def probable(module: nn.Module, shape: Shape | None) -> Norm:
+    """The probable constant; certified where the shape, which it needs, is not known."""
+    return convolution_norm(module, shape, method="certified" if shape is None else "probable")
 
 
 def convolution_norm(
