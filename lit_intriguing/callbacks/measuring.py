@@ -9,6 +9,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_warn
 
 from lit_intriguing.attacks.adapters.guard import own_randomness, untouched
+from lit_intriguing.errors import UserError
 
 
 class Measuring(Callback):
@@ -29,6 +30,25 @@ class Measuring(Callback):
     def state_key(self) -> str:
         """The key of this callback's state in a checkpoint, and what tells two of them apart."""
         return f"{type(self).__name__}[{self.name}]"
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Refuse another callback of this name before training starts.
+
+        Lightning tells only those apart that keep something in checkpoints.
+
+        Raises:
+            UserError: Two callbacks would write to the same series, figures and files.
+        """
+        named = [
+            type(one).__name__
+            for one in trainer.callbacks  # type: ignore[attr-defined]
+            if isinstance(one, Measuring) and one.name == self.name
+        ]
+        if stage == "fit" and len(named) > 1:
+            raise UserError(
+                f"{' and '.join(named)} have one name, {self.name!r}, and would write to the same "
+                "series and files: leave one of them out, or give it another name"
+            )
 
     def check_at_least_one(self, **options: int | None) -> None:
         """Refuse options below 1.
