@@ -110,8 +110,8 @@ def _run(arguments: list[str]) -> None:
 
     flush_denormals()
     if arguments[0] in STUDIES:
-        module, function = STUDIES[arguments[0]][0].split(":")
-        getattr(importlib.import_module(module), function)(arguments[1:])
+        module = importlib.import_module(STUDIES[arguments[0]][0])
+        module.parse(arguments[1:]).run()
     else:
         from lit_intriguing.command.program import run
 

@@ -20,16 +20,16 @@ TRAINER_ARGUMENTS = {
 """Parameters of these methods that are no options, since the program fills them in."""
 
 STUDIES = {
-    "ablate": ("lit_intriguing.studies.command:ablate", "compare recipes row by row, resumably"),
+    "ablate": ("lit_intriguing.studies.command", "compare recipes row by row, resumably"),
     "transfer": (
-        "lit_intriguing.studies.transfer.command:transfer",
+        "lit_intriguing.studies.transfer.command",
         "show the adversarial examples made for each of several models to all of them",
     ),
     "probe": (
-        "lit_intriguing.studies.probing.command:probe",
+        "lit_intriguing.studies.probing.command",
         "ask models along growing perturbations, and in noise around adversarial examples",
     ),
 }
-"""Subcommands of several runs: a function that takes the arguments behind the name, and help."""
+"""Subcommands of several runs: a module whose `parse` makes a study of arguments, and help."""
 
 SUBCOMMANDS = TRAINER_SUBCOMMANDS | {name: text for name, (_, text) in STUDIES.items()}

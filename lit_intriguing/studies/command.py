@@ -15,19 +15,6 @@ from lit_intriguing.studies.ablation import Ablation
 from lit_intriguing.studies.plan import Row
 
 
-def ablate(arguments: Sequence[str]) -> None:
-    """Runs the study that the arguments describe.
-
-    Args:
-        arguments: What stands behind `lightning ablate`.
-
-    Raises:
-        UsageError: The arguments do not describe a study.
-        UserError: See `Ablation.run`.
-    """
-    parse(arguments).run()
-
-
 def parse(arguments: Sequence[str]) -> Ablation:
     """Makes a study of command-line arguments.
 

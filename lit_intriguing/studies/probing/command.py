@@ -6,19 +6,6 @@ from lit_intriguing.studies.probing.study import Probing
 from lit_intriguing.studies.transfer.command import read
 
 
-def probe(arguments: Sequence[str]) -> None:
-    """Runs the study that the arguments describe.
-
-    Args:
-        arguments: What stands behind `lightning probe`.
-
-    Raises:
-        UsageError: The arguments do not describe a study.
-        UserError: See `Probing.run`.
-    """
-    parse(arguments).run()
-
-
 def parse(arguments: Sequence[str]) -> Probing:
     """Makes a study of command-line arguments.
 

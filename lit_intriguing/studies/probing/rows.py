@@ -4,17 +4,21 @@ from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
-from lit_intriguing.attacking.examples import Examples, joined
+from lit_intriguing.attacking.examples import Examples
 from lit_intriguing.autograd import grad_island, ordinary, preserved
 from lit_intriguing.errors import UserError
 from lit_intriguing.metrics.probing import KINDS, along, around, random_steps
 from lit_intriguing.splice import INPUT, tail
 from lit_intriguing.studies.probing.job import DIRECTIONS, ProbeJob
 from lit_intriguing.studies.probing.table import Probes, tabulate
-from lit_intriguing.studies.transfer.rows import Judged, Maker, chunk_generator, made_for, told
-from lit_intriguing.studies.transfer.sources import Function
+from lit_intriguing.studies.transfer.rows import (
+    Judged,
+    Maker,
+    chunk_by_chunk,
+    chunk_generator,
+    told,
+)
 from lit_intriguing.types import UNBOUNDED, Bounds
 
 
@@ -48,23 +52,8 @@ def probe_tensors(
     job.check()
     if len(images) == 0:
         raise ValueError("nothing to probe: no rows.")
-    modules = {
-        name: model if isinstance(model, nn.Module) else Function(model)
-        for name, model in models.items()
-    }
-    failures: dict[str, str] = {}
-    parts = []
-    starts = range(0, len(images), job.chunk)
-    for index, start in enumerate(tqdm(starts, "Probe", disable=not progress, unit="chunk")):
-        rows = slice(start, start + job.chunk)
-
-        def make(name: str, model: nn.Module, rows: slice = rows, index: int = index) -> Examples:
-            return made_for(model, images[rows], labels[rows], job, index)
-
-        probed = probe(modules, list(modules), images[rows], labels[rows], job, index, make)
-        parts.append(probed.columns)
-        failures |= probed.failures
-    return tabulate(joined(parts, len(images)), job, list(modules), failures)
+    columns, failures = chunk_by_chunk(models, images, labels, job, probe, "Probe", progress)
+    return tabulate(columns, job, list(models), failures)
 
 
 def probe(

@@ -13,19 +13,6 @@ from lit_intriguing.studies.transfer.sources import ModelSource
 from lit_intriguing.studies.transfer.study import CleanRows, TransferMatrix
 
 
-def transfer(arguments: Sequence[str]) -> None:
-    """Runs the study that the arguments describe.
-
-    Args:
-        arguments: What stands behind `lightning transfer`.
-
-    Raises:
-        UsageError: The arguments do not describe a study.
-        UserError: See `TransferMatrix.run`.
-    """
-    parse(arguments).run()
-
-
 def parse(arguments: Sequence[str]) -> TransferMatrix:
     """Makes a study of command-line arguments.
 

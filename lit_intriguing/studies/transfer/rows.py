@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +29,8 @@ from lit_intriguing.types import Bounds
 
 Maker = Callable[[str, nn.Module], Examples]
 """Gives the examples of the chunk's rows for the model of that name."""
+
+J = TypeVar("J", bound=ExampleJob)
 
 UNKNOWN = -1
 """In place of an answer that there is none of."""
@@ -62,24 +65,9 @@ def transfer_tensors(
     job.check()
     if len(images) == 0:
         raise ValueError("nothing to attack: no rows.")
-    modules = {
-        name: model if isinstance(model, nn.Module) else Function(model)
-        for name, model in models.items()
-    }
-    failures: dict[str, str] = {}
-    parts = []
-    starts = range(0, len(images), job.chunk)
-    for index, start in enumerate(tqdm(starts, "Transfer", disable=not progress, unit="chunk")):
-        rows = slice(start, start + job.chunk)
-
-        def make(name: str, model: nn.Module, rows: slice = rows, index: int = index) -> Examples:
-            return made_for(model, images[rows], labels[rows], job, index)
-
-        judged = judge(modules, list(modules), images[rows], labels[rows], job, index, make)
-        parts.append(judged.columns)
-        failures |= judged.failures
-    columns = joined(parts, len(images))
-    return tabulate(columns, job.sets(modules), list(modules), failures)
+    names = list(models)
+    columns, failures = chunk_by_chunk(models, images, labels, job, judge, "Transfer", progress)
+    return tabulate(columns, job.sets(names), names, failures)
 
 
 def made_for(
@@ -151,6 +139,48 @@ def judge(
     sets[CLEAN] = replace(sets[CLEAN], known=clean)
     columns = _columns(job.sets(names), names, sets, labels, court)
     return Judged(columns, court.failures)
+
+
+def chunk_by_chunk(
+    models: Mapping[str, nn.Module | Callable[[Tensor], Tensor]],
+    images: Tensor,
+    labels: Tensor,
+    job: J,
+    ask: Callable[[Mapping[str, nn.Module], list[str], Tensor, Tensor, J, int, Maker], Judged],
+    task: str,
+    progress: bool,
+) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Makes each chunk's examples and asks the models about its rows.
+
+    Args:
+        models: Name to what maps images to logits `(N, C)`.
+        images: `(N, *S)`.
+        labels: `(N,)`.
+        job: What is asked for.
+        ask: `judge`, or another function of the same arguments.
+        task: Name of the work, for the bar.
+        progress: Show it on standard error.
+
+    Returns:
+        Columns of N rows, and what went wrong, by the model's name.
+    """
+    modules = {
+        name: model if isinstance(model, nn.Module) else Function(model)
+        for name, model in models.items()
+    }
+    failures: dict[str, str] = {}
+    parts = []
+    starts = range(0, len(images), job.chunk)
+    for index, start in enumerate(tqdm(starts, task, disable=not progress, unit="chunk")):
+        rows = slice(start, start + job.chunk)
+
+        def make(name: str, model: nn.Module, rows: slice = rows, index: int = index) -> Examples:
+            return made_for(model, images[rows], labels[rows], job, index)
+
+        judged = ask(modules, list(modules), images[rows], labels[rows], job, index, make)
+        parts.append(judged.columns)
+        failures |= judged.failures
+    return joined(parts, len(images)), failures
 
 
 def row_sets(

@@ -1,35 +1,26 @@
 """The transfer study: models, adversarial examples made for each, every model's errors on all."""
 
-import sys
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, ClassVar
 
 from lightning.pytorch import LightningDataModule, Trainer
-from torch import Tensor, nn
+from typing_extensions import override
 
-from lit_intriguing.attacking.attack_rows import CHUNK
 from lit_intriguing.attacking.chunk_loop import run_loop
-from lit_intriguing.attacking.job import Split, default_attack
+from lit_intriguing.attacking.job import Split
 from lit_intriguing.attacking.split_data import SplitData
-from lit_intriguing.attacks import Attack, Goal, RandomTargets
-from lit_intriguing.errors import UsageError, UserError
+from lit_intriguing.errors import UsageError
 from lit_intriguing.spelling import did_you_mean
+from lit_intriguing.studies.transfer.example_study import ExampleStudy
 from lit_intriguing.studies.transfer.examples_run import Models
 from lit_intriguing.studies.transfer.job import TransferJob
-from lit_intriguing.studies.transfer.loading import (
-    check_options,
-    kept,
-    load_models,
-    quiet_trainer,
-)
+from lit_intriguing.studies.transfer.loading import kept
 from lit_intriguing.studies.transfer.output import PaperRow, Report
 from lit_intriguing.studies.transfer.pictures import write_pictures
-from lit_intriguing.studies.transfer.sources import ModelSource, instance
+from lit_intriguing.studies.transfer.sources import instance
 from lit_intriguing.studies.transfer.table import Interval, Line, Table
 from lit_intriguing.studies.transfer.transfer_run import TransferRun
-from lit_intriguing.types import Bounds
 
 
 @dataclass(frozen=True)
@@ -46,7 +37,7 @@ class CleanRows:
 
 
 @dataclass
-class TransferMatrix:
+class TransferMatrix(ExampleStudy[TransferJob, Table]):
     """How adversarial examples made for each model fool all of them.
 
     Szegedy et al. 2013, tables 2 and 4. The rows are the first `limit` of a split, in the data
@@ -56,15 +47,10 @@ class TransferMatrix:
     the share of answers that are not the true label, so that the diagonal is 100%. What was done is
     kept under `out_dir`, and used again where weights, rows and settings are the same.
 
+    Further options are those of `ExampleStudy`.
+
     Args:
-        models: Name to source; or, in Python, to any module or function that gives logits (N, C).
-        data: Gives batches (images, labels).
         out_dir: Where everything goes: `transfer.csv`, `.md`, `.png`, and what is kept.
-        split: Which rows are attacked.
-        limit: Take no more rows than that.
-        attack: The search (null: BoxLBFGS).
-        goal: What it is to reach (null: RandomTargets, the paper's).
-        bounds: Of the images, lower and upper (null: [0, 1]).
         only_correct: Attack, for each model, only the rows that it gets right.
         noise: Standard deviations of Gaussian noise, a fixed set of rows for each.
         amplify: Root mean square changes that the examples are brought to along their own
@@ -75,24 +61,11 @@ class TransferMatrix:
         clean: Whole splits to measure the errors on, by the name in the table.
         paper: The paper's numbers by the name in the table: errors in per cent, one a model, and
             the average distortion.
-        confidence: Of the intervals.
         interval: wilson, or exact (Clopper and Pearson).
-        seed: Of targets, attack and noise.
-        chunk: Rows at once; another number gives other targets and noise.
-        models_dir: Where trained models are kept (null: `models` in `out_dir`).
-        workers: Processes that train models; 0 for none but this.
-        trainer: Options of Lightning's Trainer: accelerator, devices, strategy, precision.
-        title: Heading of the table.
     """
 
-    models: Mapping[str, ModelSource | nn.Module | Callable[[Tensor], Tensor]]
-    data: LightningDataModule
-    out_dir: str
-    split: Split = "test"
-    limit: int | None = None
-    attack: Attack | None = None
-    goal: Goal | None = None
-    bounds: Bounds | None = None
+    LACK: ClassVar[str] = "cells of the table are marked"
+
     only_correct: bool = False
     noise: list[float] = field(default_factory=list)
     amplify: list[float] = field(default_factory=list)
@@ -100,63 +73,49 @@ class TransferMatrix:
     clip: bool = False
     clean: dict[str, CleanRows] = field(default_factory=dict)
     paper: dict[str, PaperRow] = field(default_factory=dict)
-    confidence: float = 0.95
     interval: Interval = "wilson"
-    seed: int = 0
-    chunk: int = CHUNK
-    models_dir: str | None = None
-    workers: int = 0
-    trainer: dict[str, Any] = field(default_factory=dict)
     title: str = "Transfer"
 
-    def run(self, output: TextIO | None = None) -> Table | None:
-        """Does what is not done yet, writes the files and prints the table.
-
-        Args:
-            output: Where the table goes; standard output where None.
-
-        Returns:
-            The table; None on all processes but the first.
-
-        Raises:
-            UsageError: The study cannot be understood.
-            UserError: Something does not fit; or models failed (after everything else is done and
-                written).
-        """
-        job = self.check()
-        trainer = quiet_trainer(self.trainer)
-        models, failures = load_models(self.models, self.out_dir, self.models_dir, self.workers)
-        table = self._tables(trainer, Models(models), job, failures)
-        if table is None:
-            return None
-        report = Report(table, self.paper, self.confidence, self.interval, self.title)
-        files = report.write(Path(self.out_dir))
-        print(f"{report.screen()}\n{', '.join(files)} in {self.out_dir}", file=output or sys.stdout)
-        if table.failures:
-            names = ", ".join(map(repr, table.failures))
-            raise UserError(f"{names} failed, and cells of the table are marked: see above.")
-        return table
-
+    @override
     def check(self) -> TransferJob:
-        """Refuses what is no study, before any work.
-
-        Returns:
-            What is asked for.
-
-        Raises:
-            UsageError: With what to do.
-        """
-        check_options(self.models, self.out_dir, self.limit, self.confidence, self.workers)
+        job = super().check()
         if not 0 <= self.show <= self.chunk:
             raise UsageError(f"show lies between 0 and chunk, {self.chunk}, not {self.show}.")
-        job = TransferJob(
-            self.attack or default_attack(), self.goal or RandomTargets(), self.bounds,
-            self.only_correct, self.seed, self.chunk, tuple(self.noise), tuple(self.amplify),
-            self.clip,
-        )  # fmt: skip
-        job.check()
         self._check_paper([*(one.title for one in job.sets(self.models)), *self.clean])
         return job
+
+    @override
+    def job(self) -> TransferJob:
+        return TransferJob(
+            **self.example_options(),
+            only_correct=self.only_correct,
+            noise=tuple(self.noise),
+            amplify=tuple(self.amplify),
+            clip=self.clip,
+        )
+
+    @override
+    def measure(
+        self, trainer: Trainer, models: Models, job: TransferJob, failures: dict[str, str]
+    ) -> Table | None:
+        # The main table, with the clean splits' lines before it.
+        main = self._pass(trainer, models, job, failures, self.data, self.split, self.limit, "")
+        bare = replace(job, noise=(), amplify=(), adversarial=False)
+        lines: list[Line] = []
+        lost: dict[str, str] = {}
+        for title, rows in self.clean.items():
+            data = self.data if rows.data is None else instance(rows.data, LightningDataModule)
+            found = self._pass(trainer, models, bare, failures, data, rows.split, None, title)
+            if found is not None:
+                lines.append(replace(found.lines[0], title=title))
+                lost |= found.failures
+        if main is None:
+            return None
+        return replace(main, lines=(*lines, *main.lines), failures={**lost, **main.failures})
+
+    @override
+    def report(self, found: Table, job: TransferJob) -> Report:
+        return Report(found, self.paper, self.confidence, self.interval, self.title)
 
     def _check_paper(self, titles: list[str]) -> None:
         if len(set(titles)) < len(titles):
@@ -172,24 +131,6 @@ class TransferMatrix:
                     f"paper: {len(row.errors)} errors for {title!r}, the study has "
                     f"{len(self.models)} models."
                 )
-
-    def _tables(
-        self, trainer: Trainer, models: Models, job: TransferJob, failures: dict[str, str]
-    ) -> Table | None:
-        """The main table, with the clean splits' lines before it."""
-        main = self._pass(trainer, models, job, failures, self.data, self.split, self.limit, "")
-        bare = replace(job, noise=(), amplify=(), adversarial=False)
-        lines: list[Line] = []
-        lost: dict[str, str] = {}
-        for title, rows in self.clean.items():
-            data = self.data if rows.data is None else instance(rows.data, LightningDataModule)
-            found = self._pass(trainer, models, bare, failures, data, rows.split, None, title)
-            if found is not None:
-                lines.append(replace(found.lines[0], title=title))
-                lost |= found.failures
-        if main is None:
-            return None
-        return replace(main, lines=(*lines, *main.lines), failures={**lost, **main.failures})
 
     def _pass(
         self,
