@@ -6,17 +6,13 @@ from contextlib import ExitStack
 from typing import Any
 
 import torch
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import nn
+from typing_extensions import override
 
 from lit_intriguing.callbacks.rank_state import gather_ranks, of_this_rank
-from lit_intriguing.callbacks.training_step import (
-    Step,
-    logs_now,
-    unwrap_training_step,
-    wrap_training_step,
-)
+from lit_intriguing.callbacks.training_step import AroundTrainingStep, Step, logs_now
 from lit_intriguing.errors import UserError
 from lit_intriguing.mixing import PerturbedLayer
 from lit_intriguing.mixing.batch import BatchKeys, Key
@@ -35,7 +31,7 @@ from lit_intriguing.mixing.weighting import WeightedLogits
 from lit_intriguing.splice import Splice, check_met, is_compiled, submodule
 
 
-class AdversarialTraining(Callback):
+class AdversarialTraining(AroundTrainingStep):
     """Mixes adversarial examples of the input and of hidden layers into every training step.
 
     Szegedy et al. 2013, section 4.2: a separate pool of adversarial examples for each layer, a
@@ -118,14 +114,12 @@ class AdversarialTraining(Callback):
             Mixer, layers, alternate=alternate, start_step=start_step
         )
         self._given_keys = BatchKeys(inputs, labels)
-        self._last_trainer: int | None = None
         self._reset()
         self._weighted: WeightedLogits | None = None
         self._spliced: Spliced | None = None
         self._joined: Joined | None = None
         self._in_step = False
         self._step_hooks = ExitStack()
-        self._restored: Mapping[str, Any] | None = None
 
     @property
     def state_key(self) -> str:
@@ -144,9 +138,8 @@ class AdversarialTraining(Callback):
         """
         if self.keep_out and not pl_module.automatic_optimization:
             raise UserError("keep_out=True needs automatic optimisation: leave it out.")
-        if id(trainer) != self._last_trainer or trainer.global_step == 0:
+        if self.is_new_run(trainer):
             self._reset()
-        self._last_trainer = id(trainer)
         logits_model(pl_module, self.model)
         for name in self.mixer.layers:
             submodule(pl_module, name)
@@ -156,12 +149,7 @@ class AdversarialTraining(Callback):
         if self.mixer.step == 0:
             seed = torch.initial_seed() if self.seed is None else self.seed
             self.mixer.generator.manual_seed((seed + trainer.global_rank) % 2**63)
-        wrap_training_step(
-            trainer,
-            lambda inner, *args, **kwargs: self._training_step(
-                trainer, pl_module, inner, *args, **kwargs
-            ),
-        )
+        self.wrap(trainer, pl_module)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Take over the state of a checkpoint, now that the device is known."""
@@ -199,26 +187,12 @@ class AdversarialTraining(Callback):
                 pl_module.log_dict(values, on_step=True, on_epoch=False)
         self.mixer.step += 1
 
-    def on_exception(
-        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
-    ) -> None:
-        """Leave no hook behind."""
-        self._unwrap(trainer)
-
-    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Leave no hook behind, and no state that an evaluation's checkpoint brought."""
-        self._unwrap(trainer)
-        self._restored = None
-
     def state_dict(self) -> dict[str, Any]:
         """Return the pools of all ranks and what else a resumed run needs."""
         return gather_ranks(self.mixer.state_dict())
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Keep the state until the device is known."""
-        self._restored = state_dict
-
-    def _training_step(
+    @override
+    def around_step(
         self, trainer: Trainer, pl_module: LightningModule, inner: Step, batch: Any, *args: Any
     ) -> Any:
         if not self.mixer.active():
@@ -333,11 +307,11 @@ class AdversarialTraining(Callback):
         self._step_hooks.close()
         self._joined, self._in_step = None, False
 
-    def _unwrap(self, trainer: Trainer) -> None:
+    @override
+    def remove_hooks(self) -> None:
         self._end_step()
         if self._weighted is not None:
             self._weighted.remove()
         if self._spliced is not None:
             self._spliced.splice.remove()
         self._weighted = self._spliced = None
-        unwrap_training_step(trainer)

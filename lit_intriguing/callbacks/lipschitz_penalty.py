@@ -5,16 +5,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor, nn
+from typing_extensions import override
 
-from lit_intriguing.callbacks.training_step import (
-    Step,
-    logs_now,
-    unwrap_training_step,
-    wrap_training_step,
-)
+from lit_intriguing.callbacks.training_step import AroundTrainingStep, Step, logs_now
 from lit_intriguing.errors import UserError
 from lit_intriguing.lipschitz.linear_map import linear_map
 from lit_intriguing.lipschitz.norms import CannotBoundError
@@ -26,7 +22,7 @@ FIRST_STEPS = 20
 """Power steps on a direction that is still random."""
 
 
-class LipschitzPenalty(Callback):
+class LipschitzPenalty(AroundTrainingStep):
     """Adds a penalty on the norms of chosen layers to the training loss.
 
     Szegedy et al. 2013, section 4.3: bounding each layer's Lipschitz constant bounds the network's,
@@ -104,8 +100,6 @@ class LipschitzPenalty(Callback):
         self._norms: dict[str, Tensor] = {}
         self._value: Tensor | None = None
         self._in_step = False
-        self._restored: Mapping[str, Any] | None = None
-        self._last_trainer: int | None = None
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Find the layers and wrap the strategy's training step.
@@ -120,16 +114,13 @@ class LipschitzPenalty(Callback):
                 "optimisation does not use: add lit_intriguing.lipschitz.power.PowerIteration's "
                 "norm to the loss in the module itself, or use automatic optimisation"
             )
-        if id(trainer) != self._last_trainer or trainer.global_step == 0:
+        if self.is_new_run(trainer):
             self._powers, self._shapes = {}, {}
-        self._last_trainer = id(trainer)
         self._layers = _named(pl_module, self.layers) if self.layers else _all(pl_module)
         for name, layer in self._layers.items():
             if not isinstance(layer, nn.Linear) and name not in self._shapes:
                 self._removers.append(add_forward_hook(layer, self._shape_hook(name)))
-        wrap_training_step(
-            trainer, lambda inner, *args, **kwargs: self._step(pl_module, inner, *args, **kwargs)
-        )
+        self.wrap(trainer, pl_module)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Take over the directions of a checkpoint."""
@@ -148,30 +139,18 @@ class LipschitzPenalty(Callback):
             pl_module.log("lipschitz_penalty", self._value)
             pl_module.log_dict({f"lipschitz_penalty/{k}": v for k, v in self._norms.items()})
 
-    def on_exception(
-        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
-    ) -> None:
-        """Leave no hook behind."""
-        self._unwrap(trainer)
-
-    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Leave no hook behind, and no state that an evaluation's checkpoint brought."""
-        self._unwrap(trainer)
-        self._restored = None
-
     def state_dict(self) -> dict[str, Any]:
         """Return the directions, the same on all processes."""
         return {"vectors": {n: p.vector for n, p in self._powers.items() if p.vector is not None}}
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Keep the directions until training starts."""
-        self._restored = state_dict
-
-    def _step(self, pl_module: LightningModule, inner: Step, *args: Any, **kwargs: Any) -> Any:
+    @override
+    def around_step(
+        self, trainer: Trainer, pl_module: LightningModule, inner: Step, *args: Any, **kwargs: Any
+    ) -> Any:
         output = inner(*args, **kwargs)
         if output is None:
             return None
-        self._remove_hooks()
+        self._remove_shape_hooks()
         penalty = self._penalty(pl_module)
         if isinstance(output, Mapping):
             return {**output, "loss": output["loss"] + penalty.to(output["loss"].device)}
@@ -222,15 +201,15 @@ class LipschitzPenalty(Callback):
 
         return hook
 
-    def _remove_hooks(self) -> None:
+    @override
+    def remove_hooks(self) -> None:
+        self._remove_shape_hooks()
+        self._in_step = False
+
+    def _remove_shape_hooks(self) -> None:
         for remove in self._removers:
             remove()
         self._removers = []
-
-    def _unwrap(self, trainer: Trainer) -> None:
-        self._remove_hooks()
-        self._in_step = False
-        unwrap_training_step(trainer)
 
 
 def _named(pl_module: LightningModule, names: Sequence[str]) -> dict[str, nn.Module]:
