@@ -34,11 +34,11 @@ def errors_of(output: str) -> list[float]:
     return [float(found) / 100 for found in re.findall(r"^test error ([\d.]+)%", output, re.M)]
 
 
-def command(*arguments: str) -> str:
-    """What the program prints, run as its own process."""
+def command(*arguments: str, folder: Path | None = None) -> str:
+    """What the program prints, run as its own process, in this folder or another."""
     done = subprocess.run(
         [sys.executable, "-m", "lit_intriguing", *arguments],
-        capture_output=True, text=True, timeout=300, check=False,
+        capture_output=True, text=True, timeout=300, check=False, cwd=folder,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -188,3 +188,21 @@ def test_every_recipe_has_its_page() -> None:
         for recipe in recipes:
             page = recipe.with_suffix(".md").read_text()
             assert f"lightning {subcommand} --config recipes/{recipe.name}" in page
+
+
+def test_single_pixel_recipe_attacks_a_network_with_the_function_beside_it(tmp_path: Path) -> None:
+    digits = ["--config=recipes/baseline_mnist.yaml", "--config=configs/digits.yaml", *QUIET]
+    fit = ["--trainer.max_epochs=2", "--trainer.logger=false"]
+    cli.main(["fit", *digits, *fit, "--test_after_fit=false"])
+    (weights,) = tmp_path.rglob("*.ckpt")
+    pixel = ["--config=recipes/attack/single_pixel.yaml", f"--ckpt_path={weights}"]
+    short = ["--attack.options={population: 20, generations: 5}", "--limit=60"]
+    output = tmp_path / "single_pixel"
+    checkout = RECIPES.parent  # where the page says to run it: Python finds the function there
+    printed = command("attack", *digits, *pixel, *short, f"--output={output}", folder=checkout)
+    assert re.search(r"^success +[\d.]+%$", printed, re.M)
+    found = torch.load(output / "examples.pt", weights_only=True)
+    changed = (found["adversarial"] != found["clean"]).flatten(1).sum(1)
+    assert len(changed) == 60
+    assert found["success"].any()
+    assert set(changed[found["success"]].tolist()) == {1}
