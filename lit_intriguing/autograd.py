@@ -30,7 +30,14 @@ def preserved(module: nn.Module) -> Iterator[None]:
     A frozen BatchNorm inside a training network stays frozen: modes are restored one by one, not
     by ``module.train()``.
     """
-    training = [submodule for submodule in module.modules() if submodule.training]
+    with evaluating(module.modules()):
+        yield
+
+
+@contextmanager
+def evaluating(modules: Iterable[nn.Module]) -> Iterator[None]:
+    """Put each of these in evaluation mode by itself, and give it its own mode back at the end."""
+    training = [module for module in modules if module.training]
     _set_training(training, False)
     try:
         yield

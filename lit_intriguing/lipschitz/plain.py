@@ -26,11 +26,15 @@ HARMLESS_HOOKS = [
 ]
 """Python modules and packages whose forward hooks leave a layer's function as it is.
 
-They gather weights, count, or note what passes. To these a program may append its own.
+They gather weights, count, or note what passes. To these a program may append its own: what a
+hook does cannot be told from outside.
 """
 
+_ADVICE = ": remove it or, if it only looks, add its module to lipschitz.plain.HARMLESS_HOOKS"
+
 _CHANGED_BY = "_lit_intriguing_changed_by"
-_KEPT = ("_parameters", "_buffers", "_modules", "forward", _CHANGED_BY)
+_ORIGINALS = "_lit_intriguing_originals"
+_KEPT = ("_parameters", "_buffers", "_modules", "forward", _CHANGED_BY, _ORIGINALS)
 
 
 class Scripted(nn.Module):
@@ -39,6 +43,7 @@ class Scripted(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.__dict__[_CHANGED_BY] = "is compiled by TorchScript"
+        self.__dict__[_ORIGINALS] = ()
         self.eval()
 
 
@@ -90,6 +95,11 @@ def changed_by(module: nn.Module) -> str:
     return _hooked(module) or _hooked_everywhere()
 
 
+def originals(copy: nn.Module) -> list[nn.Module]:
+    """What the parts of a copy by `plain` are copies of, where that is a copy, its original too."""
+    return [one for part in copy.modules() for one in vars(part).get(_ORIGINALS, ())]
+
+
 def full_weight(weight: Tensor) -> Tensor:
     """The weight, detached; of a distributed one all of it, on the CPU: every process must call."""
     gather = getattr(weight, "full_tensor", None)
@@ -127,6 +137,7 @@ def _copied(
     if _is_compiled(module):
         inner = _copied(module._orig_mod, weight, done)  # type: ignore[arg-type]
         inner.__dict__[_CHANGED_BY] = _hooked(module) or _hooked(inner)
+        inner.__dict__[_ORIGINALS] += (module,)
         return inner
     if id(module) in done:
         return done[id(module)]  # type: ignore[no-any-return]
@@ -157,6 +168,7 @@ def _kind(module: nn.Module) -> type[Any]:
 def _without_traces(module: nn.Module) -> dict[str, Any]:
     """The module's attributes, its containers of hooks new and empty."""
     kept = {**vars(module), _CHANGED_BY: _hooked(module)}
+    kept[_ORIGINALS] = (*kept.get(_ORIGINALS, ()), module)
     if not _has_own_forward(module):
         kept.pop("forward", None)
     for name, value in kept.items():
@@ -194,14 +206,14 @@ def _is_compiled(module: nn.Module) -> bool:
 def _hooked(module: nn.Module) -> str:
     hooks = _strange([*module._forward_pre_hooks.values(), *module._forward_hooks.values()])
     if hooks:
-        return f"has a forward hook that may change its output ({', '.join(hooks)})"
+        return f"has a forward hook that may change its output ({', '.join(hooks)}){_ADVICE}"
     return str(vars(module).get(_CHANGED_BY, ""))
 
 
 def _hooked_everywhere() -> str:
     found = torch_module._global_forward_pre_hooks, torch_module._global_forward_hooks
     hooks = _strange([hook for each in found for hook in each.values()])
-    text = f"is under a global forward hook that may change outputs ({', '.join(hooks)})"
+    text = f"is under a global forward hook that may change outputs ({', '.join(hooks)}){_ADVICE}"
     return text if hooks else ""
 
 

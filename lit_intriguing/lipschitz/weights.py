@@ -1,11 +1,14 @@
 """The weight that a layer's forward would use in evaluation mode."""
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.nn.utils import parametrize
 from torch.nn.utils.parametrize import is_parametrized
 from torch.nn.utils.prune import BasePruningMethod
 from torch.nn.utils.spectral_norm import SpectralNorm
@@ -32,9 +35,22 @@ def forward_weight(module: nn.Module) -> Tensor:
     Raises:
         CannotBoundError: If it cannot be told which weight the forward would use.
     """
-    with preserved(module):
+    with preserved(module), uncached():
         weight = _computed(module)
     return weight.full_tensor() if hasattr(weight, "full_tensor") else weight
+
+
+@contextmanager
+def uncached() -> Iterator[None]:
+    """Compute parametrisations anew, also inside ``parametrize.cached``, and keep none there.
+
+    Its cache goes by the identity of modules, which those of a copy share with later ones.
+    """
+    before, parametrize._cache = parametrize._cache, {}
+    try:
+        yield
+    finally:
+        parametrize._cache = before
 
 
 def finite_weight(module: nn.Module) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations, parametrize, prune, spectral_norm, weight_norm
 
-from lit_intriguing.lipschitz import operator_norm
+from lit_intriguing.lipschitz import network_norm, operator_norm
 from lit_intriguing.lipschitz.weights import finite_weight, forward_weight
 from tests.lipschitz import truth
 
@@ -67,3 +67,18 @@ def test_a_complex_parametrization_is_computed_in_complex128(under: Callable[[],
         found = finite_weight(layer)
     assert found.dtype == torch.complex128
     assert torch.equal(found.imag, layer.parametrizations.weight.original.detach().double())
+
+
+def test_a_weight_cached_by_parametrize_is_not_taken_and_none_is_left_there() -> None:
+    layer = nn.Linear(3, 3)
+    parametrize.register_parametrization(layer, "weight", nn.Tanh())
+    with parametrize.cached(), torch.no_grad():
+        layer(torch.ones(1, 3))
+        kept = dict(parametrize._cache)
+        layer.parametrizations.weight.original.mul_(10)
+        true = layer.parametrizations.weight.original.double().tanh()
+        norm = torch.linalg.matrix_norm(true, 2).item()
+        assert operator_norm(layer).value == pytest.approx(norm)
+        assert network_norm(nn.Sequential(layer), (3,)).norm.value == pytest.approx(norm)
+        assert parametrize._cache == kept
+    assert not parametrize._cache

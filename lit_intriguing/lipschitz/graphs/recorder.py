@@ -182,6 +182,11 @@ class Recorder(TorchFunctionMode):
             _, mark, node = found
             same = mark == self._watch.mark(tensor)
             return node if same else self._unknown("changed in place")
+        if isinstance(tensor, FakeTensor) and self._watch.is_foreign(tensor):
+            return self._unknown(
+                "kept from an earlier pass, as by a cache outside the module: clear that, and call "
+                "the model once before it is bounded"
+            )
         if isinstance(tensor, FakeTensor) or not self._watch.untouched(tensor):
             return self._unknown("made where it cannot be seen, as by a function of its own")
         known = Node("a tensor", shape=tuple(tensor.shape), known=tensor)

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn.parameter import UninitializedTensorMixin  # type: ignore[attr-defined]
 
+from lit_intriguing.autograd import evaluating
 from lit_intriguing.errors import UserError
 from lit_intriguing.lipschitz.graphs.graph import Graph, Shape, leaves, mapped
 from lit_intriguing.lipschitz.graphs.recorder import (
@@ -18,10 +20,15 @@ from lit_intriguing.lipschitz.graphs.recorder import (
     UntraceableError,
     first_line,
 )
+from lit_intriguing.lipschitz.graphs.repetition import difference
+from lit_intriguing.lipschitz.graphs.surroundings import Surroundings
 from lit_intriguing.lipschitz.graphs.watching import VALUES_NEEDED
+from lit_intriguing.lipschitz.plain import originals
+from lit_intriguing.lipschitz.weights import uncached
 
 _NOT_TAKEN = (RuntimeError, ValueError, IndexError, AssertionError, UserError)
 
+_DRAWS = "its forward draws random numbers of Python or NumPy"
 
 _PLAIN = (Tensor, str, bytes, bool, int, float, complex, torch.dtype, torch.device)
 
@@ -31,7 +38,9 @@ def traced(model: nn.Module, input_shape: Shape) -> Graph:
 
     Nothing is computed and the model is not touched: its code runs on a copy that holds tensors
     without values. The example is of the type of the model's first parameter of floating-point
-    numbers, else of float32.
+    numbers, else of float32. The code runs twice: what does not do the same both times has no
+    graph. Meanwhile the modules that were copied are in evaluation mode, too, for functions that
+    hold on to them; the random states of Python and NumPy are put back.
 
     Args:
         model: Any module that takes one tensor, as `plain` gives it.
@@ -45,6 +54,38 @@ def traced(model: nn.Module, input_shape: Shape) -> Graph:
             not take an example of this shape, or returns no tensor.
     """
     _check(model, input_shape)
+    around = Surroundings(model)
+    with evaluating(originals(model)), uncached():
+        try:
+            graph = _followed(model, input_shape)
+            if around.drawn:
+                return _failed(graph, model, _DRAWS)
+            around.restore()
+            again = "" if graph.failure else _parting(graph, model, input_shape)
+        finally:
+            around.restore()
+    return _failed(graph, model, again) if again else graph
+
+
+def _failed(graph: Graph, model: nn.Module, why: str) -> Graph:
+    return replace(graph, failure=graph.failure or f"{type(model).__name__}: {why}")
+
+
+def _parting(graph: Graph, model: nn.Module, input_shape: Shape) -> str:
+    """How a second pass differs from the first; empty if it does not."""
+    try:
+        place = difference(graph, _followed(model, input_shape))
+    except ValueError as error:
+        place = str(error)
+    if not place:
+        return ""
+    return (
+        "its forward does not do the same twice, as where it reads a clock, draws random numbers, "
+        f"or keeps something outside the module ({place})"
+    )
+
+
+def _followed(model: nn.Module, input_shape: Shape) -> Graph:
     with ExitStack() as stack:
         for context in (_silence(), torch.inference_mode(False), torch.no_grad()):
             stack.enter_context(context)

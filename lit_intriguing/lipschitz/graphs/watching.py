@@ -70,6 +70,10 @@ class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """Whether a tensor that was there before was never written to."""
         return not self._writes[self._place(tensor)]
 
+    def is_foreign(self, tensor: FakeTensor) -> bool:
+        """Whether a tensor without values is of another pass."""
+        return tensor.fake_mode is not self._mode
+
     def _place(self, tensor: Tensor) -> int:
         if not isinstance(tensor, FakeTensor):
             # Its stand-in, always the same, takes its place in every operation.

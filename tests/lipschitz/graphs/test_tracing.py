@@ -13,6 +13,7 @@ from torch.func import functional_call
 from torch.nn import functional
 
 from lit_intriguing.lipschitz import network_norm, operator_norm
+from lit_intriguing.lipschitz.plain import plain
 
 
 class Own(nn.Module):
@@ -222,7 +223,7 @@ def test_the_forward_pass_is_followed_in_the_models_own_type(dtype: torch.dtype)
     factor = 1 if dtype == torch.float32 else 100
     expected = factor * operator_norm(model.fc).value
     assert network_norm(model, (3,)).product.value == pytest.approx(expected)
-    assert seen == [dtype]
+    assert set(seen) == {dtype}
 
 
 class Method(nn.Module):
@@ -245,6 +246,45 @@ def test_methods_kept_as_attributes_are_followed_in_evaluation_mode() -> None:
     assert network_norm(model, (3,)).norm.value == pytest.approx(200)
     assert model.training
     assert model.method.__self__ is model
+
+
+class Closure(nn.Module):
+    """Keeps functions that hold on to it, to a layer of it, and, by its type, to its mode."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.drop = nn.Dropout()
+        self.functions = [
+            lambda x: x if self.training else 100 * x,
+            lambda x: x if self.drop.training else 3 * x,
+        ]
+
+    def forward(self, x: Tensor) -> Tensor:
+        for function in self.functions:
+            x = function(x)
+        return x
+
+
+@pytest.mark.parametrize("copies", [0, 2])
+def test_functions_that_hold_on_to_a_module_in_training_are_followed_in_evaluation(
+    copies: int,
+) -> None:
+    model = Closure().train()
+    bounded: nn.Module = nn.Sequential(model)
+    for _ in range(copies):
+        bounded = plain(bounded)
+    assert network_norm(bounded, (3,)).norm.value == pytest.approx(300)
+    assert model.training
+    assert model.drop.training
+    assert steepest(model) == pytest.approx(300, rel=1e-6)
+
+
+def test_a_compiled_module_that_a_function_holds_on_to_is_followed_in_evaluation() -> None:
+    model = Closure().train()
+    compiled = torch.compile(model, backend="eager")
+    model.functions = [lambda x: x if compiled.training else 100 * x]
+    assert network_norm(compiled, (3,)).norm.value == pytest.approx(100)
+    assert model.training
 
 
 def test_what_a_forward_pass_keeps_does_not_reach_the_model() -> None:
