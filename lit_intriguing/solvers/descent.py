@@ -16,7 +16,7 @@ _SUFFICIENT = 1e-4
 _FORGET_BELOW = 1e-3
 """A step cut to less than this says that the memory misleads: it is emptied."""
 
-_PER_SLOT = ("anchor", "x", "value", "square", "multiplier", "length", "fresh", "_slope", "_curved")
+_PER_SLOT = ("anchor", "x", "value", "square", "multiplier", "length", "fresh", "_slope")
 
 Retune = Callable[[Product], Tensor]
 """Chooses the multiplier of each slot, ``(n,)``, once inner products with H are known."""
@@ -77,25 +77,24 @@ class Descent:
         zeros = x0.new_zeros(slots)
         self.value, self.square, self.length = zeros, zeros.clone(), zeros.clone()
         self.multiplier, self.fresh = torch.ones_like(zeros), torch.ones_like(zeros).bool()
-        self._slope, self._curved = zeros.clone(), torch.zeros_like(zeros).bool()
-        self._work, self._free = torch.empty_like(x0), torch.empty_like(x0)
-
-    @property
-    def gradient(self) -> Tensor:
-        """The gradient of F, ``(n, D)``."""
-        return torch.addcmul(self.pairs.r, self.pairs.a, self.multiplier.unsqueeze(1))
+        self._slope, self._used = zeros.clone(), self.pairs.usable
+        self._trial, self._free = torch.empty_like(x0), torch.empty_like(x0)
+        self._work = torch.empty_like(x0)
 
     def propose(self, retune: Retune | None = None) -> Tensor:
         """Return the points to try next, ``(n, D)``, in the box.
 
         Args:
             retune: Chooses new multipliers before the direction is settled; None keeps them.
+
+        Returns:
+            Work space, which :meth:`advance` takes back.
         """
         free = self._free_coordinates() if self._bounded else None
         product = self.pairs.apply(self.multiplier, free)
         if retune is not None:
             self.multiplier = retune(product)
-        self._curved = product.curved
+        self._used = product.used
         direction = self.pairs.combine(product, self.multiplier, self._work)
         if free is not None:
             direction *= free
@@ -103,7 +102,7 @@ class Descent:
         cross = (inner[0, 1] + inner[1, 0]).addcmul(inner[1, 1], self.multiplier)
         self._slope = -inner[0, 0].addcmul(cross, self.multiplier)
         self._replace_ascents(direction, free)
-        trial = torch.addcmul(self.x, direction, self.length.unsqueeze(1))
+        trial = torch.addcmul(self.x, direction, self.length.unsqueeze(1), out=self._trial)
         return self._box.project_(trial) if self._bounded else trial
 
     def judge(self, trial: Tensor, found: Evaluation) -> Step:
@@ -116,36 +115,35 @@ class Descent:
         finite = found.finite
         step = self.pairs.store(trial, self.x, found.gradient, finite & ~self.fresh)
         moved = squared_lengths(step)
-        descent = torch.linalg.vecdot(self.pairs.a, step) * self.multiplier
+        descent = self._products(self.pairs.a, step) * self.multiplier
         # By differences: no digits are lost to the size of F itself.
         change = self.multiplier * (found.value - self.value)
         if self._anchored:
-            along = torch.linalg.vecdot(self.pairs.r, step)
+            along = self._products(self.pairs.r, step)
             descent, change = descent + along, change + along + moved / 2
         size = (self.multiplier * self.value).abs()
         if self._anchored:
             size = torch.maximum(size, self.square / 2)
         rounding = (4 * torch.finfo(trial.dtype).eps) * size
         accepted = finite & ((change <= rounding + _SUFFICIENT * descent) | self.fresh)
-        torch.sub(trial, self.anchor, out=self._work)
-        square = squared_lengths(self._work)
+        difference = self.pairs.r if self._anchored else self._work
+        square = squared_lengths(torch.sub(trial, self.anchor, out=difference))
         full, idle = (self.length == 1) & ~self.fresh, change.abs() <= rounding
         self._shorten(accepted, change, descent)
         return Step(accepted, full, self._slope, square, idle, full & (moved == 0))
 
     def advance(self, trial: Tensor, found: Evaluation, step: Step) -> None:
-        """Go to the trial points that were accepted; changes ``trial``, which is given away."""
+        """Go to the trial points that were accepted; takes ``trial`` back."""
         # Few rows are rejected, so these are put back: to choose for each element costs much more.
         stay = (~step.accepted).nonzero().squeeze(1)
-        moves = [(self.pairs.a, found.gradient)]
+        old = self.pairs.a[stay]
+        self.pairs.a.copy_(found.gradient)
+        self.pairs.a[stay] = old
+        x = self.x[stay]
+        trial[stay] = x
         if self._anchored:
-            moves.append((self.pairs.r, self._work))
-        for where, new in moves:
-            old = where[stay]
-            where.copy_(new)
-            where[stay] = old
-        trial[stay] = self.x[stay]
-        self.x = trial
+            self.pairs.r[stay] = x - self.anchor[stay]
+        self.x, self._trial = trial, self.x
         self.value = torch.where(step.accepted, found.value, self.value)
         self.square = torch.where(step.accepted, step.square, self.square)
         self.fresh = self.fresh & ~step.accepted
@@ -171,7 +169,7 @@ class Descent:
             x0: The anchors, ``(k, D)``.
         """
         self.anchor[slots], self.x[slots] = x0, x0
-        self.pairs.vectors[:, slots] = 0.0
+        self.pairs.vectors[slots] = 0.0
         self.pairs.forget(slots)
         self.value[slots], self.square[slots], self.length[slots] = 0.0, 0.0, 0.0
         self.multiplier[slots], self.fresh[slots] = 1.0, True
@@ -181,7 +179,12 @@ class Descent:
         for name in _PER_SLOT:
             setattr(self, name, getattr(self, name)[slots])
         self.pairs.keep(slots)
-        self._work, self._free = self._work[: len(slots)], self._free[: len(slots)]
+        for name in ("_trial", "_work", "_free"):
+            setattr(self, name, getattr(self, name)[: len(slots)])
+
+    def _products(self, u: Tensor, v: Tensor) -> Tensor:
+        """Return the inner product of each row, ``(n,)``, in work space that is there."""
+        return torch.mul(u, v, out=self.pairs.spare).sum(1)
 
     def _free_coordinates(self) -> Tensor:
         """Return 0 where ``x`` is at a limit and ``-g`` points out of the box, else 1: ``(n, D)``.
@@ -204,7 +207,8 @@ class Descent:
             return
         slots = odd.nonzero().squeeze(1)
         self.pairs.forget(slots)
-        gradient = self.gradient[slots]
+        column = self.multiplier[slots].unsqueeze(1)
+        gradient = torch.addcmul(self.pairs.r[slots], self.pairs.a[slots], column)
         if free is not None:
             gradient = gradient * free[slots]
         square = squared_lengths(gradient)
@@ -220,7 +224,8 @@ class Descent:
         A step that was good and showed no curvature is followed by one of twice its length.
         """
         if not self._anchored:
-            further = accepted & (self.length == 1) & ~self._curved & ~self.fresh
+            curved = self._used.any(0)
+            further = accepted & (self.length == 1) & ~curved & ~self.fresh
             self.pairs.reach = torch.where(further, 2 * self.pairs.reach, self.pairs.reach)
         excess = (change - descent).clamp(min=torch.finfo(change.dtype).tiny)
         factor = (-descent / (2 * excess)).clamp(0.1, 0.5).nan_to_num(0.1)
