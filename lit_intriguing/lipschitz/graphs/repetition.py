@@ -55,7 +55,7 @@ def _same(one: Any, other: Any) -> bool:
     if isinstance(one, Tensor):
         return _same_numbers(one, other)
     if isinstance(one, np.ndarray):
-        return one.dtype == other.dtype and one.tobytes() == other.tobytes()
+        return bool(one.dtype == other.dtype and one.tobytes() == other.tobytes())
     if isinstance(one, tuple | list):
         return len(one) == len(other) and all(map(_same, one, other))
     if isinstance(one, dict):
