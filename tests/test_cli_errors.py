@@ -168,7 +168,10 @@ MODULES = ["lipschitz", "--model=lit_intriguing.models.Network", "--input_shape=
             "no class or function 'my_own_networks.Small' (no package or module "
             "'my_own_networks' is installed, in this folder or on PYTHONPATH).",
         ),
-        ("math.sqrt", "math.sqrt does not correspond to a subclass of Module"),
+        (
+            "math.sqrt",
+            "network: math.sqrt is no Module: give a class of that kind, or a function that says",
+        ),
     ],
 )
 def test_what_makes_no_network_is_named(

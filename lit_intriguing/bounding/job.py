@@ -47,6 +47,9 @@ class BoundJob:
         for radius in self.radii:
             if not 0 <= radius < math.inf:
                 raise UserError(f"radii are L2 distances of zero or more, not {radius}.")
+        for name, value in self.paper.items():
+            if not 0 <= value < math.inf:
+                raise UserError(f"paper_values are zero or more, not {value} for {name}.")
         if self.output.exists() and not self.output.is_dir():
             raise UserError(f"the output {self.output} is a file: name a folder.")
         if not is_overridden("forward", model):

@@ -56,12 +56,13 @@ class Result:
         return "\n".join([table, *self._network_lines(), *self._remarks()])
 
     def figure(self) -> bytes:
-        """The layers' bounds and the network's as bars, a PNG."""
+        """The layers' bounds and the network's as bars, the paper's values as marks, a PNG."""
         shown = [one for one in self.layers if not one.note]
-        bars = [norm_bar(one.name, one.norm) for one in shown]
+        bars = [norm_bar(one.name, one.norm, self.paper.get(one.name)) for one in shown]
         norms = self._network_norms()
         bars += [norm_bar(f"network: {name}", norm) for name, norm in norms.items()]
-        return png(bar_chart(bars, label="bound of the Lipschitz constant (L2)"))
+        label = "bound of the Lipschitz constant (L2)"
+        return png(bar_chart(bars, label=label, beside="the paper's"))
 
     def summary(self) -> dict[str, Any]:
         """The network's numbers as plain values; an infinite one is null, with its reason."""

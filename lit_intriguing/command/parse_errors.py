@@ -10,6 +10,7 @@ _EXPECTED = re.compile(
     r"|Not of type (\w+):"
 )
 _CLASS = re.compile(r"Problem with given class_path '([^']+)'")
+_NO_SUBCLASS = re.compile(r"Import path (\S+) does not correspond to a subclass of (\w+)")
 _NO_PATH = re.compile(r"\n\s*- Expected a path but .* either not accessible or invalid")
 _REFUSED = re.compile(r"Not of type \w+: (\S+) (?:does not conform|not an integer)")
 _RESTRICTED = {
@@ -39,6 +40,14 @@ def one_line(message: str) -> str:
     >>> one_line("Something    else happened")
     'Something else happened'
     """
+    stranger = _NO_SUBCLASS.search(message)
+    if stranger is not None:
+        path, kind = stranger.groups()
+        key = f"{_KEY.findall(message)[-1]}: " if _KEY.search(message) else ""
+        return (
+            f"{key}{path} is no {kind}: give a class of that kind, or a function that says what it "
+            f"returns ('-> {kind}')."
+        )
     message = _NO_PATH.sub("", message)  # any class may be given in a file: not what was meant
     whole_key = _KEY.search(message)
     start = _deepest(message)

@@ -3,9 +3,12 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from lit_intriguing.figures.canvas import GREY, INK, PALETTE, new_figure
@@ -22,6 +25,12 @@ COLOURS = {
 }
 """By kind; others are grey."""
 
+MARK: dict[str, Any] = {
+    "linestyle": "none", "marker": "D", "markersize": 4.5, "markerfacecolor": "white",
+    "markeredgecolor": INK,
+}  # fmt: skip
+"""Of values beside the bars."""
+
 
 @dataclass(frozen=True)
 class Bar:
@@ -33,6 +42,7 @@ class Bar:
         kind: What the value is worth; bars of one kind have one colour.
         text: The value in few digits, rounded as its kind wants it; by default to the nearest.
         risk: Probability that the value is too low, of the kind ``probable``.
+        beside: Another's value, marked by a diamond; zero or more and finite.
     """
 
     name: str
@@ -40,14 +50,17 @@ class Bar:
     kind: str
     text: str = ""
     risk: float = 0.0
+    beside: float | None = None
 
 
-def norm_bar(name: str, norm: Norm) -> Bar:
+def norm_bar(name: str, norm: Norm, beside: float | None = None) -> Bar:
     """The bar of what is known of a Lipschitz constant."""
-    return Bar(name, norm.value, norm.kind, norm.text(), norm.risk)
+    return Bar(name, norm.value, norm.kind, norm.text(), norm.risk, beside)
 
 
-def bar_chart(bars: Sequence[Bar], *, label: str, title: str = "") -> Figure:
+def bar_chart(
+    bars: Sequence[Bar], *, label: str, title: str = "", beside: str = "another's"
+) -> Figure:
     """Draws horizontal bars from the top, each with its number.
 
     The axis is logarithmic where the finite values span decades. An infinite value is a hatched bar
@@ -57,6 +70,7 @@ def bar_chart(bars: Sequence[Bar], *, label: str, title: str = "") -> Figure:
         bars: At least one.
         label: What the horizontal axis shows, with its unit.
         title: Drawn above.
+        beside: Whose values the diamonds are.
 
     Returns:
         The figure.
@@ -75,9 +89,12 @@ def bar_chart(bars: Sequence[Bar], *, label: str, title: str = "") -> Figure:
             raise ValueError(f"bar {bar.name!r}: a value is zero or more, not {bar.value}")
     figure = new_figure(7.0, 1.5 + 0.26 * len(bars))
     axis = figure.subplots()
-    left, right = _scale(axis, [bar.value for bar in bars])
+    marks = [(bar.beside, line) for line, bar in enumerate(bars) if bar.beside is not None]
+    left, right = _scale(axis, [*(bar.value for bar in bars), *(value for value, _ in marks)])
     for line, bar in enumerate(bars):
         _draw(axis, line, bar, left, right)
+    if marks:
+        axis.plot(*zip(*marks, strict=True), **MARK)
     axis.set_yticks(range(len(bars)), [bar.name for bar in bars], fontsize=8, color=INK)
     axis.set_ylim(len(bars) - 0.5, -0.5)
     axis.set_xlabel(label, fontsize=8, color=INK)
@@ -87,7 +104,7 @@ def bar_chart(bars: Sequence[Bar], *, label: str, title: str = "") -> Figure:
     axis.grid(axis="x", color=GREY, alpha=0.25, linewidth=0.6)
     axis.set_axisbelow(True)
     axis.spines[["top", "right", "left"]].set_visible(False)
-    _explain(figure, bars)
+    _explain(figure, bars, beside if marks else "")
     return figure
 
 
@@ -123,18 +140,20 @@ def _draw(axis: Axes, line: int, bar: Bar, left: float, right: float) -> None:
     )  # fmt: skip
 
 
-def _explain(figure: Figure, bars: Sequence[Bar]) -> None:
+def _explain(figure: Figure, bars: Sequence[Bar], beside: str) -> None:
     """Name the kinds of the finite bars below the chart, with the probability that all share."""
     risks: dict[str, float] = {}
     for bar in bars:
         if math.isfinite(bar.value):
             risks[bar.kind] = max(risks.get(bar.kind, 0.0), bar.risk)
-    patches = [
+    handles: list[Artist] = [
         Patch(color=COLOURS.get(kind, GREY), label=probability(risk) if risk else kind)
         for kind, risk in risks.items()
     ]
-    if patches:
+    if beside:
+        handles.append(Line2D([], [], label=beside, **MARK))
+    if handles:
         figure.legend(
-            handles=patches, loc="outside lower center", ncols=len(patches), fontsize=7,
+            handles=handles, loc="outside lower center", ncols=len(handles), fontsize=7,
             frameon=False,
         )  # fmt: skip

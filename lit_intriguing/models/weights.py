@@ -1,6 +1,6 @@
 """Weights from a checkpoint, for models that are measured beside the one that is trained."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,8 +47,35 @@ def load_weights(model: nn.Module, content: Mapping[str, Any], path: Path) -> No
     """
     if "state_dict" in content and isinstance(model, LightningModule):
         model.on_load_checkpoint(dict(content))
+    state = content.get("state_dict", content)
     try:
-        model.load_state_dict(content.get("state_dict", content))
+        model.load_state_dict(state)
     except (RuntimeError, AttributeError, TypeError) as error:
-        text = " ".join(str(error).split())[:300]
+        text = _misfit(model, state) or " ".join(str(error).split())[:300]
         raise UserError(f"the checkpoint {path} is not of this model: {text}") from error
+
+
+def _misfit(model: nn.Module, state: Any) -> str:
+    """What of a model's weights is not there, or of another shape; empty if that is not it."""
+    if not isinstance(state, Mapping):
+        return ""
+    wanted, there = model.state_dict(), list(state)
+    shapes = [
+        f"{name} has shape {_shape(state[name])}, not {_shape(one)}"
+        for name, one in wanted.items()
+        if name in state and _shape(state[name]) != _shape(one)
+    ]
+    missing = [name for name in wanted if name not in state]
+    unknown = [name for name in there if name not in wanted]
+    parts = [("it lacks ", missing), ("the model has no ", unknown), ("", shapes)]
+    return "; ".join(f"{words}{_few(names)}" for words, names in parts if names)
+
+
+def _shape(value: Any) -> Any:
+    return tuple(getattr(value, "shape", ()))
+
+
+def _few(names: Sequence[str]) -> str:
+    """The first of them, and how many more."""
+    more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+    return f"{names[0]}{more}"

@@ -248,6 +248,7 @@ def test_only_the_layers_asked_for_are_shown(weights: Path) -> None:
         (["--input_shape=[3, 7]"], "the inputs have 21 features, the network takes 64"),
         ([SHAPE, "--layers=[outptu]"], "Did you mean 'output'?"),
         ([SHAPE, '--paper_values={"conv1": 2.75}'], "no layer 'conv1'"),
+        ([SHAPE, '--paper_values={"output": -1}'], "zero or more, not -1.0 for output."),
         ([SHAPE, "--limit=0"], "limit must be at least 1, not 0."),
         ([SHAPE, "--output=taken"], "the output taken is a file: name a folder."),
         (["--input_shape=[]"], "sizes of 1 or more without the batch"),

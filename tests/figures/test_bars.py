@@ -66,3 +66,16 @@ def test_the_legend_gives_the_probability_with_which_all_bars_of_the_kind_hold()
     (legend,) = figure.legends
     assert [text.get_text() for text in legend.get_texts()] == ["probable, 1 - 3e-9", "exact"]
     assert [text.get_text() for text in figure.axes[0].texts] == ["2", "3.001", "1"]
+
+
+@pytest.mark.parametrize("far", [11.0, 1e4])
+def test_values_beside_the_bars_are_marked_inside_the_axis_and_explained(far: float) -> None:
+    norms = [Norm(2.0), Norm(3.0), Norm(math.inf, "upper")]
+    values = (far, None, 1.0)
+    bars = [norm_bar("layer", *pair) for pair in zip(norms, values, strict=True)]
+    figure = bar_chart(bars, label="norm", beside="the paper's")
+    (marks,) = figure.axes[0].lines
+    assert list(zip(*marks.get_data(), strict=True)) == [(far, 0), (1.0, 2)]
+    assert figure.axes[0].get_xlim()[1] > far
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["exact", "the paper's"]

@@ -26,5 +26,20 @@ def test_what_is_no_checkpoint_or_another_models_is_told(tmp_path: Path) -> None
     torch.save([1], tmp_path / "list.ckpt")
     with pytest.raises(UserError, match=r"list\.ckpt holds no weights, but a list"):
         read_checkpoint(tmp_path / "list.ckpt")
-    with pytest.raises(UserError, match=r"x is not of this model: .*Missing key"):
-        load_weights(nn.Linear(2, 2), {"state_dict": {}}, Path("x"))
+
+
+@pytest.mark.parametrize(
+    ("state", "told"),
+    [
+        ({}, "it lacks weight and 1 more"),
+        (
+            {"net.weight": torch.ones(2, 2), "weight": torch.ones(2, 2)},
+            "it lacks bias; the model has no net.weight",
+        ),
+        (nn.Linear(3, 2).state_dict(), r"weight has shape \(2, 3\), not \(2, 2\)"),
+        ([1], "Expected state_dict to be dict-like"),
+    ],
+)
+def test_weights_of_another_model_are_told_by_name(state: object, told: str) -> None:
+    with pytest.raises(UserError, match=f"x is not of this model: {told}"):
+        load_weights(nn.Linear(2, 2), {"state_dict": state}, Path("x"))
