@@ -127,4 +127,8 @@ def _modules(model: nn.Module) -> dict[str, nn.Module]:
 
 
 def _plain(module: nn.Module) -> nn.Module:
-    return plain(module, full_weight if sharded(module) else None)
+    if sharded(module):
+        return plain(module, full_weight)
+    # A copy would cost as much as a power step of a small layer.
+    untouched = type(module).__module__.startswith("torch.nn.") and "forward" not in vars(module)
+    return module if untouched else plain(module)

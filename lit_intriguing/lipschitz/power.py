@@ -1,10 +1,12 @@
 """Power iteration that follows the norm of a layer while its weights change."""
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
+from torch.linalg import vector_norm
 
 from lit_intriguing.lipschitz.linear_map import LinearMap, linear_map
 from lit_intriguing.lipschitz.norms import Shape
@@ -52,10 +54,10 @@ class PowerIteration:
             for _ in range(steps):
                 image = mapped.apply(vector)
                 # Made moderate first, as squares of large numbers are more than float32 holds.
-                image = image / image.abs().amax().clamp(min=tiny)
-                back = mapped.adjoint(image / image.norm().clamp(min=tiny))
-                greatest = back.abs().amax().clamp(min=tiny)
-                estimate = greatest * (back / greatest).norm()
+                image = image / vector_norm(image, math.inf).clamp(min=tiny)
+                back = mapped.adjoint(image / vector_norm(image).clamp(min=tiny))
+                greatest = vector_norm(back, math.inf).clamp(min=tiny)
+                estimate = greatest * vector_norm(back / greatest)
                 # Of a direction that is annihilated, or stretched beyond all numbers, nothing
                 # better is known: it stays.
                 better = (estimate > tiny) & estimate.isfinite()
