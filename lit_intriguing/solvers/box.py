@@ -54,6 +54,21 @@ class Box:
         """Move ``x``, shape ``(..., D)``, to the nearest point of the box, in place."""
         return x.clamp_(self.lower, self.upper)  # type: ignore[arg-type]
 
+    def free(self, x: Tensor, toward: Tensor, *, out: Tensor, spare: Tensor) -> Tensor:
+        """Return 0 where ``x`` is at a limit and ``toward`` at or beyond the same, else 1.
+
+        By arithmetic: a comparison that writes numbers costs a tenth of one that writes booleans.
+
+        Args:
+            x: Points in the box, ``(n, D)``.
+            toward: Where each is drawn to, ``(n, D)``; overwritten.
+            out: Where to write the result, ``(n, D)``.
+            spare: Work space, ``(n, D)``.
+        """
+        both = self.project_(toward).add_(x)
+        torch.ne(both, 2 * self.lower, out=out)
+        return out.mul_(torch.ne(both, 2 * self.upper, out=spare))
+
 
 def _limit(limit: Limit, x: Tensor, name: str) -> Limit:
     value = torch.as_tensor(limit, dtype=x.dtype, device=x.device)

@@ -1,6 +1,6 @@
 """N independent box-constrained problems, minimised at once by projected L-BFGS."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -9,10 +9,10 @@ from torch import Tensor
 
 from lit_intriguing.autograd import grad_island, ordinary
 from lit_intriguing.solvers.box import Box, Limit
-from lit_intriguing.solvers.descent import Descent, Step
+from lit_intriguing.solvers.descent import Descent
 from lit_intriguing.solvers.evaluation import Objective, evaluate
-from lit_intriguing.solvers.running import check, run
-from lit_intriguing.solvers.slots import Slots
+from lit_intriguing.solvers.numbers import Numbers
+from lit_intriguing.solvers.running import Part, Search, check, run
 
 _IDLE = 10
 """So many steps in a row without a change beyond rounding are the end of what the dtype can do."""
@@ -118,7 +118,7 @@ def _empty(x0: Tensor) -> BoxSolution:
     return BoxSolution(x0, none, none, none.long(), none.to(torch.int8))
 
 
-class _Run:
+class _Run(Search):
     def __init__(
         self,
         fun: Objective,
@@ -129,69 +129,67 @@ class _Run:
         gtol: float,
         slots: int,
     ) -> None:
-        self._fun, self._x0, self._max_steps, self._gtol = fun, x0, max_steps, gtol
-        self._box = box
-        self.slots = Slots(len(x0), slots, x0.device)
+        super().__init__(x0, slots)
+        self._fun, self._max_steps, self._gtol, self._box = fun, max_steps, gtol, box
         nan = x0.new_full((len(x0),), torch.nan)
         none = torch.zeros(len(x0), dtype=torch.int64, device=x0.device)
         self.found = BoxSolution(x0.clone(), nan, nan.clone(), none, none.to(torch.int8))
         self._descent = Descent(x0[self.slots.rows], box, memory=history, anchored=False)
-        self._steps = torch.zeros_like(self.slots.rows)
-        self._idle = torch.zeros_like(self.slots.rows)
+        self._at = Numbers(len(self.slots.rows), self.slots.rows, steps=0, idle=0)
+
+    @property
+    def parts(self) -> Sequence[Part]:
+        """Points and memory, numbers."""
+        return self._descent, self._at
 
     def step(self) -> int:
         """Take one step in each slot; returns how many problems were finished by it."""
-        descent = self._descent
-        new = descent.fresh.clone()
+        descent, idle = self._descent, self._at["idle"]
+        new = descent.fresh
         trial = descent.propose()
         found = evaluate(self._fun, trial, self.slots.rows)
         outcome = descent.judge(trial, found)
         descent.advance(trial, found, outcome)
-        self._steps += 1
+        self._at["steps"].add_(1)
         # A rejected trial neither counts nor begins the count again.
         progress = outcome.accepted & ~outcome.idle
-        self._idle = torch.where(progress | new, 0, self._idle + outcome.idle)
-        status = self._status(outcome)
-        ended = ((status >= 0) & self.slots.working).nonzero().squeeze(1)
-        return self._finish(ended, status) if len(ended) else 0
+        idle.add_(outcome.idle).masked_fill_(progress | new, 0)
+        self._status = self._judged()
+        return self.finish(((self._status >= 0) & self.slots.working).nonzero().squeeze(1))
 
     def _projected_gradient(self) -> Tensor:
         """Return the largest entry of ``clip(x - g) - x``, ``(n,)``."""
-        descent = self._descent
+        descent, (moved, spare) = self._descent, self._descent.pairs.spares
         # Not as the difference of two points, which loses gradients smaller than their rounding.
-        moved = torch.maximum(-descent.pairs.a, self._box.lower - descent.x)
-        moved = torch.minimum(moved, self._box.upper - descent.x)
+        torch.neg(descent.pairs.a, out=moved)
+        torch.maximum(moved, torch.sub(self._box.lower, descent.x, out=spare), out=moved)
+        torch.minimum(moved, torch.sub(self._box.upper, descent.x, out=spare), out=moved)
         return moved.abs_().amax(1) if moved.shape[1] else descent.value * 0
 
-    def _status(self, outcome: Step) -> Tensor:
+    def _judged(self) -> Tensor:
         """Return why each slot ended, or -1 where it goes on: ``(n,)``."""
-        self._norm = self._projected_gradient()
-        status = torch.full_like(self._steps, -1)
+        self._norm, steps = self._projected_gradient(), self._at["steps"]
+        status = torch.full_like(steps, -1)
         for why, where in (
-            (Status.STEPS, self._steps >= self._max_steps),
-            (Status.PRECISION, self._idle >= _IDLE),
+            (Status.STEPS, steps >= self._max_steps),
+            (Status.PRECISION, self._at["idle"] >= _IDLE),
             (Status.CONVERGED, self._norm <= self._gtol),
             (Status.NOT_FINITE, self._descent.fresh),
         ):
             status = torch.where(where, int(why), status)
         return status
 
-    def _finish(self, ended: Tensor, status: Tensor) -> int:
-        """Write the results of some slots down and give them new problems."""
-        rows, descent, found = self.slots.rows[ended], self._descent, self.found
-        found.status[rows] = status[ended].to(torch.int8)
-        broken = descent.fresh[ended]
-        found.x[rows] = descent.x[ended]
-        found.value[rows] = descent.value[ended].masked_fill(broken, torch.nan)
-        found.gradient_norm[rows] = self._norm[ended].masked_fill(broken, torch.nan)
-        found.evaluations[rows] = self._steps[ended]
-        filled = self.slots.finish(ended)
-        if len(filled):
-            descent.load(filled, self._x0[self.slots.rows[filled]])
-            self._steps[filled], self._idle[filled] = 0, 0
-        keep = self.slots.worth_keeping()
-        if keep is not None:
-            self.slots.keep(keep)
-            descent.keep(keep)
-            self._steps, self._idle = self._steps[keep], self._idle[keep]
-        return len(ended)
+    def write(self, slots: Tensor, rows: Tensor) -> None:
+        """Write the results of some slots down."""
+        descent, found = self._descent, self.found
+        broken = descent.fresh[slots]
+        found.status[rows] = self._status[slots].to(torch.int8)
+        found.x[rows] = descent.x[slots]
+        found.value[rows] = descent.value[slots].masked_fill(broken, torch.nan)
+        found.gradient_norm[rows] = self._norm[slots].masked_fill(broken, torch.nan)
+        found.evaluations[rows] = self._at["steps"][slots]
+
+    def load(self, slots: Tensor, rows: Tensor) -> None:
+        """Start new problems in some slots."""
+        self._descent.load(slots, self._x0[rows])
+        self._at.load(slots)

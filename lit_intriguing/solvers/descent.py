@@ -28,19 +28,31 @@ class Step:
 
     Attributes:
         accepted: Whether the objective fell enough, bool.
-        full: Whether the step was not cut, bool.
+        full: Whether the step was not cut, bool; never the first trial, which is the anchor.
         slope: ``g . d``, the derivative along the direction (not positive).
         square: ``|trial - x0|^2``.
-        idle: Whether the objective changed by no more than rounding, bool.
-        still: Whether the trial is the point itself, bool.
+        moved: ``|trial - x|^2``.
+        change: Of the objective.
+        rounding: What rounding may change in it.
     """
 
     accepted: Tensor
     full: Tensor
     slope: Tensor
     square: Tensor
-    idle: Tensor
-    still: Tensor
+    moved: Tensor
+    change: Tensor
+    rounding: Tensor
+
+    @property
+    def idle(self) -> Tensor:
+        """Whether the objective changed by no more than rounding, bool."""
+        return self.change.abs() <= self.rounding
+
+    @property
+    def still(self) -> Tensor:
+        """Whether the trial of a step that was not cut is the point itself, bool."""
+        return self.full & (self.moved == 0)
 
 
 class Descent:
@@ -77,9 +89,8 @@ class Descent:
         zeros = x0.new_zeros(slots)
         self.value, self.square, self.length = zeros, zeros.clone(), zeros.clone()
         self.multiplier, self.fresh = torch.ones_like(zeros), torch.ones_like(zeros).bool()
-        self._slope, self._used = zeros.clone(), self.pairs.usable
+        self._slope, self._inverse = zeros.clone(), self.pairs.usable
         self._trial, self._free = torch.empty_like(x0), torch.empty_like(x0)
-        self._work = torch.empty_like(x0)
 
     def propose(self, retune: Retune | None = None) -> Tensor:
         """Return the points to try next, ``(n, D)``, in the box.
@@ -94,16 +105,15 @@ class Descent:
         product = self.pairs.apply(self.multiplier, free)
         if retune is not None:
             self.multiplier = retune(product)
-        self._used = product.used
-        direction = self.pairs.combine(product, self.multiplier, self._work)
-        if free is not None:
-            direction *= free
-        inner = product.inner
-        cross = (inner[0, 1] + inner[1, 0]).addcmul(inner[1, 1], self.multiplier)
-        self._slope = -inner[0, 0].addcmul(cross, self.multiplier)
-        self._replace_ascents(direction, free)
-        trial = torch.addcmul(self.x, direction, self.length.unsqueeze(1), out=self._trial)
-        return self._box.project_(trial) if self._bounded else trial
+        self._inverse = product.inverse
+        inner, multiplier = product.inner, self.multiplier
+        cross = torch.addcmul(inner[0, 1] + inner[1, 0], inner[1, 1], multiplier)
+        self._slope = torch.addcmul(inner[0, 0], cross, multiplier).neg_()
+        step = self.pairs.combine(product, multiplier, self.length, self.pairs.spares[0])
+        self._replace_ascents(step)
+        if free is None:
+            return torch.add(self.x, step, out=self._trial)
+        return self._box.project_(torch.addcmul(self.x, step, free, out=self._trial))
 
     def judge(self, trial: Tensor, found: Evaluation) -> Step:
         """Judge the trial points by F and store their pairs; the points stay for now.
@@ -112,41 +122,40 @@ class Descent:
             trial: What :meth:`propose` returned.
             found: Values and gradients of f there.
         """
-        finite = found.finite
-        step = self.pairs.store(trial, self.x, found.gradient, finite & ~self.fresh)
+        finite, multiplier = found.finite, self.multiplier
+        step = self.pairs.store(trial, self.x, found.gradient, finite)
         moved = squared_lengths(step)
-        descent = self._products(self.pairs.a, step) * self.multiplier
+        descent = self._products(self.pairs.a, step).mul_(multiplier)
         # By differences: no digits are lost to the size of F itself.
-        change = self.multiplier * (found.value - self.value)
+        change = (found.value - self.value).mul_(multiplier)
+        size = (self.value * multiplier).abs_()
         if self._anchored:
             along = self._products(self.pairs.r, step)
-            descent, change = descent + along, change + along + moved / 2
-        size = (self.multiplier * self.value).abs()
-        if self._anchored:
+            descent += along
+            change += along.add_(moved, alpha=0.5)
             size = torch.maximum(size, self.square / 2)
-        rounding = (4 * torch.finfo(trial.dtype).eps) * size
-        accepted = finite & ((change <= rounding + _SUFFICIENT * descent) | self.fresh)
-        difference = self.pairs.r if self._anchored else self._work
+        rounding = size.mul_(4 * torch.finfo(trial.dtype).eps)
+        enough = change <= torch.add(rounding, descent, alpha=_SUFFICIENT)
+        accepted = (enough | self.fresh).logical_and_(finite)
+        difference = self.pairs.r if self._anchored else self.pairs.spares[0]
         square = squared_lengths(torch.sub(trial, self.anchor, out=difference))
-        full, idle = (self.length == 1) & ~self.fresh, change.abs() <= rounding
-        self._shorten(accepted, change, descent)
-        return Step(accepted, full, self._slope, square, idle, full & (moved == 0))
+        result = Step(accepted, self.length == 1, self._slope, square, moved, change, rounding)
+        self._shorten(result, descent)
+        return result
 
     def advance(self, trial: Tensor, found: Evaluation, step: Step) -> None:
         """Go to the trial points that were accepted; takes ``trial`` back."""
         # Few rows are rejected, so these are put back: to choose for each element costs much more.
-        stay = (~step.accepted).nonzero().squeeze(1)
-        old = self.pairs.a[stay]
-        self.pairs.a.copy_(found.gradient)
-        self.pairs.a[stay] = old
-        x = self.x[stay]
-        trial[stay] = x
+        stay = step.accepted.logical_not().nonzero().squeeze(1)
+        x, a = self.x.index_select(0, stay), self.pairs.a.index_select(0, stay)
+        trial.index_copy_(0, stay, x)
+        self.pairs.a.copy_(found.gradient).index_copy_(0, stay, a)
         if self._anchored:
-            self.pairs.r[stay] = x - self.anchor[stay]
+            self.pairs.r.index_copy_(0, stay, x.sub_(self.anchor.index_select(0, stay)))
         self.x, self._trial = trial, self.x
         self.value = torch.where(step.accepted, found.value, self.value)
         self.square = torch.where(step.accepted, step.square, self.square)
-        self.fresh = self.fresh & ~step.accepted
+        self.fresh = self.fresh > step.accepted
 
     def restart(self, slots: Tensor, x: Tensor) -> None:
         """Go to other points of the same problems, which are evaluated next; the memory stays.
@@ -169,8 +178,7 @@ class Descent:
             x0: The anchors, ``(k, D)``.
         """
         self.anchor[slots], self.x[slots] = x0, x0
-        self.pairs.vectors[slots] = 0.0
-        self.pairs.forget(slots)
+        self.pairs.load(slots)
         self.value[slots], self.square[slots], self.length[slots] = 0.0, 0.0, 0.0
         self.multiplier[slots], self.fresh[slots] = 1.0, True
 
@@ -179,54 +187,51 @@ class Descent:
         for name in _PER_SLOT:
             setattr(self, name, getattr(self, name)[slots])
         self.pairs.keep(slots)
-        for name in ("_trial", "_work", "_free"):
-            setattr(self, name, getattr(self, name)[: len(slots)])
+        self._trial, self._free = self._trial[: len(slots)], self._free[: len(slots)]
 
     def _products(self, u: Tensor, v: Tensor) -> Tensor:
         """Return the inner product of each row, ``(n,)``, in work space that is there."""
-        return torch.mul(u, v, out=self.pairs.spare).sum(1)
+        return torch.mul(u, v, out=self.pairs.spares[0]).sum(1)
 
     def _free_coordinates(self) -> Tensor:
         """Return 0 where ``x`` is at a limit and ``-g`` points out of the box, else 1: ``(n, D)``.
 
-        By arithmetic: a comparison that writes numbers costs a tenth of one that writes booleans.
         Inside the box a coordinate is free even where g is 0, as it is at a minimiser: the next
         multiplier moves it again.
         """
         # x - g, since r is x - x0.
         base, column = self.anchor if self._anchored else self.x, self.multiplier.unsqueeze(1)
-        toward = torch.addcmul(base, self.pairs.a, column, value=-1, out=self._work)
-        both = self._box.project_(toward).add_(self.x)
-        torch.ne(both, 2 * self._box.lower, out=self._free)
-        return self._free.mul_(torch.ne(both, 2 * self._box.upper, out=self.pairs.spare))
+        toward, spare = self.pairs.spares
+        toward = torch.addcmul(base, self.pairs.a, column, value=-1, out=toward)
+        return self._box.free(self.x, toward, out=self._free, spare=spare)
 
-    def _replace_ascents(self, direction: Tensor, free: Tensor | None) -> None:
+    def _replace_ascents(self, step: Tensor) -> None:
         """Take minus the gradient where the direction does not descend, or the memory misleads."""
-        odd = (~(self._slope < 0) | (self.length < _FORGET_BELOW)) & ~self.fresh
-        if not bool(odd.any()):
+        good = (self._slope < 0).logical_and_(self.length >= _FORGET_BELOW).logical_or_(self.fresh)
+        slots = good.logical_not_().nonzero().squeeze(1)
+        if not len(slots):
             return
-        slots = odd.nonzero().squeeze(1)
         self.pairs.forget(slots)
-        column = self.multiplier[slots].unsqueeze(1)
-        gradient = torch.addcmul(self.pairs.r[slots], self.pairs.a[slots], column)
-        if free is not None:
-            gradient = gradient * free[slots]
+        r, a = (v.index_select(0, slots) for v in (self.pairs.r, self.pairs.a))
+        gradient = r.addcmul_(a, self.multiplier[slots].unsqueeze(1))
+        if self._bounded:
+            gradient *= self._free.index_select(0, slots)
         square = squared_lengths(gradient)
         scale = torch.ones_like(square)
         if not self._anchored:
             scale = square.clamp(min=torch.finfo(square.dtype).tiny).rsqrt()
-        direction[slots] = -gradient * scale.unsqueeze(1)
+        step[slots] = gradient.mul_((-scale * self.length[slots]).unsqueeze(1))
         self._slope[slots] = -square * scale
 
-    def _shorten(self, accepted: Tensor, change: Tensor, descent: Tensor) -> None:
+    def _shorten(self, step: Step, descent: Tensor) -> None:
         """Set the next step length: 1, or the minimiser of a parabola within [0.1, 0.5].
 
         A step that was good and showed no curvature is followed by one of twice its length.
         """
+        accepted, change = step.accepted, step.change
         if not self._anchored:
-            curved = self._used.any(0)
-            further = accepted & (self.length == 1) & ~curved & ~self.fresh
+            further = accepted & step.full & ~(self._inverse > 0).any(0)
             self.pairs.reach = torch.where(further, 2 * self.pairs.reach, self.pairs.reach)
-        excess = (change - descent).clamp(min=torch.finfo(change.dtype).tiny)
-        factor = (-descent / (2 * excess)).clamp(0.1, 0.5).nan_to_num(0.1)
-        self.length = torch.where(accepted, 1.0, self.length * factor)
+        excess = (change - descent).clamp_(min=torch.finfo(change.dtype).tiny)
+        factor = (descent / excess).mul_(-0.5).clamp_(0.1, 0.5).nan_to_num_(0.1)
+        self.length = (factor.mul_(self.length)).masked_fill_(accepted, 1.0)

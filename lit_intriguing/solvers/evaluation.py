@@ -20,7 +20,7 @@ class Evaluation(NamedTuple):
     def finite(self) -> Tensor:
         """Which rows have a finite value, and a gradient of finite length: bool ``(n,)``."""
         length: Tensor = torch.linalg.vector_norm(self.gradient, dim=1)
-        return (self.value + length).isfinite()
+        return (self.value + length).abs_() < torch.inf
 
 
 def squared_lengths(vectors: Tensor) -> Tensor:
@@ -40,7 +40,7 @@ def differentiate(values: Tensor, x: Tensor) -> Tensor:
     """
     gradient = None
     if values.requires_grad:
-        (gradient,) = torch.autograd.grad(values.sum(), x, allow_unused=True)
+        (gradient,) = torch.autograd.grad(values, x, torch.ones_like(values), allow_unused=True)
     if gradient is None:
         raise ValueError(
             "The values have no gradient by the points: they must depend on them differentiably, "

@@ -12,9 +12,9 @@ from lit_intriguing.solvers.best import Best
 from lit_intriguing.solvers.box import Box, Limit
 from lit_intriguing.solvers.descent import Descent, Step
 from lit_intriguing.solvers.evaluation import evaluate_with_margin
+from lit_intriguing.solvers.numbers import Numbers
 from lit_intriguing.solvers.pairs import Product
-from lit_intriguing.solvers.running import check, run
-from lit_intriguing.solvers.slots import Slots
+from lit_intriguing.solvers.running import Part, Search, check, run
 
 Constraint = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
 """Maps points ``(n, D)``, rows ``(n,)`` and smoothing ``(n,)`` to two tensors ``(n,)``.
@@ -23,6 +23,8 @@ The first, differentiable, is the constraint made smooth: the more, the larger t
 second is the constraint itself; a point is feasible where it is negative.
 """
 
+_CHANGE = 4.0
+"""A step changes the multiplier by at most this factor."""
 
 _PATIENCE = 8.0
 """The multiplier doubles in so many steps where a stage has long found no feasible point."""
@@ -126,17 +128,7 @@ def nearest_point(
     return search.found
 
 
-@dataclass
-class _Progress:
-    """Where each of n slots stands; all ``(n,)``."""
-
-    stage: Tensor
-    steps: Tensor
-    unit: Tensor
-    evaluations: Tensor
-
-
-class _Search:
+class _Search(Search):
     def __init__(
         self,
         fun: Constraint,
@@ -147,13 +139,10 @@ class _Search:
         memory: int,
         slots: int,
     ) -> None:
-        self._fun, self._x0, self._units = fun, x0, unit
-        self.slots = Slots(len(x0), slots, x0.device)
-        self._stages = {
-            field.name: torch.tensor([float(getattr(stage, field.name)) for stage in stages]).to(x0)
-            for field in fields(Stage)
-        }
-        self._last = len(stages) - 1
+        super().__init__(x0, slots)
+        self._fun, self._units = fun, unit
+        table = [[float(getattr(stage, field.name)) for stage in stages] for field in fields(Stage)]
+        self._stages = torch.tensor(table, dtype=torch.float64).to(x0)
         infinity = x0.new_full((len(x0),), torch.inf)
         none = torch.zeros(len(x0), dtype=torch.int64, device=x0.device)
         self._best = Best(x0, self.slots)
@@ -168,46 +157,47 @@ class _Search:
         )
         rows = self.slots.rows
         self._descent = Descent(x0[rows], box, memory=memory, anchored=True)
-        zeros = torch.zeros_like(self._units[rows])
-        self._at = _Progress(zeros.long(), zeros, self._units[rows], zeros.clone())
+        self._at = Numbers(len(rows), x0, stage=0, steps=0, evaluations=0, unit=1, change=_CHANGE)
+        self._at["unit"].copy_(unit[rows])
+        self._look_up()
+
+    @property
+    def parts(self) -> Sequence[Part]:
+        """Points and memory, the best so far, numbers."""
+        return self._descent, self._best, self._at
 
     def step(self) -> int:
         """Take one step in each slot; returns how many problems were finished by it."""
-        descent, at, rows = self._descent, self._at, self.slots.rows
-        inside = self._of_stage("inside")
-        smoothing = self._of_stage("smoothing") * at.unit
-        trial = descent.propose(lambda product: self._multiplier(product, inside))
-        found, margin = evaluate_with_margin(self._fun, trial, rows, smoothing)
+        descent, at = self._descent, self._at
+        trial = descent.propose(self._multiplier)
+        found, margin = evaluate_with_margin(self._fun, trial, self.slots.rows, self._smoothing)
+        # The first multiplier, at x0, is not held to what was before.
+        at["change"].fill_(_CHANGE).masked_fill_(descent.fresh, torch.inf)
         outcome = descent.judge(trial, found)
         self._best.meet(trial, outcome.square, margin)
         descent.advance(trial, found, outcome)
-        at.steps += 1
-        at.evaluations += 1
-        settled = self._settled(outcome, inside)
+        at["steps"].add_(1)
+        at["evaluations"].add_(1)
         # Not finite at x0, or the gradient there is zero: no step will lead anywhere.
-        hopeless = descent.fresh | outcome.still & ~self._best.found & (at.steps > 1)
-        ended = (settled | hopeless | self._spent()) & self.slots.working
-        if not bool(ended.any()):
-            return 0
-        last = (at.stage == self._last) | hopeless
-        self._next_stage((ended & ~last).nonzero().squeeze(1))
-        return self._finish((ended & last).nonzero().squeeze(1), settled & ~hopeless)
+        hopeless = descent.fresh | outcome.still & ~self._best.found & (at["steps"] > 1)
+        self._settled = self._is_settled(outcome)
+        ended = (self._settled | hopeless).logical_or_(self._spent())
+        return self._end(ended.logical_and_(self.slots.working).nonzero().squeeze(1), hopeless)
 
-    def _of_stage(self, name: str) -> Tensor:
-        """Return a number of the stage that each slot is in: ``(n,)``."""
-        return self._stages[name][self._at.stage]
+    def _look_up(self) -> None:
+        """Take over what the stages say for the slots that are in them, ``(n,)`` each."""
+        limits = self._stages[:, self._at["stage"].long()]
+        smoothing, self._tolerance, self._inside, self._limit = limits.unbind()
+        self._smoothing = smoothing * self._at["unit"]
 
-    def _multiplier(self, product: Product, inside: Tensor) -> Tensor:
+    def _multiplier(self, product: Product) -> Tensor:
         """Solve ``f + a.d = -inside |x - x0|^2 / multiplier``, ``d = -H (r + multiplier a)``."""
-        descent = self._descent
-        old, inner = descent.multiplier, product.inner
-        aim = torch.addcdiv(descent.value, inside * descent.square, old)
-        new = (aim - inner[1, 0]) / inner[1, 1] * self._urge()
-        # The first one, at x0, is not held to what was before.
-        first = (self._at.stage == 0) & (self._at.steps <= 1)
-        change = torch.where(first, torch.inf, 4.0)
-        new = torch.minimum(torch.maximum(new, old / change), old * change)
-        return torch.where(new.isfinite() & (inner[1, 1] > 0), new, old)
+        descent, change = self._descent, self._at["change"]
+        old, (_, crossed), (_, curvature) = descent.multiplier, *product.inner.unbind(1)
+        aim = torch.addcdiv(descent.value, self._inside * descent.square, old)
+        new = aim.sub_(crossed).div_(curvature).mul_(self._urge())
+        new = new.clamp_(old / change, old * change)
+        return torch.where((curvature > 0).logical_and_(new < torch.inf), new, old)
 
     def _urge(self) -> Tensor:
         """Return a factor that grows where a stage has used its steps twice in vain: ``(n,)``.
@@ -215,48 +205,48 @@ class _Search:
         At a kink of the constraint the linear model promises what does not come, and only a larger
         multiplier moves the minimiser into the feasible set.
         """
-        late = (self._at.steps - 2 * self._of_stage("steps")).clamp(min=0)
-        return torch.where(self._best.found, 1.0, torch.exp2(late / _PATIENCE))
+        late = torch.sub(self._at["steps"], self._limit, alpha=2)
+        return late.clamp_(min=0).div_(_PATIENCE).exp2_()
 
-    def _settled(self, outcome: Step, inside: Tensor) -> Tensor:
+    def _is_settled(self, outcome: Step) -> Tensor:
         """Return which slots are at the minimiser of their stage: bool ``(n,)``."""
         descent = self._descent
-        off = (descent.multiplier * descent.value + inside * descent.square).abs() - outcome.slope
-        near = off <= self._of_stage("tolerance") * descent.square
-        return outcome.accepted & outcome.full & near
+        off = torch.addcmul(self._inside * descent.square, descent.multiplier, descent.value)
+        off = off.abs_().sub_(outcome.slope)
+        near = off <= self._tolerance * descent.square
+        return near.logical_and_(outcome.accepted).logical_and_(outcome.full)
 
     def _spent(self) -> Tensor:
         """Return which slots have used up the steps of their stage: bool ``(n,)``."""
-        limit = self._of_stage("steps")
-        return self._at.steps >= torch.where(self._best.found, limit, 8 * limit)
+        return self._at["steps"] >= torch.where(self._best.found, self._limit, 8 * self._limit)
 
-    def _next_stage(self, slots: Tensor) -> None:
-        at = self._at
-        at.stage[slots] += 1
-        at.steps[slots] = 0.0
-        self._descent.length[slots] = 1.0
+    def _end(self, slots: Tensor, hopeless: Tensor) -> int:
+        """Go on to the next stage in some slots (an index) that ended one, or finish."""
+        if not len(slots):
+            return 0
+        last = (self._at["stage"][slots] == self._stages.shape[1] - 1) | hopeless[slots]
+        onward = slots[~last]
+        self._at["stage"][onward] += 1
+        self._at["steps"][onward] = 0.0
+        self._descent.length[onward] = 1.0
+        self._settled.logical_and_(hopeless.logical_not_())
+        finished = self.finish(slots[last])
+        self._look_up()
+        return finished
 
-    def _finish(self, slots: Tensor, settled: Tensor) -> int:
-        """Write the results of some slots down and give them new problems, a few at a time."""
-        at, descent = self._at, self._descent
-        rows = self.slots.rows[slots]
-        self.found.square[rows] = self._best.square[slots]
-        self.found.margin[rows] = self._best.margin[slots]
-        self.found.feasible[rows] = self._best.found[slots]
-        self.found.multiplier[rows] = descent.multiplier[slots]
-        self.found.evaluations[rows] = at.evaluations[slots].long()
-        self.found.settled[rows] = settled[slots]
-        filled = self.slots.finish(slots)
-        if len(filled):
-            rows = self.slots.rows[filled]
-            descent.load(filled, self._x0[rows])
-            at.stage[filled], at.steps[filled], at.unit[filled] = 0, 0.0, self._units[rows]
-            at.evaluations[filled] = 0.0
-            self._best.forget(filled)
-        keep = self.slots.worth_keeping()
-        if keep is not None:
-            for part in (self.slots, descent, self._best):
-                part.keep(keep)
-            for field in fields(_Progress):
-                setattr(at, field.name, getattr(at, field.name)[keep])
-        return len(slots)
+    def write(self, slots: Tensor, rows: Tensor) -> None:
+        """Write the results of some slots down."""
+        best, found = self._best, self.found
+        found.square[rows] = best.square[slots]
+        found.margin[rows] = best.margin[slots]
+        found.feasible[rows] = best.found[slots]
+        found.multiplier[rows] = self._descent.multiplier[slots]
+        found.evaluations[rows] = self._at["evaluations"][slots].long()
+        found.settled[rows] = self._settled[slots]
+
+    def load(self, slots: Tensor, rows: Tensor) -> None:
+        """Start new problems in some slots."""
+        self._descent.load(slots, self._x0[rows])
+        self._best.load(slots)
+        self._at.load(slots)
+        self._at["unit"][slots] = self._units[rows]

@@ -1,8 +1,8 @@
 """Each problem's own search for the largest weight of the distance that still succeeds."""
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -12,18 +12,15 @@ from lit_intriguing.solvers.best import Best
 from lit_intriguing.solvers.box import Box, Limit
 from lit_intriguing.solvers.descent import Descent, Step
 from lit_intriguing.solvers.evaluation import evaluate_with_margin, squared_lengths
+from lit_intriguing.solvers.numbers import Numbers
 from lit_intriguing.solvers.pairs import Product
-from lit_intriguing.solvers.running import check, run
-from lit_intriguing.solvers.slots import Slots
+from lit_intriguing.solvers.running import Part, Search, check, run
 
 Loss = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 """Maps points ``(n, D)`` and rows ``(n,)`` to two tensors ``(n,)``.
 
 The first, differentiable, is the loss; the second is negative where the point is a success.
 """
-
-_PER_SLOT = ("_first", "_weight", "_steps", "_solves", "_evaluations", "_margin", "_last")
-"""Tensors of a search with one number for each slot."""
 
 _BRACKET = 4.0
 """Factor between weights while no success, or no failure, is known."""
@@ -129,31 +126,27 @@ def largest_penalty(
     return search.found
 
 
-@dataclass
-class _End:
+class _End(Numbers):
     """One end of each slot's bracket: the last minimiser that failed, or that succeeded.
 
-    Attributes:
-        weight: 1 / c, ``(n,)``; 0 or infinite while there is none.
-        margin: Of success, ``(n,)``; weighed down by the Illinois rule.
-        distance: ``|r|``, ``(n,)``.
+    ``weight``: 1 / c, 0 or infinite while there is none. ``margin``: of success, weighed down by
+    the Illinois rule. ``distance``: ``|r|``.
     """
 
-    weight: Tensor
-    margin: Tensor
-    distance: Tensor
+    def __init__(self, slots: int, like: Tensor, *, weight: float) -> None:
+        super().__init__(slots, like, weight=weight, margin=0, distance=0)
 
-    def write(self, slots: Tensor, values: "_End") -> None:
-        """Overwrite some slots (an index) by all of ``values``."""
-        for field in fields(self):
-            getattr(self, field.name)[slots] = getattr(values, field.name)
+    def write(self, slots: Tensor, weight: Tensor, margin: Tensor, distance: Tensor) -> None:
+        """Overwrite some slots (an index)."""
+        for name, values in (("weight", weight), ("margin", margin), ("distance", distance)):
+            self[name][slots] = values
 
-    def of(self, slots: Tensor) -> "_End":
-        """Return some slots (an index), copied."""
-        return _End(*(getattr(self, field.name)[slots] for field in fields(self)))
+    def of(self, slots: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return weight, margin and distance of some slots (an index), copied."""
+        return self["weight"][slots], self["margin"][slots], self["distance"][slots]
 
 
-class _Search:
+class _Search(Search):
     def __init__(
         self,
         fun: Loss,
@@ -164,49 +157,52 @@ class _Search:
         memory: int,
         slots: int,
     ) -> None:
-        self._fun, self._x0, self._squared, self._tolerances = fun, x0, squared, tolerances
-        self.slots = Slots(len(x0), slots, x0.device)
+        super().__init__(x0, slots)
+        self._fun, self._squared, self._tolerances = fun, squared, tolerances
         nan = x0.new_full((len(x0),), torch.nan)
         none = torch.zeros(len(x0), dtype=torch.int64, device=x0.device)
         self._best = Best(x0, self.slots)
         self.found = Penalised(self._best.x, none.bool(), nan, none, none.bool())
-        first = x0[self.slots.rows]
-        self._descent = Descent(first, box, memory=memory, anchored=True)
-        zeros = torch.zeros_like(first[:, 0])
-        self._weight, self._steps, self._solves = zeros.clone(), zeros.clone(), zeros.clone()
-        self._evaluations, self._margin = zeros.clone(), zeros.clone()
-        self._first = zeros.clone()
-        self._last = zeros.clone()
-        self._fail = _End(zeros.clone(), zeros.clone(), zeros.clone())
-        self._succeed = _End(zeros + torch.inf, zeros.clone(), zeros.clone())
+        count = len(self.slots.rows)
+        self._descent = Descent(x0[self.slots.rows], box, memory=memory, anchored=True)
+        # Of the current minimisation: 1 / c, steps so far, margin of success at the point. Of the
+        # search: minimisations, gradients, the first multiplier, which end was moved last.
+        self._at = Numbers(
+            count, x0, weight=0, steps=0, margin=0, solves=0, evaluations=0, first=0, last=0
+        )
+        self._fail = _End(count, x0, weight=0.0)
+        self._succeed = _End(count, x0, weight=math.inf)
+
+    @property
+    def parts(self) -> Sequence[Part]:
+        """Points and memory, the best so far, numbers, both ends of the bracket."""
+        return self._descent, self._best, self._at, self._fail, self._succeed
 
     def step(self) -> int:
         """Take one step in each slot; returns how many problems were finished by it."""
-        descent, rows = self._descent, self.slots.rows
-        new = descent.fresh.clone()
+        descent, at, working = self._descent, self._at, self.slots.working
+        new = descent.fresh
         trial = descent.propose(None if self._squared else self._reweigh)
-        found, margin = evaluate_with_margin(self._fun, trial, rows)
+        found, margin = evaluate_with_margin(self._fun, trial, self.slots.rows)
         outcome = descent.judge(trial, found)
         self._best.meet(trial, outcome.square, margin)
         descent.advance(trial, found, outcome)
-        self._margin = torch.where(outcome.accepted, margin, self._margin)
-        self._steps += 1
-        self._evaluations += 1
-        dead = descent.fresh | (self._gradient_square() == 0) & (self._margin >= 0)
-        begins = new & (self._solves == 0)
-        self._begin((begins & ~dead & self.slots.working).nonzero().squeeze(1))
-        ended = self._ended(outcome, new) & ~dead & self.slots.working
-        finished = dead & self.slots.working
+        at["margin"].copy_(torch.where(outcome.accepted, margin, at["margin"]))
+        at["steps"].add_(1)
+        at["evaluations"].add_(1)
+        dead = descent.fresh | (self._gradient_square() == 0) & (at["margin"] >= 0)
+        begins = new & (at["solves"] == 0)
+        self._begin((begins & ~dead & working).nonzero().squeeze(1))
+        ended = self._ended(outcome, new) & ~dead & working
+        finished = dead & working
         if bool(ended.any()):
             finished = finished | self._next_weight(ended.nonzero().squeeze(1))
-        return self._finish(finished.nonzero().squeeze(1)) if bool(finished.any()) else 0
+        return self.finish(finished.nonzero().squeeze(1))
 
     def _reweigh(self, product: Product) -> Tensor:
         """Return the multiplier at which ``|r|^2 / 2`` weighs as much as ``c |r|``."""
-        descent = self._descent
-        return torch.where(
-            descent.square > 0, self._weight * descent.square.sqrt(), descent.multiplier
-        )
+        descent, weight = self._descent, self._at["weight"]
+        return torch.where(descent.square > 0, weight * descent.square.sqrt(), descent.multiplier)
 
     def _gradient_square(self) -> Tensor:
         return squared_lengths(self._descent.pairs.a)
@@ -215,16 +211,16 @@ class _Search:
         """Set the first weights, from the loss and its gradient at x0."""
         if not len(slots):
             return
-        descent = self._descent
+        descent, at = self._descent, self._at
         multiplier = (descent.value / self._gradient_square())[slots]
         descent.multiplier[slots] = multiplier
         # |r| = multiplier |a| after a step of steepest descent.
         length = self._gradient_square()[slots].rsqrt()
-        self._weight[slots] = 2 * multiplier if self._squared else length
-        self._first[slots] = multiplier
+        at["weight"][slots] = 2 * multiplier if self._squared else length
+        at["first"][slots] = multiplier
         zeros = torch.zeros_like(multiplier)
-        self._fail.write(slots, _End(zeros, self._margin[slots], zeros))
-        self._steps[slots] = 0.0
+        self._fail.write(slots, zeros, at["margin"][slots], zeros)
+        at["steps"][slots] = 0.0
 
     def _ended(self, outcome: Step, new: Tensor) -> Tensor:
         """Return which slots are at their minimiser: bool ``(n,)``."""
@@ -232,45 +228,36 @@ class _Search:
         settled = -outcome.slope <= limit.slope * square
         vanished = square <= 1e-8 * self._best.square.where(self._best.found, 0.0)
         ended = outcome.accepted & (outcome.full & settled | vanished | outcome.idle)
-        return (ended | (self._steps >= limit.steps)) & ~new
+        return (ended | (self._at["steps"] >= limit.steps)) & ~new
 
     def _next_weight(self, slots: Tensor) -> Tensor:
         """Move the bracket of slots at their minimiser; returns which are done, bool ``(n,)``."""
-        descent = self._descent
-        here = _End(self._weight[slots], self._margin[slots], descent.square[slots].sqrt())
-        success = here.margin < 0
-        self._replace(self._succeed, self._fail, slots, here, success, 1.0)
-        self._replace(self._fail, self._succeed, slots, here, ~success, -1.0)
-        self._solves[slots] += 1
+        success = self._at["margin"][slots] < 0
+        self._move(self._succeed, self._fail, slots[success], 1.0)
+        self._move(self._fail, self._succeed, slots[~success], -1.0)
+        self._at["solves"][slots] += 1
         done = self._done(slots)
         self._start_again(slots[~done])
         finished = torch.zeros_like(self.slots.working)
         finished[slots[done]] = True
         return finished
 
-    def _replace(
-        self, end: _End, other: _End, slots: Tensor, here: _End, chosen: Tensor, side: float
-    ) -> None:
-        """Make ``here`` one end where chosen; the other counts half if it stays a second time."""
-        index = chosen.nonzero().squeeze(1)
-        if not len(index):
+    def _move(self, end: _End, other: _End, slots: Tensor, side: float) -> None:
+        """Move one end to where some slots are; the other counts half if it stays once more."""
+        if not len(slots):
             return
-        moved = slots[index]
-        end.write(moved, here.of(index))
-        again = moved[self._last[moved] == side]
-        other.margin[again] *= 0.5
-        self._last[moved] = side
+        at, distance = self._at, self._descent.square[slots].sqrt()
+        end.write(slots, at["weight"][slots], at["margin"][slots], distance)
+        other["margin"][slots[at["last"][slots] == side]] *= 0.5
+        at["last"][slots] = side
 
     def _done(self, slots: Tensor) -> Tensor:
-        limit = self._tolerances
-        fail, succeed = self._fail, self._succeed
-        ratio = succeed.weight[slots] / fail.weight[slots]
-        gap = (succeed.distance[slots] - fail.distance[slots]).abs()
-        near = gap <= limit.distance * succeed.distance[slots]
-        both = succeed.weight[slots].isfinite() & (fail.weight[slots] > 0)
-        solves = self._solves[slots]
-        spent = solves >= torch.where(succeed.weight[slots].isfinite(), _SOLVES, _FRUITLESS)
-        return both & ((ratio <= 1 + limit.c) | near) | spent
+        limit, solves = self._tolerances, self._at["solves"][slots]
+        (low, _, before), (high, _, beyond) = self._fail.of(slots), self._succeed.of(slots)
+        near = (beyond - before).abs() <= limit.distance * beyond
+        both = high.isfinite() & (low > 0)
+        spent = solves >= torch.where(high.isfinite(), _SOLVES, _FRUITLESS)
+        return both & ((high / low <= 1 + limit.c) | near) | spent
 
     def _start_again(self, slots: Tensor) -> None:
         """Choose the next weights; each minimisation goes on from where the last one ended.
@@ -280,49 +267,40 @@ class _Search:
         """
         if not len(slots):
             return
-        fail, succeed = self._fail.of(slots), self._succeed.of(slots)
-        weight = self._between(fail, succeed)
-        self._weight[slots], self._steps[slots] = weight, 0.0
-        distance = torch.where(succeed.weight.isfinite(), succeed.distance, fail.distance)
+        at, descent = self._at, self._descent
+        weight = self._between(slots)
+        at["weight"][slots], at["steps"][slots] = weight, 0.0
+        (_, _, before), (high, _, beyond) = self._fail.of(slots), self._succeed.of(slots)
+        distance = torch.where(high.isfinite(), beyond, before)
         multiplier = weight / 2 if self._squared else weight * distance
-        self._descent.multiplier[slots] = multiplier.where(multiplier > 0, self._first[slots])
-        self._descent.length[slots] = 1.0
+        descent.multiplier[slots] = multiplier.where(multiplier > 0, at["first"][slots])
+        descent.length[slots] = 1.0
         if not self._squared:
-            back = slots[succeed.weight.isfinite() & (self._margin[slots] >= 0)]
-            self._descent.restart(back, self._best.x[self.slots.rows[back]])
+            back = slots[high.isfinite() & (at["margin"][slots] >= 0)]
+            descent.restart(back, self._best.x[self.slots.rows[back]])
 
-    def _between(self, fail: _End, succeed: _End) -> Tensor:
+    def _between(self, slots: Tensor) -> Tensor:
         """Return the weights to try: by factors of 4, or by regula falsi."""
-        upward = fail.weight * _BRACKET
-        downward = succeed.weight / _BRACKET
-        low, high = fail.weight.log(), succeed.weight.log()
-        share = fail.margin / (fail.margin - succeed.margin)
+        (low, failing, _), (high, succeeding, _) = self._fail.of(slots), self._succeed.of(slots)
+        share = failing / (failing - succeeding)
         # Kept away from the ends, so that each try takes at least a tenth of the bracket away.
-        inside = (low + (high - low) * share.nan_to_num(0.5).clamp(0.1, 0.9)).exp()
-        inside = torch.where(fail.weight > 0, inside, downward)
-        return torch.where(succeed.weight.isfinite(), inside, upward)
+        share = share.nan_to_num(0.5).clamp(0.1, 0.9)
+        inside = torch.lerp(low.log(), high.log(), share).exp()
+        inside = torch.where(low > 0, inside, high / _BRACKET)
+        return torch.where(high.isfinite(), inside, low * _BRACKET)
 
-    def _finish(self, slots: Tensor) -> int:
-        """Write the results of some slots down and give them new problems."""
-        rows = self.slots.rows[slots]
-        succeed = self._succeed.of(slots)
+    def write(self, slots: Tensor, rows: Tensor) -> None:
+        """Write the results of some slots down."""
+        weight, _, distance = self._succeed.of(slots)
+        settled = weight.isfinite()
+        c = 1 / weight * (2 * distance if self._squared else 1.0)
         self.found.success[rows] = self._best.found[slots]
-        c = 1 / succeed.weight * (2 * succeed.distance if self._squared else 1.0)
-        self.found.c[rows] = torch.where(succeed.weight.isfinite(), c, torch.nan)
-        self.found.evaluations[rows] = self._evaluations[slots].long()
-        self.found.settled[rows] = succeed.weight.isfinite() & (self._solves[slots] < _SOLVES)
-        filled = self.slots.finish(slots)
-        if len(filled):
-            self._descent.load(filled, self._x0[self.slots.rows[filled]])
-            for name in _PER_SLOT:
-                getattr(self, name)[filled] = 0.0
-            self._best.forget(filled)
-            self._fail.weight[filled], self._succeed.weight[filled] = 0.0, torch.inf
-        keep = self.slots.worth_keeping()
-        if keep is not None:
-            for part in (self.slots, self._descent, self._best):
-                part.keep(keep)
-            for name in _PER_SLOT:
-                setattr(self, name, getattr(self, name)[keep])
-            self._fail, self._succeed = self._fail.of(keep), self._succeed.of(keep)
-        return len(slots)
+        self.found.c[rows] = torch.where(settled, c, torch.nan)
+        self.found.evaluations[rows] = self._at["evaluations"][slots].long()
+        self.found.settled[rows] = settled & (self._at["solves"][slots] < _SOLVES)
+
+    def load(self, slots: Tensor, rows: Tensor) -> None:
+        """Start new problems in some slots."""
+        self._descent.load(slots, self._x0[rows])
+        for part in (self._best, self._at, self._fail, self._succeed):
+            part.load(slots)

@@ -1,20 +1,67 @@
-"""What the three solvers share: checks of their options, and the loop around their steps."""
+"""What the three solvers share: checks of their options, and slots filled again and again."""
 
-from collections.abc import Callable
-from typing import Protocol
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Protocol, final
 
 from torch import Tensor
 
 from lit_intriguing.solvers.slots import Slots
 
 
-class Search(Protocol):
-    """Many problems under way."""
+class Part(Protocol):
+    """Something that a search holds for each of its slots."""
 
-    slots: Slots
+    def keep(self, slots: Tensor) -> None:
+        """Drop all slots but these (an index)."""
 
+
+class Search(ABC):
+    """Many problems under way.
+
+    Args:
+        x0: First points of all N, ``(N, D)``.
+        slots: Problems worked on at a time.
+
+    Attributes:
+        slots: Which problem each slot works on.
+    """
+
+    def __init__(self, x0: Tensor, slots: int) -> None:
+        self._x0 = x0
+        self.slots = Slots(len(x0), slots, x0.device)
+
+    @property
+    @abstractmethod
+    def parts(self) -> Sequence[Part]:
+        """All that is kept for each slot, but the slots themselves."""
+
+    @abstractmethod
     def step(self) -> int:
         """Take one step in each slot; returns how many problems were finished by it."""
+
+    @abstractmethod
+    def write(self, slots: Tensor, rows: Tensor) -> None:
+        """Write the results of some slots (an index) down as those of the problems ``rows``."""
+
+    @abstractmethod
+    def load(self, slots: Tensor, rows: Tensor) -> None:
+        """Start the problems ``rows`` in some slots (an index)."""
+
+    @final
+    def finish(self, slots: Tensor) -> int:
+        """Write down what some slots (an index) found, and give resting slots new problems."""
+        if not len(slots):
+            return 0
+        self.write(slots, self.slots.rows[slots])
+        filled = self.slots.finish(slots)
+        if len(filled):
+            self.load(filled, self.slots.rows[filled])
+        keep = self.slots.worth_keeping()
+        if keep is not None:
+            for part in (self.slots, *self.parts):
+                part.keep(keep)
+        return len(slots)
 
 
 def check(x0: Tensor, **at_least_one: int | None) -> None:
