@@ -48,5 +48,9 @@ def rounded_up(value: float) -> float:
 
 def frobenius(tensor: Tensor) -> Tensor:
     """At least the Frobenius norm of each matrix ``(..., m, n)``, rounding included."""
-    norm: Tensor = torch.linalg.vector_norm(tensor, dim=(-2, -1))
+    size = tensor.shape[-2:].numel()
+    flat = tensor.reshape(*tensor.shape[:-2], size)
+    if flat.is_complex():  # torch takes the norm of real numbers tens of times faster
+        flat = torch.view_as_real(flat.resolve_conj()).flatten(-2)
+    norm: Tensor = torch.linalg.vector_norm(flat, dim=-1)
     return norm * (1 + gamma(tensor.shape[-1] * tensor.shape[-2]))

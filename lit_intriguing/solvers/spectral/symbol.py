@@ -77,15 +77,29 @@ class Symbol:
         Returns:
             ``(B, k, k)``, complex, Hermitian.
         """
-        half = _evaluated(*self._squares, angles, groups)
+        coefficients, offsets = self._squares
+        turns = angles @ offsets.T
+        if not self.taps.is_complex():
+            parts = coefficients.unbind(1)
+            even, odd = (
+                _combined(wave, part, groups)
+                for wave, part in zip((turns.cos(), turns.sin()), parts, strict=True)
+            )
+            value = torch.complex(even, odd)
+            return value.reshape(len(angles), *coefficients.shape[-2:])
+        half = _evaluated(coefficients[:, 0], offsets, angles, groups)
         return half + half.mH
 
     @cached_property
     def _squares(self) -> tuple[Tensor, Tensor]:
-        """Coefficients of the Gram matrices' halves, ``(G, K', k, k)``, and their offsets.
+        """What the Gram matrices are made of, and the offsets ``(K', d)``.
 
         ``A A* = sum_d H_d exp(i d xi)`` with ``H_d = sum_q A_{q + d} A_q*`` and ``H_-d = H_d*``:
         one of each such pair is enough, and half of ``H_0``.
+
+        Returns:
+            Coefficients ``(G, 1, K', k, k)`` H of complex taps; of real ones ``(G, 2, K', k, k)``,
+            ``H + H^T`` and ``H - H^T``, which the cosines and the sines multiply.
         """
         if self.taps.shape[-2] > self.taps.shape[-1]:
             return self.adjoint._squares
@@ -93,9 +107,10 @@ class Symbol:
         every = torch.cartesian_prod(*lines).reshape(-1, len(lines))
         offsets = every[len(every) // 2 :]  # from zero on
         spread = self.taps.reshape(len(self.taps), *self.counts, *self.taps.shape[2:])
-        coefficients = torch.stack([_shifted_product(spread, d.tolist()) for d in offsets], 1)
-        coefficients[:, 0] /= 2
-        return coefficients, offsets.to(self.taps.device, torch.float64)
+        halves = torch.stack([_shifted_product(spread, d.tolist()) for d in offsets], 1)
+        halves[:, 0] /= 2
+        parts = [halves] if halves.is_complex() else [halves + halves.mT, halves - halves.mT]
+        return torch.stack(parts, 1), offsets.to(self.taps.device, torch.float64)
 
     def squares_along(self, group: int, vector: Tensor) -> tuple[Tensor, Tensor]:
         """The polynomial ``vector* G(xi) vector`` of the Gram matrices G.
@@ -110,21 +125,28 @@ class Symbol:
         coefficients, offsets = self._squares
         chosen = coefficients[group]
         if chosen.is_complex():
-            return (chosen @ vector) @ vector.conj(), offsets
+            return (chosen[0] @ vector) @ vector.conj(), offsets
         sides = torch.stack([vector.real, vector.imag], 1)
-        return torch.view_as_complex(chosen @ sides) @ vector.conj(), offsets
+        return (torch.view_as_complex(chosen @ sides) @ vector.conj()).mean(0), offsets
 
 
 def _evaluated(taps: Tensor, offsets: Tensor, angles: Tensor, groups: Tensor) -> Tensor:
     turns = angles @ offsets.T
-    if len(taps) == 1:
-        flat = taps[0].flatten(1)
-        parts = [_times(part, flat) for part in (turns.cos(), turns.sin())]
-    else:
-        chosen = taps[groups].flatten(2)
-        parts = [_times(part[:, None], chosen)[:, 0] for part in (turns.cos(), turns.sin())]
+    parts = [_combined(part, taps, groups) for part in (turns.cos(), turns.sin())]
     value = parts[0] + 1j * parts[1] if taps.is_complex() else torch.complex(*parts)
     return value.reshape(len(angles), *taps.shape[-2:])
+
+
+def _combined(factors: Tensor, taps: Tensor, groups: Tensor) -> Tensor:
+    """Sum taps ``(G, K, rows, columns)`` of each row's group with factors ``(B, K)``, flat."""
+    factors = factors.to(taps.dtype)
+    if len(taps) == 1:
+        return factors @ taps[0].flatten(1)
+    value = taps.new_empty(len(groups), taps.shape[-2] * taps.shape[-1])
+    for group in groups.unique().tolist():
+        mine = groups == group
+        value[mine] = factors[mine] @ taps[group].flatten(1)
+    return value
 
 
 def _shifted_product(spread: Tensor, shift: Sequence[int]) -> Tensor:
@@ -134,10 +156,6 @@ def _shifted_product(spread: Tensor, shift: Sequence[int]) -> Tensor:
     sooner = spread[(every, *(slice(max(-d, 0), -d if d > 0 else None) for d in shift))]
     left, right = (x.flatten(1, -3).transpose(1, 2).flatten(2) for x in (later, sooner))
     return left @ right.mH
-
-
-def _times(part: Tensor, taps: Tensor) -> Tensor:
-    return part.to(taps.dtype) @ taps
 
 
 def symbol(weight: Tensor, groups: int, strides: Sequence[int], dilations: Sequence[int]) -> Symbol:
