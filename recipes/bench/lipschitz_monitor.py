@@ -3,7 +3,8 @@
 All times are processor time of one process with one thread, which other work on the machine
 disturbs less than the clock on the wall. The dense network trains as recipes/baseline_mnist.yaml
 does, on random images; within one run the monitor comes and goes in blocks of 50 steps, with and
-without in turn, so that each block with it has one estimate in it. The bounds certified at the end
+without in turn, so that each block with it has one estimate in it. So does, in a run of its own, a
+callback that does nothing, which shows what Lightning's hooks cost. The bounds certified at the end
 of an epoch are outside the blocks, timed by themselves, and given as a share of an epoch too.
 A step of AlexNet (torchvision's, by SGD) takes seconds: there the monitor estimates before every
 second step, and the time of an estimate over that of 50 steps is the share at the default interval.
@@ -36,6 +37,9 @@ EVERY = 50
 PATTERN = (None, True, False, False, True, None)
 """With or without the monitor, by blocks of an epoch; None does not count."""
 
+STEPS = EVERY * len(PATTERN)
+"""Of an epoch."""
+
 
 class Stopwatch(Callback):
     """Seconds of a block's steps, from a step on."""
@@ -58,10 +62,10 @@ class Stopwatch(Callback):
 
 
 class Alternating(Callback):
-    """Has a monitor in some blocks of steps and not in others, and notes what each takes."""
+    """Has a callback in some blocks of steps and not in others, and notes what each takes."""
 
-    def __init__(self, monitor: LipschitzMonitor) -> None:
-        self.monitor, self.start = monitor, 0.0
+    def __init__(self, other: Callback) -> None:
+        self.other, self.start = other, 0.0
         self.seconds: dict[bool, list[float]] = {True: [], False: []}
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: Any) -> None:
@@ -84,7 +88,7 @@ class Alternating(Callback):
         self.start = time.process_time()
 
     def _attach(self, trainer: Any, wanted: bool) -> None:
-        trainer.callbacks = [self.monitor, self] if wanted else [self]
+        trainer.callbacks = [self.other, self] if wanted else [self]
 
 
 class Timed(LipschitzMonitor):
@@ -146,34 +150,42 @@ def train(
     ).fit(model, loader)  # fmt: skip
 
 
-def measure_dense(epochs: int, folder: str) -> None:
-    """Print what a step takes with and without."""
-    rows = 200 * EVERY * len(PATTERN)
+def alternate(other: Callback, name: str, epochs: int, folder: str) -> float:
+    """Train the dense network with a callback and without; print and return what a step takes."""
+    rows = 200 * STEPS
     loader = TensorLoader(
         torch.rand(rows, 1, 28, 28), torch.randint(10, (rows,)), 200, shuffle=True
     )
-    monitor = Timed(every_n_steps=EVERY)
-    blocks = Alternating(monitor)
-    train(dense(), loader, [monitor, blocks], folder, epochs)
+    blocks = Alternating(other)
+    train(dense(), loader, [other, blocks], folder, epochs)
     ratios = sorted(
         on / off for on, off in zip(blocks.seconds[True], blocks.seconds[False], strict=True)
     )
     step = statistics.median(blocks.seconds[False]) / EVERY
-    estimate, certified = (
-        statistics.median(monitor.seconds[name]) for name in ("_estimate", "_certify")
-    )
     quarters = statistics.quantiles(ratios)
     print(f"784-100-100-10, batch 200: a step {1e3 * step:.2f} ms")
-    print(f"  with the monitor {statistics.median(ratios):.3f} times that (goal: at most 1.03)")
+    print(f"  with {name} {statistics.median(ratios):.3f} times that")
     print(
         f"  {len(ratios)} pairs of blocks, half of them from {quarters[0]:.3f} to {quarters[2]:.3f}"
     )
     print(f"  sum of blocks {sum(blocks.seconds[True]) / sum(blocks.seconds[False]):.3f} times")
+    return step
+
+
+def measure_dense(epochs: int, folder: str) -> None:
+    """Print what a step takes with and without."""
+    monitor = Timed(every_n_steps=EVERY)
+    step = alternate(monitor, "the monitor", epochs, folder)
+    print("  (goal: at most 1.03 times)")
+    estimate, certified = (
+        statistics.median(monitor.seconds[name]) for name in ("_estimate", "_certify")
+    )
     print(f"  an estimate {1e3 * estimate:.2f} ms, {estimate / EVERY / step:.2%} of {EVERY} steps")
     print(f"  the first {monitor.seconds['_estimate'][0]:.2f} s")
-    share = certified / (step * len(loader))
+    share = certified / (step * STEPS)
     print(f"  certified bounds, table and figure {certified:.2f} s an epoch,")
-    print(f"  {share:.0%} of the steps' time, at {len(loader)} steps an epoch")
+    print(f"  {share:.0%} of the steps' time, at {STEPS} steps an epoch")
+    alternate(Callback(), "a callback that does nothing", epochs, folder)
 
 
 def measure_alexnet(batch: int, steps: int, folder: str) -> None:
