@@ -63,3 +63,14 @@ def test_limits_that_make_no_box_are_refused(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         Box.like(X, lower, upper)
+
+
+@pytest.mark.parametrize("limits", [(0.0, 1.0), (0.0, torch.inf), (-torch.inf, torch.inf)])
+def test_only_what_is_at_a_limit_and_drawn_beyond_it_is_held(limits: tuple[float, float]) -> None:
+    x = torch.tensor([[0.0, 0.0, 0.0, 0.5, 0.5, 1.0, 1.0, 1.0]])
+    toward = torch.tensor([[-1.0, 0.0, 0.2, 0.5, 7.0, 0.9, 1.0, 1.5]])
+    at = [(x == limit) & (beyond >= 0) for limit, beyond in
+          ((limits[0], limits[0] - toward), (limits[1], toward - limits[1]))]  # fmt: skip
+    box = Box.like(x, *limits)
+    free = box.free(x, toward.clone(), out=torch.empty_like(x), spare=torch.empty_like(x))
+    assert free.tolist() == (~(at[0] | at[1])).float().tolist()
