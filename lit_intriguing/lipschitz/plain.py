@@ -30,7 +30,10 @@ They gather weights, count, or note what passes. To these a program may append i
 hook does cannot be told from outside.
 """
 
-_ADVICE = ": remove it or, if it only looks, add its module to lipschitz.plain.HARMLESS_HOOKS"
+_ADVICE = (
+    ": remove it or, if it only looks, append the Python module that it comes from to "
+    "lit_intriguing.lipschitz.plain.HARMLESS_HOOKS"
+)
 
 _CHANGED_BY = "_lit_intriguing_changed_by"
 _ORIGINALS = "_lit_intriguing_originals"

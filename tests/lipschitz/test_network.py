@@ -550,13 +550,16 @@ def test_a_batch_norm_behind_a_pool_is_bounded_by_itself() -> None:
 
 
 class Convolved(nn.Module):
-    """A convolution as a layer, with a batch normalisation, one as a function, and their sum."""
+    """A convolution as a layer, with a batch normalisation, one as a function, and their sum.
+
+    They are too large to be written out as matrices, which would be the smaller bound.
+    """
 
     def __init__(self) -> None:
         super().__init__()
-        self.conv, self.norm = nn.Conv2d(3, 3, 3, padding=1), nn.BatchNorm2d(3)
-        self.weight = nn.Parameter(torch.randn(3, 3, 3, 3) / 5)
-        self.last = nn.Linear(7, 7)
+        self.conv, self.norm = nn.Conv2d(8, 8, 3, padding=1), nn.BatchNorm2d(8)
+        self.weight = nn.Parameter(torch.randn(8, 8, 3, 3) / 8)
+        self.last = nn.Linear(16, 16)
 
     def forward(self, x: Tensor) -> Tensor:
         x = functional.relu(self.norm(self.conv(x)))
@@ -565,13 +568,13 @@ class Convolved(nn.Module):
 
 def test_probable_bounds_compose_with_certified_ones_and_their_risks_add_up() -> None:
     model = seeded(Convolved, 0)
-    found = network_norm(model, (3, 7, 7), method="probable")
+    found = network_norm(model, (8, 16, 16), method="probable")
     kinds = {layer.name: layer.norm.kind for layer in found.layers}
     assert kinds == {"conv": "probable", "norm": "exact", "conv2d": "probable", "last": "exact"}
     assert found.norm == found.product
     assert found.norm.kind == "probable"
     assert found.norm.risk == pytest.approx(2e-9)
-    certified = network_norm(model, (3, 7, 7))
+    certified = network_norm(model, (8, 16, 16))
     assert certified.norm.kind == "upper"
     assert found.norm.value == pytest.approx(certified.norm.value, rel=1e-2)
     table = found.table()[1]
@@ -581,8 +584,8 @@ def test_probable_bounds_compose_with_certified_ones_and_their_risks_add_up() ->
 
 
 def test_a_sequence_is_asked_for_the_probable_bound_of_what_is_in_it() -> None:
-    model = nn.Sequential(nn.Conv1d(2, 2, 3), nn.Conv1d(2, 2, 3))
-    assert operator_norm(model, (2, 9), method="probable").risk == pytest.approx(2e-9)
+    model = nn.Sequential(nn.Conv2d(8, 8, 3), nn.Conv2d(8, 8, 3))
+    assert operator_norm(model, (8, 16, 16), method="probable").risk == pytest.approx(2e-9)
     assert operator_norm(model, method="probable").kind == "upper"  # wants a shape
 
 

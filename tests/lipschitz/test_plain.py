@@ -81,7 +81,8 @@ def test_only_the_hooked_layers_own_bound_is_lost() -> None:
     layers = {layer.name: layer.norm for layer in network_norm(net, (4,)).layers}
     assert layers["0"].reason == (
         "0: Linear: this one has a forward hook that may change its output (hundredfold): remove "
-        "it or, if it only looks, add its module to lipschitz.plain.HARMLESS_HOOKS"
+        "it or, if it only looks, append the Python module that it comes from to "
+        "lit_intriguing.lipschitz.plain.HARMLESS_HOOKS"
     )
     assert layers["2.0"] == operator_norm(net[2][0])
 

@@ -66,7 +66,7 @@ def _generator(value: Any) -> State | None:
 
 def _is_plain(value: Any) -> bool:
     """Whether a value is an object of the model's author that may serve as a cache."""
-    library = type(value).__module__.partition(".")[0] in _OF_LIBRARIES
+    library = str(type(value).__module__).partition(".")[0] in _OF_LIBRARIES
     return hasattr(value, "__dict__") and not library and not isinstance(value, _NO_CACHE)
 
 
