@@ -81,8 +81,9 @@ class LipschitzMonitor(Measuring):
 
     Raises:
         ValueError: For a number out of range.
-        UserError: When training starts, for an unknown layer or a module without ``forward``; at
-            the first batch, where no inputs can be told.
+        UserError: When training starts, for an unknown layer, a module without ``forward``, or
+            another callback that measures under this name; at the first batch, where no inputs can
+            be told.
     """
 
     def __init__(
