@@ -7,10 +7,11 @@ from collections.abc import Sequence
 import torch
 
 from lit_intriguing.solvers.spectral.cells import Frequencies, Samples, greatest_norm
+from lit_intriguing.solvers.spectral.cropped import cropped
 from lit_intriguing.solvers.spectral.dense import certified_norm
 from lit_intriguing.solvers.spectral.line import Line
-from lit_intriguing.solvers.spectral.peak import Peak, find_peak, norms_at
-from lit_intriguing.solvers.spectral.stripes import striped
+from lit_intriguing.solvers.spectral.peak import Peak, find_peak, find_peaks, norms_at
+from lit_intriguing.solvers.spectral.stripes import SIDE, striped
 from lit_intriguing.solvers.spectral.symbol import Symbol
 
 TOLERANCE = 3e-4
@@ -18,6 +19,15 @@ TOLERANCE = 3e-4
 
 FEW = 4096
 """Up to that many samples each is looked at by itself, without the supremum to save work."""
+
+MIDDLING = 11
+"""Outputs a side from which the image's edge need not be taken exactly in one dimension."""
+
+WORTH = 1e9
+"""Multiplications of an exact stripe from which it is avoided."""
+
+MANY = 4
+"""Groups up to which each is looked at by itself."""
 
 
 def supremum(found: Symbol, tolerance: float = TOLERANCE) -> float:
@@ -48,14 +58,29 @@ def padded(found: Symbol, lines: Sequence[Line]) -> float:
         lines: Its dimensions.
 
     Returns:
-        The bound: of small images exact in one dimension, otherwise by samples alone.
+        The bound: of small images exact in one dimension, or by samples that the image's edge
+        weakens where that would be much work; of large ones by samples alone.
     """
     if max(found.counts) == 1:
         return float(certified_norm(found.taps[:, 0]).max())
-    peak, periods = find_peak(found), [line.period for line in lines]
+    peaks, periods = find_peaks(found), [line.period for line in lines]
+    peak = peaks[0]
+    if _is_middling(found, lines):
+        bound = cropped(found, peaks, lines)
+        if bound is not None:
+            return bound
     above = None if _are_few(found, periods) else _supremum(found, peak, 1e-3)
     bound = striped(found, peak, lines, above)
     return sampled(found, periods) if bound is None else bound
+
+
+def _is_middling(found: Symbol, lines: Sequence[Line]) -> bool:
+    """Whether each side is of a length at which the edge counts, but does not count for most."""
+    sides = [line.outputs for line, count in zip(lines, found.counts, strict=True) if count > 1]
+    if len(found.taps) > MANY or not MIDDLING <= min(sides) <= max(sides) <= SIDE:
+        return False
+    order = min(found.taps.shape[-2:])
+    return len(sides) > 1 and 4.0 * min(sides) * order**3 * max(found.counts) ** 2 > WORTH
 
 
 def _are_few(found: Symbol, sizes: Sequence[int]) -> bool:

@@ -12,6 +12,9 @@ from lit_intriguing.solvers.spectral.symbol import Symbol
 STARTS = 4
 """Coarse frequencies from which the search climbs."""
 
+MANY = 128
+"""Points of the coarse grid up to which it is as fine as the norm varies."""
+
 
 @dataclass(frozen=True)
 class Peak:
@@ -23,7 +26,12 @@ class Peak:
 
 
 def find_peak(found: Symbol, *, rounds: int = 5) -> Peak:
-    """Search the frequency at which the norm is greatest.
+    """Search the frequency at which the norm is greatest; see :func:`find_peaks`."""
+    return find_peaks(found, rounds=rounds)[0]
+
+
+def find_peaks(found: Symbol, *, rounds: int = 5) -> list[Peak]:
+    """Search frequencies at which the norm is great.
 
     From the best of a coarse grid, in turn: the singular vector u at the frequency, and the
     frequency at which ``|A* u|`` is greatest, whose square is a polynomial of few coefficients.
@@ -34,13 +42,13 @@ def find_peak(found: Symbol, *, rounds: int = 5) -> Peak:
         rounds: Of these turns.
 
     Returns:
-        The best that was found, usually a global maximum.
+        The best that were found, the first usually a global maximum; two may be the same.
     """
     angles, groups = _coarse(found)
     norms = norms_at(found, angles, groups)
     best = norms.topk(min(STARTS, len(norms))).indices
     peaks = [_climb(found, angles[i], int(groups[i]), rounds) for i in best]
-    return max(peaks, key=lambda peak: peak.norm)
+    return sorted(peaks, key=lambda peak: -peak.norm)
 
 
 def norms_at(found: Symbol, angles: Tensor, groups: Tensor, steps: int = 12) -> Tensor:
@@ -50,12 +58,12 @@ def norms_at(found: Symbol, angles: Tensor, groups: Tensor, steps: int = 12) -> 
     return torch.cat([_power(found.squares_at(*pair), steps)[0] for pair in pairs])
 
 
-def _power(squares: Tensor, steps: int) -> tuple[Tensor, Tensor]:
+def _power(squares: Tensor, steps: int, start: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Norms from below ``(B,)`` and vectors ``(B, k)`` of Gram matrices ``(B, k, k)``."""
     generator = torch.Generator().manual_seed(0)
     draw = torch.randn(squares.shape[-1], 1, dtype=torch.float64, generator=generator)
     single = squares.to(torch.complex64)  # an estimate can do with half of the memory traffic
-    vector = draw.to(single).expand(len(squares), -1, -1)
+    vector = draw.to(single).expand(len(squares), -1, -1) if start is None else start[..., None]
     for _ in range(steps):
         vector = single @ vector
         vector = vector / torch.linalg.vector_norm(vector, dim=1, keepdim=True).clamp(min=1e-30)
@@ -64,9 +72,17 @@ def _power(squares: Tensor, steps: int) -> tuple[Tensor, Tensor]:
 
 
 def _coarse(found: Symbol) -> tuple[Tensor, Tensor]:
+    """A grid, as fine as the norm varies where that is not too many points."""
+    wide = [count > 1 for count in found.counts]
+    sides = [2 * count if more else 1 for count, more in zip(found.counts, wide, strict=True)]
+    if math.prod(sides) > MANY:
+        sides = [4 if more else 1 for more in wide]
+    ends = list(sides)
+    if not found.taps.is_complex() and any(wide):  # the others are conjugates
+        ends[wide.index(True)] = sides[wide.index(True)] // 2 + 1
     lines = [
-        torch.arange(4 if count > 1 else 1, dtype=torch.float64) * (math.pi / 2)
-        for count in found.counts
+        torch.arange(end, dtype=torch.float64) * (2 * math.pi / side)
+        for end, side in zip(ends, sides, strict=True)
     ]
     points = torch.cartesian_prod(*lines).reshape(-1, len(lines))
     groups = torch.arange(len(found.taps))
@@ -75,9 +91,9 @@ def _coarse(found: Symbol) -> tuple[Tensor, Tensor]:
 
 def _climb(found: Symbol, angles: Tensor, group: int, rounds: int) -> Peak:
     which = torch.tensor([group])
-    best = Peak(angles, group, 0.0)
+    best, vectors = Peak(angles, group, 0.0), None
     for _ in range(rounds):
-        norm, vectors = _power(found.squares_at(angles[None], which), 20)
+        norm, vectors = _power(found.squares_at(angles[None], which), 20, vectors)
         if float(norm) <= best.norm * (1 + 1e-6):
             break
         best = Peak(angles, group, float(norm))

@@ -139,7 +139,7 @@ def _best_plan(found: Symbol, peak: Peak, lines: Sequence[Line], worth: Sequence
 
     Longer periods than the least are tried for that sake.
     """
-    fall = _fall(found, peak, lines)
+    fall = fall_of(found, peak, lines)
     plans = []
     for exact in worth:
         ways = [
@@ -171,7 +171,7 @@ def _score(plan: Plan, peak: Peak, fall: Sequence[float]) -> tuple[float, float]
     return score, along
 
 
-def _fall(found: Symbol, peak: Peak, lines: Sequence[Line]) -> list[float]:
+def fall_of(found: Symbol, peak: Peak, lines: Sequence[Line]) -> list[float]:
     """How fast the norm falls from its peak, in each dimension, per square of the angle."""
     moves = torch.diag(
         torch.tensor([math.pi / (2 * max(1, line.period)) for line in lines]).double()

@@ -143,7 +143,7 @@ def _combined(factors: Tensor, taps: Tensor, groups: Tensor) -> Tensor:
     if len(taps) == 1:
         return factors @ taps[0].flatten(1)
     value = taps.new_empty(len(groups), taps.shape[-2] * taps.shape[-1])
-    for group in groups.unique().tolist():
+    for group in sorted(set(groups.tolist())):
         mine = groups == group
         value[mine] = factors[mine] @ taps[group].flatten(1)
     return value
