@@ -15,8 +15,8 @@ from lit_intriguing.solvers.spectral.rounding import (
     scaled,
 )
 
-WIDE = 128
-"""Least width of a block of a Gram matrix."""
+WIDE = 256
+"""Order up to which a block of a Gram matrix is computed whole."""
 
 ALL = 512
 """Order up to which all eigenvalues are computed."""
@@ -63,25 +63,31 @@ def _certified(matrix: Tensor) -> float:
 
 
 def gram(matrix: Tensor) -> Tensor:
-    """Return ``A* A`` or ``A A*``, whichever is smaller.
+    """Return the lower triangle of ``A* A`` or ``A A*``, whichever is smaller.
 
     Args:
         matrix: ``(..., m, n)`` float64 or complex128.
 
     Returns:
-        ``(..., k, k)``, k the smaller of m and n.
+        ``(..., k, k)``, k the smaller of m and n; what stands above the diagonal is undefined.
     """
-    tall = matrix if matrix.shape[-2] >= matrix.shape[-1] else matrix.mH
-    order = tall.shape[-1]
-    if order < 2 * WIDE:
-        return tall.mH @ tall
-    squares = tall.new_empty(*tall.shape[:-2], order, order)
-    step = max(WIDE, -(-order // 8))
-    for first in range(0, order, step):  # the upper blocks need not be computed
-        block = tall[..., first:].mH @ tall[..., first : first + step]
-        squares[..., first : first + step, first:] = block.mH
-        squares[..., first:, first : first + step] = block
+    rows = matrix if matrix.shape[-2] < matrix.shape[-1] else matrix.mH
+    squares = rows.new_zeros(*rows.shape[:-1], rows.shape[-2])
+    _fill_lower(squares, rows)
     return squares
+
+
+def _fill_lower(squares: Tensor, rows: Tensor) -> None:
+    """By halves, so that most of the products are large and few of their entries needless."""
+    order = rows.shape[-2]
+    if order <= WIDE:
+        squares.copy_(rows @ rows.mH)
+        return
+    half = order // 2
+    upper, lower = rows[..., :half, :], rows[..., half:, :]
+    squares[..., half:, :half] = lower @ upper.mH
+    _fill_lower(squares[..., :half, :half], upper)
+    _fill_lower(squares[..., half:, half:], lower)
 
 
 def definite(squares: Tensor, levels: Tensor) -> Tensor:
@@ -138,11 +144,16 @@ def norm_below(level: float, order: int, error: float) -> float:
 
 
 def top_eigenvalue(squares: Tensor) -> float:
-    """Estimate the largest eigenvalue of a Hermitian matrix ``(k, k)``, to 1e-6 or better."""
+    """Estimate the largest eigenvalue of a Hermitian matrix ``(k, k)``, to 1e-6 or better.
+
+    The lower triangle counts.
+    """
     if squares.shape[-1] <= ALL:
         return float(torch.linalg.eigvalsh(squares)[-1])
     # An estimate can do with half of the memory traffic; the certificate is in float64.
     single = squares.to(torch.complex64 if squares.is_complex() else torch.float32)
+    single.tril_()
+    single += single.tril(-1).mH
     generator = torch.Generator().manual_seed(0)
     start = torch.randn(len(single), dtype=torch.float64, generator=generator)
     return top_eigenvector(lambda x: single @ x, start.to(single))[0]

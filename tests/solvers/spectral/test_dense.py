@@ -42,8 +42,8 @@ def test_no_entries_zero_entries_and_infinite_entries() -> None:
     assert certified_norm(bad).tolist() == [0, torch.inf, torch.inf]
 
 
-@pytest.mark.parametrize("shape", [(2, 300, 400), (2, 400, 300), (270, 270)])
+@pytest.mark.parametrize("shape", [(2, 300, 400), (2, 400, 300), (270, 270), (601, 520)])
 def test_a_gram_matrix_put_together_from_blocks_is_the_product(shape) -> None:
     matrix = draw(*shape, dtype=torch.complex128)
     tall = matrix if shape[-2] >= shape[-1] else matrix.mH
-    torch.testing.assert_close(gram(matrix), tall.mH @ tall)
+    torch.testing.assert_close(gram(matrix).tril(), (tall.mH @ tall).tril())
