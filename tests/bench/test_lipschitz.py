@@ -50,6 +50,18 @@ def test_a_peaked_kernel_has_a_larger_norm_than_a_random_one() -> None:
         assert truth.norm(peaked) > 1.5 * truth.norm(random)
 
 
+def test_of_large_layers_the_truth_is_a_close_lower_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    exact = truth.norm(SMALL[0])
+    assert not truth.is_least(SMALL[0])
+    monkeypatch.setattr(truth, "MUCH", 0)
+    assert truth.is_least(SMALL[0])
+    least = truth.norm(SMALL[0])
+    assert 0.999 * exact <= least <= exact * (1 + 1e-12)
+    found = script.measure(SMALL[0], {"exact": lambda problem: exact})
+    assert "| at least " in table.lines(found)
+    assert "| at most 1.000" in table.lines(found)
+
+
 def test_what_is_not_installed_is_named_and_skipped(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

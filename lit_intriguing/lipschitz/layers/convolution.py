@@ -35,6 +35,7 @@ from lit_intriguing.solvers.spectral import (
     supremum,
     symbol,
 )
+from lit_intriguing.solvers.spectral.lanczos import ROOM, STEPS
 from lit_intriguing.solvers.spectral.rounding import gamma, rounded_up, scaled
 
 SMALL = 2**20
@@ -79,7 +80,9 @@ def convolution_norm(
         module: A Conv or ConvTranspose layer of one, two or three dimensions.
         input_shape: Shape of one example, ``(C, ...)``; None: the bound holds for all shapes.
         method: ``"certified"``, or ``"probable"``: Lanczos from a random start, which holds with
-            probability 1 - 1e-9, needs a shape and is the tighter one for small images.
+            probability 1 - 1e-9, needs a shape and is the tighter one for small images; with zeros
+            around images so large that its vectors would not fit into 2 GiB it is the certified
+            one, which is tight there and holds all the more.
         seed: Of the private generator of that start.
 
     Returns:
@@ -224,6 +227,8 @@ def _probable(layer: _ConvNd, input_shape: Shape | None, seed: int) -> Norm:
         domain, codomain = math.prod(found.domain), math.prod(found.codomain)
         if not weight.any():
             return Norm(0.0)
+        if layer.padding_mode == "zeros" and min(domain, codomain) > ROOM // STEPS:
+            return convolution_norm(layer, input_shape)
         if codomain < domain:
             forth, back = back, forth
         value = probable_norm(

@@ -11,6 +11,9 @@ Operator = Callable[[Tensor], Tensor]
 ROOM = 2**28
 """Numbers that the vectors of a run may have together: 2 GiB."""
 
+STEPS = 400
+"""At most that many steps of a run for a bound."""
+
 
 class Krylov:
     """Lanczos with full reorthogonalisation on a Hermitian operator that is nowhere negative.
@@ -139,7 +142,7 @@ def probable_norm(
     device: torch.device | str = "cpu",
     risk: float = 1e-9,
     tolerance: float = 5e-4,
-    steps: int = 400,
+    steps: int = STEPS,
     seed: int = 0,
 ) -> float:
     """Bound the norm of a linear map with probability ``1 - risk``.

@@ -23,6 +23,7 @@ class Measured:
         truth: The layer's norm.
         value: What the method says.
         seconds: What it took.
+        least: Whether `truth` is only a lower bound: the ratio is then at most what it says.
     """
 
     layer: str
@@ -30,6 +31,7 @@ class Measured:
     truth: float
     value: float
     seconds: float
+    least: bool = False
 
     @property
     def ratio(self) -> float:
@@ -48,14 +50,16 @@ def lines(results: Sequence[Measured]) -> str:
     rows: list[list[Cell]] = []
     for layer in dict.fromkeys(one.layer for one in results):
         mine = {one.method: one for one in results if one.layer == layer}
-        truth = next(iter(mine.values())).truth
+        first = next(iter(mine.values()))
+        truth = f"{'at least ' if first.least else ''}{first.truth:.4g}"
         cells = [_cell(mine[name]) if name in mine else "" for name in methods]
-        rows.append([layer, f"{truth:.4g}", *cells])
+        rows.append([layer, truth, *cells])
     return markdown_table(["layer, kernel", "norm", *methods], rows)
 
 
 def _cell(one: Measured) -> str:
-    return f"{one.ratio:.4f}{' below' if one.below else ''} ({one.seconds:.2g} s)"
+    most = "at most " if one.least else ""
+    return f"{most}{one.ratio:.4f}{' below' if one.below else ''} ({one.seconds:.2g} s)"
 
 
 def totals(results: Sequence[Measured], claims: dict[str, str]) -> str:
@@ -78,7 +82,7 @@ def write(path: Path, results: Iterable[Measured]) -> None:
     """Append to a CSV file."""
     new = not path.exists()
     with path.open("a", newline="") as file:
-        writer = csv.DictWriter(file, ["layer", "method", "truth", "value", "seconds"])
+        writer = csv.DictWriter(file, ["layer", "method", "truth", "value", "seconds", "least"])
         if new:
             writer.writeheader()
         writer.writerows(asdict(one) for one in results)

@@ -85,6 +85,14 @@ def test_probable_bounds_lie_above_the_truth_and_close(monkeypatch) -> None:
         assert case.norm * (1 - SLACK) <= found.value <= max(1.001 * case.norm, 1e-100)
 
 
+def test_what_leaves_no_room_for_the_vectors_has_the_certified_bound(monkeypatch) -> None:
+    monkeypatch.setattr(convolution, "ROOM", 100)
+    layer = nn.Conv2d(2, 3, 3, padding=1)
+    assert convolution_norm(layer, (2, 20, 20), method="probable") == operator_norm(
+        layer, (2, 20, 20)
+    )
+
+
 def test_complex_weights_are_bounded() -> None:
     layer = nn.Conv1d(2, 3, 3, padding=1, bias=False)
     layer.weight = nn.Parameter(torch.randn(3, 2, 3, dtype=torch.complex128))
