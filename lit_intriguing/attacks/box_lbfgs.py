@@ -16,9 +16,9 @@ from lit_intriguing.solvers import Stage, Tolerances, largest_penalty, nearest_p
 from lit_intriguing.types import Bounds
 
 FAST = (
-    Stage(smoothing=1.0, tolerance=3e-2, inside=3e-2, steps=16),
-    Stage(smoothing=0.3, tolerance=1e-2, inside=1e-2, steps=14),
-    Stage(smoothing=0.05, tolerance=2e-3, inside=1e-3, steps=20),
+    Stage(smoothing=1.0, tolerance=3e-2, inside=1e-2, steps=18),
+    Stage(smoothing=0.3, tolerance=1e-2, inside=5e-3, steps=14),
+    Stage(smoothing=0.05, tolerance=2e-3, inside=1e-3, steps=18),
 )
 """The fast mode's stages."""
 
