@@ -60,6 +60,18 @@ def test_the_weights_tested_are_the_last_epochs(
     assert torch.load(checkpoint, weights_only=True)["epoch"] == 1
 
 
+@pytest.mark.parametrize("subcommand", ["fit", "test", "attack"])
+def test_weights_alone_are_refused_as_checkpoint_with_what_to_do(
+    subcommand: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.save({"weight": torch.zeros(2)}, tmp_path / "bare.pt")
+    with pytest.raises(SystemExit):
+        cli.main([subcommand, *TINY[:1], f"--ckpt_path={tmp_path / 'bare.pt'}"])
+    line = capsys.readouterr().err
+    assert f"{tmp_path / 'bare.pt'} holds weights alone" in line
+    assert '"pytorch-lightning_version": lightning.__version__' in line
+
+
 @pytest.mark.parametrize(
     "arguments",
     [[*TINY, "--test_after_fit=false"], ["--model=tests.tiny.Untested", *RUN]],

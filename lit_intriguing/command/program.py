@@ -161,6 +161,22 @@ class Program(LightningCLI):
             if safe:
                 raise UserError(one_line(str(error))) from error
 
+        self._refuse_weights_alone()
+
+    def _refuse_weights_alone(self) -> None:
+        """Raises for a file of weights alone, of which Lightning would only name a missing key."""
+        options = self.config[self.config.subcommand]
+        path = Path(options.get("ckpt_path") or "")
+        if self.config.subcommand == "lipschitz" or not path.is_file():
+            return
+        content = read_checkpoint(path, options.get("weights_only") is not False)
+        if "pytorch-lightning_version" not in content:
+            raise UserError(
+                f"{path} holds weights alone, no checkpoint of `lightning fit`. To make one of "
+                'weights that the model can load: torch.save({"state_dict": weights, '
+                '"pytorch-lightning_version": lightning.__version__}, "<file>.ckpt").'
+            )
+
     @override
     def instantiate_classes(self) -> None:
         """Builds what the configuration names; a refused value is the user's to put right."""
