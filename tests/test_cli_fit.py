@@ -60,7 +60,7 @@ def test_the_weights_tested_are_the_last_epochs(
     assert torch.load(checkpoint, weights_only=True)["epoch"] == 1
 
 
-@pytest.mark.parametrize("subcommand", ["fit", "test", "attack"])
+@pytest.mark.parametrize("subcommand", ["test", "attack"])
 def test_weights_alone_are_refused_as_checkpoint_with_what_to_do(
     subcommand: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -70,6 +70,19 @@ def test_weights_alone_are_refused_as_checkpoint_with_what_to_do(
     line = capsys.readouterr().err
     assert f"{tmp_path / 'bare.pt'} holds weights alone" in line
     assert '"pytorch-lightning_version": lightning.__version__' in line
+
+
+@pytest.mark.parametrize("others", [{}, {"pytorch-lightning_version": "2.5.0"}])
+def test_fit_refuses_weights_without_the_optimizers_state(
+    others: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "weights.ckpt"
+    torch.save({"state_dict": {"weight": torch.zeros(2)}, **others}, file)
+    with pytest.raises(SystemExit):
+        cli.main(["fit", *TINY[:1], f"--ckpt_path={file}"])
+    line = capsys.readouterr().err
+    assert f"{file} holds weights alone, without the state of the optimizer" in line
+    assert "save_weights_only" in line
 
 
 @pytest.mark.parametrize(

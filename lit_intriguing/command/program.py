@@ -170,7 +170,14 @@ class Program(LightningCLI):
         if self.config.subcommand == "lipschitz" or not path.is_file():
             return
         content = read_checkpoint(path, options.get("weights_only") is not False)
-        if "pytorch-lightning_version" not in content:
+        complete = "pytorch-lightning_version" in content
+        if self.config.subcommand == "fit" and not (complete and "optimizer_states" in content):
+            raise UserError(
+                f"{path} holds weights alone, without the state of the optimizer: `fit` cannot go "
+                "on from it. Give a checkpoint that `lightning fit` wrote (of a ModelCheckpoint "
+                "without save_weights_only)."
+            )
+        if not complete:
             raise UserError(
                 f"{path} holds weights alone, no checkpoint of `lightning fit`. To make one of "
                 'weights that the model can load: torch.save({"state_dict": weights, '
