@@ -7,16 +7,16 @@ from jsonargparse.typing import NonNegativeFloat, PositiveInt
 from lightning.pytorch import LightningDataModule, LightningModule
 from lightning.pytorch import Trainer as _Trainer
 
-from lit_intriguing.attacking import AttackJob
-from lit_intriguing.attacking.attack_rows import CHUNK
-from lit_intriguing.attacking.job import default_attack
-from lit_intriguing.attacking.summary import Summary
 from lit_intriguing.attacks import Attack, Goal, RandomTargets
-from lit_intriguing.bounding import BoundJob
+from lit_intriguing.attacks.attack_tensors import CHUNK
+from lit_intriguing.commands.attack import AttackJob
+from lit_intriguing.commands.attack.job import default_attack
+from lit_intriguing.commands.attack.summary import Summary
+from lit_intriguing.commands.lipschitz import BoundJob
 from lit_intriguing.types import Bounds
 
 if TYPE_CHECKING:
-    from lit_intriguing.bounding.result import Result
+    from lit_intriguing.commands.lipschitz.output import Result
 
 
 class Trainer(_Trainer):
@@ -24,7 +24,7 @@ class Trainer(_Trainer):
 
     To add one that works on a model, write its work in a room below, a method here that calls
     it, with a docstring whose first line is its help, and a line in `TRAINER_SUBCOMMANDS` of
-    `lit_intriguing.command.subcommands`. The method takes `model` and `datamodule`, which the
+    `lit_intriguing.cli.subcommands`. The method takes `model` and `datamodule`, which the
     program fills in, and whatever further parameters shall become options. A subcommand of
     several runs has its own options and needs a line in `STUDIES` there instead.
     """
@@ -76,7 +76,7 @@ class Trainer(_Trainer):
             UserError: Something of this does not fit together; the message says what to do.
         """
         # Here, so that callbacks and data of its own are not offered in every `--help`.
-        from lit_intriguing.attacking.command import attack_split
+        from lit_intriguing.commands.attack.command import attack_split
 
         job = AttackJob(
             attack or default_attack(), goal or RandomTargets(), bounds, layer, split, limit,
@@ -124,7 +124,7 @@ class Trainer(_Trainer):
         Raises:
             UserError: Something of this does not fit together; the message says what to do.
         """
-        from lit_intriguing.bounding.command import bound_network
+        from lit_intriguing.commands.lipschitz.command import bound_network
 
         job = BoundJob(
             None if input_shape is None else tuple(input_shape), layers or (), paper_values or {},

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from lit_intriguing.errors import UsageError
+
 
 @contextmanager
 def draft(path: Path) -> Iterator[Path]:
@@ -39,3 +41,17 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write plain values as JSON; see `draft`."""
     with draft(path) as file:
         file.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def check_folder(folder: Path) -> None:
+    """Refuses a file where results are to go.
+
+    Args:
+        folder: The study's `out_dir`, which need not be there yet.
+
+    Raises:
+        UsageError: It, or a folder that it lies in, is a file.
+    """
+    there = next((one for one in (folder, *folder.parents) if one.exists()), folder)
+    if there.exists() and not there.is_dir():
+        raise UsageError(f"out_dir {folder}: {there} is a file: name a folder.")

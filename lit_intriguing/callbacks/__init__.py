@@ -11,7 +11,7 @@ from lit_intriguing.callbacks.run_progress import RunProgress
 from lit_intriguing.callbacks.sparse_filters import SparseFilters
 from lit_intriguing.callbacks.training_error import TrainingError
 from lit_intriguing.callbacks.transfer_evaluation import TransferEvaluation
-from lit_intriguing.mixing import PerturbedLayer
+from lit_intriguing.pools import PerturbedLayer
 
 __all__ = [
     "AdversarialExamples",

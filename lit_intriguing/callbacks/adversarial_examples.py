@@ -10,12 +10,10 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 
-from lit_intriguing.attacking.attack_rows import attack_rows
-from lit_intriguing.attacking.examples import Examples
-from lit_intriguing.attacking.precision import in_precision
 from lit_intriguing.attacks import Attack, BoxLBFGS, Goal
+from lit_intriguing.attacks.attack_tensors import attack_rows
 from lit_intriguing.attacks.base import check_inside
-from lit_intriguing.callbacks.fixed_rows import Rows
+from lit_intriguing.attacks.examples import Examples
 from lit_intriguing.callbacks.measuring import is_trial, steps_taken
 from lit_intriguing.callbacks.on_fixed_rows import OnFixedRows
 from lit_intriguing.errors import UserError
@@ -28,8 +26,10 @@ from lit_intriguing.figures.examples import (
 )
 from lit_intriguing.figures.logging import Files, destinations
 from lit_intriguing.figures.tables import Cell
-from lit_intriguing.mixing.batch import Key
-from lit_intriguing.mixing.logits import logits_model
+from lit_intriguing.hosts.batch import Key
+from lit_intriguing.hosts.fixed_rows import Rows
+from lit_intriguing.hosts.logits import logits_model
+from lit_intriguing.hosts.precision import in_precision
 from lit_intriguing.splice import INPUT, submodule
 from lit_intriguing.types import Bounds
 from lit_intriguing.whole_files import draft

@@ -11,23 +11,23 @@ from lightning.pytorch.utilities import rank_zero_warn
 from torch import nn
 from typing_extensions import override
 
-from lit_intriguing.callbacks.rank_state import gather_ranks, of_this_rank
-from lit_intriguing.callbacks.training_step import AroundTrainingStep, Step, logs_now
 from lit_intriguing.errors import UserError
-from lit_intriguing.mixing import PerturbedLayer
-from lit_intriguing.mixing.batch import BatchKeys, Key
-from lit_intriguing.mixing.generation import (
+from lit_intriguing.hosts.batch import BatchKeys, Key
+from lit_intriguing.hosts.logits import logits_model
+from lit_intriguing.hosts.rank_state import gather_ranks, of_this_rank
+from lit_intriguing.hosts.training_step import AroundTrainingStep, Step, logs_now
+from lit_intriguing.pools import PerturbedLayer
+from lit_intriguing.pools.generation import (
     Batch,
     Examples,
     GenerationError,
     Spliced,
     check_examples,
 )
-from lit_intriguing.mixing.joining import Joined, refuse_recomputing
-from lit_intriguing.mixing.logits import logits_model
-from lit_intriguing.mixing.measures import Measures
-from lit_intriguing.mixing.mixer import Mixer
-from lit_intriguing.mixing.weighting import WeightedLogits
+from lit_intriguing.pools.joining import Joined, refuse_recomputing
+from lit_intriguing.pools.measures import Measures
+from lit_intriguing.pools.mixer import Mixer
+from lit_intriguing.pools.weighting import WeightedLogits
 from lit_intriguing.splice import Splice, check_met, is_compiled, submodule
 
 

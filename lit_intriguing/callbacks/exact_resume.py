@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from lit_intriguing.callbacks.rank_state import gather_ranks, of_this_rank
 from lit_intriguing.data.tensor_loader import TensorLoader
+from lit_intriguing.hosts.rank_state import gather_ranks, of_this_rank
 
 RngState = dict[str, Any]
 

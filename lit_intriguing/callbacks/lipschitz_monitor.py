@@ -11,18 +11,18 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor, nn
 
-from lit_intriguing.attacks.adapters.guard import own_randomness
 from lit_intriguing.callbacks.measuring import Measuring, is_trial, steps_taken
 from lit_intriguing.errors import UserError
 from lit_intriguing.figures.bars import bar_chart, norm_bar
 from lit_intriguing.figures.logging import destinations
-from lit_intriguing.lipschitz.following import Following, estimated_norm
+from lit_intriguing.hosts.batch import Key
+from lit_intriguing.hosts.logits import logits_model
+from lit_intriguing.isolation import own_randomness
 from lit_intriguing.lipschitz.network import LayerBound, NetworkNorm, network_norm
 from lit_intriguing.lipschitz.norm import Norm, unknown
-from lit_intriguing.lipschitz.norms import Rule, operator_norm
-from lit_intriguing.lipschitz.plain import full_weight, plain, plain_name, sharded
-from lit_intriguing.mixing.batch import Key
-from lit_intriguing.mixing.logits import logits_model
+from lit_intriguing.lipschitz.registry import Rule, operator_norm
+from lit_intriguing.lipschitz.tracked import Following, estimated_norm
+from lit_intriguing.lipschitz.unwrapped import full_weight, plain, plain_name, sharded
 from lit_intriguing.splice import submodule
 
 NETWORK = "network"

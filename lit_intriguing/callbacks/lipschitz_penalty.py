@@ -10,12 +10,12 @@ from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor, nn
 from typing_extensions import override
 
-from lit_intriguing.callbacks.training_step import AroundTrainingStep, Step, logs_now
 from lit_intriguing.errors import UserError
+from lit_intriguing.hosts.training_step import AroundTrainingStep, Step, logs_now
 from lit_intriguing.lipschitz.linear_map import linear_map
-from lit_intriguing.lipschitz.norms import CannotBoundError
-from lit_intriguing.lipschitz.plain import is_fully_sharded, plain, plain_name
 from lit_intriguing.lipschitz.power import PowerIteration
+from lit_intriguing.lipschitz.registry import CannotBoundError
+from lit_intriguing.lipschitz.unwrapped import is_fully_sharded, plain, plain_name
 from lit_intriguing.splice import add_forward_hook, submodule
 
 FIRST_STEPS = 20

@@ -8,8 +8,8 @@ from pathlib import Path
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_warn
 
-from lit_intriguing.attacks.adapters.guard import own_randomness, untouched
 from lit_intriguing.errors import UserError
+from lit_intriguing.isolation import own_randomness, untouched
 
 
 class Measuring(Callback):

@@ -7,10 +7,10 @@ from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
 
-from lit_intriguing.callbacks.fixed_rows import Rows, pick, read_rows, readable
 from lit_intriguing.callbacks.measuring import Measuring, is_trial, steps_taken
 from lit_intriguing.errors import UserError
-from lit_intriguing.mixing.batch import BatchKeys, Key
+from lit_intriguing.hosts.batch import BatchKeys, Key
+from lit_intriguing.hosts.fixed_rows import Rows, pick, read_rows, readable
 
 
 class OnFixedRows(Measuring, ABC):

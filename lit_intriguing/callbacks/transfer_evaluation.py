@@ -9,22 +9,22 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor, nn
 
-from lit_intriguing.attacking.attack_rows import attack_rows
-from lit_intriguing.attacking.precision import in_precision
-from lit_intriguing.attacking.row_sets import RowSet, adversarial_set, clean_set
 from lit_intriguing.attacks import Attack, BoxLBFGS, Goal
+from lit_intriguing.attacks.attack_tensors import attack_rows
 from lit_intriguing.attacks.base import check_inside
+from lit_intriguing.attacks.example_sets import RowSet, adversarial_set, clean_set
 from lit_intriguing.autograd import preserved
-from lit_intriguing.callbacks.fixed_rows import Rows
 from lit_intriguing.callbacks.measuring import is_trial, steps_taken
 from lit_intriguing.callbacks.on_fixed_rows import OnFixedRows
 from lit_intriguing.errors import UserError
 from lit_intriguing.figures.heat_map import heat_map
 from lit_intriguing.figures.logging import destinations
 from lit_intriguing.figures.tables import Cell
+from lit_intriguing.hosts.batch import Key
+from lit_intriguing.hosts.fixed_rows import Rows
+from lit_intriguing.hosts.logits import logits_model
+from lit_intriguing.hosts.precision import in_precision
 from lit_intriguing.metrics import transfer_rates
-from lit_intriguing.mixing.batch import Key
-from lit_intriguing.mixing.logits import logits_model
 from lit_intriguing.models.weights import load_weights, read_checkpoint
 from lit_intriguing.splice import INPUT, tail
 from lit_intriguing.types import Bounds

@@ -57,3 +57,21 @@ def aligned(columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
         for line in lines
     )
     return "\n".join(line.rstrip() for line in padded)
+
+
+def screen_table(columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
+    """A table for a terminal, numbers to the right.
+
+    >>> print(screen_table(["row", "n"], [["none", 5]]))
+    row    n
+    none   5
+    """
+    lines = [list(columns), *([str(cell) for cell in row] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if at == 0 else cell.rjust(width + 1)
+            for at, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    )

@@ -6,12 +6,12 @@ from lit_intriguing.lipschitz.certificate import (
     certified_radius,
     float64_logits,
 )
+from lit_intriguing.lipschitz.dense.layers import dense_layers
+from lit_intriguing.lipschitz.dense.stack import pair_norms, stack_norm
 from lit_intriguing.lipschitz.graphs.functions import register_function
 from lit_intriguing.lipschitz.network import LayerBound, NetworkNorm, network_norm
 from lit_intriguing.lipschitz.norm import Kind, Norm
-from lit_intriguing.lipschitz.norms import CannotBoundError, operator_norm, register_norm
-from lit_intriguing.lipschitz.stacks.dense_layers import dense_layers
-from lit_intriguing.lipschitz.stacks.dense_stack import pair_norms, stack_norm
+from lit_intriguing.lipschitz.registry import CannotBoundError, operator_norm, register_norm
 
 __all__ = [
     "CannotBoundError",

@@ -27,7 +27,7 @@ from lit_intriguing.lipschitz.layers.geometry import (
     padded_positions,
     sizes,
 )
-from lit_intriguing.lipschitz.norms import CannotBoundError, Shape
+from lit_intriguing.lipschitz.registry import CannotBoundError, Shape
 from lit_intriguing.lipschitz.weights import forward_weight
 
 Operation = Callable[[Tensor], Tensor]

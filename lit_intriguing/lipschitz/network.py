@@ -9,22 +9,22 @@ from torch import nn
 from torch.nn.utils.parametrize import type_before_parametrizations
 
 from lit_intriguing.lipschitz import graphs  # noqa: F401  they register their rules
+from lit_intriguing.lipschitz.dense.layers import dense_stack
+from lit_intriguing.lipschitz.dense.stack import stack_norm
 from lit_intriguing.lipschitz.graphs.functions import function_norm, joined_norm
 from lit_intriguing.lipschitz.graphs.graph import Graph, Node, Shape
 from lit_intriguing.lipschitz.graphs.recorder import function_name, is_layer
 from lit_intriguing.lipschitz.graphs.tracing import traced
 from lit_intriguing.lipschitz.layers.folding import BATCH_NORMS, folded
 from lit_intriguing.lipschitz.norm import ONE, Norm, product, root_of_squares, unknown
-from lit_intriguing.lipschitz.norms import (
+from lit_intriguing.lipschitz.registry import (
     Method,
     Rule,
     check_method,
     operator_norm,
     register_norm,
 )
-from lit_intriguing.lipschitz.plain import plain
-from lit_intriguing.lipschitz.stacks.dense_layers import dense_stack
-from lit_intriguing.lipschitz.stacks.dense_stack import stack_norm
+from lit_intriguing.lipschitz.unwrapped import plain
 
 Cell = str | int | float
 

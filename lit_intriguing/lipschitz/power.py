@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.linalg import vector_norm
 
 from lit_intriguing.lipschitz.linear_map import LinearMap, linear_map
-from lit_intriguing.lipschitz.norms import Shape
+from lit_intriguing.lipschitz.registry import Shape
 
 
 class PowerIteration:

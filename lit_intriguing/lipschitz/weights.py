@@ -15,7 +15,7 @@ from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.nn.utils.weight_norm import WeightNorm
 
 from lit_intriguing.autograd import preserved
-from lit_intriguing.lipschitz.norms import CannotBoundError
+from lit_intriguing.lipschitz.registry import CannotBoundError
 from lit_intriguing.solvers.spectral.rounding import greatest_entry
 
 

@@ -22,10 +22,10 @@ from lit_intriguing.attacks import BoxLBFGS, Untargeted
 from lit_intriguing.data.mnist_files import cache_folder
 from lit_intriguing.errors import UsageError, UserError
 from lit_intriguing.lipschitz.certificate import certified_radius, float64_logits
+from lit_intriguing.lipschitz.dense.stack import pair_norms, stack_norm
 from lit_intriguing.lipschitz.layers.activations import Slopes, slope_interval
 from lit_intriguing.lipschitz.norm import Norm, product
-from lit_intriguing.lipschitz.norms import operator_norm
-from lit_intriguing.lipschitz.stacks.dense_stack import pair_norms, stack_norm
+from lit_intriguing.lipschitz.registry import operator_norm
 from lit_intriguing.numerics import flush_denormals
 
 

@@ -19,15 +19,15 @@ import warnings
 import torch
 from lightning.pytorch import Trainer, seed_everything
 
-from lit_intriguing.attacking.attack_rows import attack_rows
 from lit_intriguing.attacks import BoxLBFGS
+from lit_intriguing.attacks.attack_tensors import attack_rows
 from lit_intriguing.callbacks import LipschitzPenalty
 from lit_intriguing.data import MNIST
 from lit_intriguing.data.tensor_module import Split
 from lit_intriguing.lipschitz.certificate import certified_radius, float64_logits
+from lit_intriguing.lipschitz.dense.layers import dense_layers
+from lit_intriguing.lipschitz.dense.stack import pair_norms
 from lit_intriguing.lipschitz.network import network_norm
-from lit_intriguing.lipschitz.stacks.dense_layers import dense_layers
-from lit_intriguing.lipschitz.stacks.dense_stack import pair_norms
 from lit_intriguing.models import Classifier
 from lit_intriguing.models.schedules import CosineOverRun
 

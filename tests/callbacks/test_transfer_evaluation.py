@@ -10,9 +10,9 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
 from torch import nn
 
-from lit_intriguing.attacking import attack_tensors
 from lit_intriguing.attacks import GradientAttack
 from lit_intriguing.callbacks import TransferEvaluation
+from lit_intriguing.commands.attack import attack_tensors
 from lit_intriguing.errors import UserError
 from tests.callbacks.test_adversarial_examples import (
     SITUATIONS,

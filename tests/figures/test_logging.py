@@ -20,7 +20,7 @@ from lit_intriguing.figures.logging import (
     destinations,
     pixels,
 )
-from tests.test_cli_fit import wandb_records
+from tests.cli.test_fit import wandb_records
 
 COLUMNS, LINES = ["example", "c"], [[0, 0.5], [1, 0.25]]
 

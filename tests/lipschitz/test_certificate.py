@@ -11,8 +11,8 @@ from lit_intriguing.lipschitz.certificate import (
     certified_radius,
     float64_logits,
 )
+from lit_intriguing.lipschitz.dense.stack import pair_norms
 from lit_intriguing.lipschitz.norm import Norm
-from lit_intriguing.lipschitz.stacks.dense_stack import pair_norms
 
 
 def logits(*rows: list[float]) -> Tensor:

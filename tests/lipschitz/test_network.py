@@ -436,7 +436,7 @@ def test_complex_weights_are_bounded_or_named_as_for_the_layer_alone() -> None:
 @pytest.mark.parametrize("name", ["resnet18", "mobilenet_v2"])
 def test_each_layer_of_a_torchvision_model_is_met(name: str) -> None:
     from lit_intriguing.lipschitz.graphs.tracing import traced
-    from lit_intriguing.lipschitz.plain import plain
+    from lit_intriguing.lipschitz.unwrapped import plain
 
     model = getattr(torchvision.models, name)(weights=None)
     graph = traced(plain(model), (3, 224, 224))

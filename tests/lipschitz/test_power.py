@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from lit_intriguing.lipschitz.linear_map import linear_map
-from lit_intriguing.lipschitz.norms import CannotBoundError
 from lit_intriguing.lipschitz.power import PowerIteration
+from lit_intriguing.lipschitz.registry import CannotBoundError
 
 LAYERS = {
     "linear": (nn.Linear(7, 5), (7,)),

@@ -8,12 +8,12 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from lit_intriguing.attacks.adapters.guard import own_randomness, untouched
 from lit_intriguing.attacks.adapters.shown import Shown
 from lit_intriguing.attacks.adapters.unit_box import UnitBox
 from lit_intriguing.attacks.base import Attack, Found, Model
 from lit_intriguing.attacks.criteria import Criterion, Targeted, Untargeted
 from lit_intriguing.errors import UserError
+from lit_intriguing.isolation import own_randomness, untouched
 from lit_intriguing.types import Bounds
 
 __all__ = ["Borrowed", "Shown"]

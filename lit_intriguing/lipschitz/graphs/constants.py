@@ -11,7 +11,7 @@ import torch
 from lit_intriguing.lipschitz.graphs.graph import Node
 from lit_intriguing.lipschitz.graphs.recorder import function_name
 from lit_intriguing.lipschitz.norm import Kind, Norm
-from lit_intriguing.lipschitz.norms import CannotBoundError
+from lit_intriguing.lipschitz.registry import CannotBoundError
 
 ROUNDINGS = 16
 """Roundings of its type by which a constant that the forward pass computes is taken to be off."""

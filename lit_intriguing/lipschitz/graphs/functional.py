@@ -11,7 +11,7 @@ from lit_intriguing.lipschitz.graphs.constants import allowed_for
 from lit_intriguing.lipschitz.graphs.functions import argument, named, register_function
 from lit_intriguing.lipschitz.graphs.graph import Node, mapped
 from lit_intriguing.lipschitz.norm import Norm
-from lit_intriguing.lipschitz.norms import CannotBoundError, Method, operator_norm
+from lit_intriguing.lipschitz.registry import CannotBoundError, Method, operator_norm
 
 _POOL = "kernel_size stride padding "
 _AVERAGE = _POOL + "ceil_mode count_include_pad divisor_override"

@@ -12,7 +12,7 @@ from torch.nn import functional
 from lit_intriguing.lipschitz.graphs.graph import Node
 from lit_intriguing.lipschitz.graphs.recorder import function_name
 from lit_intriguing.lipschitz.norm import Norm, unknown
-from lit_intriguing.lipschitz.norms import CannotBoundError, Method, check_method
+from lit_intriguing.lipschitz.registry import CannotBoundError, Method, check_method
 
 Rule = Callable[[Node], Norm]
 R = TypeVar("R", bound=Rule)

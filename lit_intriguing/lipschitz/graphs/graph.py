@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lit_intriguing.lipschitz.norms import CannotBoundError
+from lit_intriguing.lipschitz.registry import CannotBoundError
 
 Shape = tuple[int, ...]
 

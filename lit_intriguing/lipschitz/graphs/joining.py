@@ -13,7 +13,7 @@ from lit_intriguing.lipschitz.graphs.functions import argument, named, register_
 from lit_intriguing.lipschitz.graphs.graph import Node
 from lit_intriguing.lipschitz.graphs.moving import growth
 from lit_intriguing.lipschitz.norm import Norm, greatest, product, root_of_squares, total
-from lit_intriguing.lipschitz.norms import CannotBoundError, operator_norm
+from lit_intriguing.lipschitz.registry import CannotBoundError, operator_norm
 
 Norms = Mapping[Node, Norm]
 

@@ -10,7 +10,7 @@ from torch.nn import functional
 from lit_intriguing.lipschitz.graphs.functions import argument, named, register_function, root_above
 from lit_intriguing.lipschitz.graphs.graph import Node, item, leaves, mapped
 from lit_intriguing.lipschitz.norm import ONE, Norm
-from lit_intriguing.lipschitz.norms import CannotBoundError
+from lit_intriguing.lipschitz.registry import CannotBoundError
 
 _MOVED = """flatten reshape permute transpose contiguous squeeze unsqueeze clone detach t movedim
 moveaxis swapaxes swapdims ravel unflatten view_as reshape_as flip fliplr flipud roll pixel_shuffle

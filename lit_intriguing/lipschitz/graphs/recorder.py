@@ -13,8 +13,8 @@ from torch.overrides import TorchFunctionMode
 
 from lit_intriguing.lipschitz.graphs.graph import Node, Shape, item, leaves, mapped
 from lit_intriguing.lipschitz.graphs.watching import VALUES_NEEDED, Setup, Watch
-from lit_intriguing.lipschitz.norms import has_rule
-from lit_intriguing.lipschitz.plain import changed_by, plain
+from lit_intriguing.lipschitz.registry import has_rule
+from lit_intriguing.lipschitz.unwrapped import changed_by, plain
 
 COMPOSED: tuple[type[nn.Module], ...] = (nn.Sequential,)
 """Types that have a rule which is the graph's own: looked into, not asked."""

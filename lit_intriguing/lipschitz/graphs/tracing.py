@@ -23,7 +23,7 @@ from lit_intriguing.lipschitz.graphs.recorder import (
 from lit_intriguing.lipschitz.graphs.repetition import difference
 from lit_intriguing.lipschitz.graphs.surroundings import Surroundings
 from lit_intriguing.lipschitz.graphs.watching import VALUES_NEEDED
-from lit_intriguing.lipschitz.plain import originals
+from lit_intriguing.lipschitz.unwrapped import originals
 from lit_intriguing.lipschitz.weights import uncached
 
 _NOT_TAKEN = (RuntimeError, ValueError, IndexError, AssertionError, UserError)

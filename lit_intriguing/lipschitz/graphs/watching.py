@@ -16,7 +16,7 @@ from torch._subclasses.fake_tensor import (
 )
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from lit_intriguing.lipschitz.plain import WEIGHT_HOOKS
+from lit_intriguing.lipschitz.unwrapped import WEIGHT_HOOKS
 
 VALUES_NEEDED = (
     DataDependentOutputException,

@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn.utils.parametrize import type_before_parametrizations
 
 from lit_intriguing.lipschitz.norm import Norm
-from lit_intriguing.lipschitz.norms import CannotBoundError, Shape, register_norm
+from lit_intriguing.lipschitz.registry import CannotBoundError, Shape, register_norm
 from lit_intriguing.lipschitz.rounding import raised
 from lit_intriguing.lipschitz.weights import finite_weight
 

@@ -21,7 +21,7 @@ from lit_intriguing.lipschitz.layers.geometry import (
 )
 from lit_intriguing.lipschitz.linear_map import convolution_map
 from lit_intriguing.lipschitz.norm import Norm, product
-from lit_intriguing.lipschitz.norms import CannotBoundError, Method, Shape, register_norm
+from lit_intriguing.lipschitz.registry import CannotBoundError, Method, Shape, register_norm
 from lit_intriguing.lipschitz.weights import finite_weight
 from lit_intriguing.solvers.spectral import (
     Line,

@@ -9,7 +9,7 @@ from torch.nn.utils.parametrize import type_before_parametrizations
 
 from lit_intriguing.lipschitz.layers.geometry import CONVOLUTIONS, TRANSPOSED, is_transposed
 from lit_intriguing.lipschitz.layers.normalisation import BatchNorm, channel_scale
-from lit_intriguing.lipschitz.norms import CannotBoundError
+from lit_intriguing.lipschitz.registry import CannotBoundError
 from lit_intriguing.lipschitz.weights import finite_weight
 
 Linear = nn.Linear | _ConvNd

@@ -3,7 +3,7 @@
 from torch import nn
 
 from lit_intriguing.lipschitz.norm import ONE, Norm
-from lit_intriguing.lipschitz.norms import Shape, register_norm
+from lit_intriguing.lipschitz.registry import Shape, register_norm
 
 
 @register_norm(nn.Flatten, nn.Unflatten, nn.ChannelShuffle, nn.PixelShuffle, nn.PixelUnshuffle)

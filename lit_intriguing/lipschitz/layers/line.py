@@ -8,7 +8,7 @@ from torch.autograd import grad
 
 from lit_intriguing.autograd import grad_island
 from lit_intriguing.lipschitz.norm import Norm, greatest, product
-from lit_intriguing.lipschitz.norms import CannotBoundError
+from lit_intriguing.lipschitz.registry import CannotBoundError
 from lit_intriguing.solvers.spectral.dense import certified_norm
 
 Along = Callable[[Tensor], Tensor]

@@ -3,7 +3,7 @@
 from torch import nn
 
 from lit_intriguing.lipschitz.norm import Kind, Norm
-from lit_intriguing.lipschitz.norms import CannotBoundError, Shape, register_norm
+from lit_intriguing.lipschitz.registry import CannotBoundError, Shape, register_norm
 from lit_intriguing.lipschitz.weights import finite_weight
 from lit_intriguing.solvers.spectral import certified_norm
 from lit_intriguing.solvers.spectral.dense import ALL

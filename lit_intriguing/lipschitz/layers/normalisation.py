@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from lit_intriguing.lipschitz.layers.windows import spatial
 from lit_intriguing.lipschitz.norm import ONE, Norm, greatest
-from lit_intriguing.lipschitz.norms import CannotBoundError, Shape, register_norm
+from lit_intriguing.lipschitz.registry import CannotBoundError, Shape, register_norm
 from lit_intriguing.lipschitz.rounding import raised
 from lit_intriguing.lipschitz.weights import finite_weight
 

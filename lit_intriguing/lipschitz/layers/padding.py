@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from lit_intriguing.lipschitz.layers.windows import most_frequent, root, spatial
 from lit_intriguing.lipschitz.norm import ONE, Norm
-from lit_intriguing.lipschitz.norms import CannotBoundError, Shape, register_norm
+from lit_intriguing.lipschitz.registry import CannotBoundError, Shape, register_norm
 
 _MODES: dict[type[nn.Module], str] = {
     nn.ReflectionPad1d: "reflect",

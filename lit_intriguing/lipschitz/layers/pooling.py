@@ -11,7 +11,7 @@ from torch.nn import functional
 from lit_intriguing.lipschitz.layers.line import line_norm, separable
 from lit_intriguing.lipschitz.layers.windows import Window, most_frequent, per_axis, root, spatial
 from lit_intriguing.lipschitz.norm import Norm, unknown
-from lit_intriguing.lipschitz.norms import CannotBoundError, Shape, register_norm
+from lit_intriguing.lipschitz.registry import CannotBoundError, Shape, register_norm
 from lit_intriguing.lipschitz.rounding import raised
 
 MaxPool = nn.MaxPool1d | nn.MaxPool2d | nn.MaxPool3d

@@ -10,7 +10,7 @@ from torch.nn import functional
 from lit_intriguing.lipschitz.layers.line import line_norm, separable
 from lit_intriguing.lipschitz.layers.windows import most_frequent, root, spatial
 from lit_intriguing.lipschitz.norm import Norm
-from lit_intriguing.lipschitz.norms import CannotBoundError, Shape, register_norm
+from lit_intriguing.lipschitz.registry import CannotBoundError, Shape, register_norm
 
 Settings = dict[str, Any]
 

@@ -5,7 +5,7 @@ import math
 from torch import nn
 
 from lit_intriguing.lipschitz.norm import Norm, unknown
-from lit_intriguing.lipschitz.norms import CannotBoundError, Shape, register_norm
+from lit_intriguing.lipschitz.registry import CannotBoundError, Shape, register_norm
 from lit_intriguing.lipschitz.rounding import raised
 
 

@@ -6,7 +6,7 @@ from torch import nn
 
 from lit_intriguing.lipschitz.layers.windows import Window, per_axis, root, spatial
 from lit_intriguing.lipschitz.norm import Norm
-from lit_intriguing.lipschitz.norms import Shape, register_norm
+from lit_intriguing.lipschitz.registry import Shape, register_norm
 
 
 def _windows(module: nn.Fold | nn.Unfold) -> list[Window]:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from lit_intriguing.lipschitz.norm import Norm
-from lit_intriguing.lipschitz.norms import Shape
+from lit_intriguing.lipschitz.registry import Shape
 from lit_intriguing.lipschitz.rounding import raised
 
 Extent = int | Sequence[int]

@@ -2,8 +2,8 @@
 
 from lit_intriguing.solvers.spectral.bounds import padded, sampled, supremum
 from lit_intriguing.solvers.spectral.dense import certified_norm
+from lit_intriguing.solvers.spectral.extent import Line, containing, line
 from lit_intriguing.solvers.spectral.lanczos import probable_norm
-from lit_intriguing.solvers.spectral.line import Line, containing, line
 from lit_intriguing.solvers.spectral.symbol import Symbol, symbol
 
 __all__ = [

@@ -9,7 +9,7 @@ import torch
 from lit_intriguing.solvers.spectral.cells import Frequencies, Samples, greatest_norm
 from lit_intriguing.solvers.spectral.cropped import cropped
 from lit_intriguing.solvers.spectral.dense import certified_norm
-from lit_intriguing.solvers.spectral.line import Line
+from lit_intriguing.solvers.spectral.extent import Line
 from lit_intriguing.solvers.spectral.peak import Peak, find_peak, find_peaks, norms_at
 from lit_intriguing.solvers.spectral.stripes import SIDE, striped
 from lit_intriguing.solvers.spectral.symbol import Symbol

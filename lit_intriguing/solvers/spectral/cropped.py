@@ -10,8 +10,8 @@ from torch import Tensor
 
 from lit_intriguing.solvers.spectral.cells import Samples
 from lit_intriguing.solvers.spectral.dense import certified_norm, definite
+from lit_intriguing.solvers.spectral.extent import Line
 from lit_intriguing.solvers.spectral.lanczos import top_eigenvector
-from lit_intriguing.solvers.spectral.line import Line
 from lit_intriguing.solvers.spectral.peak import Peak, norms_at
 from lit_intriguing.solvers.spectral.rounding import frobenius, gamma, rounded_up
 from lit_intriguing.solvers.spectral.stripes import fall_of

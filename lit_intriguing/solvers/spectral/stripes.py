@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lit_intriguing.solvers.spectral.cells import Cells, Samples, stubborn
-from lit_intriguing.solvers.spectral.line import Line
+from lit_intriguing.solvers.spectral.extent import Line
 from lit_intriguing.solvers.spectral.peak import Peak, norms_at
 from lit_intriguing.solvers.spectral.rounding import rounded_up
 from lit_intriguing.solvers.spectral.symbol import Symbol

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from lit_intriguing.lipschitz import network_norm
 from lit_intriguing.lipschitz.graphs.repetition import difference
 from lit_intriguing.lipschitz.graphs.tracing import traced
-from lit_intriguing.lipschitz.plain import plain
+from lit_intriguing.lipschitz.unwrapped import plain
 from tests.lipschitz.graphs.test_tracing import Own
 
 COUNT = itertools.count()

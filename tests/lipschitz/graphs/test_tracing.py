@@ -13,7 +13,7 @@ from torch.func import functional_call
 from torch.nn import functional
 
 from lit_intriguing.lipschitz import network_norm, operator_norm
-from lit_intriguing.lipschitz.plain import plain
+from lit_intriguing.lipschitz.unwrapped import plain
 
 
 class Own(nn.Module):

@@ -9,7 +9,7 @@ from lit_intriguing.lipschitz import CannotBoundError, operator_norm
 from lit_intriguing.lipschitz.layers import convolution
 from lit_intriguing.lipschitz.layers.convolution import convolution_norm
 from lit_intriguing.lipschitz.norm import Norm
-from tests.benchmarks.random_layers import draw, true_norm
+from tests.lipschitz.random.random_layers import draw, true_norm
 
 SLACK = 1e-12  # the dense SVD's own rounding
 

@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn.utils.parametrizations import weight_norm
 
 from lit_intriguing.lipschitz.layers.folding import folded
-from lit_intriguing.lipschitz.norms import CannotBoundError
+from lit_intriguing.lipschitz.registry import CannotBoundError
 
 PAIRS = [
     (nn.Linear(3, 4), nn.BatchNorm1d(4), (3,)),

@@ -1,0 +1,172 @@
+"""The work itself: an attack on rows of tensors, without files or Lightning's Trainer."""
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from lit_intriguing.attacks import Attack, Criterion, Goal, RandomTargets, Targeted
+from lit_intriguing.attacks.examples import Examples, blank, joined
+from lit_intriguing.autograd import grad_island, ordinary, preserved
+from lit_intriguing.isolation import chunk_randomness
+from lit_intriguing.splice import INPUT, Splice, activations, tail
+from lit_intriguing.types import UNBOUNDED, Bounds, Perturbation
+
+CHUNK = 1024
+"""Rows attacked, and written, at once."""
+
+
+def attack_tensors(
+    model: nn.Module,
+    attack: Attack,
+    images: Tensor,
+    labels: Tensor,
+    *,
+    goal: Goal | None = None,
+    bounds: Bounds | None = None,
+    layer: str = INPUT,
+    only_correct: bool = True,
+    seed: int = 0,
+    chunk: int = CHUNK,
+    progress: bool = False,
+) -> Examples:
+    """Attacks the rows of two tensors; `lightning attack` gives the same examples of a split.
+
+    Args:
+        model: Maps images to logits `(N, C)`; put into evaluation mode meanwhile.
+        attack: The search.
+        images: `(N, *S)`, N at least 1, on the model's device.
+        labels: True labels, int `(N,)`.
+        goal: Sets the criterion; random wrong targets where None.
+        bounds: Of what is attacked; where None [0, 1] for images, none for a hidden layer.
+        layer: Name of the submodule whose output is attacked; empty for the images.
+        only_correct: Leave rows alone that the model gets wrong anyway.
+        seed: Of targets and attack.
+        chunk: Rows at once. Each chunk has random numbers of its own, so that another size gives
+            other targets.
+        progress: Show a bar on standard error.
+
+    Returns:
+        The examples, on the CPU.
+
+    Raises:
+        ValueError: No rows, labels that are no classes of the model, images that are no floats
+            or leave the bounds.
+        UserError: The model has no such layer, or returns no logits.
+    """
+    if len(images) == 0 or chunk < 1:
+        raise ValueError(f"nothing to attack: {len(images)} rows in chunks of {chunk}.")
+    starts = range(0, len(images), chunk)
+    parts = []
+    for index, start in enumerate(tqdm(starts, "Attack", disable=not progress, unit="chunk")):
+        rows = slice(start, start + chunk)
+        with chunk_randomness(seed, index) as generator:
+            part = attack_rows(
+                model, attack, images[rows], labels[rows], generator,
+                goal=goal, bounds=bounds, layer=layer, only_correct=only_correct,
+            )  # fmt: skip
+        parts.append(part.columns())
+    return Examples.of(joined(parts, len(images)))
+
+
+def attack_rows(
+    model: nn.Module,
+    attack: Attack,
+    images: Tensor,
+    labels: Tensor,
+    generator: torch.Generator,
+    *,
+    goal: Goal | None = None,
+    bounds: Bounds | None = None,
+    layer: str = INPUT,
+    only_correct: bool = True,
+) -> Examples:
+    """Attacks one chunk; arguments and errors as for `attack_tensors`."""
+    _check_kinds(images, labels)
+    if bounds is None:
+        bounds = Bounds() if layer == INPUT else UNBOUNDED
+    with preserved(model), grad_island():
+        images, labels = ordinary(images), ordinary(labels).long()
+        logits, clean = _logits_and_point(model, layer, images)
+        _check_classes(labels, logits)
+        predictions = logits.argmax(1)
+        # Drawn for all rows, so that `only_correct` leaves the targets of the others as they are.
+        criterion = (goal or RandomTargets())(labels, logits, generator)
+        attacked = predictions == labels if only_correct else torch.ones_like(labels).bool()
+        (rows,) = attacked.nonzero(as_tuple=True)
+        upper = tail(model, layer, images[rows])
+        made = attack(
+            upper, clean[rows], criterion.select(rows), bounds=bounds, generator=generator
+        )
+        answers = predictions.clone()
+        if len(rows):
+            with torch.no_grad():
+                answers[rows] = upper(made.adversarial).argmax(1)
+    return _examples(clean, labels, criterion, predictions, answers, attacked, made)
+
+
+def _logits_and_point(model: nn.Module, layer: str, images: Tensor) -> tuple[Tensor, Tensor]:
+    """The logits `(N, C)`, and the tensor `(N, *S)` that is attacked."""
+    if layer == INPUT:
+        with torch.no_grad():
+            return tail(model, INPUT, images)(images), images
+    splice = Splice(model, [layer])
+    try:
+        logits, found = activations(model, splice, [layer], images)
+    finally:
+        splice.remove()
+    return logits.detach(), found[layer].detach()
+
+
+def _examples(
+    clean: Tensor,
+    labels: Tensor,
+    criterion: Criterion,
+    predictions: Tensor,
+    answers: Tensor,
+    attacked: Tensor,
+    made: Perturbation,
+) -> Examples:
+    def spread(base: Tensor, values: Tensor) -> Tensor:
+        base[attacked] = values.to(base)
+        return base
+
+    targeted = isinstance(criterion, Targeted)
+    return Examples(
+        clean=clean,
+        adversarial=spread(clean.clone(), made.adversarial),
+        labels=labels,
+        targets=criterion.labels if targeted else torch.full_like(labels, -1),
+        predictions=predictions,
+        adversarial_predictions=answers,
+        attacked=attacked,
+        success=spread(torch.zeros_like(attacked), made.success),
+        distortion=spread(clean.new_zeros(len(clean)), made.distortion),
+        queries=spread(torch.zeros_like(labels), made.queries),
+        info={
+            name: spread(blank(len(clean), value), value)
+            for name, value in made.info.items()
+            if value.shape[:1] == made.success.shape
+        },
+    )
+
+
+def _check_kinds(images: Tensor, labels: Tensor) -> None:
+    if not images.is_floating_point():
+        raise ValueError(
+            f"The images are {images.dtype}: let the data convert them to floats, such as pixels "
+            "in [0, 1]."
+        )
+    if labels.ndim != 1 or labels.is_floating_point() or len(labels) != len(images):
+        raise ValueError(
+            f"An attack needs the true label of each row, integers of shape ({len(images)},); the "
+            f"data has {labels.dtype} of shape {tuple(labels.shape)}."
+        )
+
+
+def _check_classes(labels: Tensor, logits: Tensor) -> None:
+    least, most = int(labels.min()), int(labels.max())
+    if least < 0 or most >= logits.shape[1]:
+        raise ValueError(
+            f"The labels range from {least} to {most}, but the model has {logits.shape[1]} "
+            f"classes, 0 to {logits.shape[1] - 1}."
+        )

@@ -1,0 +1,35 @@
+"""The subcommands and what they do, in words that need no import of torch."""
+
+TRAINER_SUBCOMMANDS = {
+    "fit": "train a model, then measure it once on the test set",
+    "validate": "evaluate on the validation set",
+    "test": "evaluate on the test set",
+    "predict": "run a model over data; only a callback (BasePredictionWriter) keeps the outputs",
+    "attack": "make adversarial examples of a split, resumably, and keep them",
+    "lipschitz": "bound the Lipschitz constants of a network's layers and of the whole, certified",
+}
+"""Each is a method of `lit_intriguing.trainer.Trainer`; a new one needs a line here as well."""
+
+TRAINER_ARGUMENTS = {
+    "model",
+    "datamodule",
+    "dataloaders",
+    "train_dataloaders",
+    "val_dataloaders",
+}
+"""Parameters of these methods that are no options, since the program fills them in."""
+
+STUDIES = {
+    "ablate": ("lit_intriguing.commands.ablate.command", "compare recipes row by row, resumably"),
+    "transfer": (
+        "lit_intriguing.commands.transfer.command",
+        "show the adversarial examples made for each of several models to all of them",
+    ),
+    "probe": (
+        "lit_intriguing.commands.probe.command",
+        "ask models along growing perturbations, and in noise around adversarial examples",
+    ),
+}
+"""Subcommands of several runs: a module whose `parse` makes a study of arguments, and help."""
+
+SUBCOMMANDS = TRAINER_SUBCOMMANDS | {name: text for name, (_, text) in STUDIES.items()}

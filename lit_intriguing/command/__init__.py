@@ -1,1 +1,0 @@
-"""The command line behind its front door, `lit_intriguing.cli`."""

@@ -1,0 +1,26 @@
+"""`lightning ablate`: options to a study."""
+
+from collections.abc import Sequence
+
+from lit_intriguing.commands.ablate.job import Ablation
+from lit_intriguing.commands.ablate.plan import Row
+from lit_intriguing.configuration.parsing import parsed
+
+
+def parse(arguments: Sequence[str]) -> Ablation:
+    """Makes a study of command-line arguments.
+
+    Args:
+        arguments: `--config FILE` (several are combined; shipped recipes by their names) and
+            options that override it.
+
+    Returns:
+        The study.
+
+    Raises:
+        UsageError: The arguments do not describe one.
+        SystemExit: Status 0, after the help that `--help` asks for.
+    """
+    values = parsed(Ablation, "lightning ablate", arguments).as_dict()
+    values["rows"] = {name: Row(**row) for name, row in (values["rows"] or {}).items()}
+    return Ablation(**values)

@@ -1,0 +1,164 @@
+"""An ablation: rows with equal tuning budgets, chosen on held-out images, several seeds each."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TextIO
+
+from lit_intriguing.commands.ablate.checks import check, note_other_program, note_other_study
+from lit_intriguing.commands.ablate.output import (
+    COLUMNS,
+    RowSummary,
+    failures,
+    final_table,
+    write_files,
+)
+from lit_intriguing.commands.ablate.plan import Plan, Row
+from lit_intriguing.commands.ablate.run import Executor
+from lit_intriguing.configuration.files import load_config
+from lit_intriguing.configuration.patches import merged
+from lit_intriguing.errors import UsageError, UserError
+from lit_intriguing.figures.tables import screen_table
+from lit_intriguing.spelling import did_you_mean
+from lit_intriguing.training_runs.measure import Measure, train_and_measure
+from lit_intriguing.training_runs.store import RunStore
+from lit_intriguing.whole_files import check_folder
+
+
+@dataclass
+class Ablation:
+    """Compares variants of a recipe.
+
+    For each row, every candidate is trained with each of `tune_seeds` on what `tuning` leaves of
+    the training images and measured on the held-out ones; the candidate with the lowest mean is
+    then trained with each of `seeds` on all training images, and the last epoch's weights are
+    measured once on the test set. No test error takes part in any choice.
+
+    Changes (`overrides`, `tuning`, `candidates`) are configurations merged into the base: a
+    mapping key by key, null deletes, and in a list of callbacks an entry is named by its class
+    (see `lit_intriguing.configuration.patches.merged`).
+
+    Args:
+        base: A `fit` configuration: a file, or the name of a shipped recipe.
+        rows: Name to row.
+        seeds: Of the reported runs; at least five make a standard deviation worth printing.
+        out_dir: Where results go: one file a run in `runs/`, `ablation.csv`, `.md` and `.png`.
+        overrides: Change to the base for all rows.
+        tuning: Change for tuning runs: the validation split.
+        tune_seeds: Of the tuning runs.
+        seed_keys: Where in the configuration a run's seed goes.
+        workers: Processes, each with one thread; 0 for none but this.
+        only: Rows to run, where not all.
+        redo: Train again what other sources of this package have trained, and replace the result.
+        title: Heading of the page and the figure.
+        reference: An error to compare with, in per cent.
+        reference_label: What it is.
+    """
+
+    base: str
+    rows: dict[str, Row]
+    seeds: list[int]
+    out_dir: str
+    overrides: dict[str, Any] = field(default_factory=dict)
+    tuning: dict[str, Any] = field(default_factory=dict)
+    tune_seeds: list[int] = field(default_factory=lambda: [0])
+    seed_keys: list[str] = field(default_factory=lambda: ["seed_everything"])
+    workers: int = 1
+    only: list[str] | None = None
+    redo: bool = False
+    title: str = "Ablation"
+    reference: float | None = None
+    reference_label: str = ""
+
+    def run(
+        self, measure: Measure = train_and_measure, output: TextIO | None = None
+    ) -> dict[str, RowSummary]:
+        """Does what is not done yet, writes the files and prints the table.
+
+        Args:
+            measure: What trains and measures; with workers, a function that can be imported.
+            output: Where the table goes; standard output where None.
+
+        Returns:
+            Name to result of each row.
+
+        Raises:
+            UsageError: The study or a configuration cannot be understood.
+            UserError: A configuration cannot be built, or runs failed (after everything else is
+                done and written).
+        """
+        check_folder(Path(self.out_dir))
+        plan = self.plan()
+        store = RunStore(Path(self.out_dir) / "runs", self.redo)
+        if measure is train_and_measure:  # another one need not build anything
+            for data in check(plan, store):
+                data.prepare_data()
+        note_other_study(Path(self.out_dir), plan)
+        note_other_program(plan, store)
+        rows = Executor(store, measure, self.workers).all_rows(plan)
+        write_files(
+            rows,
+            Path(self.out_dir),
+            title=self.title,
+            reference=self.reference,
+            reference_label=self.reference_label,
+        )
+        table = screen_table(COLUMNS, final_table(rows))
+        print(f"test error, %\n{table}\nfiles in {self.out_dir}", file=output or sys.stdout)
+        if failed := failures(rows):
+            lines = "\n  ".join(failed)
+            raise UserError(
+                f"runs failed, and the table lacks them:\n  {lines}\nTheir tracebacks are in"
+                f" {store.folder}; the same command tries them again."
+            )
+        return rows
+
+    def plan(self) -> Plan:
+        """The study's runs.
+
+        Raises:
+            UsageError: Rows, seeds or budgets do not make a study, or the base cannot be read.
+        """
+        self._check()
+        rows = self.rows if self.only is None else {name: self.rows[name] for name in self.only}
+        base = merged(load_config(self.base), self.overrides)
+        plan = Plan(base, rows, self.seeds, self.tune_seeds, self.tuning, self.seed_keys)
+        for key in plan.candidates():  # what cannot be merged is refused here
+            plan.tune_runs(*key)
+            plan.final_runs(*key)
+        plan.check_seed_keys()
+        return plan
+
+    def _check(self) -> None:
+        if not self.rows:
+            raise UsageError("the study has no rows: give at least one under `rows`.")
+        for name in self.only or []:
+            if name not in self.rows:
+                known = ", ".join(map(repr, self.rows))
+                raise UsageError(
+                    f"no row {name!r}: the study has {known}.{did_you_mean(name, self.rows)}"
+                )
+        if self.only is not None and not self.only:
+            raise UsageError("`only` names no row: leave it out to run all rows.")
+        budgets = {name: len(row.candidates) for name, row in self.rows.items()}
+        if len(set(budgets.values())) > 1:
+            told = ", ".join(f"{name!r} {count}" for name, count in budgets.items())
+            raise UsageError(
+                f"the rows have unequal tuning budgets, so they cannot be compared: {told}"
+                " candidates. Give each row the same number (an empty one, {}, changes nothing)."
+            )
+        if 0 in budgets.values():
+            raise UsageError("the rows have no candidates: give each at least one ({} will do).")
+        _check_seeds("seeds", self.seeds)
+        if max(budgets.values()) > 1:
+            _check_seeds("tune_seeds", self.tune_seeds)
+        if self.workers < 0:
+            raise UsageError(f"workers must be 0 or more, not {self.workers}.")
+
+
+def _check_seeds(name: str, seeds: Sequence[int]) -> None:
+    if not seeds:
+        raise UsageError(f"the study has no {name}: give at least one, for instance {name}: [0].")
+    if len(set(seeds)) < len(seeds):
+        raise UsageError(f"{name} holds a seed twice, which would count one run twice: {seeds}.")

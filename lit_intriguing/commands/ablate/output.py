@@ -1,0 +1,209 @@
+"""What came of a study's rows, as tables and a figure."""
+
+import csv
+import json
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lit_intriguing.figures.canvas import png
+from lit_intriguing.figures.dots import dot_plot
+from lit_intriguing.figures.tables import Cell, markdown_table
+from lit_intriguing.training_runs.store import Result
+
+COLUMNS = ("row", "chosen", "mean", "sd", "min", "max", "n", "failed")
+TUNING_COLUMNS = ("row", "candidate", "settings", "mean", "sd", "n", "failed")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Results of the same configuration under several seeds."""
+
+    results: Sequence[Result]
+
+    @property
+    def percents(self) -> list[float]:
+        """Error of each run that succeeded, in per cent."""
+        return [100 * one.error for one in self.results if one.error is not None]
+
+    @property
+    def failures(self) -> list[str]:
+        """What went wrong in the others."""
+        return [one.failure for one in self.results if one.failure is not None]
+
+    @property
+    def mean(self) -> float:
+        """In per cent; NaN without results."""
+        return statistics.fmean(self.percents) if self.percents else math.nan
+
+    @property
+    def deviation(self) -> float:
+        """Sample standard deviation (n - 1), in percentage points; NaN below two results."""
+        return statistics.stdev(self.percents) if len(self.percents) > 1 else math.nan
+
+
+@dataclass(frozen=True)
+class RowSummary:
+    """A row's tuning and its reported runs.
+
+    Attributes:
+        candidates: The changes that were tried.
+        tuned: The sample of each candidate on the validation split; empty where there was one
+            candidate only.
+        chosen: Which candidate has the lowest mean; None where every candidate has failed runs.
+        final: The runs on the test set.
+    """
+
+    candidates: Sequence[Mapping[str, Any]]
+    tuned: Sequence[Sample]
+    chosen: int | None
+    final: Sample
+
+
+def choose(tuned: Sequence[Sample]) -> int | None:
+    """The candidate with the lowest mean validation error; the first of equals.
+
+    Args:
+        tuned: A sample for each candidate. One with a failed run is out: its mean would rest on
+            fewer seeds than the others'.
+
+    Returns:
+        Its number, counted from 0; None if all are out.
+    """
+    complete = [i for i, sample in enumerate(tuned) if sample.results and not sample.failures]
+    return min(complete, key=lambda i: tuned[i].mean, default=None)
+
+
+def settings(patch: Mapping[str, Any]) -> str:
+    """A change to a configuration in one line, each value with the last three keys before it.
+
+    >>> settings({"model": {"init_args": {"decay": 1e-5}}, "trainer": {"max_epochs": 9}})
+    'model.decay = 1e-05, trainer.max_epochs = 9'
+    >>> settings({})
+    'as the row'
+    """
+    return ", ".join(f"{key} = {value}" for key, value in _leaves(patch, ())) or "as the row"
+
+
+def _leaves(patch: Mapping[str, Any], path: tuple[str, ...]) -> list[tuple[str, str]]:
+    found: list[tuple[str, str]] = []
+    for key, value in patch.items():
+        # These two stand in every second line of a configuration and tell the reader nothing.
+        inner = path if key in ("init_args", "callbacks") else (*path, key or "input")
+        if isinstance(value, Mapping) and value:
+            found += _leaves(value, inner)
+        else:
+            found.append(
+                (".".join(inner[-3:]), value if isinstance(value, str) else json.dumps(value))
+            )
+    return found
+
+
+def final_table(rows: Mapping[str, RowSummary]) -> list[list[Cell]]:
+    """The study's result: a line of `COLUMNS` for each row, errors in per cent."""
+    return [
+        [
+            name,
+            "none" if row.chosen is None else f"{row.chosen + 1} of {len(row.candidates)}",
+            _percent(row.final.mean),
+            _percent(row.final.deviation),
+            _percent(min(row.final.percents, default=math.nan)),
+            _percent(max(row.final.percents, default=math.nan)),
+            len(row.final.percents),
+            len(row.final.failures),
+        ]
+        for name, row in rows.items()
+    ]
+
+
+def tuning_table(rows: Mapping[str, RowSummary]) -> list[list[Cell]]:
+    """What was tried: a line of `TUNING_COLUMNS` for each candidate, validation errors."""
+    return [
+        [
+            name,
+            f"{number + 1}{' (chosen)' if number == row.chosen else ''}",
+            settings(row.candidates[number]),
+            _percent(sample.mean),
+            _percent(sample.deviation),
+            len(sample.percents),
+            len(sample.failures),
+        ]
+        for name, row in rows.items()
+        for number, sample in enumerate(row.tuned)
+    ]
+
+
+def failures(rows: Mapping[str, RowSummary]) -> list[str]:
+    """A line for each thing that went wrong, with its row."""
+    lines = [
+        f"{name}: {failure}"
+        for name, row in rows.items()
+        for sample in (*row.tuned, row.final)
+        for failure in sample.failures
+    ]
+    return list(dict.fromkeys(lines))
+
+
+def write_files(
+    rows: Mapping[str, RowSummary],
+    folder: Path,
+    *,
+    title: str,
+    reference: float | None,
+    reference_label: str,
+) -> None:
+    """Writes `ablation.csv`, `ablation.md` and `ablation.png`.
+
+    Args:
+        rows: The study's result.
+        folder: Where to.
+        title: Heading of page and figure.
+        reference: An error to compare with, in per cent.
+        reference_label: What it is.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "ablation.csv").open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([[*COLUMNS, "seeds"], *_with_seeds(rows)])
+    (folder / "ablation.md").write_text(_page(rows, title), encoding="utf-8")
+    figure = dot_plot(
+        {name: torch.tensor(row.final.percents) for name, row in rows.items()},
+        label="test error, %",
+        reference=reference,
+        reference_label=reference_label,
+        title=title,
+    )
+    (folder / "ablation.png").write_bytes(png(figure))
+
+
+def _with_seeds(rows: Mapping[str, RowSummary]) -> list[list[Cell]]:
+    table = final_table(rows)
+    seeds = (" ".join(_percent(one) for one in row.final.percents) for row in rows.values())
+    return [[*line, errors] for line, errors in zip(table, seeds, strict=True)]
+
+
+def _page(rows: Mapping[str, RowSummary], title: str) -> str:
+    parts = [
+        f"# {title}\n",
+        "Test error of the last epoch's weights, in per cent; sd is the standard deviation over"
+        " seeds.\n",
+        markdown_table(COLUMNS, final_table(rows)),
+    ]
+    if tuning := tuning_table(rows):
+        parts += [
+            "## Tuning\n",
+            "Error on images held out from the training set, in per cent; the lowest mean is"
+            " chosen.\n",
+            markdown_table(TUNING_COLUMNS, tuning),
+        ]
+    if failed := failures(rows):
+        parts += ["## Failed runs\n", "".join(f"- {line}\n" for line in failed)]
+    return "\n".join(parts)
+
+
+def _percent(value: float) -> str:
+    return "" if math.isnan(value) else f"{value:.2f}"

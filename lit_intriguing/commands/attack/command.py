@@ -1,0 +1,63 @@
+"""`lightning attack` behind its options."""
+
+from lightning.pytorch import LightningDataModule, LightningModule, Trainer
+
+from lit_intriguing.commands.attack.job import AttackJob
+from lit_intriguing.commands.attack.run import AttackRun
+from lit_intriguing.commands.attack.summary import Summary
+from lit_intriguing.errors import UserError
+from lit_intriguing.splits.loop import run_loop
+from lit_intriguing.splits.split import SplitData
+from lit_intriguing.splits.store import Store
+
+_OTHER_WEIGHTS = "Error(s) in loading state_dict"
+
+
+def attack_split(
+    trainer: Trainer,
+    model: LightningModule,
+    datamodule: LightningDataModule | None,
+    job: AttackJob,
+    ckpt_path: str | None = None,
+    weights_only: bool | None = None,
+) -> Summary:
+    """Attacks a split of the data, or goes on with that, and prints the summary on rank 0.
+
+    Args:
+        trainer: Brings devices, strategy and precision.
+        model: Whose `forward` gives logits `(N, C)`.
+        datamodule: Gives batches `(images, labels)`; where None, the model does.
+        job: What is asked for.
+        ckpt_path: The model's weights; where None those it has.
+        weights_only: See Lightning's `Trainer.predict`.
+
+    Returns:
+        The summary.
+
+    Raises:
+        UserError: Something of this does not fit together; the message says what to do.
+    """
+    job.check(model)
+    store = Store(job.output)
+    loop = AttackRun(job, store, SplitData(datamodule or model, job.split, job.chunk, job.limit))
+    try:
+        run_loop(trainer, model, loop, lambda: _kept(store), ckpt_path, weights_only)
+    except RuntimeError as error:
+        if _OTHER_WEIGHTS not in str(error):
+            raise
+        raise UserError(
+            f"the checkpoint {ckpt_path} is not of this model: {' '.join(str(error).split())[:400]}"
+        ) from error
+    finished = store.finished
+    if finished is None:
+        raise UserError("no chunk was attacked: fast_dev_run or limit_predict_batches stop it.")
+    summary = Summary(**finished["summary"])
+    if trainer.is_global_zero:
+        print(f"{summary.text()}\n{', '.join(finished['files'])} in {store.folder}", flush=True)
+    return summary
+
+
+def _kept(store: Store) -> str:
+    kept = len(store.indices())
+    what = "1 finished chunk is" if kept == 1 else f"{kept} finished chunks are"
+    return f"{what} kept in {store.folder}"

@@ -1,0 +1,134 @@
+"""The attack inside Lightning's predict loop, chunk by chunk."""
+
+import shutil
+import time
+from dataclasses import asdict, replace
+
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from torch import Tensor
+from typing_extensions import override
+
+from lit_intriguing.attacks.attack_tensors import attack_rows
+from lit_intriguing.attacks.examples import joined
+from lit_intriguing.commands.attack.job import AttackJob
+from lit_intriguing.commands.attack.output import write
+from lit_intriguing.commands.attack.summary import summarise
+from lit_intriguing.errors import UserError
+from lit_intriguing.hosts.precision import in_precision
+from lit_intriguing.isolation import chunk_randomness
+from lit_intriguing.splits.fingerprint import fingerprint
+from lit_intriguing.splits.loop import ChunkLoop, chunk_loader, on_rank_zero
+from lit_intriguing.splits.split import SplitData
+from lit_intriguing.splits.store import Chunk, Store
+
+
+class AttackRun(ChunkLoop):
+    """Attacks each batch of the predict loop and keeps the examples.
+
+    Args:
+        job: What is asked for.
+        store: Where the examples go.
+        data: What the loop runs over.
+    """
+
+    def __init__(self, job: AttackJob, store: Store, data: SplitData) -> None:
+        super().__init__(data)
+        self.job, self.store = job, store
+        self._room_checked = False
+
+    @override
+    def begin(self, trainer: Trainer, module: LightningModule) -> None:
+        settings = self.job.settings(module, self.data.source) | {"precision": trainer.precision}
+        on_rank_zero(trainer, lambda: self.store.begin(settings))
+        self._room_checked = False
+
+    @override
+    def work(self, trainer: Trainer, index: int, images: Tensor, labels: Tensor) -> None:
+        source = fingerprint(images, labels)
+        done = self.store.source(index)
+        status = "from before"
+        if done is None and self.store.finished is None:
+            chunk = self._attack(trainer, index, images, labels, source)
+            success = chunk.columns["success"][chunk.columns["attacked"]]
+            status = f"success {float(success.double().mean()):.1%}" if len(success) else ""
+        elif done != source:
+            raise UserError(self._other_rows(f"chunk {index}"))
+        self.advance(status)
+
+    def _other_rows(self, what: str) -> str:
+        return (
+            f"{what} in {self.store.folder} was made from other rows than the data now gives: name "
+            "another output; if the data changes by itself, as random crops do, make it stop."
+        )
+
+    @override
+    def finish(self, trainer: Trainer, chunks: int) -> None:
+        if (finished := self.store.finished) is not None:
+            if len(finished["sources"]) != chunks:
+                raise UserError(
+                    self._other_rows(f"the result of {len(finished['sources'])} chunks")
+                )
+            return
+        there = self.store.indices()
+        if there != list(range(chunks)):
+            raise UserError(
+                f"{len(there)} of {chunks} chunks are done: repeat the command to go on, without "
+                "fast_dev_run or limit_predict_batches."
+            )
+        merge(self.store, self.job)
+
+    def _attack(
+        self, trainer: Trainer, index: int, images: Tensor, labels: Tensor, source: str
+    ) -> Chunk:
+        job, start = self.job, time.perf_counter()
+        model = in_precision(trainer.lightning_module, trainer.precision_plugin)
+        try:
+            with chunk_randomness(job.seed, index) as generator:
+                made = attack_rows(
+                    model, job.attack, at_least_single(images), labels, generator,
+                    goal=job.goal, bounds=job.bounds, layer=job.layer,
+                    only_correct=job.only_correct,
+                )  # fmt: skip
+        except ValueError as error:
+            raise UserError(str(error)) from error
+        chunk = Chunk(made.columns(), source, time.perf_counter() - start)
+        if trainer.is_global_zero:
+            self._check_room(trainer, chunk)
+        if self.writes(trainer):
+            self.store.save(index, chunk)
+        return chunk
+
+    def _check_room(self, trainer: Trainer, chunk: Chunk) -> None:
+        """Once, refuses to go on where the disk will not take all chunks and the merged file."""
+        chunks = chunk_loader(trainer).chunks
+        if self._room_checked or chunks is None:
+            return
+        self._room_checked = True
+        size = sum(column.nbytes for column in chunk.columns.values())
+        need = size * (2 * chunks - len(self.store.indices()))
+        free = shutil.disk_usage(self.store.folder).free
+        if need > free:
+            raise UserError(
+                f"the examples need {need / 1e9:.1f} GB while they are merged, and "
+                f"{free / 1e9:.1f} GB are free at {self.store.folder}: set limit, or another "
+                "output."
+            )
+
+
+def at_least_single(images: Tensor) -> Tensor:
+    """Images in single precision where they come in half: an attack needs finer steps."""
+    return images.float() if images.dtype in (torch.float16, torch.bfloat16) else images
+
+
+def merge(store: Store, job: AttackJob) -> None:
+    """Makes the final files of the chunks, holding the result and one chunk in memory."""
+    parts = [replace(chunk, columns={}) for chunk in store.chunks()]
+    rows = sum(len(chunk.columns["labels"]) for chunk in store.chunks())
+    columns = joined((chunk.columns for chunk in store.chunks()), rows)
+    summary = summarise(columns, sum(part.seconds for part in parts))
+    files = write(
+        store.folder, columns, summary,
+        kind=job.format, layer=job.layer, bounds=job.bounds, seed=job.seed,
+    )  # fmt: skip
+    store.finish([part.source for part in parts], files, asdict(summary))

@@ -1,0 +1,120 @@
+"""The share of a split's rows whose answer provably stays within given distances."""
+
+from collections.abc import Sequence
+
+import torch
+from lightning.pytorch import LightningDataModule, LightningModule, Trainer
+from torch import Tensor
+from typing_extensions import override
+
+from lit_intriguing.commands.lipschitz.job import BoundJob
+from lit_intriguing.errors import UserError
+from lit_intriguing.lipschitz.certificate import (
+    certified_accuracy,
+    certified_radius,
+    float64_logits,
+)
+from lit_intriguing.lipschitz.dense.layers import dense_layers
+from lit_intriguing.lipschitz.dense.stack import MOST_CLASSES, pair_norms
+from lit_intriguing.lipschitz.network import NetworkNorm
+from lit_intriguing.lipschitz.norm import Norm
+from lit_intriguing.splits.loop import ChunkLoop, run_loop
+from lit_intriguing.splits.split import SplitData
+
+CHUNK = 256
+"""Rows at once."""
+
+WIDEST = 1000
+"""Hidden units up to which pairs of classes are bounded one by one; beyond it takes minutes."""
+
+
+class CertifyRun(ChunkLoop):
+    """Finds the certified radius of each row of the predict loop.
+
+    Args:
+        data: What the loop runs over.
+        norms: See `certified_radius`.
+    """
+
+    def __init__(self, data: SplitData, norms: Norm | Tensor) -> None:
+        super().__init__(data, "Certify")
+        self._norms = norms
+        self._radii: list[Tensor] = []
+        self._correct: list[Tensor] = []
+
+    @override
+    def begin(self, trainer: Trainer, module: LightningModule) -> None:
+        self._radii, self._correct = [], []
+
+    @override
+    def work(self, trainer: Trainer, index: int, images: Tensor, labels: Tensor) -> None:
+        logits = float64_logits(trainer.lightning_module, images)
+        try:
+            self._radii.append(certified_radius(logits, self._norms, labels))
+        except ValueError as error:
+            raise UserError(str(error)) from error
+        self._correct.append(logits.argmax(1) == labels)
+        self.advance("")
+
+    @override
+    def finish(self, trainer: Trainer, chunks: int) -> None:
+        """There is one process: all rows are here."""
+
+    def accuracy(self, radii: Sequence[float]) -> tuple[dict[float, float], int]:
+        """Returns the share of rows at each radius, and the number of rows."""
+        at = torch.tensor(list(radii), dtype=torch.float64)
+        correct = torch.cat(self._correct)
+        shares = certified_accuracy(torch.cat(self._radii), correct, at)
+        return dict(zip(radii, shares.tolist(), strict=True)), len(correct)
+
+
+def certify(
+    trainer: Trainer,
+    model: LightningModule,
+    datamodule: LightningDataModule | None,
+    network: NetworkNorm,
+    shape: tuple[int, ...],
+    job: BoundJob,
+) -> tuple[dict[float, float], int]:
+    """Certifies the rows of a split.
+
+    Args:
+        trainer: On one process.
+        model: Whose bounds `network` holds.
+        datamodule: Gives batches `(images, labels)`; where None, the model does.
+        network: The bounds.
+        shape: Of one example.
+        job: Which radii, which rows.
+
+    Returns:
+        The share of rows at each radius, and the number of rows; none where no radius is asked for.
+
+    Raises:
+        UserError: The network has no certified bound, or there are no such rows.
+    """
+    if not job.radii:
+        return {}, 0
+    if trainer.world_size > 1:
+        raise UserError("radii are certified on one process: set devices to 1.")
+    if not network.norm.finite or network.norm.kind not in ("exact", "upper"):
+        raise UserError(
+            "no radius can be certified, for the network's bound is "
+            f"{network.norm.reason or 'an ' + network.norm.kind}: leave radii out."
+        )
+    data = SplitData(datamodule or model, job.split, CHUNK, job.limit)
+    loop = CertifyRun(data, _sharpest(model, network, shape))
+    run_loop(trainer, model, loop, lambda: "no row is kept")
+    return loop.accuracy(job.radii)
+
+
+def _sharpest(
+    model: LightningModule, network: NetworkNorm, shape: tuple[int, ...]
+) -> Norm | Tensor:
+    """Bounds of each pair of classes in a stack of dense layers, else of the whole."""
+    layers = None if network.joint is None else dense_layers(model, shape)
+    if not layers or len(layers[-1][1]) > MOST_CLASSES:
+        return network.norm
+    if sum(len(weight) for _, weight, _ in layers[:-1]) > WIDEST:
+        return network.norm
+    slopes = [slope for _, _, slope in layers[:-1]]
+    return pair_norms([weight for _, weight, _ in layers], slopes)

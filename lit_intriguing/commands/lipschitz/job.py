@@ -1,0 +1,69 @@
+"""What is asked for: which network's bounds, set beside what, written where."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lightning.pytorch import LightningModule
+from lightning.pytorch.utilities.model_helpers import is_overridden
+
+from lit_intriguing.errors import UserError
+from lit_intriguing.lipschitz.registry import Method, check_method
+from lit_intriguing.splits.split import Split
+
+
+@dataclass(frozen=True)
+class BoundJob:
+    """The options of `lightning lipschitz`; see `lit_intriguing.trainer.Trainer.lipschitz`."""
+
+    input_shape: tuple[int, ...] | None = None
+    layers: Sequence[str] = ()
+    paper: Mapping[str, float] = field(default_factory=dict)
+    radii: Sequence[float] = ()
+    split: Split = "test"
+    limit: int | None = None
+    output: Path = Path("lipschitz")
+    method: Method = "certified"
+
+    def check(self, model: LightningModule) -> None:
+        """Refuses what can be told to be wrong before anything starts.
+
+        Raises:
+            UserError: A number out of range, a method that there is not, radii to certify by
+                bounds that are not certified, a file in the folder's place, or a model without
+                `forward`.
+        """
+        self._check_method()
+        if self.input_shape is not None and not (
+            self.input_shape and all(size >= 1 for size in self.input_shape)
+        ):
+            raise UserError(
+                "input_shape is that of one example, sizes of 1 or more without the batch, such "
+                f"as [3, 224, 224], not {list(self.input_shape)}."
+            )
+        if self.limit is not None and self.limit < 1:
+            raise UserError(f"limit must be at least 1, not {self.limit}.")
+        for radius in self.radii:
+            if not 0 <= radius < math.inf:
+                raise UserError(f"radii are L2 distances of zero or more, not {radius}.")
+        for name, value in self.paper.items():
+            if not 0 <= value < math.inf:
+                raise UserError(f"paper_values are zero or more, not {value} for {name}.")
+        if self.output.exists() and not self.output.is_dir():
+            raise UserError(f"the output {self.output} is a file: name a folder.")
+        if not is_overridden("forward", model):
+            raise UserError(
+                f"{type(model).__name__} has no forward: what is bounded is model(images)."
+            )
+
+    def _check_method(self) -> None:
+        try:
+            check_method(self.method)
+        except ValueError as error:
+            raise UserError(str(error)) from error
+        if self.radii and self.method != "certified":
+            raise UserError(
+                f"radii are certified by certified bounds, not by {self.method} ones: leave radii "
+                "out, or take the method certified."
+            )

@@ -1,0 +1,23 @@
+"""`lightning probe`: options to a study."""
+
+from collections.abc import Sequence
+
+from lit_intriguing.commands.probe.study import Probing
+from lit_intriguing.model_sets.command import read
+
+
+def parse(arguments: Sequence[str]) -> Probing:
+    """Makes a study of command-line arguments.
+
+    Args:
+        arguments: `--config FILE` (several are combined; shipped recipes by their names) and
+            options that override it.
+
+    Returns:
+        The study.
+
+    Raises:
+        UsageError: The arguments do not describe one.
+        SystemExit: Status 0, after the help that `--help` asks for.
+    """
+    return Probing(**read(Probing, "lightning probe", arguments))

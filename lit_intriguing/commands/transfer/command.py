@@ -1,0 +1,27 @@
+"""`lightning transfer`: options to a study."""
+
+from collections.abc import Sequence
+
+from lit_intriguing.commands.transfer.output import PaperRow
+from lit_intriguing.commands.transfer.study import CleanRows, TransferMatrix
+from lit_intriguing.model_sets.command import read
+
+
+def parse(arguments: Sequence[str]) -> TransferMatrix:
+    """Makes a study of command-line arguments.
+
+    Args:
+        arguments: `--config FILE` (several are combined; shipped recipes by their names) and
+            options that override it.
+
+    Returns:
+        The study.
+
+    Raises:
+        UsageError: The arguments do not describe one.
+        SystemExit: Status 0, after the help that `--help` asks for.
+    """
+    values = read(TransferMatrix, "lightning transfer", arguments)
+    for name, kind in (("clean", CleanRows), ("paper", PaperRow)):
+        values[name] = {key: kind(**inner) for key, inner in (values[name] or {}).items()}
+    return TransferMatrix(**values)

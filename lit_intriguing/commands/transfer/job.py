@@ -1,0 +1,66 @@
+"""What is asked for: the attack, and the sets of rows that every model is shown."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from typing_extensions import override
+
+from lit_intriguing.model_sets.job import ExampleJob, check_numbers
+
+
+@dataclass(frozen=True)
+class SetName:
+    """One set of rows, a line of the table.
+
+    Attributes:
+        kind: "clean", "adversarial", "amplified" or "noise".
+        model: What the examples were made for; None for clean rows and noise.
+        stddev: Root mean square of what was added, where that is given.
+    """
+
+    kind: str
+    model: str | None = None
+    stddev: float | None = None
+
+    @property
+    def title(self) -> str:
+        """What the table calls it.
+
+        >>> SetName("amplified", "FC10", 0.1).title, SetName("noise", None, 0.3).title
+        ('for FC10, amplified to 0.1', 'noise 0.3')
+        """
+        if self.kind == "clean":
+            return "clean"
+        if self.kind == "noise":
+            return f"noise {self.stddev:g}"
+        amplified = "" if self.stddev is None else f", amplified to {self.stddev:g}"
+        return f"for {self.model}{amplified}"
+
+
+CLEAN = SetName("clean")
+
+
+@dataclass(frozen=True)
+class TransferJob(ExampleJob):
+    """How the sets are made; see `TransferMatrix` for the meaning of each option."""
+
+    noise: tuple[float, ...] = ()
+    amplify: tuple[float, ...] = ()
+    clip: bool = False
+    adversarial: bool = True
+
+    @override
+    def check(self) -> None:
+        check_numbers("noise", "stddev", self.noise)
+        check_numbers("amplify", "stddev", self.amplify)
+        super().check()
+
+    def sets(self, models: Iterable[str]) -> list[SetName]:
+        """The lines of the table, in order: clean, adversarial, noise, amplified."""
+        names = list(models) if self.adversarial else []
+        return [
+            CLEAN,
+            *(SetName("adversarial", name) for name in names),
+            *(SetName("noise", None, stddev) for stddev in self.noise),
+            *(SetName("amplified", name, to) for to in self.amplify for name in names),
+        ]

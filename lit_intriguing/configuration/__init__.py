@@ -1,0 +1,1 @@
+"""Configurations: found, read, merged, checked for misspelt names, and made into objects."""

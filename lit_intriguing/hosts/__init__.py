@@ -1,0 +1,1 @@
+"""What talks to somebody else's LightningModule, Trainer, strategy or data loader."""

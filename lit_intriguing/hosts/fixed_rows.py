@@ -1,0 +1,128 @@
+"""A fixed few rows of a run's data, read without a trace on the order of its batches."""
+
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.trainer.states import RunningStage
+from torch import Tensor
+
+from lit_intriguing.autograd import ordinary, preserved
+from lit_intriguing.data.tensor_loader import TensorLoader
+from lit_intriguing.hosts.batch import BatchKeys
+from lit_intriguing.hosts.row_access import reading, row_order
+from lit_intriguing.isolation import own_randomness
+
+_HALF = (torch.float16, torch.bfloat16)
+
+Rows = tuple[Tensor, Tensor]
+"""Inputs ``(N, *S)`` and labels ``(N,)``."""
+
+
+def validates(trainer: Trainer) -> bool:
+    """Whether the run has a validation loader, set up by now."""
+    return trainer.enable_validation and bool(_loaders(trainer.fit_loop.epoch_loop.val_loop))
+
+
+def readable(trainer: Trainer) -> bool:
+    """Whether single rows can be read at random; of a stream they cannot."""
+    return row_order(_loader(trainer)) is not None
+
+
+def read_rows(
+    trainer: Trainer, pl_module: LightningModule, keys: BatchKeys, count: int, seed: int
+) -> Rows:
+    """Read rows of the validation data, or of the training data where there is none.
+
+    The run's own loaders and samplers are not touched: a loader of our own reads the rows from the
+    same data set, in a worker process where the run does so. The batch goes through the hooks
+    and to the device as in the run. All ranks read the same.
+
+    Args:
+        trainer: In the middle of a fit, its data set up; see :func:`readable`.
+        pl_module: The module.
+        keys: Where inputs and labels are.
+        count: Rows wanted.
+        seed: Of the choice, and of random transforms in the data set.
+
+    Returns:
+        ``count`` rows, or as many as there are, balanced over the classes.
+
+    Raises:
+        BatchError: For a batch whose inputs and labels cannot be told.
+    """
+    loader = _loader(trainer)
+    order = row_order(loader)
+    assert order is not None
+    generator = torch.Generator().manual_seed(seed)
+    chosen = torch.randperm(len(order), generator=generator)[: 4 * count].tolist()
+    with own_randomness(seed):
+        batch = _read(loader, [order[place] for place in chosen], generator)
+        return pick(_on_device(trainer, pl_module, batch), keys, count)
+
+
+def pick(batch: Any, keys: BatchKeys, count: int) -> Rows:
+    """Return up to ``count`` rows of a batch, balanced over the classes, sorted by label.
+
+    Raises:
+        BatchError: For a batch whose inputs and labels cannot be told.
+    """
+    inputs, labels = keys.resolve(batch).read(batch)
+    labels = ordinary(labels).long()
+    rows = balanced(labels, count)
+    rows = rows[labels[rows].argsort(stable=True)]
+    chosen = ordinary(inputs)[rows].clone()
+    # An attack needs finer steps than half precision has; the model rounds them again.
+    return chosen.float() if chosen.dtype in _HALF else chosen, labels[rows].clone()
+
+
+def balanced(labels: Tensor, count: int) -> Tensor:
+    """Return indices of up to ``count`` rows: the first of each class, then the second, and so on.
+
+    Args:
+        labels: Int ``(N,)``.
+        count: How many.
+
+    >>> balanced(torch.tensor([7, 7, 7, 3, 7, 3]), 4).tolist()
+    [0, 3, 1, 5]
+    """
+    order = labels.argsort(stable=True)
+    sizes = labels[order].unique_consecutive(return_counts=True)[1]  # type: ignore[no-untyped-call]
+    starts = (sizes.cumsum(0) - sizes).repeat_interleave(sizes)
+    earlier = torch.empty_like(order)  # rows of the same class before each row
+    earlier[order] = torch.arange(len(labels), device=labels.device) - starts
+    return earlier.argsort(stable=True)[:count]
+
+
+def _loaders(loop: Any) -> list[Any]:
+    combined = loop._combined_loader
+    return [] if combined is None else combined.flattened
+
+
+def _loader(trainer: Trainer) -> Any:
+    loaders = _loaders(trainer.fit_loop.epoch_loop.val_loop) if validates(trainer) else []
+    return (loaders or _loaders(trainer.fit_loop))[0]
+
+
+def _read(loader: Any, rows: list[int], generator: torch.Generator) -> Any:
+    if isinstance(loader, TensorLoader):
+        return loader.inputs[rows], loader.labels[rows]
+    # In a worker if the run has some: a data set may open its file at the first row, and the
+    # run's workers would inherit what this process opened.
+    own = reading(loader, rows, batch_size=len(rows), most_workers=1, generator=generator)
+    return next(iter(own))
+
+
+def _on_device(trainer: Trainer, pl_module: LightningModule, batch: Any) -> Any:
+    """What Lightning does to a batch before a step."""
+    stage = trainer.state.stage
+    if validates(trainer):
+        # Hooks may ask, and augment in training only.
+        trainer.state.stage = RunningStage.VALIDATING
+    try:
+        with torch.no_grad(), preserved(pl_module):
+            batch = trainer.precision_plugin.convert_input(batch)
+            batch = pl_module._on_before_batch_transfer(batch, dataloader_idx=0)
+            return trainer.strategy.batch_to_device(batch, dataloader_idx=0)
+    finally:
+        trainer.state.stage = stage

@@ -1,0 +1,95 @@
+"""Random numbers of one's own, and what is put back behind somebody else's code."""
+
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import CellType
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+
+@contextmanager
+def own_randomness(seed: int) -> Iterator[None]:
+    """Seed the global random states of torch (CPU and CUDA), numpy and Python; restore them.
+
+    Args:
+        seed: At least 0, less than 2^32, as numpy asks.
+    """
+    kept = random.getstate(), np.random.get_state()
+    # Named one by one, as fork_rng warns where it would have to take several by itself.
+    started = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+    cuda = list(range(torch.cuda.device_count())) if started else []
+    with torch.random.fork_rng(devices=cuda):
+        random.seed(seed)
+        np.random.seed(seed)
+        torch.default_generator.manual_seed(seed)
+        if cuda:
+            torch.cuda.manual_seed_all(seed)
+        try:
+            yield
+        finally:
+            random.setstate(kept[0])
+            np.random.set_state(kept[1])
+
+
+@contextmanager
+def chunk_randomness(seed: int, index: int) -> Iterator[torch.Generator]:
+    """Seeds everything for one chunk, and gives the global generators their state back.
+
+    Our attacks draw from the generator only; those of other libraries from the global ones.
+
+    Args:
+        seed: Of the whole attack.
+        index: Of the chunk.
+
+    Yields:
+        The chunk's generator, on the CPU.
+    """
+    state = int(np.random.SeedSequence((seed, index)).generate_state(1, np.uint64)[0] >> 1)
+    with own_randomness(state % 2**32):
+        yield torch.Generator().manual_seed(state)
+
+
+@contextmanager
+def untouched(model: Callable[[Tensor], Tensor]) -> Iterator[None]:
+    """Restore modes, ``requires_grad`` and ``.grad`` of the modules that stand behind ``model``.
+
+    A library reaches them only if it got hold of them by another way than its argument. Weights
+    and buffers are not copied.
+    """
+    modules = {m: m.training for behind in _modules_behind(model) for m in behind.modules()}
+    parameters = {p: (p.requires_grad, p.grad) for m in modules for p in m.parameters(False)}
+    for parameter in parameters:
+        parameter.grad = None  # so that nothing is added to the caller's
+    grad_enabled = torch.is_grad_enabled()
+    try:
+        yield
+    finally:
+        torch.set_grad_enabled(grad_enabled)
+        for module, training in modules.items():
+            module.training = training
+        for parameter, (requires_grad, gradient) in parameters.items():
+            parameter.requires_grad_(requires_grad)
+            parameter.grad = gradient
+
+
+def _modules_behind(model: Callable[[Tensor], Tensor]) -> list[nn.Module]:
+    """Return ``model``, or the modules that a function, a method or an object holds on to."""
+    if isinstance(model, nn.Module):
+        return [model]
+    cells = getattr(model, "__closure__", None) or ()
+    held = [
+        getattr(model, "__self__", None),
+        *getattr(model, "__dict__", {}).values(),
+        *(_content(cell) for cell in cells),
+    ]
+    return [thing for thing in held if isinstance(thing, nn.Module)]
+
+
+def _content(cell: CellType) -> object:
+    try:
+        return cell.cell_contents
+    except ValueError:  # not filled yet
+        return None

@@ -1,5 +1,0 @@
-"""Perturbed rows in a training step: what is made, how it joins, how it counts."""
-
-from lit_intriguing.mixing.layer import PerturbedLayer
-
-__all__ = ["PerturbedLayer"]

@@ -1,0 +1,184 @@
+"""Where a model of a transfer study comes from."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from jsonargparse import ArgumentError, ArgumentParser
+from lightning.pytorch import LightningModule
+from torch import Tensor, nn
+
+from lit_intriguing.configuration import class_paths, parse_errors
+from lit_intriguing.configuration.files import load_config
+from lit_intriguing.configuration.patches import Config, merged
+from lit_intriguing.errors import UsageError, UserError
+from lit_intriguing.models.weights import load_weights, read_checkpoint
+from lit_intriguing.training_runs.measure import build
+
+T = TypeVar("T")
+WAYS = ("recipe", "model", "function", "checkpoint")
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """A model, given in one of four ways.
+
+    Attributes:
+        recipe: Trained by these `fit` configurations, merged in their order as `lightning fit
+            --config` does; trained once, unless `checkpoint` brings its weights.
+        model: An object: `class_path` and `init_args` of any torch module, or of a function that
+            returns one, such as `torchvision.models.resnet18`.
+        function: Class path of a function that maps images to logits (N, C) itself.
+        checkpoint: Weights, for `recipe` or `model`; alone, a checkpoint that tells its own class.
+        overrides: Change to the recipe, a configuration.
+        needs: Where in the recipe's configuration the checkpoint of another one goes, with dots,
+            and that one's `fit` configurations: it is trained first.
+    """
+
+    recipe: str | list[str] | None = None
+    model: dict[str, Any] | None = None
+    function: str | None = None
+    checkpoint: str | None = None
+    overrides: dict[str, Any] = field(default_factory=dict)
+    needs: dict[str, list[str]] = field(default_factory=dict)
+
+    def check(self) -> None:
+        """Refuses what says nothing, or two things.
+
+        Raises:
+            UsageError: With what to do.
+        """
+        given = [name for name in WAYS if getattr(self, name) is not None]
+        if not given:
+            raise UsageError(f"it says nothing of where it comes from: one of {', '.join(WAYS)}.")
+        both = [name for name in given if name != "checkpoint"]
+        if len(both) > 1 or (self.function is not None and self.checkpoint is not None):
+            raise UsageError(f"{' and '.join(given)} exclude each other.")
+        if self.recipe is None and (self.overrides or self.needs):
+            raise UsageError("overrides and needs belong to a recipe.")
+
+    @property
+    def trains(self) -> bool:
+        """Whether its weights come from a training of the study's own."""
+        return self.recipe is not None and self.checkpoint is None
+
+    def config(self) -> Config:
+        """The recipe's whole configuration.
+
+        Raises:
+            UsageError: A file is not there, or no configuration.
+        """
+        assert self.recipe is not None
+        files = [self.recipe] if isinstance(self.recipe, str) else self.recipe
+        config: Config = merged(fit_config(files), self.overrides)
+        return config
+
+
+class Function(nn.Module):
+    """A function of images in the clothes of a module.
+
+    Args:
+        function: Maps images `(N, *S)` to logits `(N, C)`.
+    """
+
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits `(N, C)`."""
+        return self.function(x)
+
+    def extra_repr(self) -> str:
+        """The function's name, by which results are kept."""
+        place = getattr(self.function, "__module__", "")
+        return f"{place}.{getattr(self.function, '__qualname__', type(self.function).__name__)}"
+
+
+def fit_config(files: list[str]) -> Config:
+    """Merges configurations as several `--config` do; `key+` appends to a list.
+
+    Raises:
+        UsageError: A file is not there, or no configuration.
+    """
+    config: Config = {"seed_everything": 0}  # the command line's own
+    for name in files:
+        config = _over(config, load_config(name))
+    return config
+
+
+def _over(below: Mapping[str, Any], above: Mapping[str, Any]) -> Config:
+    result = dict(below)
+    for key, value in above.items():
+        name = key.removesuffix("+")
+        under = result.get(name)
+        if name != key:
+            more = value if isinstance(value, list) else [value]
+            result[name] = [*(under or []), *more]
+        elif isinstance(under, Mapping) and isinstance(value, Mapping):
+            # Another class takes nothing of the one before.
+            other = "class_path" in value and value["class_path"] != under.get("class_path")
+            result[key] = _over({} if other else under, value)
+        else:
+            result[key] = _over({}, value) if isinstance(value, Mapping) else value
+    return result
+
+
+def instance(spec: Mapping[str, Any], kind: type[T]) -> T:
+    """Makes what `class_path` and `init_args` say.
+
+    Raises:
+        UsageError: There is no such class, or it does not take these arguments.
+    """
+    class_paths.bring_in()
+    if "class_path" not in spec:
+        raise UsageError(f"a class_path is missing in {dict(spec)}.")
+    class_paths.locate(str(spec["class_path"]))
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_argument("--it", type=kind)
+    try:
+        made: T = parser.instantiate(parser.parse_object({"it": dict(spec)})).it
+    except (ArgumentError, TypeError) as error:
+        raise UsageError(parse_errors.one_line(str(error))) from error
+    return made
+
+
+def load_model(source: ModelSource, config: Config | None, weights: Path | None) -> nn.Module:
+    """Makes a model with its weights, in evaluation mode, on the CPU.
+
+    Args:
+        source: Where it comes from.
+        config: The `fit` configuration of a recipe.
+        weights: Checkpoint of a training of the study's own; else the source's, where it names one.
+
+    Raises:
+        UserError: No such class or file, or weights of another model.
+    """
+    path = weights or (None if source.checkpoint is None else Path(source.checkpoint))
+    content = None if path is None else read_checkpoint(path)
+    if config is not None:
+        model: nn.Module = build(config).model
+    elif source.function is not None:
+        class_paths.bring_in()
+        model = Function(class_paths.locate(source.function))
+    else:
+        spec = source.model or _own_class(content or {}, path)
+        model = instance(spec, nn.Module)
+    if isinstance(model, LightningModule):
+        model.configure_model()
+    if content is not None and path is not None:
+        load_weights(model, content, path)
+    return model.eval()
+
+
+def _own_class(content: Mapping[str, Any], path: Path | None) -> dict[str, Any]:
+    settings = dict(content.get("hyper_parameters") or {})
+    name = settings.pop("_class_path", None)
+    if name is None:
+        raise UserError(
+            f"{path} does not tell the class of its model: give `model` with a class_path, or the "
+            "`recipe` that it was trained by."
+        )
+    kept = {key: value for key, value in settings.items() if not key.startswith("_")}
+    return {"class_path": str(name), "init_args": kept}

@@ -1,0 +1,259 @@
+"""Examples for several layers of one batch."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from lit_intriguing.attacks import Criterion, GradientAttack
+from lit_intriguing.attacks.base import check_inside
+from lit_intriguing.attacks.gradient import no_gradient
+from lit_intriguing.autograd import grad_island, preserved
+from lit_intriguing.errors import UserError
+from lit_intriguing.pools.layer import PerturbedLayer
+from lit_intriguing.splice import INPUT, Splice, SpliceError, Tail, activations, kind, tail
+from lit_intriguing.types import UNBOUNDED, distortion
+
+
+class GenerationError(UserError, ValueError):
+    """Examples cannot be made for this model and batch."""
+
+
+@dataclass(frozen=True)
+class Spliced:
+    """A model that maps inputs to logits ``(N, C)``, and its hooks on the attacked layers."""
+
+    model: nn.Module
+    splice: Splice
+
+
+@dataclass(frozen=True)
+class Examples:
+    """What was made for one layer from N rows of a batch; all detached.
+
+    Attributes:
+        clean: The layer's activation, ``(N, *S)``.
+        adversarial: The same, perturbed.
+        criterion: What was wanted.
+        spread: The activation's spread, ``()``; None where lengths are absolute.
+        classes: Columns of the logits, C, where known.
+        spared: Which rows were as wanted from the start, so that the attack did not search, bool
+            ``(N,)``; None where it did not look.
+    """
+
+    clean: Tensor
+    adversarial: Tensor
+    criterion: Criterion
+    spread: Tensor | None
+    classes: int | None = None
+    spared: Tensor | None = None
+
+    def success(self, spliced: Spliced, layer: str, x: Tensor) -> Tensor:
+        """Return which rows reach what was wanted, verified by a forward pass: bool ``(N,)``."""
+        with torch.no_grad(), preserved(spliced.model):
+            logits = tail(spliced.model, layer, x, spliced.splice)(self.adversarial)
+            return self.criterion.met(logits)
+
+    def unmoved(self) -> Tensor:
+        """Return which rows are as they were: bool ``(N,)``."""
+        same = self.adversarial == self.clean
+        if self.spread is not None:  # there and back between the units
+            same |= self.adversarial == self.clean / self.spread * self.spread
+        return same.flatten(1).all(1)
+
+    def stuck(self) -> Tensor:
+        """Return which rows stayed put without having what was wanted: bool ``(N,)``."""
+        unmoved = self.unmoved()
+        return unmoved if self.spared is None else unmoved & ~self.spared
+
+    def distortion(self) -> Tensor:
+        """Return each row's root mean square change, ``(N,)``."""
+        return distortion(self.clean, self.adversarial)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows to make examples from: inputs ``(N, *S)`` and true labels ``(N,)``."""
+
+    x: Tensor
+    labels: Tensor
+
+
+def generate(
+    spliced: Spliced,
+    batch: Batch,
+    layers: Mapping[str, PerturbedLayer],
+    spreads: Mapping[str, Tensor],
+    generator: torch.Generator,
+) -> dict[str, Examples]:
+    """Make examples for each layer, the model in evaluation mode and left as it was.
+
+    Attacks that need no more than the clean gradient share one clean forward, and those with the
+    same goal one backward; the others run one by one.
+
+    Args:
+        spliced: The model and its hooks.
+        batch: The rows.
+        layers: How each layer is attacked.
+        spreads: The last spread of each layer, for batches of one row.
+        generator: Source of randomness, on the CPU.
+
+    Returns:
+        The examples of each layer.
+
+    Raises:
+        GenerationError: If the model does not give logits with a gradient.
+        SpliceError: If a layer is not called once or does not return a tensor.
+    """
+    with grad_island(), preserved(spliced.model):
+        logits, clean = activations(spliced.model, spliced.splice, list(layers), batch.x)
+        _check_logits(logits, len(batch.x))
+        made: dict[str, Examples] = {}
+        for goal in dict.fromkeys(plan.aim for plan in layers.values()):
+            criterion = goal(batch.labels, logits.detach(), generator)
+            same = {name: plan for name, plan in layers.items() if plan.aim == goal}
+            made |= _shared(logits, clean, criterion, same, spreads)
+            made |= _separate(spliced, batch, clean, criterion, same, spreads, generator)
+    return {name: replace(made[name], classes=logits.shape[1]) for name in layers}
+
+
+def _shared(
+    logits: Tensor,
+    clean: Mapping[str, Tensor],
+    criterion: Criterion,
+    layers: Mapping[str, PerturbedLayer],
+    spreads: Mapping[str, Tensor],
+) -> dict[str, Examples]:
+    names = [name for name, plan in layers.items() if plan.shares_clean_gradient]
+    if not names:
+        return {}
+    gradients = torch.autograd.grad(
+        criterion.loss(logits).sum(),
+        [clean[name] for name in names],
+        retain_graph=True,
+        allow_unused=True,
+    )
+    made = {}
+    for name, gradient in zip(names, gradients, strict=True):
+        if gradient is None:
+            raise GenerationError(no_gradient(_called(name)))
+        plan, x = layers[name], clean[name].detach()
+        assert isinstance(plan.attack, GradientAttack)
+        spread = _spread(x, plan, spreads.get(name))
+        if spread is None:
+            moved = plan.attack.one_step(x, gradient, UNBOUNDED)
+        else:
+            moved = plan.attack.one_step(x / spread, gradient, UNBOUNDED) * spread
+        adversarial = (plan.bounds or UNBOUNDED).clamp(moved)
+        made[name] = Examples(x, adversarial, criterion, spread)
+    return made
+
+
+def _separate(
+    spliced: Spliced,
+    batch: Batch,
+    clean: Mapping[str, Tensor],
+    criterion: Criterion,
+    layers: Mapping[str, PerturbedLayer],
+    spreads: Mapping[str, Tensor],
+    generator: torch.Generator,
+) -> dict[str, Examples]:
+    made = {}
+    for name, plan in layers.items():
+        if plan.shares_clean_gradient:
+            continue
+        x = clean[name].detach()
+        _check_inside(name, plan, x)
+        top = tail(spliced.model, name, batch.x, spliced.splice)
+        spread = _spread(x, plan, spreads.get(name))
+        unit = x.new_ones(()) if spread is None else spread
+        bounds = plan.bounds or UNBOUNDED
+        result = plan.attack(
+            _FromUnits(top, unit),
+            x / unit,
+            criterion,
+            bounds=bounds.in_units_of(unit),
+            generator=generator,
+        )
+        adversarial = bounds.clamp(result.adversarial * unit)
+        spared = result.success & (result.queries == 0)
+        made[name] = Examples(x, adversarial, criterion, spread, spared=spared)
+    return made
+
+
+@dataclass(frozen=True)
+class _FromUnits:
+    """The top of a model as a function of the activation divided by ``unit``, ``()``."""
+
+    top: Tail
+    unit: Tensor
+    takes_rows: ClassVar[bool] = True
+
+    def __call__(self, x: Tensor, rows: Tensor | None = None) -> Tensor:
+        return self.top(x * self.unit, rows)
+
+
+def check_examples(layer: str, plan: PerturbedLayer, examples: Examples) -> str | None:
+    """Return a warning on examples that teach nothing, or None; it waits for the device.
+
+    Raises:
+        GenerationError: If no row could be moved, though one should have been, an activation is
+            not finite, or the clean tensor leaves the bounds.
+    """
+    _check_inside(layer, plan, examples.clean)
+    if not bool(examples.clean.isfinite().all()):
+        raise GenerationError(f"Layer {layer!r}: {_called(layer)} holds NaN or infinity.")
+    stuck = int(examples.stuck().sum())
+    if not stuck:
+        return None
+    if bool(examples.unmoved().all()):
+        raise GenerationError(
+            f"Layer {layer!r}: the gradient by {_called(layer)} is zero or not finite for all "
+            f"{stuck} rows, or no example lies within the bounds, so none can be made. A model "
+            "that saturates, rounds or ends in a step function has no gradient; one that has "
+            "learnt nothing yet may need a later start_step."
+        )
+    return (
+        f"Layer {layer!r}: {stuck} of {len(examples.clean)} rows have a zero or non-finite "
+        "gradient, or no example within the bounds, and stay unperturbed."
+    )
+
+
+def _check_inside(layer: str, plan: PerturbedLayer, clean: Tensor) -> None:
+    try:
+        check_inside(clean, plan.bounds or UNBOUNDED)
+    except ValueError as error:
+        raise GenerationError(f"Layer {layer!r}: {error}") from error
+
+
+def _spread(x: Tensor, plan: PerturbedLayer, last: Tensor | None) -> Tensor | None:
+    if not plan.relative:
+        return None
+    if len(x) > 1:
+        # The root of the summed variances, without a pass over columns.
+        spread: Tensor = torch.linalg.vector_norm(x - x.mean(0)) / math.sqrt(len(x) - 1)
+        # Less than any real spread, and activations divided by it do not overflow.
+        return spread.clamp(min=torch.finfo(x.dtype).tiny ** 0.5)
+    if last is None:
+        raise GenerationError(
+            "relative=True measures the activation's spread over a batch, and the first batch has "
+            "one row: use larger batches, or absolute lengths."
+        )
+    return last
+
+
+def _check_logits(logits: object, rows: int) -> None:
+    if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != rows:
+        raise SpliceError(
+            f"The model must return logits of shape ({rows}, C) for {rows} inputs; it returned "
+            f"{kind(logits)}. Name the submodule that does: model=<name>."
+        )
+    if not logits.requires_grad:
+        raise GenerationError(no_gradient("the attacked layers"))
+
+
+def _called(layer: str) -> str:
+    return "the input" if layer == INPUT else f"the output of layer {layer!r}"

@@ -1,0 +1,205 @@
+"""Work on chunks of rows inside Lightning's predict loop, under any strategy."""
+
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.strategies import DeepSpeedStrategy, FSDPStrategy
+from torch import Tensor
+from typing_extensions import override
+
+from lit_intriguing.errors import InterruptedRunError, UserError
+from lit_intriguing.splits.loader import ChunkLoader, images_and_labels
+from lit_intriguing.splits.progress import ChunkProgress
+from lit_intriguing.splits.split import SplitData, works_in_step
+
+_NO_MATTER = ("Be aware that when using `ckpt_path`, callbacks", "The dirpath has changed")
+"""What Lightning says of the callbacks in a checkpoint, of which only the weights are wanted."""
+
+
+class ChunkLoop(Callback, ABC):
+    """Does something with each chunk of a split, whole chunks to a process.
+
+    What is done with a chunk may depend on its number and its rows and on nothing else: then the
+    results are the same from any number of processes.
+
+    Args:
+        data: What the loop runs over.
+        task: Name of the work, for the bar.
+        steps: How often `work` calls `advance` for a chunk.
+        unit: What it then counts.
+    """
+
+    def __init__(
+        self, data: SplitData, task: str = "Attack", steps: int = 1, unit: str = "chunk"
+    ) -> None:
+        self.data, self.task, self.steps, self.unit = data, task, steps, unit
+        self._progress: ChunkProgress | None = None
+        self._position = 0
+
+    @abstractmethod
+    def begin(self, trainer: Trainer, module: LightningModule) -> None:
+        """Gets ready, on each process, the model on its device."""
+
+    @abstractmethod
+    def work(self, trainer: Trainer, index: int, images: Tensor, labels: Tensor) -> None:
+        """Does a chunk, unless it is done, and calls `advance`.
+
+        Args:
+            trainer: The Trainer.
+            index: The chunk's number in the whole.
+            images: `(n, *S)`.
+            labels: `(n,)`.
+        """
+
+    @abstractmethod
+    def finish(self, trainer: Trainer, chunks: int) -> None:
+        """Puts together what all processes have done, on rank 0 alone.
+
+        Args:
+            trainer: The Trainer.
+            chunks: Of the whole.
+        """
+
+    def advance(self, status: str) -> None:
+        """Moves the bar on.
+
+        Args:
+            status: Shown behind it.
+        """
+        assert self._progress is not None
+        self._progress.advance(status)
+
+    def writes(self, trainer: Trainer) -> bool:
+        """Whether this process is the one that keeps the result of its chunks."""
+        return trainer.is_global_zero or not works_in_step(trainer.strategy)
+
+    @override
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Puts a bar over the chunks in the place of Lightning's."""
+        self._progress = ChunkProgress(trainer, self.task, self.unit)
+
+    @override
+    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Puts the work in the place of the module's own step."""
+        if isinstance(trainer.strategy, FSDPStrategy | DeepSpeedStrategy):
+            raise UserError(
+                f"no attack under {type(trainer.strategy).__name__}, which takes the model apart: "
+                "use ddp, or ModelParallelStrategy for a model that is too large for one device."
+            )
+        self.begin(trainer, pl_module)
+        own = chunk_loader(trainer).own_chunks
+        self._position = 0
+        total = None if own is None else own * self.steps
+        assert self._progress is not None
+        self._progress.begin(total)
+        # As training steps are replaced elsewhere: Lightning looks the method up at each batch.
+        trainer.strategy.predict_step = self._step  # type: ignore[method-assign]
+
+    @override
+    def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Puts the processes' parts together."""
+        trainer.strategy.barrier("chunks")
+        # Where only reading tells how many chunks there are, there is one process.
+        chunks = chunk_loader(trainer).chunks
+        total = self._position if chunks is None else chunks
+        on_rank_zero(trainer, lambda: self.finish(trainer, total))
+
+    @override
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Gives the strategy its own step back."""
+        self._leave(trainer)
+
+    @override
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
+        """Gives the strategy its own step back."""
+        self._leave(trainer)
+
+    def _leave(self, trainer: Trainer) -> None:
+        vars(trainer.strategy).pop("predict_step", None)
+        if self._progress is not None:
+            self._progress.close()
+        self._progress = None
+
+    def _step(self, batch: Any, *args: Any) -> int:
+        """Does a chunk; returns its number."""
+        trainer = self.data.trainer
+        assert trainer is not None
+        index = chunk_loader(trainer).index(self._position)
+        self._position += 1
+        self.work(trainer, index, *images_and_labels(batch))
+        return index
+
+
+def run_loop(
+    trainer: Trainer,
+    model: LightningModule,
+    loop: ChunkLoop,
+    kept: Callable[[], str],
+    ckpt_path: str | None = None,
+    weights_only: bool | None = None,
+) -> None:
+    """Runs a loop over its data.
+
+    Args:
+        trainer: Brings devices, strategy and precision.
+        model: On the device meanwhile.
+        loop: The work.
+        kept: What to say of what is done where the user stops it, such as "2 chunks are kept in x".
+        ckpt_path: The model's weights; where None those it has.
+        weights_only: See Lightning's `Trainer.predict`.
+
+    Raises:
+        InterruptedRunError: The user stopped it.
+    """
+    trainer.callbacks.append(loop)  # type: ignore[attr-defined]
+    try:
+        with warnings.catch_warnings():
+            for message in _NO_MATTER:
+                warnings.filterwarnings("ignore", message)
+            trainer.predict(
+                model,
+                datamodule=loop.data,
+                return_predictions=False,
+                ckpt_path=ckpt_path,
+                weights_only=weights_only,
+            )
+    except SystemExit as error:
+        if not (trainer.interrupted and trainer.is_global_zero):
+            raise
+        raise InterruptedRunError(
+            f"interrupted. {kept()}: the same command goes on from there."
+        ) from error
+    finally:
+        trainer.callbacks.remove(loop)  # type: ignore[attr-defined]
+
+
+def chunk_loader(trainer: Trainer) -> ChunkLoader:
+    """The chunks that the predict loop of a `ChunkLoop` runs over."""
+    loader = trainer.predict_dataloaders
+    assert isinstance(loader, ChunkLoader)
+    return loader
+
+
+def on_rank_zero(trainer: Trainer, action: Callable[[], None]) -> None:
+    """Does something on rank 0; where it cannot be done, every process ends.
+
+    Raises:
+        UserError: On rank 0, what the action raised.
+        SystemExit: On the others, then.
+    """
+    error: UserError | None = None
+    if trainer.is_global_zero:
+        try:
+            action()
+        except UserError as failure:
+            error = failure
+    failed = trainer.strategy.broadcast(error is not None)
+    if error is not None:
+        raise error
+    if failed:
+        raise SystemExit(UserError.status)

@@ -1,0 +1,158 @@
+"""The output folder: a manifest, finished chunks, and in the end the files they make."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lit_intriguing.errors import UserError
+from lit_intriguing.splits.fingerprint import differences
+from lit_intriguing.whole_files import draft, write_json
+
+_MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """A finished chunk.
+
+    Attributes:
+        columns: Its examples.
+        source: Fingerprint of the images and labels they were made from.
+        seconds: What the attack took.
+    """
+
+    columns: Mapping[str, Tensor]
+    source: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Store:
+    """The folder of one attack, so that it can be stopped and continued.
+
+    Attributes:
+        folder: Where everything lies.
+    """
+
+    folder: Path
+
+    def check(self, settings: Mapping[str, Any]) -> None:
+        """Refuses a folder that belongs to something else.
+
+        Args:
+            settings: What the examples depend on.
+
+        Raises:
+            UserError: It holds examples of other settings, or files that no attack wrote.
+        """
+        content = self._manifest()
+        if not content:
+            if self.folder.is_dir() and any(self.folder.iterdir()):
+                raise UserError(
+                    f"the folder {self.folder} holds other files: name a new one as output."
+                )
+            return
+        for name in content.get("finished", {}).get("files", []):
+            if not (self.folder / name).is_file():
+                raise UserError(
+                    f"{self.folder} has lost its {name}: delete the folder to begin again."
+                )
+        found = list(differences(content["settings"], _plain(settings)))
+        if found:
+            raise UserError(
+                f"{self.folder} holds examples of other settings ({'; '.join(found)}): name "
+                "another output, or delete the folder to begin again."
+            )
+
+    def begin(self, settings: Mapping[str, Any]) -> None:
+        """Writes the settings down; an attack that was begun before goes on.
+
+        Raises:
+            UserError: As `check`; or nothing can be written there.
+        """
+        self.check(settings)
+        if self._manifest():
+            return
+        try:
+            self._chunks.mkdir(parents=True, exist_ok=True)
+            self._write_manifest({"settings": _plain(settings)})
+        except OSError as error:
+            raise UserError(f"cannot write to {self.folder}: {error}.") from error
+
+    @property
+    def finished(self) -> dict[str, Any] | None:
+        """`files`, `summary` and `sources` (see `finish`) of an attack that ended; else None."""
+        found: dict[str, Any] | None = self._manifest().get("finished")
+        return found
+
+    def source(self, index: int) -> str | None:
+        """Fingerprint of the rows of a finished chunk; None where it is still to be done."""
+        if (finished := self.finished) is not None:
+            sources: list[str] = finished["sources"]
+            return sources[index] if index < len(sources) else None
+        return self.load(index).source if self._path(index).is_file() else None
+
+    def save(self, index: int, chunk: Chunk) -> None:
+        """Writes a chunk; a crash leaves no half file."""
+        columns = {name: _compact(column) for name, column in chunk.columns.items()}
+        with draft(self._path(index)) as file:
+            torch.save({**vars(chunk), "columns": columns}, file)
+
+    def load(self, index: int) -> Chunk:
+        """Reads a chunk; its tensors stay on disk until they are used."""
+        return Chunk(**torch.load(self._path(index), weights_only=True, mmap=True))
+
+    def indices(self) -> list[int]:
+        """Numbers of the finished chunks."""
+        return sorted(int(path.stem) for path in self._chunks.glob("*.pt"))
+
+    def chunks(self) -> Iterator[Chunk]:
+        """The finished chunks in order, one at a time."""
+        return (self.load(index) for index in self.indices())
+
+    def finish(self, sources: list[str], files: list[str], summary: Mapping[str, Any]) -> None:
+        """Notes that the files are written, and deletes the chunks.
+
+        Args:
+            sources: Fingerprint of each chunk's rows.
+            files: Names.
+            summary: The numbers, plain values.
+        """
+        end = {"files": files, "summary": dict(summary), "sources": sources}
+        self._write_manifest({**self._manifest(), "finished": end})
+        for path in self._chunks.glob("*"):
+            path.unlink()
+        self._chunks.rmdir()
+
+    @property
+    def _chunks(self) -> Path:
+        return self.folder / "chunks"
+
+    def _path(self, index: int) -> Path:
+        return self._chunks / f"{index:06d}.pt"
+
+    def _manifest(self) -> dict[str, Any]:
+        try:
+            content = json.loads((self.folder / _MANIFEST).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return content if isinstance(content, dict) else {}
+
+    def _write_manifest(self, content: Mapping[str, Any]) -> None:
+        write_json(self.folder / _MANIFEST, content)
+
+
+def _compact(column: Tensor) -> Tensor:
+    """A copy where a view would take the whole of what it views to disk."""
+    whole = column.untyped_storage().nbytes() == column.nbytes
+    return column if whole else column.clone()
+
+
+def _plain(settings: Mapping[str, Any]) -> Any:
+    """The settings as they come back from a file."""
+    return json.loads(json.dumps(settings))

@@ -1,0 +1,112 @@
+"""One run of a study, its result, and the folder that keeps results."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, replace
+from enum import StrEnum
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from lit_intriguing.configuration.patches import Config
+from lit_intriguing.training_runs.provenance import this_program
+from lit_intriguing.whole_files import write_json
+
+
+class Stage(StrEnum):
+    """What a run is for, and so on which images its weights are measured."""
+
+    TUNE = "tune"
+    """Choosing a candidate: on the validation split."""
+    FINAL = "final"
+    """The figure that is reported: on the test set, once."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training: a complete `fit` configuration, its seed included."""
+
+    stage: Stage
+    config: Config
+
+    @cached_property
+    def key(self) -> str:
+        """What the result is filed under: a hash of stage and configuration, nothing else.
+
+        Rows that ask for the same configuration share the run.
+        """
+        text = json.dumps([self.stage, self.config], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:20]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of a run: an error rate, or the reason why there is none."""
+
+    seconds: float
+    error: float | None = None
+    """Fraction of wrong answers."""
+    failure: str | None = None
+    """One line."""
+    details: str = ""
+    """Traceback and output of a run that failed."""
+
+
+@dataclass(frozen=True)
+class RunStore:
+    """A folder with one JSON file a run, so that a study can be stopped and continued.
+
+    Attributes:
+        folder: Where they lie.
+        redo: Whether results of other sources of this package count as not done.
+    """
+
+    folder: Path
+    redo: bool = False
+
+    def path(self, run: Run) -> Path:
+        """Where the result of a run is kept."""
+        return self.folder / f"{run.key}.json"
+
+    def load(self, run: Run) -> Result | None:
+        """The stored result, failed runs included; None where there is no readable file."""
+        try:
+            return Result(**self._content(run)["result"])
+        except (KeyError, TypeError):
+            return None
+
+    def failed_since(self, run: Run, moment: float) -> bool:
+        """Tells whether a failure was stored after a moment, in seconds since the epoch."""
+        result = self.load(run)
+        failed = result is not None and result.failure is not None
+        return failed and self.path(run).stat().st_mtime >= moment
+
+    def done(self, run: Run) -> Result | None:
+        """The stored result if the run succeeded: a failed one is tried again."""
+        result = self.load(run)
+        if result is None or result.failure is not None or (self.redo and self.foreign(run)):
+            return None
+        return result
+
+    def foreign(self, run: Run) -> bool:
+        """Tells whether the stored result was made by other sources than this program's."""
+        program = self._content(run).get("program") or {}
+        return bool(program.get("sources") != this_program()["sources"])
+
+    def save(self, run: Run, result: Result) -> None:
+        """Writes a result, with the configuration it belongs to; a crash leaves no half file."""
+        content: dict[str, Any] = {
+            "stage": run.stage,
+            "config": run.config,
+            "program": this_program(),
+            "result": asdict(replace(result, seconds=round(result.seconds, 2))),
+        }
+        write_json(self.path(run), content)
+
+    def _content(self, run: Run) -> dict[str, Any]:
+        """What a run's file holds; nothing where there is no readable file."""
+        try:
+            content = json.loads(self.path(run).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return content if isinstance(content, dict) else {}

@@ -1,0 +1,170 @@
+import pytest
+import yaml
+
+from lit_intriguing.cli import main
+from lit_intriguing.commands.ablate.checks import check
+from lit_intriguing.commands.ablate.command import parse
+from lit_intriguing.configuration import shipped
+from lit_intriguing.training_runs.store import RunStore
+
+RECIPES = {
+    name: ["--config", f"recipes/{name}.yaml"]
+    for name in ("adv_digits_ablation", "adv_mnist_ablation")
+}
+DIGITS = RECIPES["adv_digits_ablation"]
+
+
+def layers(row):
+    """The layers that a row of the recipe perturbs, with their options."""
+    (run, *_) = parse(DIGITS).plan().final_runs(row, 0)
+    return {
+        name: layer
+        for callback in run.config["trainer"]["callbacks"]
+        for name, layer in callback.get("init_args", {}).get("layers", {}).items()
+    }
+
+
+def test_the_command_runs_the_recipes_study_to_its_table_and_files(tmp_path, capsys):
+    short = ["--only=[none, all]", "--seeds=[0, 1]", "--workers=0", f"--out_dir={tmp_path}"]
+    few = '--overrides={"trainer": {"max_epochs": 1, "limit_train_batches": 4}}'
+    main(["ablate", *DIGITS, *short, few])
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert [line[0] for line in lines[2:4]] == ["none", "all"]
+    assert [line[-2:] for line in lines[2:4]] == [["2", "0"], ["2", "0"]]
+    assert {path.suffix for path in tmp_path.glob("ablation.*")} == {".csv", ".md", ".png"}
+    assert len(list((tmp_path / "runs").glob("*.json"))) == 2 * (3 + 2)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_candidate_of_a_shipped_study_can_be_built_from_its_own_base(name, tmp_path):
+    study = parse(RECIPES[name])
+    assert len(study.seeds) >= 5
+    tuned, reported = check(study.plan(), RunStore(tmp_path))
+    held_out = study.tuning["data"]["init_args"]["validation"]
+    assert (tuned.validation, reported.validation) == (held_out, 0)
+
+
+def test_the_rows_of_the_recipe_are_what_they_are_called():
+    perturbed = {name: sorted(layers(name)) for name in parse(DIGITS).rows}
+    hidden = ["hidden1", "hidden2"]
+    assert perturbed == {
+        "none": [],
+        "input": [""],
+        "first hidden": ["hidden1"],
+        "second hidden": ["hidden2"],
+        "both hidden": hidden,
+        "all": ["", *hidden],
+        "input, fresh": [""],
+        "all, fresh": ["", *hidden],
+        "all, re-forwarded": ["", *hidden],
+        "all, clipped": ["", *hidden],
+    }
+    assert all(one["pool"] == one["refresh"] for one in layers("all, fresh").values())
+    assert not layers("all, re-forwarded")["hidden2"]["stale"]
+    assert "bounds" in layers("all, clipped")[""]
+    assert "bounds" not in layers("all")[""]
+
+
+def test_the_mnist_study_has_the_same_rows_and_dropout():
+    mnist = parse(RECIPES["adv_mnist_ablation"])
+    assert [name for name in mnist.rows if name != "dropout"] == list(parse(DIGITS).rows)
+    assert mnist.tuning["data"] == {"init_args": {"validation": 10000}}
+
+
+LAYERS = "trainer: {callbacks: {AdversarialTraining: {init_args: {layers: {hidden1: {%s}}}}}}"
+TYPOS = {
+    "a key of the study": ("outdir: x", "no option 'outdir'. Did you mean 'out_dir'?"),
+    "a key of a row": (
+        "rows: {a: {candidates: [{}], overides: {}}}",
+        "rows.a: Row has no parameter 'overides'. Did you mean 'overrides'?",
+    ),
+    "the base": ("base: recipes/adv_digit.yaml", "Did you mean 'recipes/adv_digits.yaml'?"),
+    "a key of the overrides": (
+        "overrides: {trainer: {max_epoch: 1}}",
+        "row 'none', candidate 1: no option 'trainer.max_epoch'. Did you mean 'trainer.max_epo",
+    ),
+    "our own key in the overrides": (
+        "overrides: {thread: 1}",
+        "row 'none', candidate 1: no option 'thread'. Did you mean 'threads'?",
+    ),
+    "a key of the tuning": (
+        "tuning: {data: {init_args: {validaton: 9}}}",
+        "row 'none', candidate 1: data.init_args: Digits has no parameter 'validaton'. "
+        "Did you mean 'validation'?",
+    ),
+    "a nested key of a candidate": (
+        f"rows: {{all: {{candidates: [{LAYERS % 'wieght: 2'}]}}}}",
+        "row 'all', candidate 1: trainer.callbacks[0].init_args.layers.hidden1: PerturbedLayer "
+        "has no parameter 'wieght'. Did you mean 'weight'?",
+    ),
+    "a class in a candidate": (
+        "rows: {a: {candidates: [{model: {init_args: {optimizer: {class_path: Adm}}}}]}}",
+        "rows.a.candidates[0].model.init_args.optimizer: no class 'Adm'. Did you mean 'Adam'?",
+    ),
+    "a callback that is changed": (
+        "rows: {a: {candidates: [{}], overrides: {trainer: {callbacks: {ExactResum: null}}}}}",
+        "row 'a', candidate 1: a change to 'ExactResum' in a list needs exactly one",
+    ),
+    "a layer that is taken out": (
+        f"rows: {{a: {{candidates: [{LAYERS.replace('{%s}', 'null').replace('n1', '1')}]}}}}",
+        "row 'a', candidate 1: null takes out 'hidde1', which is not there. "
+        "Did you mean 'hidden1'?",
+    ),
+    "a value": ("seeds: few", "seeds: expected list, got 'few'."),
+    "a nested value": (
+        "overrides: {trainer: {max_epochs: few}}",
+        "row 'none', candidate 1: trainer.max_epochs: expected int or null, got 'few'.",
+    ),
+}
+
+
+def complaint(arguments, capsys):
+    """Runs a command that must be refused with status 2 and in one line; returns the line."""
+    with pytest.raises(SystemExit) as caught:
+        main(["ablate", *arguments])
+    (line,) = capsys.readouterr().err.splitlines()
+    assert caught.value.code == 2
+    assert line.startswith("lightning: ")
+    return line
+
+
+@pytest.mark.parametrize("kind", TYPOS)
+def test_a_typo_in_a_file_is_named_in_one_line(kind, tmp_path, capsys):
+    text, expected = TYPOS[kind]
+    content = yaml.safe_load((shipped.root() / DIGITS[1]).read_text()) | yaml.safe_load(text)
+    file = tmp_path / "study.yaml"
+    file.write_text(yaml.safe_dump(content, sort_keys=False))
+    assert expected in complaint([f"--config={file}", f"--out_dir={tmp_path}/out"], capsys)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("option", "expected"),
+    [
+        ("--onli=x", "lightning: no option 'onli'. Did you mean 'only'?"),
+        ("--only=[al]", "Did you mean 'all'?"),
+        ("--overrides.trainer.max_epoch=1", "Did you mean 'trainer.max_epochs'?"),
+    ],
+)
+def test_a_typo_in_an_option_is_named_in_one_line(option, expected, tmp_path, capsys):
+    assert expected in complaint([*DIGITS, option, f"--out_dir={tmp_path}/out"], capsys)
+
+
+def test_a_value_that_a_class_refuses_is_told_with_its_row(tmp_path, capsys):
+    wrong = '--overrides={"data": {"init_args": {"batch_size": 0}}}'
+    with pytest.raises(SystemExit) as caught:
+        main(["ablate", *DIGITS, wrong, f"--out_dir={tmp_path}/out"])
+    assert caught.value.code == 1
+    assert "lightning: row 'none', candidate 1: batch_size" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("option", ["--help", "-h"])
+def test_help_lists_the_options_of_a_study(option, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(["ablate", option])
+    out, err = capsys.readouterr()
+    assert stopped.value.code == 0
+    assert err == ""
+    for name in ("--config", "--rows", "--seeds", "--workers", "--out_dir"):
+        assert name in out

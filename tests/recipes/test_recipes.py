@@ -1,0 +1,208 @@
+"""Every recipe runs through the real command line, shortened where it is long."""
+
+import csv
+import re
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from lit_intriguing import cli
+
+RECIPES = Path(__file__).parents[2] / "recipes"
+QUIET = ["--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"]
+SHORT = ["--trainer.max_epochs=1", "--trainer.limit_train_batches=60", *QUIET]
+ABLATE = sorted(RECIPES.glob("*ablation*.yaml"))
+ATTACK = sorted(RECIPES.glob("attack_*.yaml"))
+TRANSFER = sorted([*RECIPES.glob("table[24]*.yaml"), RECIPES / "figure7.yaml"])
+PROBE = sorted(RECIPES.glob("probe_*.yaml"))
+LIPSCHITZ = sorted(RECIPES.glob("table5*.yaml"))
+OTHERS = {*ABLATE, *ATTACK, *TRANSFER, *PROBE, *LIPSCHITZ}
+FIT = sorted(set(RECIPES.glob("*.yaml")) - OTHERS)
+
+
+@pytest.fixture(autouse=True)
+def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def errors_of(output: str) -> list[float]:
+    return [float(found) / 100 for found in re.findall(r"^test error ([\d.]+)%", output, re.M)]
+
+
+def command(*arguments: str, folder: Path | None = None) -> str:
+    """What the program prints, run as its own process, in this folder or another."""
+    done = subprocess.run(
+        [sys.executable, "-m", "lit_intriguing", *arguments],
+        capture_output=True, text=True, timeout=300, check=False, cwd=folder,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("recipe", [r for r in FIT if "mnist" in r.name], ids=lambda r: r.stem)
+def test_mnist_recipe_trains_and_names_the_papers_number(
+    recipe: Path, data_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cli.main(["fit", "--config", f"recipes/{recipe.name}", *SHORT])
+    line = next(x for x in capsys.readouterr().out.splitlines() if x.startswith("test error"))
+    assert re.fullmatch(r"test error [\d.]+% \(paper: .+\)", line)
+    assert errors_of(line)[0] < 0.5
+
+
+def test_digits_recipe_ends_well_below_five_percent_trained_on_examples_of_each_layer(
+    tmp_path: Path,
+) -> None:
+    (error,) = errors_of(command("fit", "--config", "recipes/adv_digits.yaml"))
+    assert error < 0.03
+    for rows in logged_of_each_layer(tmp_path).values():
+        assert len(rows) > 50
+        assert all(row["distortion"] > 0 for row in rows)
+
+
+def logged_of_each_layer(folder: Path) -> dict[str, list[dict[str, float]]]:
+    """What a run logged of its examples, line by line."""
+    with (folder / "lightning_logs" / "version_0" / "metrics.csv").open() as file:
+        lines = list(csv.DictReader(file))
+    return {
+        layer: [
+            {key: float(line[f"adversarial/{layer}/{key}"]) for key in ("distortion", "success")}
+            for line in lines
+            if line[f"adversarial/{layer}/loss"]
+        ]
+        for layer in ("input", "hidden1", "hidden2")
+    }
+
+
+def test_papers_scheme_runs_on_the_digits_and_finds_minimal_examples_of_each_layer(
+    tmp_path: Path,
+) -> None:
+    on_digits = ["--config", "recipes/adv_mnist_lbfgs.yaml", "--config", "configs/digits.yaml"]
+    output = command("fit", *on_digits, "--trainer.max_epochs=20", *QUIET)
+    assert "paper" not in output
+    (error,) = errors_of(output)
+    assert error < 0.06
+    for rows in logged_of_each_layer(tmp_path).values():
+        assert len(rows) >= 5
+        assert all(row["success"] > 0.9 and 0 < row["distortion"] < 0.5 for row in rows)
+
+
+@pytest.mark.parametrize("name", ["baseline_mnist", "dropout_mnist"])
+def test_mnist_recipe_runs_on_the_digits_in_seconds(name: str) -> None:
+    on_digits = ["--config", f"recipes/{name}.yaml", "--config", "configs/digits.yaml"]
+    start = time.perf_counter()
+    output = command("fit", *on_digits, *QUIET)
+    assert time.perf_counter() - start < 60
+    assert "paper" not in output
+    (error,) = errors_of(output)
+    assert error < 0.05
+
+
+@pytest.mark.parametrize("name", ["digits", "mnist"])
+def test_attack_recipe_finds_examples_for_a_network_trained_by_another_recipe(
+    name: str, request: pytest.FixtureRequest, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if name == "mnist":
+        request.getfixturevalue("data_dir")
+    fit = ["fit", "--config", f"recipes/adv_{name}.yaml", *SHORT]
+    cli.main([*fit, "--test_after_fit=false", "--trainer.logger=false"])
+    (weights,) = tmp_path.rglob("*.ckpt")
+    attack = ["attack", "--config", f"recipes/attack_{name}.yaml", f"--ckpt_path={weights}"]
+    cli.main([*attack, "--limit=100"])
+    assert "success " in capsys.readouterr().out
+    with (tmp_path / f"attack_{name}" / "summary.csv").open() as file:
+        (row,) = csv.DictReader(file)
+    assert row["rows"] == "100"
+    assert float(row["success"]) > 0.2
+    assert (tmp_path / f"attack_{name}" / "examples.png").is_file()
+
+
+def last_weights(folder: Path) -> torch.Tensor:
+    newest = max(folder.rglob("*.ckpt"), key=lambda path: path.stat().st_mtime)
+    state = torch.load(newest, weights_only=True)["state_dict"]
+    return torch.cat([value.double().flatten() for value in state.values()])
+
+
+def test_killed_digits_run_goes_on_to_bit_identical_weights(tmp_path: Path) -> None:
+    fit = ["fit", "--config", "recipes/adv_digits.yaml", "--trainer.max_epochs=25", *QUIET]
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    command(*fit, f"--trainer.default_root_dir={whole}", "--trainer.logger=null")
+    fit += [f"--trainer.default_root_dir={killed}", "--trainer.logger=null"]
+    process = subprocess.Popen([sys.executable, "-m", "lit_intriguing", *fit])
+    checkpoint = wait_for_checkpoint(killed)
+    process.kill()
+    process.wait()
+    command(*fit, f"--ckpt_path={checkpoint}")
+    assert torch.equal(last_weights(whole), last_weights(killed))
+
+
+def wait_for_checkpoint(folder: Path) -> Path:
+    """A whole checkpoint of a run, copied before the next epoch's takes its place."""
+    kept = folder.with_suffix(".ckpt")
+    for _ in range(1200):
+        for found in folder.rglob("*.ckpt"):
+            try:
+                torch.load(found, weights_only=True)
+                shutil.copy(found, kept)
+            except (OSError, RuntimeError, EOFError):
+                continue
+            return kept
+        time.sleep(0.1)
+    raise AssertionError("no checkpoint within two minutes")
+
+
+def test_digits_recipe_runs_on_two_processes_and_goes_on_from_their_checkpoint(
+    tmp_path: Path,
+) -> None:
+    two = ["fit", "--config", "recipes/adv_digits.yaml", "--config", "configs/trainer/ddp_cpu.yaml"]
+    command(*two, "--trainer.max_epochs=3", *QUIET)
+    (first,) = tmp_path.rglob("*.ckpt")
+    state = torch.load(first, weights_only=True)
+    (pools,) = (
+        value for key, value in state["callbacks"].items() if key.startswith("AdversarialTraining")
+    )
+    assert set(pools) == {"0", "1"}
+    inputs = [pools[rank]["pools"][""]["tensors"]["inputs"] for rank in "01"]
+    assert not torch.equal(*inputs)
+    output = command(*two, "--trainer.max_epochs=30", f"--ckpt_path={first}", *QUIET)
+    (error,) = errors_of(output)
+    assert error < 0.05
+
+
+def test_every_recipe_has_its_page() -> None:
+    assert len(FIT) >= 4
+    assert len(ABLATE) >= 2
+    assert len(ATTACK) >= 2
+    assert len(TRANSFER) >= 4
+    assert len(PROBE) >= 2
+    assert len(LIPSCHITZ) >= 1
+    kinds = {
+        "fit": FIT, "ablate": ABLATE, "attack": ATTACK, "transfer": TRANSFER, "probe": PROBE,
+        "lipschitz": LIPSCHITZ,
+    }  # fmt: skip
+    for subcommand, recipes in kinds.items():
+        for recipe in recipes:
+            page = recipe.with_suffix(".md").read_text()
+            assert f"lightning {subcommand} --config recipes/{recipe.name}" in page
+
+
+def test_single_pixel_recipe_attacks_a_network_with_the_function_beside_it(tmp_path: Path) -> None:
+    digits = ["--config=recipes/baseline_mnist.yaml", "--config=configs/digits.yaml", *QUIET]
+    fit = ["--trainer.max_epochs=2", "--trainer.logger=false"]
+    cli.main(["fit", *digits, *fit, "--test_after_fit=false"])
+    (weights,) = tmp_path.rglob("*.ckpt")
+    pixel = ["--config=recipes/attack/single_pixel.yaml", f"--ckpt_path={weights}"]
+    short = ["--attack.options={population: 20, generations: 5}", "--limit=60"]
+    output = tmp_path / "single_pixel"
+    checkout = RECIPES.parent  # where the page says to run it: Python finds the function there
+    printed = command("attack", *digits, *pixel, *short, f"--output={output}", folder=checkout)
+    assert re.search(r"^success +[\d.]+%$", printed, re.M)
+    found = torch.load(output / "examples.pt", weights_only=True)
+    changed = (found["adversarial"] != found["clean"]).flatten(1).sum(1)
+    assert len(changed) == 60
+    assert found["success"].any()
+    assert set(changed[found["success"]].tolist()) == {1}

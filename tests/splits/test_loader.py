@@ -1,0 +1,155 @@
+"""Rows in the data's own order, in chunks."""
+
+import pytest
+import torch
+from torch import Tensor
+from torch.utils.data import (
+    DataLoader,
+    IterableDataset,
+    Sampler,
+    SubsetRandomSampler,
+    TensorDataset,
+)
+
+from lit_intriguing.data import TensorLoader
+from lit_intriguing.errors import UserError
+from lit_intriguing.splits.loader import ChunkLoader, images_and_labels, regrouped
+
+IMAGES, LABELS = torch.arange(20.0).view(10, 2), torch.arange(10)
+SET = TensorDataset(IMAGES, LABELS)
+
+
+class Stream(IterableDataset):
+    """Rows one after the other, without a length."""
+
+    def __iter__(self):
+        return iter(SET)
+
+
+class Odd(Sampler):
+    """The odd rows: what a sampler of the user's may do."""
+
+    def __iter__(self):
+        return iter(range(1, 10, 2))
+
+    def __len__(self) -> int:
+        return 5
+
+
+LOADERS = {
+    "tensors": TensorLoader(IMAGES, LABELS, 3, shuffle=True, drop_last=True),
+    "shuffled": DataLoader(SET, 3, shuffle=True, drop_last=True),
+    "stream": DataLoader(Stream(), 3),
+    "batches": list(DataLoader(SET, 7)),
+}
+
+
+def labels_of(loader: ChunkLoader) -> list[list[int]]:
+    return [labels.tolist() for _, labels in loader]
+
+
+@pytest.mark.parametrize("name", LOADERS)
+@pytest.mark.parametrize("size", [1, 4, 5, 10, 99])
+def test_every_row_comes_once_in_order(name: str, size: int) -> None:
+    chunks = ChunkLoader(LOADERS[name], size)
+    found = list(chunks)
+    assert torch.equal(torch.cat([images for images, _ in found]), IMAGES)
+    assert labels_of(chunks) == [row.tolist() for row in LABELS.split(size)]
+
+
+def test_a_chunk_can_be_changed_without_changing_the_data_set() -> None:
+    for images, labels in ChunkLoader(LOADERS["tensors"], 4):
+        images.zero_()
+        labels.zero_()
+    assert torch.equal(LABELS, torch.arange(10))
+    assert torch.equal(IMAGES.flatten(), torch.arange(20.0))
+
+
+@pytest.mark.parametrize("name", LOADERS)
+@pytest.mark.parametrize("limit", [1, 5, 6, 10, 20])
+def test_a_limit_cuts_the_rows_off(name: str, limit: int) -> None:
+    chunks = ChunkLoader(LOADERS[name], 3, limit)
+    assert labels_of(chunks) == [row.tolist() for row in LABELS[:limit].split(3)]
+
+
+@pytest.mark.parametrize("name", ["tensors", "shuffled"])
+@pytest.mark.parametrize("world", [2, 3, 7])
+def test_whole_chunks_are_shared_out_to_processes(name: str, world: int) -> None:
+    alone = labels_of(ChunkLoader(LOADERS[name], 2))
+    for rank in range(world):
+        chunks = ChunkLoader(LOADERS[name], 2, None, rank, world)
+        found = labels_of(chunks)
+        assert found == [alone[chunks.index(i)] for i in range(len(found))]
+        assert chunks.own_chunks == len(found)
+        assert len(chunks) == -(-5 // world) > 0
+        assert chunks.chunks == 5
+    assert sum(len(range(rank, 5, world)) for rank in range(world)) == 5
+
+
+def test_a_subsets_rows_come_in_its_own_order() -> None:
+    loader = DataLoader(SET, 2, sampler=SubsetRandomSampler([5, 2, 8]))
+    assert labels_of(ChunkLoader(loader, 2)) == [[5, 2], [8]]
+
+
+@pytest.mark.parametrize(
+    "loader",
+    [
+        DataLoader(SET, 3, sampler=Odd()),
+        DataLoader(SET, batch_sampler=[[1, 3], [5, 7, 9]]),
+    ],
+    ids=["sampler", "batch sampler"],
+)
+def test_a_sampler_of_the_users_decides_the_rows(loader: DataLoader) -> None:
+    chunks = ChunkLoader(loader, 4)
+    assert labels_of(chunks) == [[1, 3, 5, 7], [9]]
+    assert chunks.rows is chunks.chunks is chunks.own_chunks is None
+    with pytest.raises(TypeError, match="does not tell its number of rows"):
+        len(chunks)
+
+
+def test_workers_and_collation_stay_as_they_were() -> None:
+    def doubled(rows: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+        images, labels = zip(*rows, strict=True)
+        return 2 * torch.stack(images), torch.stack(labels)
+
+    (images, _), *_ = ChunkLoader(DataLoader(SET, 3, collate_fn=doubled), 10)
+    assert torch.equal(images, 2 * IMAGES)
+    spread = ChunkLoader(DataLoader(SET, 3, num_workers=1, timeout=60), 4)
+    assert labels_of(spread) == [row.tolist() for row in LABELS.split(4)]
+
+
+def test_several_processes_need_a_data_set_of_known_length() -> None:
+    with pytest.raises(UserError, match="cannot be shared out to 2 processes"):
+        ChunkLoader(DataLoader(Stream(), 3), 4, None, 0, 2)
+
+
+def test_a_split_without_rows_is_refused() -> None:
+    with pytest.raises(UserError, match="no rows"):
+        ChunkLoader(DataLoader(TensorDataset(IMAGES[:0])), 4)
+
+
+@pytest.mark.parametrize(
+    ("batch", "found"),
+    [
+        (IMAGES, r"gave a torch.float32 tensor of shape \(10, 2\)"),
+        ([IMAGES], "gave a list"),
+        ({"x": IMAGES, "y": LABELS}, "gave a dict"),
+        ((IMAGES, ["cat"]), "and a list"),
+        ((IMAGES, LABELS[:3]), "10 images and 3 labels"),
+    ],
+)
+def test_batches_without_labels_are_refused(batch: object, found: str) -> None:
+    with pytest.raises(UserError, match=found):
+        images_and_labels(batch)
+
+
+def test_further_members_of_a_batch_are_left_aside() -> None:
+    assert images_and_labels((IMAGES, LABELS, "path"))[1] is LABELS
+
+
+def test_no_more_batches_are_read_than_the_limit_needs() -> None:
+    def endless():
+        while True:
+            yield IMAGES, LABELS
+
+    assert [len(labels) for _, labels in regrouped(endless(), 8, 20)] == [8, 8, 4]

@@ -1,0 +1,90 @@
+"""The output folder."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from lit_intriguing.errors import UserError
+from lit_intriguing.splits.store import Chunk, Store
+
+SETTINGS = {"attack": {"eps": 1.5}, "limit": None}
+SUMMARY = {"rows": 2, "distortion": 0.1}
+
+
+def chunk(source: str = "rows") -> Chunk:
+    return Chunk({"labels": torch.tensor([1, 2])}, source, 0.5)
+
+
+def test_chunks_come_back_in_order(tmp_path: Path) -> None:
+    store = Store(tmp_path / "out")
+    store.begin(SETTINGS)
+    for index in (10, 2, 0):
+        store.save(index, chunk(f"rows {index}"))
+    assert store.indices() == [0, 2, 10]
+    assert [one.source for one in store.chunks()] == ["rows 0", "rows 2", "rows 10"]
+    assert store.load(2).columns["labels"].tolist() == [1, 2]
+    assert store.source(2) == "rows 2"
+    assert store.source(1) is None
+
+
+def test_a_view_takes_only_its_own_rows_to_disk(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.begin(SETTINGS)
+    store.save(0, Chunk({"clean": torch.zeros(10_000, 100)[:2]}, "rows", 0.5))
+    assert sum(path.stat().st_size for path in tmp_path.rglob("*.pt")) < 10_000
+    assert store.load(0).columns["clean"].shape == (2, 100)
+
+
+def test_a_half_written_chunk_does_not_count(tmp_path: Path, monkeypatch) -> None:
+    store = Store(tmp_path)
+    store.begin(SETTINGS)
+
+    def cut_short(content: object, path: Path) -> None:
+        path.write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(torch, "save", cut_short)
+    with pytest.raises(KeyboardInterrupt):
+        store.save(0, chunk())
+    assert store.indices() == []
+    assert store.source(0) is None
+
+
+def test_a_finished_attack_keeps_its_numbers_and_no_chunks(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.begin(SETTINGS)
+    store.save(0, chunk())
+    (tmp_path / "examples.pt").touch()
+    store.finish(["rows"], ["examples.pt"], SUMMARY)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["examples.pt", "manifest.json"]
+    assert store.finished is not None
+    assert store.finished["summary"] == SUMMARY
+    assert (store.source(0), store.source(1)) == ("rows", None)
+    store.begin(SETTINGS)
+
+
+def test_other_settings_are_refused_by_name(tmp_path: Path) -> None:
+    Store(tmp_path).begin(SETTINGS)
+    with pytest.raises(UserError, match=r"other settings \(attack.eps 1.5 -> 2; limit None -> 9\)"):
+        Store(tmp_path).begin({"attack": {"eps": 2}, "limit": 9})
+
+
+def test_a_folder_with_other_files_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").touch()
+    with pytest.raises(UserError, match="holds other files: name a new one"):
+        Store(tmp_path).begin(SETTINGS)
+
+
+def test_a_finished_folder_that_lost_a_file_is_refused(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.begin(SETTINGS)
+    store.finish([], ["examples.pt"], SUMMARY)
+    with pytest.raises(UserError, match=r"has lost its examples\.pt"):
+        store.begin(SETTINGS)
+
+
+def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="cannot write to"):
+        Store(tmp_path / "file" / "out").begin(SETTINGS)
