@@ -20,7 +20,7 @@ import torch
 from lightning.pytorch import Trainer, seed_everything
 
 from lit_intriguing.attacks import BoxLBFGS
-from lit_intriguing.attacks.attack_tensors import attack_rows
+from lit_intriguing.attacks.attack_tensors import attack_chunk
 from lit_intriguing.callbacks import LipschitzPenalty
 from lit_intriguing.data import MNIST
 from lit_intriguing.data.tensor_module import Split
@@ -36,7 +36,7 @@ COLUMNS = ("error, %", "hidden1", "hidden2", "output", "product", "joint", "radi
 
 
 def trained(weight: float, epochs: int, seed: int, data: MNIST) -> Classifier:
-    """A network of the recipe, of its last epoch."""
+    """Return a network of the recipe, of its last epoch."""
     seed_everything(seed, verbose=False)
     model = Classifier(
         optimizer=lambda parameters: torch.optim.Adam(
@@ -53,7 +53,7 @@ def trained(weight: float, epochs: int, seed: int, data: MNIST) -> Classifier:
 
 
 def row(model: Classifier, images: Split, attacked: int) -> list[float]:
-    """The numbers of a network."""
+    """Return the numbers of a network."""
     x, y = images.inputs, images.labels
     logits = float64_logits(model, x)
     found = network_norm(model, SHAPE)
@@ -63,7 +63,7 @@ def row(model: Classifier, images: Split, attacked: int) -> list[float]:
     pairs = pair_norms([weight for _, weight, _ in layers], [s for *_, s in layers[:-1]])
     radii = certified_radius(logits, pairs, y)
     generator = torch.Generator().manual_seed(0)
-    made = attack_rows(model, BoxLBFGS(), x[:attacked], y[:attacked], generator)
+    made = attack_chunk(model, BoxLBFGS(), x[:attacked], y[:attacked], generator)
     return [
         100 * (logits.argmax(1) != y).double().mean().item(),
         *(layer.norm.value for layer in found.layers),
@@ -75,7 +75,7 @@ def row(model: Classifier, images: Split, attacked: int) -> list[float]:
 
 
 def shown(name: str, numbers: list[float]) -> str:
-    """A line of the table."""
+    """Return a line of the table."""
     return f"| {name} | " + " | ".join(f"{number:.4g}" for number in numbers) + " |"
 
 
