@@ -102,12 +102,12 @@ class Search:
         return j
 
     def squares(self, x: Tensor, sharpness: float) -> Tensor:
-        """The squared norms (N,)."""
+        """Return the squared norms (N,)."""
         j = self.jacobians(x, sharpness)
         return torch.linalg.eigvalsh(j @ j.mT)[:, -1]
 
     def run(self, x: Tensor, steps: int) -> float:
-        """The largest norm met at any point, with any of the rates, from inputs (N, n_0)."""
+        """Return the largest norm met at any point, with any of the rates, from inputs (N, n_0)."""
         return max(self.ascend(x, steps, *rates) for rates in self.RATES)
 
     def ascend(self, x: Tensor, steps: int, rate: float, least: float) -> float:
