@@ -4,8 +4,8 @@ For each weight of the penalty and each seed it trains as the recipe does (weigh
 recipes/baseline_mnist.yaml) and prints a row: error in percent on the 10,000 test images, or with
 `--held-out` on the last 10,000 training images, trained on the others; the layers' norms; the
 product and the joint bound of the network; the median certified L2 radius over all images, by
-pairs of classes, zero where the answer is wrong; and the mean distortion of box-constrained L-BFGS,
-toward random targets, on the first images. Then rows of means and
+pairs of classes, zero where the prediction is wrong; and the mean distortion of box-constrained
+L-BFGS, toward random targets, on the first images. Then rows of means and
 standard deviations for each weight. Run it with
 
     OMP_NUM_THREADS=1 python recipes/bench/lipschitz_penalty.py --weights 0 3e-3 --seeds 0 1 2 3 4

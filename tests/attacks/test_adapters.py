@@ -1,4 +1,4 @@
-"""Attacks of other libraries: guard, units, rows and messages, with stand-ins for the libraries."""
+"""Attacks of other libraries: guard, units and messages, with stand-ins for the libraries."""
 
 import math
 import random
@@ -333,7 +333,7 @@ def test_a_hidden_layers_rows_are_told_apart_one_by_one() -> None:
     attack = AdversarialLibrary(repeating, one_by_one=True)
     found = attack(whole, hidden, Untargeted(LABELS))
     torch.testing.assert_close(found.adversarial, (whole(hidden) / 10).clamp(0, 1))
-    with pytest.raises(ValueError, match=r"asks for 6 of 3 rows.*take one_by_one=True"):
+    with pytest.raises(ValueError, match=r"asks for 6 of 3 examples.*set one_by_one=True"):
         AdversarialLibrary(repeating)(whole, hidden, Untargeted(LABELS))
     straight = AdversarialLibrary(adv_lib_like)
     assert straight(whole, hidden, Untargeted(LABELS)).queries.tolist() == [1] * 3
