@@ -66,9 +66,7 @@ def digits(network: nn.Module, count: int, seed: int) -> Problems:
             break
     chosen = torch.cat(found)[:count]
     if len(chosen) < count:
-        raise UserError(
-            f"only {len(chosen)} images are classified correctly: ask for fewer"
-        )
+        raise UserError(f"only {len(chosen)} images are classified correctly: ask for fewer")
     targets = RandomTargets()(y[chosen], torch.empty(count, 10), generator).labels
     return Problems(x[chosen], y[chosen], targets)
 
