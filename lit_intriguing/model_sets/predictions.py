@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from lit_intriguing.attacks.attack_tensors import attack_rows
+from lit_intriguing.attacks.attack_tensors import attack_chunk
 from lit_intriguing.attacks.examples import Examples, joined
 from lit_intriguing.autograd import grad_island, preserved
 from lit_intriguing.configuration.parse_errors import one_line
@@ -42,11 +42,11 @@ def made_for(
         index: The chunk's number, which seeds it.
 
     Raises:
-        ValueError: See `attack_rows`.
-        UserError: See `attack_rows`.
+        ValueError: See `attack_chunk`.
+        UserError: See `attack_chunk`.
     """
     with chunk_randomness(job.seed, index) as generator:
-        return attack_rows(
+        return attack_chunk(
             model, job.attack, images, labels, generator,
             goal=job.goal, bounds=job.bounds, only_correct=job.only_correct,
         )  # fmt: skip
