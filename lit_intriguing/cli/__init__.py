@@ -15,6 +15,7 @@ from lit_intriguing.cli import delegate
 from lit_intriguing.cli.subcommands import STUDIES, SUBCOMMANDS
 from lit_intriguing.configuration import shipped
 from lit_intriguing.configuration.arguments import is_config, pairs
+from lit_intriguing.configuration.files import load_config
 from lit_intriguing.errors import UsageError, UserError
 from lit_intriguing.spelling import did_you_mean
 
@@ -122,25 +123,11 @@ def _run(arguments: list[str]) -> None:
 def _check_files(arguments: list[str]) -> None:
     for option, value in pairs(arguments):
         if is_config(option):
-            _check_yaml(shipped.find(value))
+            path = shipped.find(value)
+            if Path(path).is_file():
+                load_config(path)
         elif option == "--ckpt_path":
             _check_checkpoint(value)
-
-
-def _check_yaml(path: str) -> None:
-    if not Path(path).is_file():
-        return
-    import yaml
-
-    try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except yaml.MarkedYAMLError as error:
-        place = "" if error.problem_mark is None else f", line {error.problem_mark.line + 1}"
-        raise UsageError(f"{path}{place}: not valid YAML: {error.problem}.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: not a YAML text file.") from error
-    if content is not None and not isinstance(content, dict):
-        raise UsageError(f"{path}: expected keys and values, found a {type(content).__name__}.")
 
 
 def _check_checkpoint(value: str) -> None:

@@ -18,15 +18,13 @@ from lit_intriguing.callbacks.run_progress import RunProgress
 from lit_intriguing.cli import closing_test, failed_download, interruption, repeated_callback
 from lit_intriguing.cli.saved_config import SavedConfig
 from lit_intriguing.cli.subcommands import TRAINER_ARGUMENTS, TRAINER_SUBCOMMANDS
-from lit_intriguing.configuration import class_paths
-from lit_intriguing.configuration import misspelt as diagnosis
-from lit_intriguing.configuration.arguments import written
-from lit_intriguing.configuration.files import ConfigFile
+from lit_intriguing.configuration import class_paths, misspelt, shipped
 from lit_intriguing.configuration.options import OPTIONS
 from lit_intriguing.configuration.parse_errors import one_line
 from lit_intriguing.errors import UsageError, UserError
 from lit_intriguing.models import Network
 from lit_intriguing.models.weights import read_checkpoint
+from lit_intriguing.private import of_jsonargparse
 from lit_intriguing.trainer import Trainer
 
 SEED = 0
@@ -71,16 +69,10 @@ class Parser(LightningArgumentParser):
             raise ex
         if not self.exit_on_error:  # jsonargparse tries out a member of a union
             super().error(message, ex)
-        subparser = getattr(ex, "subcommand_parser", None) or self._subparser() or self
-        for config in written(self.arguments):
-            diagnosis.check(config, diagnosis.keys_of(subparser))
+        subparser = getattr(ex, "subcommand_parser", None)
+        subparser = subparser or of_jsonargparse.parser_of_subcommand(self, self.arguments) or self
+        misspelt.explain(self.arguments, subparser)
         raise UsageError(one_line(message)) from ex
-
-    def _subparser(self) -> "Parser | None":
-        """Returns the parser of the subcommand in use."""
-        action = self._subcommands_action
-        found = (action.choices.get(a) for a in self.arguments) if action else ()
-        return next((p for p in found if p is not None), None)
 
 
 class Program(LightningCLI):
@@ -110,8 +102,9 @@ class Program(LightningCLI):
     def init_parser(self, **kwargs: Any) -> LightningArgumentParser:
         parser = Parser(**kwargs)
         parser.arguments = self._arguments
+        config = of_jsonargparse.config_file_action(shipped.find)
         parser.add_argument(
-            "-c", "--config", action=ConfigFile, help="YAML file, on disk or shipped; repeatable."
+            "-c", "--config", action=config, help="YAML file, on disk or shipped; repeatable."
         )
         return parser
 
