@@ -14,6 +14,7 @@ from jsonargparse import ArgumentParser
 from lightning.pytorch import Callback, LightningDataModule, LightningModule
 from lightning.pytorch.loggers import Logger
 
+from lit_intriguing import moved
 from lit_intriguing.attacks import Attack, Goal
 from lit_intriguing.attacks.adapters.named import INSTALLED_BY
 from lit_intriguing.errors import UsageError
@@ -59,6 +60,7 @@ def locate(path: str) -> Any:
             nearest right spelling.
     """
     if "." in path:
+        moved.refuse(path)
         return _walk(path.split("."), path)
     found = {c for base in BASES for c in _descendants(base) if c.__name__ == path}
     if not found:

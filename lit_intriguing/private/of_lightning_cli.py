@@ -1,8 +1,8 @@
 """Private names of Lightning's command line, one function for each.
 
-`lit_intriguing.cli.program` overrides three private methods of `LightningCLI`, which offers no other
-place to act there. Where such a method moves, nobody calls ours any more, and no error says so: for
-each, a function here says whether Lightning still has it as expected.
+`lit_intriguing.cli.program` overrides three private methods of `LightningCLI`, which offers no
+other place to act there. Where such a method moves, nobody calls ours any more, and no error says
+so: for each, a function here says whether Lightning still has it as expected.
 """
 
 import inspect

@@ -1,46 +1,48 @@
-"""What is asked for: an attack, its goal, the rows, and where the examples go."""
+"""What is asked for: an attack, its goal, the images, and where the examples go."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from lightning.pytorch import LightningDataModule, LightningModule
 from lightning.pytorch.utilities.model_helpers import is_overridden
 
-from lit_intriguing.attacks import Attack, BoxLBFGS, Goal, RandomTargets
-from lit_intriguing.attacks.attack_tensors import CHUNK
+from lit_intriguing.attacks import Attack, BoxLBFGS, Goal
 from lit_intriguing.errors import UserError
-from lit_intriguing.splice import INPUT, submodule
+from lit_intriguing.splice import submodule
 from lit_intriguing.splits.fingerprint import class_name, described, of_model
-from lit_intriguing.splits.split import Split
 from lit_intriguing.types import Bounds
+
+if TYPE_CHECKING:
+    # Only here: `--help` would offer the data module of that file among the user's choices.
+    from lit_intriguing.splits.split import Split
 
 Format = Literal["pt", "npz"]
 
 
 def default_attack() -> Attack:
-    """The attack where none is named."""
+    """Return the attack where none is given."""
     return BoxLBFGS()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class AttackJob:
-    """The options of `lightning attack`; see `lit_intriguing.trainer.Trainer.attack`."""
+    """What `lightning attack` is to do; for each option and its default see `options.py`."""
 
-    attack: Attack = field(default_factory=default_attack)
-    goal: Goal = field(default_factory=RandomTargets)
-    bounds: Bounds | None = None
-    layer: str = INPUT
-    split: Split = "test"
-    limit: int | None = None
-    only_correct: bool = True
-    chunk: int = CHUNK
-    output: Path = Path("attack")
-    format: Format = "pt"
-    seed: int = 0
+    attack: Attack
+    goal: Goal
+    bounds: Bounds | None
+    layer: str
+    split: "Split"
+    limit: int | None
+    only_correct: bool
+    chunk: int
+    output: Path
+    format: Format
+    seed: int
 
     def check(self, model: LightningModule) -> None:
-        """Refuses what can be told to be wrong before anything starts.
+        """Refuse what is known to be wrong before anything starts.
 
         Raises:
             UserError: A number out of range, a model without `forward`, or a layer that the model
@@ -65,11 +67,11 @@ class AttackJob:
     def settings(
         self, model: LightningModule, source: LightningDataModule | LightningModule
     ) -> dict[str, Any]:
-        """What the examples depend on, as plain values.
+        """Return what the examples depend on, as plain values.
 
         Args:
             model: With its weights loaded.
-            source: Where the rows come from.
+            source: Where the images come from.
         """
         return {
             "model": of_model(model),

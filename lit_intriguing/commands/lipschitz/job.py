@@ -2,32 +2,36 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities.model_helpers import is_overridden
 
 from lit_intriguing.errors import UserError
 from lit_intriguing.lipschitz.registry import Method, check_method
-from lit_intriguing.splits.split import Split
+
+if TYPE_CHECKING:
+    # Only here: `--help` would offer the data module of that file among the user's choices.
+    from lit_intriguing.splits.split import Split
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class BoundJob:
-    """The options of `lightning lipschitz`; see `lit_intriguing.trainer.Trainer.lipschitz`."""
+    """What `lightning lipschitz` is to do; for each option and its default see `options.py`."""
 
-    input_shape: tuple[int, ...] | None = None
-    layers: Sequence[str] = ()
-    paper: Mapping[str, float] = field(default_factory=dict)
-    radii: Sequence[float] = ()
-    split: Split = "test"
-    limit: int | None = None
-    output: Path = Path("lipschitz")
-    method: Method = "certified"
+    input_shape: tuple[int, ...] | None
+    layers: Sequence[str]
+    paper: Mapping[str, float]
+    radii: Sequence[float]
+    split: "Split"
+    limit: int | None
+    output: Path
+    method: Method
 
     def check(self, model: LightningModule) -> None:
-        """Refuses what can be told to be wrong before anything starts.
+        """Refuse what is known to be wrong before anything starts.
 
         Raises:
             UserError: A number out of range, a method that there is not, radii to certify by
