@@ -24,13 +24,13 @@ WEIGHTS_IN_WORDS = ("best", "last", "hpc")
 
 
 def main(args: Sequence[str] | None = None) -> None:
-    """Runs the command line.
+    """Run the command line.
 
     Args:
-        args: the arguments; those of the process where None.
+        args: The arguments; those of the process where None.
 
     Raises:
-        SystemExit: status 2 for a command that cannot be understood, 1 for other errors that the
+        SystemExit: Status 2 for a command that cannot be understood, 1 for other errors that the
             user can put right. Each is one message on standard error.
     """
     arguments = list(sys.argv[1:] if args is None else args)
@@ -61,7 +61,7 @@ def _dispatch(arguments: list[str]) -> None:
 
 
 def overview() -> str:
-    """Writes the help text of the whole command."""
+    """Return the help text of the whole command."""
     width = max(map(len, SUBCOMMANDS))
     lines = [f"  {name:<{width}}  {text}" for name, text in SUBCOMMANDS.items()]
     return "\n".join(
@@ -96,7 +96,7 @@ def _check_global_option(option: str) -> None:
 
 
 def _pass_on(subcommand: str, arguments: list[str]) -> None:
-    """Hands what is not ours to another distribution's `lightning`, where there is one."""
+    """Hand what is not ours to another distribution's `lightning`, where there is one."""
     other = delegate.other_command()
     if other is None:
         suggestion = did_you_mean(subcommand, SUBCOMMANDS)

@@ -72,7 +72,7 @@ def interruption(trainer: Trainer) -> str:
         return "interrupted."
     checkpoint = newest_checkpoint(trainer)
     if checkpoint is None:
-        return "interrupted. No checkpoint was kept: the same command begins again."
+        return "interrupted. No checkpoint was saved: the same command begins again."
     path = shlex.quote(str(checkpoint))
     return f"interrupted. To go on, repeat the command with --ckpt_path {path}"
 

@@ -39,7 +39,7 @@ def merge_files(parser: "ArgumentParser", paths: Iterable[str]) -> "Namespace":
     from jsonargparse import Namespace
     from jsonargparse._actions import ActionConfigFile
 
-    merged = Namespace()
+    merged = Namespace()  # type: ignore[no-untyped-call]
     for path in paths:
         ActionConfigFile.apply_config(parser, merged, "config", path)
     merged.pop("config", None)
