@@ -12,10 +12,10 @@ from lit_intriguing.commands.transfer.output import PaperRow, Report
 from lit_intriguing.commands.transfer.pictures import write_pictures
 from lit_intriguing.commands.transfer.run import TransferRun
 from lit_intriguing.commands.transfer.table import Interval, Line, Table
+from lit_intriguing.configuration.instances import instance
 from lit_intriguing.errors import UsageError
 from lit_intriguing.model_sets.loading import kept
 from lit_intriguing.model_sets.run import Models
-from lit_intriguing.model_sets.sources import instance
 from lit_intriguing.model_sets.study import ExampleStudy
 from lit_intriguing.spelling import did_you_mean
 from lit_intriguing.splits.loop import run_loop
@@ -103,7 +103,9 @@ class TransferMatrix(ExampleStudy[TransferJob, Table]):
         lines: list[Line] = []
         lost: dict[str, str] = {}
         for title, rows in self.clean.items():
-            data = self.data if rows.data is None else instance(rows.data, LightningDataModule)
+            data = (
+                self.data if rows.data is None else instance(rows.data, LightningDataModule, "data")
+            )
             found = self._pass(trainer, models, bare, failures, data, rows.split, None, title)
             if found is not None:
                 lines.append(replace(found.lines[0], title=title))
