@@ -245,7 +245,7 @@ def test_the_script_prints_a_table_and_writes_the_file(monkeypatch, capsys, tmp_
         "--images", "3", "--slow-images", "1", "--repeat", "2", "--device", "cpu",
         "--cache", str(tmp_path), "--csv", str(file))  # fmt: skip
     captured = capsys.readouterr()
-    assert "distortion over 3 of 3 rows" in captured.out
+    assert "distortion over 3 of 3 images" in captured.out
     assert "exact: skipped, only for softmax regression, fc10" in captured.err
     rows = lines_of(file)
     assert [(r["network"], r["method"], r["images"]) for r in rows] == [
