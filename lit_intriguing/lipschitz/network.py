@@ -118,12 +118,12 @@ def network_norm(
     infinite. A batch normalisation that directly follows a convolution or a dense layer
     is bounded together with it.
 
-    The model's forward runs twice on a copy, with tensors that have no values. It is taken for the
-    function that it is then. What is not seen: that it depends on the mode of a module outside the
-    model, on the clock or other state of the process in a way that both passes have alike, or on
-    random generators of its own making that both begin alike. A cache outside the model and its
-    attributes (a ``functools.lru_cache``, a global dictionary) that is filled meanwhile is left
-    with tensors that have no values, and the bound is infinite: call the model once before.
+    The model's forward runs once, on a copy, with tensors that have no values, and is taken for the
+    function that it is then. What it reads besides its input, parameters and buffers (a clock,
+    random numbers of Python or NumPy, a counter, the mode of a module outside the model) counts as
+    it is at that time. A cache outside the model's own attributes (a `functools.lru_cache`, an
+    object of another class) that is filled meanwhile is left with tensors that have no values, and
+    the next bound is infinite: call the model once before.
 
     Args:
         model: Any module that takes one tensor, on any device.
