@@ -16,13 +16,13 @@ from torch.nn.functional import (
     linear,
 )
 from torch.nn.functional import pad as zero_pad
-from torch.nn.modules.conv import _ConvNd
 from torch.nn.utils.parametrize import type_before_parametrizations
 
 from lit_intriguing.lipschitz.layers.geometry import (
     CONVOLUTIONS,
     TRANSPOSED,
     Axis,
+    Convolution,
     axes,
     padded_positions,
     sizes,
@@ -83,7 +83,7 @@ def linear_map(
         return _dense(weight, input_shape)
     if input_shape is None:
         raise ValueError(f"{kind.__name__}: the map depends on the shape of an example; give it.")
-    return convolution_map(cast(_ConvNd, module), weight, input_shape)
+    return convolution_map(cast(Convolution, module), weight, input_shape)
 
 
 def _dense(weight: Tensor, input_shape: Shape | None) -> LinearMap:
@@ -99,7 +99,7 @@ def _dense(weight: Tensor, input_shape: Shape | None) -> LinearMap:
     )
 
 
-def convolution_map(module: _ConvNd, weight: Tensor, input_shape: Shape) -> LinearMap:
+def convolution_map(module: Convolution, weight: Tensor, input_shape: Shape) -> LinearMap:
     """Take a convolution layer with another weight as a linear map; see :func:`linear_map`.
 
     Args:

@@ -24,7 +24,7 @@ from lit_intriguing.lipschitz.registry import (
     operator_norm,
     register_norm,
 )
-from lit_intriguing.lipschitz.unwrapped import plain
+from lit_intriguing.lipschitz.unwrapped import unwrapped
 
 Cell = str | int | float
 
@@ -149,7 +149,7 @@ def network_norm(
         Norm(value=1.0, kind='exact', risk=0.0, reason='')
     """
     check_method(method)
-    model = plain(model)
+    model = unwrapped(model)
     graph = traced(model, tuple(input_shape))
     walk = _Walk(model, graph, layer_norm or partial(operator_norm, method=method), method)
     together = _joint(graph) if joint else None

@@ -13,7 +13,8 @@ from lit_intriguing.lipschitz.network import NetworkNorm
 from lit_intriguing.lipschitz.norm import Norm
 from lit_intriguing.lipschitz.power import PowerIteration
 from lit_intriguing.lipschitz.registry import CannotBoundError, Shape, operator_norm
-from lit_intriguing.lipschitz.unwrapped import full_weight, plain, plain_name, sharded
+from lit_intriguing.lipschitz.unwrapped import full_weight, sharded, unwrapped
+from lit_intriguing.private.of_torch import uncompiled_name
 
 FIRST_STEPS = 20
 """Power steps on a direction that is still random, or that changes are to count from."""
@@ -123,12 +124,12 @@ def estimated_norm(module: nn.Module, shape: Shape | None, seed: int = 0) -> Nor
 
 
 def _modules(model: nn.Module) -> dict[str, nn.Module]:
-    return {plain_name(name): module for name, module in model.named_modules()}
+    return {uncompiled_name(name): module for name, module in model.named_modules()}
 
 
 def _plain(module: nn.Module) -> nn.Module:
     if sharded(module):
-        return plain(module, full_weight)
+        return unwrapped(module, full_weight)
     # A copy would cost as much as a power step of a small layer.
     untouched = type(module).__module__.startswith("torch.nn.") and "forward" not in vars(module)
-    return module if untouched else plain(module)
+    return module if untouched else unwrapped(module)

@@ -41,10 +41,10 @@ def set_not_compiled(attributes: dict[str, Any]) -> None:
     attributes["_compiled_call_impl"] = None
 
 
-def without_compile_wrappers(name: str) -> str:
+def uncompiled_name(name: str) -> str:
     """Return a submodule's name without what `torch.compile` put into it.
 
-    >>> without_compile_wrappers("net._orig_mod.0")
+    >>> uncompiled_name("net._orig_mod.0")
     'net.0'
     """
     return ".".join(part for part in name.split(".") if part != "_orig_mod")
@@ -144,13 +144,6 @@ def version(tensor: Tensor) -> int | None:
     return None if tensor.is_inference() else tensor._version
 
 
-def typed_storage() -> Any:
-    """Return the method behind `Tensor.storage`, as it comes in `__torch_function__`."""
-    from torch import Tensor
-
-    return Tensor._typed_storage
-
-
 def without_values() -> AbstractContextManager[Any]:
     """Return a context in which tensors have shapes and types but no values."""
     from torch._subclasses.fake_tensor import FakeTensorMode
@@ -167,7 +160,7 @@ def has_no_values(tensor: Tensor) -> bool:
 
 def is_from_another(tensor: Tensor, context: Any) -> bool:
     """Return whether a tensor without values was made in another context of `without_values`."""
-    return tensor.fake_mode is not context  # type: ignore[attr-defined,no-any-return]
+    return tensor.fake_mode is not context  # type: ignore[attr-defined]
 
 
 def values_needed() -> tuple[type[Exception], ...]:

@@ -13,7 +13,7 @@ from lit_intriguing.lipschitz.graphs.tracing import traced
 from lit_intriguing.lipschitz.layers.activations import Slopes, slope_interval
 from lit_intriguing.lipschitz.layers.folding import BATCH_NORMS, folded
 from lit_intriguing.lipschitz.registry import CannotBoundError
-from lit_intriguing.lipschitz.unwrapped import plain
+from lit_intriguing.lipschitz.unwrapped import unwrapped
 from lit_intriguing.lipschitz.weights import finite_weight, forward_weight
 
 Layer = tuple[str, Tensor, Slopes]
@@ -46,7 +46,7 @@ def dense_layers(model: nn.Module, input_shape: Shape) -> list[Layer] | None:
         ValueError: If the model does not take an example of this shape, returns no tensor, or has
             no weights yet.
     """
-    return dense_stack(traced(plain(model), tuple(input_shape)))
+    return dense_stack(traced(unwrapped(model), tuple(input_shape)))
 
 
 def dense_stack(graph: Graph) -> list[Layer] | None:

@@ -13,7 +13,7 @@ from torch.overrides import TorchFunctionMode
 from lit_intriguing.lipschitz.graphs.graph import Node, Shape, item, leaves, mapped
 from lit_intriguing.lipschitz.graphs.layer_state import LayerState
 from lit_intriguing.lipschitz.registry import has_rule
-from lit_intriguing.lipschitz.unwrapped import changed_by, plain
+from lit_intriguing.lipschitz.unwrapped import changed_by, unwrapped
 from lit_intriguing.private import of_torch
 
 COMPOSED: tuple[type[nn.Module], ...] = (nn.Sequential,)
@@ -50,7 +50,6 @@ _UNSEEN = {
     Tensor.item,
     Tensor.storage,
     Tensor.untyped_storage,
-    of_torch.typed_storage(),
     Tensor.data.__set__,  # type: ignore[attr-defined]
 }
 
@@ -87,8 +86,8 @@ def is_layer(module: nn.Module) -> bool:
     kind = type_before_parametrizations(module)
     if kind in COMPOSED:
         return False
-    ours = kind.__module__.startswith("torch.nn.") and bool(module._parameters)
-    return has_rule(module) or ours
+    weighs = next(module.parameters(recurse=False), None) is not None
+    return has_rule(module) or (weighs and kind.__module__.startswith("torch.nn."))
 
 
 class Recorder(TorchFunctionMode):
@@ -122,7 +121,7 @@ class Recorder(TorchFunctionMode):
         """Call the copy of the model and return what it returns."""
         if changed_by(self.model):  # before a hook that torch calls for all sees the copy
             raise UnknownForwardError(changed_by(self.model))
-        copy = plain(self.model, self._stand_in)
+        copy = unwrapped(self.model, self._stand_in)
         originals = dict(self.model.named_modules())
         for name, module in copy.named_modules():
             follow = functools.partial(self.enter, name, originals[name], module)

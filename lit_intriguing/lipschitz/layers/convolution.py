@@ -7,13 +7,13 @@ from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.conv import _ConvNd
 from torch.nn.utils.parametrize import type_before_parametrizations
 
 from lit_intriguing.lipschitz.layers.geometry import (
     CONVOLUTIONS,
     TRANSPOSED,
     Axis,
+    Convolution,
     axes,
     padded_positions,
     refuse_weight,
@@ -98,7 +98,7 @@ def convolution_norm(
         raise CannotBoundError(f"{kind.__name__} is no convolution")
     if method not in ("certified", "probable"):
         raise ValueError(f"convolution_norm: the method is certified or probable, not {method!r}.")
-    layer, weight = cast(_ConvNd, module), finite_weight(module).cpu()
+    layer, weight = cast(Convolution, module), finite_weight(module).cpu()
     refuse_weight(layer, weight)
     axes(layer)  # refuses what does not fit, also where the weight is zero
     if input_shape is not None:
@@ -115,7 +115,7 @@ def convolution_norm(
     return Norm(rounded_up(found.value * scale), found.kind)
 
 
-def _of_any_shape(layer: _ConvNd, weight: Tensor) -> Norm:
+def _of_any_shape(layer: Convolution, weight: Tensor) -> Norm:
     lines = axes(layer)
     reduced = _reduced(layer, weight, lines)
     bound = Norm(supremum(reduced), _kind(reduced, True))
@@ -126,7 +126,7 @@ def _of_any_shape(layer: _ConvNd, weight: Tensor) -> Norm:
     return product([_copies(_most_copies(axis, layer.padding_mode) for axis in lines), bound])
 
 
-def _of_shape(layer: _ConvNd, weight: Tensor, input_shape: Shape) -> Norm:
+def _of_shape(layer: Convolution, weight: Tensor, input_shape: Shape) -> Norm:
     image, outputs = sizes(layer, input_shape)
     channels = layer.in_channels * layer.out_channels
     if channels * math.prod(image) * math.prod(outputs) <= SMALL:
@@ -146,7 +146,7 @@ def _of_shape(layer: _ConvNd, weight: Tensor, input_shape: Shape) -> Norm:
     return product([_copies(copies), _zero_padded(layer, weight, bare, padded, outputs)])
 
 
-def _written_out(layer: _ConvNd, weight: Tensor, input_shape: Shape) -> float:
+def _written_out(layer: Convolution, weight: Tensor, input_shape: Shape) -> float:
     """The norm of the operator as a matrix, whose entries are sums of a few taps."""
     with torch.no_grad():
         found = convolution_map(layer, weight, input_shape)
@@ -161,7 +161,7 @@ def _written_out(layer: _ConvNd, weight: Tensor, input_shape: Shape) -> float:
 
 
 def _zero_padded(
-    layer: _ConvNd, weight: Tensor, lines: Sequence[Axis], image: Shape, outputs: Shape
+    layer: Convolution, weight: Tensor, lines: Sequence[Axis], image: Shape, outputs: Shape
 ) -> Norm:
     reduced = _reduced(layer, weight, lines)
     triples = list(zip(lines, image, outputs, strict=True))
@@ -177,7 +177,7 @@ def _kind(reduced: Symbol, inside: bool) -> Literal["exact", "upper"]:
     return "exact" if max(reduced.counts) == 1 and inside else "upper"
 
 
-def _reduced(layer: _ConvNd, weight: Tensor, lines: Sequence[Axis]) -> Symbol:
+def _reduced(layer: Convolution, weight: Tensor, lines: Sequence[Axis]) -> Symbol:
     """The symbol of one of the separate convolutions that dilation makes of one.
 
     With ``g = gcd(stride, dilation)`` the outputs fall into ``dilation / g`` classes, of which each
@@ -217,7 +217,7 @@ def _most_copies(axis: Axis, mode: str) -> int:
     return 1 + (axis.before > 0) + (axis.after > 0)
 
 
-def _probable(layer: _ConvNd, input_shape: Shape | None, seed: int) -> Norm:
+def _probable(layer: Convolution, input_shape: Shape | None, seed: int) -> Norm:
     if input_shape is None:
         raise ValueError("convolution_norm: the probable method needs the shape of an example.")
     weight, scale = scaled(finite_weight(layer))

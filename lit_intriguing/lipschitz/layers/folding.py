@@ -4,15 +4,19 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.conv import _ConvNd
 from torch.nn.utils.parametrize import type_before_parametrizations
 
-from lit_intriguing.lipschitz.layers.geometry import CONVOLUTIONS, TRANSPOSED, is_transposed
+from lit_intriguing.lipschitz.layers.geometry import (
+    CONVOLUTIONS,
+    TRANSPOSED,
+    Convolution,
+    is_transposed,
+)
 from lit_intriguing.lipschitz.layers.normalisation import BatchNorm, channel_scale
 from lit_intriguing.lipschitz.registry import CannotBoundError
 from lit_intriguing.lipschitz.weights import finite_weight
 
-Linear = nn.Linear | _ConvNd
+Linear = nn.Linear | Convolution
 
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 DIGITS = 28

@@ -3,10 +3,15 @@
 from dataclasses import dataclass
 
 from torch import Tensor, nn
-from torch.nn.modules.conv import _ConvNd
 from torch.nn.utils.parametrize import type_before_parametrizations
 
 from lit_intriguing.lipschitz.registry import CannotBoundError, Shape
+from lit_intriguing.private.of_torch import padding_sides
+
+Convolution = (
+    nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.ConvTranspose1d | nn.ConvTranspose2d | nn.ConvTranspose3d
+)
+"""All of these and their subclasses, for `isinstance` and annotations."""
 
 CONVOLUTIONS: dict[type[nn.Module], int] = {nn.Conv1d: 1, nn.Conv2d: 2, nn.Conv3d: 3}
 TRANSPOSED: dict[type[nn.Module], int] = {
@@ -55,7 +60,7 @@ def is_transposed(module: nn.Module) -> bool:
     return type_before_parametrizations(module) in TRANSPOSED
 
 
-def axes(module: _ConvNd) -> tuple[Axis, ...]:
+def axes(module: Convolution) -> tuple[Axis, ...]:
     """Return the dimensions of a convolution layer; of a transposed one: of its adjoint.
 
     Raises:
@@ -70,12 +75,12 @@ def axes(module: _ConvNd) -> tuple[Axis, ...]:
     )
     sides = [side for axis in reversed(found) for side in (axis.before, axis.after)]
     # What torch pads with in other modes than zeros, computed once, by the constructor.
-    if module.padding_mode != "zeros" and sides != list(module._reversed_padding_repeated_twice):
+    if module.padding_mode != "zeros" and sides != padding_sides(module):
         raise CannotBoundError("its padding was set after construction, without effect in torch")
     return found
 
 
-def _refuse_settings(module: _ConvNd) -> None:
+def _refuse_settings(module: Convolution) -> None:
     kinds = TRANSPOSED if is_transposed(module) else CONVOLUTIONS
     dims = kinds[type_before_parametrizations(module)]
     for name in ("kernel_size", "stride", "dilation", "padding", "output_padding"):
@@ -88,7 +93,7 @@ def _refuse_settings(module: _ConvNd) -> None:
             )
 
 
-def refuse_weight(module: _ConvNd, weight: Tensor) -> None:
+def refuse_weight(module: Convolution, weight: Tensor) -> None:
     """Refuse a weight of another shape than the layer's attributes say.
 
     Raises:
@@ -103,7 +108,7 @@ def refuse_weight(module: _ConvNd, weight: Tensor) -> None:
         )
 
 
-def _padding(module: _ConvNd, index: int) -> tuple[int, int]:
+def _padding(module: Convolution, index: int) -> tuple[int, int]:
     if module.padding == "valid":
         return 0, 0
     if module.padding == "same":
@@ -113,7 +118,7 @@ def _padding(module: _ConvNd, index: int) -> tuple[int, int]:
     return padding, padding
 
 
-def sizes(module: _ConvNd, input_shape: Shape) -> tuple[Shape, Shape]:
+def sizes(module: Convolution, input_shape: Shape) -> tuple[Shape, Shape]:
     """Return the shapes of the image and of the outputs, without channels.
 
     Args:
@@ -145,7 +150,7 @@ def sizes(module: _ConvNd, input_shape: Shape) -> tuple[Shape, Shape]:
     return pair
 
 
-def _refuse_padding(module: _ConvNd, input_shape: Shape) -> None:
+def _refuse_padding(module: Convolution, input_shape: Shape) -> None:
     spare = {"circular": 0, "reflect": 1}.get(module.padding_mode)
     for axis, size in zip(axes(module), input_shape[1:], strict=True):
         if spare is not None and max(axis.before, axis.after) > size - spare:

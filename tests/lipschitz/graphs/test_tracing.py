@@ -14,7 +14,7 @@ from torch.func import functional_call
 from torch.nn import functional
 
 from lit_intriguing.lipschitz import network_norm, operator_norm
-from lit_intriguing.lipschitz.unwrapped import plain
+from lit_intriguing.lipschitz.unwrapped import unwrapped
 
 
 class Own(nn.Module):
@@ -305,7 +305,7 @@ def test_functions_that_hold_on_to_a_module_in_training_are_followed_in_evaluati
     model = Closure().train()
     bounded: nn.Module = nn.Sequential(model)
     for _ in range(copies):
-        bounded = plain(bounded)
+        bounded = unwrapped(bounded)
     assert network_norm(bounded, (3,)).norm.value == pytest.approx(300)
     assert model.training
     assert model.drop.training
