@@ -18,10 +18,11 @@ from lit_intriguing.figures.logging import destinations
 from lit_intriguing.hosts.batch import Key
 from lit_intriguing.hosts.logits import logits_model
 from lit_intriguing.isolation import own_randomness
-from lit_intriguing.lipschitz.network import LayerBound, NetworkNorm, network_norm
+from lit_intriguing.lipschitz.layer_bounds import LayerBound, NetworkNorm
+from lit_intriguing.lipschitz.network import network_norm
 from lit_intriguing.lipschitz.norm import Norm, unknown
 from lit_intriguing.lipschitz.registry import Rule, operator_norm
-from lit_intriguing.lipschitz.tracked import Following, estimated_norm
+from lit_intriguing.lipschitz.tracked import TrackedNorm, estimated_norm
 from lit_intriguing.lipschitz.unwrapped import full_weight, sharded, unwrapped
 from lit_intriguing.private.of_torch import uncompiled_name
 from lit_intriguing.splice import submodule
@@ -114,7 +115,7 @@ class LipschitzMonitor(Measuring):
         self._wanted = None if layers is None else [uncompiled_name(layer) for layer in layers]
         self._shape: tuple[int, ...] | None = None
         self._sharded: bool | None = None
-        self._following = Following(seed)
+        self._following = TrackedNorm(seed)
         self._estimated_step = self._certified_step = -1
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -124,7 +125,7 @@ class LipschitzMonitor(Measuring):
             UnknownLayerError: For an unknown layer.
             UserError: For a layer outside the model, or if the model is not known.
         """
-        self._warned, self._following = set(), Following(self.seed)
+        self._warned, self._following = set(), TrackedNorm(self.seed)
         self._shape = self._sharded = None
         self._estimated_step = self._certified_step = -1
         logits_model(pl_module, self.model)

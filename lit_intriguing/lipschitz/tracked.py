@@ -7,9 +7,9 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from lit_intriguing.lipschitz.layer_bounds import NetworkNorm
 from lit_intriguing.lipschitz.layers.normalisation import BatchNorm, channel_scale
 from lit_intriguing.lipschitz.linear_map import linear_map
-from lit_intriguing.lipschitz.network import NetworkNorm
 from lit_intriguing.lipschitz.norm import Norm
 from lit_intriguing.lipschitz.power import PowerIteration
 from lit_intriguing.lipschitz.registry import CannotBoundError, Shape, operator_norm
@@ -23,7 +23,7 @@ STEPS = 2
 """Power steps on a direction found before."""
 
 
-class Following:
+class TrackedNorm:
     """Warm directions of a network's linear layers, and the bound that they started from.
 
     Args:
@@ -55,7 +55,7 @@ class Following:
         for layer in found.layers:
             if layer.name in modules and layer.name not in self._powers:
                 try:
-                    linear_map(_plain(modules[layer.name]), layer.input_shape)
+                    linear_map(_untouched(modules[layer.name]), layer.input_shape)
                 except ValueError:  # no linear layer, or of an unknown shape
                     continue
                 self._powers[layer.name] = PowerIteration(layer.input_shape, self.seed)
@@ -77,7 +77,7 @@ class Following:
         """
         modules = _modules(model)
         estimates = {
-            name: power.step(_plain(modules[name]), steps, self._scale(modules, name))
+            name: power.step(_untouched(modules[name]), steps, self._scale(modules, name))
             for name, power in self._powers.items()
         }
         return {name: estimate.item() for name, estimate in estimates.items()}
@@ -87,7 +87,7 @@ class Following:
         if name not in self._folded:
             return None
         try:
-            return channel_scale(cast(BatchNorm, _plain(modules[self._folded[name]])))
+            return channel_scale(cast(BatchNorm, _untouched(modules[self._folded[name]])))
         except CannotBoundError:
             return torch.tensor(math.nan)
 
@@ -127,7 +127,7 @@ def _modules(model: nn.Module) -> dict[str, nn.Module]:
     return {uncompiled_name(name): module for name, module in model.named_modules()}
 
 
-def _plain(module: nn.Module) -> nn.Module:
+def _untouched(module: nn.Module) -> nn.Module:
     if sharded(module):
         return unwrapped(module, full_weight)
     # A copy would cost as much as a power step of a small layer.

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from lit_intriguing.lipschitz import network_norm, operator_norm
-from lit_intriguing.lipschitz.tracked import Following, estimated_norm
+from lit_intriguing.lipschitz.tracked import TrackedNorm, estimated_norm
 
 SHAPE = (2, 6, 6)
 
@@ -58,7 +58,7 @@ def test_weights_that_are_no_numbers_have_no_estimate() -> None:
 
 def test_the_estimate_of_a_chain_follows_its_weights_from_bound_and_from_estimate() -> None:
     model = chain()
-    certified, estimated = Following(), Following()
+    certified, estimated = TrackedNorm(), TrackedNorm()
     assert not certified.started
     certified.start(model, network_norm(model, SHAPE))
     estimated.start(model, network_norm(model, SHAPE, layer_norm=estimated_norm))
@@ -75,14 +75,14 @@ def test_the_estimate_of_a_chain_follows_its_weights_from_bound_and_from_estimat
 
 
 def test_a_network_without_linear_layers_has_started_all_the_same() -> None:
-    model, following = nn.Sequential(nn.ReLU(), nn.Sigmoid()), Following()
+    model, following = nn.Sequential(nn.ReLU(), nn.Sigmoid()), TrackedNorm()
     following.start(model, network_norm(model, (3,)))
     assert following.started
     assert following.network(following.step(model)) == 0.25
 
 
 def test_an_infinite_bound_stays_infinite() -> None:
-    model, following = nn.Sequential(nn.Linear(3, 3), nn.LSTM(3, 4)), Following()
+    model, following = nn.Sequential(nn.Linear(3, 3), nn.LSTM(3, 4)), TrackedNorm()
     following.start(model, network_norm(model, (5, 3)))
     assert following.network(following.step(model)) == math.inf
 
@@ -90,7 +90,7 @@ def test_an_infinite_bound_stays_infinite() -> None:
 def test_a_batch_norm_that_is_folded_into_a_layer_counts_in_its_estimate() -> None:
     model = chain()
     model[1].running_var.fill_(1e-2)
-    following = Following()
+    following = TrackedNorm()
     following.start(model, network_norm(model, SHAPE, joint=False))
     found = network_norm(model, SHAPE, joint=False)
     bound = next(one for one in found.layers if one.name == "0")
@@ -106,7 +106,7 @@ def test_a_batch_norm_that_is_folded_into_a_layer_counts_in_its_estimate() -> No
 
 def test_a_batch_norm_without_finite_statistics_makes_no_estimate_and_no_error() -> None:
     model = chain()
-    following = Following()
+    following = TrackedNorm()
     following.start(model, network_norm(model, SHAPE, joint=False))
     model[1].running_var.fill_(math.nan)
     assert math.isnan(following.step(model)["0"])

@@ -12,7 +12,8 @@ from lit_intriguing.commands.lipschitz.model import prepare, shape_of_data
 from lit_intriguing.commands.lipschitz.output import Result
 from lit_intriguing.commands.lipschitz.progress import LayerProgress
 from lit_intriguing.errors import UserError
-from lit_intriguing.lipschitz.network import NetworkNorm, network_norm
+from lit_intriguing.lipschitz.layer_bounds import NetworkNorm
+from lit_intriguing.lipschitz.network import network_norm
 from lit_intriguing.spelling import did_you_mean
 from lit_intriguing.whole_files import write_bytes, write_json
 

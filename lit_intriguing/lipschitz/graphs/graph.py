@@ -13,9 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lit_intriguing.lipschitz.registry import CannotBoundError
-
-Shape = tuple[int, ...]
+from lit_intriguing.lipschitz.registry import CannotBoundError, Shape
 
 
 @dataclass(eq=False)
@@ -116,6 +114,12 @@ class Graph:
 def item(node: Node, index: Any) -> Any:
     """What is at an index of the result: how a tensor is taken from among several."""
     return node
+
+
+def takes_one_tensor(node: Node) -> bool:
+    """Return whether a layer is called with one tensor, and nothing else that could matter."""
+    given = [*node.args, *node.kwargs.values()]
+    return [one for one in given if one is not None] == node.sources and len(node.sources) == 1
 
 
 def mapped(tree: Any, kind: type, change: Callable[[Any], Any]) -> Any:

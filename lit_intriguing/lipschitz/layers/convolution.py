@@ -45,9 +45,27 @@ RISK = 1e-9
 """Of the method "probable"."""
 
 
-@register_norm(*CONVOLUTIONS, *TRANSPOSED)
+def _check(module: nn.Module, shape: Shape | None) -> tuple[Convolution, Tensor]:
+    """Return the layer and its weight, in float64 or complex128 on the CPU.
+
+    Raises:
+        CannotBoundError: For other layers, and for weights that are not finite or unclear.
+        ValueError: If the layer does not take that shape.
+    """
+    kind = type_before_parametrizations(module)
+    if kind not in CONVOLUTIONS and kind not in TRANSPOSED:
+        raise CannotBoundError(f"{kind.__name__} is no convolution")
+    layer, weight = cast(Convolution, module), finite_weight(module).cpu()
+    refuse_weight(layer, weight)
+    axes(layer)  # refuses what does not fit, also where the weight is zero
+    if shape is not None:
+        sizes(layer, shape)
+    return layer, weight
+
+
+@register_norm(*CONVOLUTIONS, *TRANSPOSED, check=_check)
 def certified(module: nn.Module, shape: Shape | None) -> Norm:
-    """The certified constant of a convolution layer; see :func:`convolution_norm`."""
+    """Return the certified constant of a convolution layer; see `convolution_norm`."""
     return convolution_norm(module, shape)
 
 
@@ -93,16 +111,9 @@ def convolution_norm(
         CannotBoundError: For other layers, and for weights that are not finite or unclear.
         ValueError: If the layer does not take that shape, or a shape or method is missing.
     """
-    kind = type_before_parametrizations(module)
-    if kind not in CONVOLUTIONS and kind not in TRANSPOSED:
-        raise CannotBoundError(f"{kind.__name__} is no convolution")
     if method not in ("certified", "probable"):
         raise ValueError(f"convolution_norm: the method is certified or probable, not {method!r}.")
-    layer, weight = cast(Convolution, module), finite_weight(module).cpu()
-    refuse_weight(layer, weight)
-    axes(layer)  # refuses what does not fit, also where the weight is zero
-    if input_shape is not None:
-        sizes(layer, input_shape)
+    layer, weight = _check(module, input_shape)
     if method == "probable":
         return _probable(layer, input_shape, seed)
     if not weight.any():  # also of no channels at all

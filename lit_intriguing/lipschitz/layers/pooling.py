@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lit_intriguing.lipschitz.layers.line import line_norm, separable
+from lit_intriguing.lipschitz.layers.separable import axis_norm, separable
 from lit_intriguing.lipschitz.layers.windows import Window, most_frequent, per_axis, root, spatial
 from lit_intriguing.lipschitz.norm import Norm, unknown
 from lit_intriguing.lipschitz.registry import CannotBoundError, Shape, register_norm
@@ -94,7 +94,7 @@ def adaptive_avg_pool(module: nn.Module, shape: Shape | None) -> Norm:
     if size is None:  # rows sum to 1, columns at most to the number of outputs
         return root([made or 1 for made in outputs])
     return separable(
-        line_norm(module, partial(_adaptive_average, outputs=made or n), n)
+        axis_norm(module, partial(_adaptive_average, outputs=made or n), n)
         for n, made in zip(size, outputs, strict=True)
     )
 
@@ -115,7 +115,7 @@ def avg_pool(module: nn.Module, shape: Shape | None) -> Norm:
         norm = separable(_average_anywhere(module, window, divisor) for window in windows)
     else:
         norm = separable(
-            line_norm(module, partial(_average, module=module, window=w, divisor=divisor), n)
+            axis_norm(module, partial(_average, module=module, window=w, divisor=divisor), n)
             for w, n in zip(windows, size, strict=True)
         )
     return norm if divisor is None else Norm(raised(norm.value / abs(divisor)), norm.kind)
@@ -178,7 +178,7 @@ def lp_pool(module: nn.Module, shape: Shape | None) -> Norm:
 
 
 def _lp_sum(module: LPPool, window: Window, size: int) -> Norm:
-    norm = line_norm(module, partial(_lp_average, module=module, window=window), size)
+    norm = axis_norm(module, partial(_lp_average, module=module, window=window), size)
     return Norm(raised(window.taps * norm.value), norm.kind)
 
 

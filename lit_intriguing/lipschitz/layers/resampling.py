@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lit_intriguing.lipschitz.layers.line import line_norm, separable
+from lit_intriguing.lipschitz.layers.separable import axis_norm, separable
 from lit_intriguing.lipschitz.layers.windows import most_frequent, root, spatial
 from lit_intriguing.lipschitz.norm import Norm
 from lit_intriguing.lipschitz.registry import CannotBoundError, Shape, register_norm
@@ -60,10 +60,10 @@ def _nearest(settings: Settings, size: int) -> tuple[int, bool]:
 
 def _along(module: nn.Upsample, settings: Settings, size: int) -> Norm:
     if module.mode != "bicubic":
-        return line_norm(module, partial(_interpolated, settings=settings), size)
+        return axis_norm(module, partial(_interpolated, settings=settings), size)
     made, scale = settings["size"], settings["scale_factor"]
     across = settings | {"size": made and (made, 2), "scale_factor": scale and (scale, 2.0)}
-    return line_norm(module, partial(_bicubic, settings=across), size, signed=True)
+    return axis_norm(module, partial(_bicubic, settings=across), size, signed=True)
 
 
 def _of_axis(value: Any, axis: int, dims: int) -> Any:

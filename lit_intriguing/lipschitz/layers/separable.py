@@ -1,4 +1,4 @@
-"""Norms of linear maps that treat each dimension by itself, from the maps along one line."""
+"""Norms of linear maps that treat each dimension by itself, from the maps along one."""
 
 from collections.abc import Callable, Iterable
 
@@ -16,24 +16,24 @@ Along = Callable[[Tensor], Tensor]
 SMALL = 2**18
 """Entries of the largest matrix whose norm is found as that of a matrix."""
 STEPS = 32
-"""Power steps on longer lines; the bound holds after each, and most pools need one."""
+"""Power steps along more pixels; the bound holds after each, and most pools need one."""
 
 
-def line_norm(module: nn.Module, along: Along, size: int, *, signed: bool = False) -> Norm:
-    """Bound the norm of a linear map of lines.
+def axis_norm(module: nn.Module, along: Along, size: int, *, signed: bool = False) -> Norm:
+    """Bound the norm of a linear map along one dimension.
 
     Args:
         module: The layer, to name it.
-        along: The map, of a batch of lines ``(N, size)`` float64 to one ``(N, m)``.
-        size: Pixels of a line.
+        along: The map, of a batch ``(N, size)`` in float64 to one ``(N, m)``.
+        size: Pixels along the dimension.
         signed: Whether its matrix may have negative entries.
 
     Returns:
-        ``exact`` for short lines, ``upper`` for long ones.
+        `exact` for few pixels, `upper` for many.
 
     Raises:
-        CannotBoundError: For long lines, if the matrix may have negative entries.
-        ValueError: If torch does not take lines of that length.
+        CannotBoundError: For many pixels, if the matrix may have negative entries.
+        ValueError: If torch does not take so many pixels.
     """
     try:
         outputs = along(torch.zeros(1, size, dtype=torch.float64)).shape[1]
@@ -65,6 +65,6 @@ def _nonnegative_norm(along: Along, size: int, outputs: int) -> float:
 
 def _normal(along: Along, vector: Tensor) -> Tensor:
     with grad_island():
-        line = vector.clone()[None].requires_grad_()
-        image = along(line)
-        return grad(image, line, image.detach())[0][0].detach()
+        pixels = vector.clone()[None].requires_grad_()
+        image = along(pixels)
+        return grad(image, pixels, image.detach())[0][0].detach()
