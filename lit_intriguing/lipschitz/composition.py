@@ -43,7 +43,7 @@ class Composition:
                 self._norms[node] = replace(self._bound(node), reason="")
 
     def layers(self) -> Iterable[LayerBound]:
-        """Those met, then those that the forward pass did not reach because it was not followed."""
+        """Yield the layers that were met, then those behind the place where tracing stopped."""
         known = self._layers
         if self._graph.failure:
             modules = {name: one for name, one in self._model.named_modules() if is_layer(one)}
@@ -56,7 +56,7 @@ class Composition:
         yield from (layer for layer in known.values() if layer.norm != ONE or layer.note)
 
     def product(self) -> Norm:
-        """The bound of the whole."""
+        """Return the bound of the whole."""
         if self._graph.failure:
             return unknown(self._graph.failure)
         outputs = dict.fromkeys(node for node in self._graph.outputs if node.varying)
@@ -66,7 +66,7 @@ class Composition:
         return self._with_risk(norm) if norm.finite else unknown(_shortened(unbounded))
 
     def _with_risk(self, norm: Norm) -> Norm:
-        """It holds where all probable constants do: each counts once, on however many paths."""
+        """Return the norm with the risk that any of the probable constants is too low."""
         if norm.kind != "probable":
             return norm
         risks = (one.risk for one in (*self._found.values(), *self._functions))
@@ -131,7 +131,7 @@ class Composition:
 
 
 def _of(name: str, norm: Norm) -> Norm:
-    """With the layer's name before the reason."""
+    """Return the norm with the layer's name before the reason."""
     return replace(norm, reason=f"{name}: {norm.reason}") if name and norm.reason else norm
 
 

@@ -21,8 +21,8 @@ class LayerBound:
         input_shape: Shape of one example of its input, without the batch dimension; None where it
             is not known.
         norm: Its constant; of a layer that is used with several shapes, the largest.
-        note: What else there is to say of it: that it is ``folded into`` the layer before it, which
-            is then bounded together with it, and ``norm`` is 1, not its own constant. Skip layers
+        note: What else there is to say of it: that it is `folded into` the layer before it, which
+            is then bounded together with it, and `norm` is 1, not its own constant. Skip layers
             with a note where each layer's own constant is wanted.
     """
 
@@ -63,7 +63,7 @@ class NetworkNorm:
         return min(certified, key=lambda one: one.value, default=self.product)
 
     def table(self) -> tuple[list[str], list[list[Cell]]]:
-        """Columns and rows: a row for each layer, then the network's."""
+        """Return column names, and a row for each layer, then for the network."""
         rows: list[list[Cell]] = [
             [
                 layer.name,

@@ -48,9 +48,9 @@ def network_norm(
 
     Args:
         model: Any module that takes one tensor, on any device.
-        input_shape: Shape of one example, without the batch dimension: ``(3, 224, 224)``.
+        input_shape: Shape of one example, without the batch dimension: `(3, 224, 224)`.
         joint: Whether to look for the tighter bound where the network is a stack of dense layers.
-        method: As of `operator_norm`, for each layer and function. With ``"probable"`` the product
+        method: As of `operator_norm`, for each layer and function. With `"probable"` the product
             is too low with at most the sum of the layers' risks as probability; the joint bound is
             always certified.
         layer_norm: What a layer is asked by, with the shape of its input or None; by default
@@ -80,13 +80,13 @@ def network_norm(
 
 @register_norm(nn.Sequential)
 def sequential(module: nn.Sequential, shape: Shape | None) -> Norm:
-    """Along the graph; without a shape, the product of what is in it."""
+    """Bound it along its graph; without a shape, by the product of its layers."""
     return _in_a_row(module, shape, "certified")
 
 
 @register_norm(nn.Sequential, method="probable")
 def probable_sequential(module: nn.Sequential, shape: Shape | None) -> Norm:
-    """The same of probable constants."""
+    """Bound it likewise by probable constants."""
     return _in_a_row(module, shape, "probable")
 
 

@@ -1,4 +1,4 @@
-"""A network's bound between two certifications, followed by the estimates of its linear layers."""
+"""A network's bound between two certifications, tracked by estimates of its linear layers."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -24,7 +24,9 @@ STEPS = 2
 
 
 class TrackedNorm:
-    """Warm directions of a network's linear layers, and the bound that they started from.
+    """The norm of a network while it trains: its last bound times what estimates changed by since.
+
+    Each linear layer's norm is estimated by power steps from the direction found before.
 
     Args:
         seed: Of the first directions.
@@ -73,7 +75,7 @@ class TrackedNorm:
             steps: How many.
 
         Returns:
-            The estimates by the layers' names, without what ``torch.compile`` put into these.
+            The estimates by the layers' names, without what `torch.compile` put into these.
         """
         modules = _modules(model)
         estimates = {
@@ -83,7 +85,7 @@ class TrackedNorm:
         return {name: estimate.item() for name, estimate in estimates.items()}
 
     def _scale(self, modules: Mapping[str, nn.Module], name: str) -> Tensor | None:
-        """The factors of the BatchNorm folded into a layer, if there is one; NaN if it has none."""
+        """Return the factors of a BatchNorm folded into a layer, if any; NaN if unknown."""
         if name not in self._folded:
             return None
         try:
@@ -92,7 +94,7 @@ class TrackedNorm:
             return torch.tensor(math.nan)
 
     def network(self, estimates: dict[str, float]) -> float:
-        """The network's last bound times what the estimates have changed by since.
+        """Return the network's last bound times what the estimates have changed by since.
 
         Exact for layers in a chain, as far as the estimates are. Where branches are added it
         overstates a change.

@@ -28,7 +28,7 @@ HARMLESS_HOOKS = [
 """Python modules and packages whose forward hooks leave a layer's function as it is.
 
 They gather weights, count, or note what passes. To these a program may append its own: what a
-hook does cannot be told from outside.
+hook does cannot be seen from outside.
 """
 
 _ADVICE = (
@@ -54,13 +54,13 @@ class Scripted(nn.Module):
 def unwrapped(module: nn.Module, weight: Callable[[Tensor], Tensor] | None = None) -> nn.Module:
     """Copy a module's structure, not its weights.
 
-    What was done to the module for a run is undone in the copy: the types that ``fully_shard``
-    gave its parts, ``torch.compile`` around it or inside it, and hooks, except those that compute a
-    weight (``weight_norm``, ``spectral_norm``, pruning). Of forward hooks that may change what a
-    part gives, `changed_by` still tells. All is in evaluation mode. The module itself stays as it
+    What was done to the module for a run is undone in the copy: the types that `fully_shard`
+    gave its parts, `torch.compile` around it or inside it, and hooks, except those that compute a
+    weight (`weight_norm`, `spectral_norm`, pruning). Of forward hooks that may change what a
+    part gives, `changed_by` still says so. All is in evaluation mode. The module itself stays as it
     is: what is set on the copy, or put into its lists, dictionaries and sets, does not reach it.
-    Methods and parts that the module keeps as attributes are the copy's own in it. What TorchScript
-    compiled is not copied; `changed_by` tells.
+    Methods and parts that the module stores as attributes are the copy's own in it. What
+    TorchScript compiled is not copied; `changed_by` says so.
 
     Args:
         module: Any; parts and weights that occur several times do so in the copy.
@@ -80,9 +80,9 @@ def unwrapped(module: nn.Module, weight: Callable[[Tensor], Tensor] | None = Non
 
 
 def changed_by(module: nn.Module) -> str:
-    """Say what may make a module's output another than that of its type's ``forward``.
+    """Say what may make a module's output differ from that of its type's forward.
 
-    That is a ``forward`` of its own, in torch's own modules any other method, and any forward hook
+    That is a `forward` of its own, in torch's own modules any other method, and any forward hook
     or pre-hook, the module's or one that torch calls for all, that does not come from
     `HARMLESS_HOOKS`: a hook can return anything.
 
@@ -106,13 +106,13 @@ def originals(copy: nn.Module) -> list[nn.Module]:
 
 
 def full_weight(weight: Tensor) -> Tensor:
-    """The weight, detached; of a distributed one all of it, on the CPU: every process must call."""
+    """Return the weight, detached; a distributed one whole, on the CPU: all processes call."""
     gather = getattr(weight, "full_tensor", None)
     return weight.detach() if gather is None else gather().detach().cpu()
 
 
 def sharded(module: nn.Module) -> bool:
-    """Whether any parameter is distributed over processes."""
+    """Return whether any parameter is distributed over processes."""
     return any(hasattr(parameter, "full_tensor") for parameter in module.parameters())
 
 
@@ -154,7 +154,7 @@ def _part(
 
 
 def _without_traces(module: nn.Module) -> dict[str, Any]:
-    """The module's attributes, its containers of hooks new and empty."""
+    """Return the module's attributes, its containers of hooks new and empty."""
     attributes = {**vars(module), _CHANGED_BY: _hooked(module), "training": False}
     attributes[_ORIGINALS] = (*attributes.get(_ORIGINALS, ()), module)
     if not _has_own_forward(module):
@@ -179,7 +179,7 @@ def _has_own_forward(module: nn.Module) -> bool:
 
 
 def _own_methods(module: nn.Module) -> list[str]:
-    """The names of methods of a type of torch's that this one module has others in place of."""
+    """Return the names of the methods of a type of torch's that were replaced on this module."""
     kind = type(module)
     if not kind.__module__.startswith("torch.nn."):
         return []
@@ -203,7 +203,7 @@ def _hooked_everywhere() -> str:
 
 
 def _strange(hooks: Iterable[Any]) -> list[str]:
-    """The names of those that may do anything."""
+    """Return the names of those that may do anything."""
     return [_name(hook) for hook in hooks if not _comes_from(HARMLESS_HOOKS, hook)]
 
 
@@ -223,7 +223,7 @@ def _name(hook: Any) -> str:
 
 
 def _own(value: Any, done: dict[int, Any]) -> Any:
-    """An attribute's value in the copy: what belongs to the module replaced, containers new."""
+    """Return an attribute's value in the copy: the module's own parts replaced, containers new."""
     if id(value) in done:
         return done[id(value)]
     if isinstance(value, MethodType):

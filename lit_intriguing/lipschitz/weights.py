@@ -18,20 +18,20 @@ from lit_intriguing.solvers.spectral.rounding import greatest_entry
 
 
 def forward_weight(module: nn.Module) -> Tensor:
-    """Return the ``weight`` that the layer's forward would use in evaluation mode.
+    """Return the `weight` that the layer's forward would use in evaluation mode.
 
     Parametrisations are computed, also those of the older kind that a hook computes before each
-    forward (``weight_norm``, ``spectral_norm``, pruning). Nothing in the layer changes. Shards of
+    forward (`weight_norm`, `spectral_norm`, pruning). Nothing in the layer changes. Shards of
     a distributed weight are gathered, for which all processes have to call.
 
     Args:
-        module: A layer with an attribute ``weight``.
+        module: A layer with an attribute `weight`.
 
     Returns:
         The weight, differentiable in the layer's parameters, in its own type and on its device.
 
     Raises:
-        CannotBoundError: If it cannot be told which weight the forward would use.
+        CannotBoundError: If it is not known which weight the forward would use.
     """
     with preserved(module), of_torch.no_parametrization_cache():
         weight = _computed(module)
@@ -39,7 +39,7 @@ def forward_weight(module: nn.Module) -> Tensor:
 
 
 def finite_weight(module: nn.Module) -> Tensor:
-    """Return :func:`forward_weight`, detached, in float64 or complex128, on its device.
+    """Return `forward_weight`, detached, in float64 or complex128, on its device.
 
     Parametrisations are computed in that type, from the parameters as they are: those of half
     precision would be off in the third digit.
@@ -80,7 +80,7 @@ def _double_weight(module: nn.Module) -> Tensor:
 
 
 def _double(tensor: Tensor) -> Tensor:
-    """In float64 or complex128; what is neither real nor complex as it is."""
+    """Convert to float64 or complex128; leave what is neither real nor complex."""
     if tensor.device.type == "mps":  # has no float64
         tensor = tensor.cpu()
     if tensor.is_complex():

@@ -8,7 +8,7 @@ from lit_intriguing.lipschitz.layers.folding import BATCH_NORMS, folded
 
 
 def folded_pairs(graph: Graph) -> dict[Node, Node]:
-    """Each batch normalisation that can be folded, with the layer that it is folded into."""
+    """Return each batch normalisation that can be folded, with the layer before it."""
     found = {}
     for node in graph.live:
         if _is_batch_norm(node) and len(node.sources) == 1:
@@ -36,7 +36,7 @@ def _can_fold(before: Node, node: Node) -> bool:
 
 
 def _makes_channels(node: Node) -> bool:
-    """Whether what the layer makes lies in dimension 1, where a batch normalisation looks for it.
+    """Return whether the layer's outputs lie in dimension 1, as a batch normalisation needs.
 
     Dense layers make the last dimension, and convolutions take an example without a batch, too.
     """

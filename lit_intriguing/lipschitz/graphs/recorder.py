@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrize import type_before_parametrizations
 from torch.overrides import TorchFunctionMode
 
-from lit_intriguing.lipschitz.graphs.graph import Node, Shape, item, leaves, mapped
+from lit_intriguing.lipschitz.graphs.graph import Node, item, leaves, mapped
 from lit_intriguing.lipschitz.graphs.layer_state import LayerState
-from lit_intriguing.lipschitz.registry import has_rule
+from lit_intriguing.lipschitz.registry import Shape, has_rule
 from lit_intriguing.lipschitz.unwrapped import changed_by, unwrapped
 from lit_intriguing.private import of_torch
 
@@ -56,7 +56,7 @@ _UNSEEN = {
 
 _DATA = Tensor.data.__get__  # type: ignore[attr-defined]
 
-# Of complex numbers, these are linear and have rules that know of them.
+# Of complex numbers, these are linear and have rules that allow for them.
 _COMPLEX = (
     nn.Identity,
     nn.Flatten,
@@ -79,7 +79,7 @@ class UnknownForwardError(BaseException):
 
 
 def is_layer(module: nn.Module) -> bool:
-    """Whether a module is asked for its constant, not looked into.
+    """Return whether a module is asked for its constant, not looked into.
 
     That is so for those with a rule, and for torch's own that hold parameters.
     """
@@ -91,7 +91,7 @@ def is_layer(module: nn.Module) -> bool:
 
 
 class Recorder(TorchFunctionMode):
-    """Sees each call of a function, and by the copies' ``forward`` each of a module."""
+    """Sees each call of a function, and by the copies' `forward` each of a module."""
 
     def __init__(self, model: nn.Module, context: Any) -> None:
         super().__init__()
@@ -164,7 +164,7 @@ class Recorder(TorchFunctionMode):
     def enter(
         self, name: str, original: nn.Module, copy: nn.Module, *args: Any, **kwargs: Any
     ) -> Any:
-        """The ``forward`` of a module's copy."""
+        """Run the forward of a module's copy."""
         call = functools.partial(_forward, original, copy, *args, **kwargs)
         if self._quiet:
             return call()
@@ -181,7 +181,7 @@ class Recorder(TorchFunctionMode):
             self._path.pop()
 
     def node(self, tensor: Tensor) -> Node:
-        """The node of a tensor."""
+        """Return the node of a tensor."""
         found = self._seen.get(id(tensor))
         if found is not None:
             _, version, node = found
@@ -255,8 +255,8 @@ class Recorder(TorchFunctionMode):
 
     def _remember(self, tensor: Tensor, node: Node) -> Node:
         node.shape = tuple(tensor.shape)
-        numbers = tensor.is_floating_point() or tensor.is_complex()
-        node.discrete = not numbers and node.target is not None
+        real = tensor.is_floating_point() or tensor.is_complex()
+        node.discrete = not real and node.target is not None
         self._seen[id(tensor)] = tensor, of_torch.version(tensor), node
         self.nodes.append(node)
         return node
@@ -267,11 +267,11 @@ class Recorder(TorchFunctionMode):
         return node
 
     def _opaque(self, why: str, sources: Iterable[Node] = ()) -> Node:
-        """A node that nothing is known of; it is taken to depend on the input."""
+        """Return a node that nothing is known of; it is taken to depend on the input."""
         return Node(f"{self.place}: a tensor {why}", args=tuple(sources), varying=True)
 
     def _check_unchanged(self, copy: nn.Module) -> None:
-        """A layer is asked for its constant as it was before, not as it is called."""
+        """Refuse a layer that is not as it was before the forward pass."""
         self._quiet = True
         try:
             states = (self._states.get(module) for module in copy.modules())
@@ -291,7 +291,7 @@ class Recorder(TorchFunctionMode):
         return name if self._taken[name] == 1 else f"{name}_{self._taken[name]}"
 
     def _stand_in(self, real: Tensor) -> Tensor:
-        """A tensor without values in a parameter's place."""
+        """Return a tensor without values in a parameter's place."""
         fake = torch.empty(real.shape, dtype=real.dtype, device=real.device)
         if isinstance(real, nn.Parameter):
             fake = nn.Parameter(fake, requires_grad=False)
@@ -300,7 +300,7 @@ class Recorder(TorchFunctionMode):
 
 
 def function_name(function: Any) -> str:
-    """The name of a torch function, of a tensor's method or of its property, without underlines."""
+    """Return the name of a torch function, or a tensor's method or property, without underlines."""
     name = getattr(function, "__name__", type(function).__name__)
     if name == "__get__":
         name = getattr(function.__self__, "__name__", name)
@@ -341,5 +341,5 @@ def _without_values(args: tuple[Any, ...], index: int) -> tuple[Any, ...]:
 
 
 def first_line(error: BaseException) -> str:
-    """An error's type and the first line of what it says."""
+    """Return an error's type and the first line of what it says."""
     return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}".rstrip(": ")

@@ -11,19 +11,20 @@ from torch.nn.parameter import is_lazy
 
 from lit_intriguing.autograd import evaluating
 from lit_intriguing.errors import UserError
-from lit_intriguing.lipschitz.graphs.graph import Graph, Shape, leaves, mapped
+from lit_intriguing.lipschitz.graphs.graph import Graph, leaves, mapped
 from lit_intriguing.lipschitz.graphs.recorder import (
     Recorder,
     UnknownForwardError,
     UntraceableError,
     first_line,
 )
+from lit_intriguing.lipschitz.registry import Shape
 from lit_intriguing.lipschitz.unwrapped import originals
 from lit_intriguing.private import of_torch
 
 _NOT_TAKEN = (RuntimeError, ValueError, IndexError, AssertionError, UserError)
 
-_PLAIN = (Tensor, str, bytes, bool, int, float, complex, torch.dtype, torch.device)
+_NO_TENSORS_INSIDE = (Tensor, str, bytes, bool, int, float, complex, torch.dtype, torch.device)
 
 
 def traced(model: nn.Module, input_shape: Shape) -> Graph:
@@ -68,17 +69,17 @@ def _followed(model: nn.Module, input_shape: Shape) -> Graph:
 
 
 def _unseen_part(output: Any) -> str:
-    """What of a model's output may hold tensors that are not found; empty if nothing."""
+    """Return what of a model's output may hold tensors that are not found; empty if nothing."""
     if isinstance(output, dict):
         output = list(output.values())
     if isinstance(output, tuple | list):
         return next(filter(None, map(_unseen_part, output)), "")
-    plain_value = output is None or isinstance(output, _PLAIN)
-    return "" if plain_value else f"returns a {type(output).__name__}, which is not looked into"
+    known = output is None or isinstance(output, _NO_TENSORS_INSIDE)
+    return "" if known else f"returns a {type(output).__name__}, which is not looked into"
 
 
 def _run(recorder: Recorder, model: nn.Module, input_shape: Shape) -> tuple[Any, str]:
-    """What the model returns, or why that is not known."""
+    """Return what the model returns, or why that is not known."""
     try:
         return recorder.run(input_shape), recorder.failure
     except (Exception, UntraceableError, UnknownForwardError) as error:
@@ -104,13 +105,13 @@ def _check(model: nn.Module, input_shape: Shape) -> None:
 
 
 def _is_not_taken(error: BaseException) -> bool:
-    """Whether the fault is the example's, as far as can be told."""
+    """Return whether the fault is the example's, as far as is known."""
     return isinstance(error, _NOT_TAKEN) and not isinstance(error, of_torch.values_needed())
 
 
 @contextmanager
 def _silence() -> Iterator[None]:
-    """Keep torch from logging an error that is going to be reported."""
+    """Prevent torch from logging an error that is going to be reported."""
     logger = logging.getLogger(of_torch.LOGGER_WITHOUT_VALUES)
     before, logger.disabled = logger.disabled, True
     try:

@@ -23,7 +23,7 @@ TRANSPOSED: dict[type[nn.Module], int] = {
 
 @dataclass(frozen=True)
 class Axis:
-    """One dimension of a convolution ``y[i] = sum_j w[j] x[i * stride + j * dilation - before]``.
+    """One dimension of a convolution `y[i] = sum_j w[j] x[i * stride + j * dilation - before]`.
 
     Attributes:
         kernel: Number of taps.
@@ -31,7 +31,7 @@ class Axis:
         dilation: Steps of the input from tap to tap.
         before: Padding before the first pixel.
         after: Padding behind the last pixel.
-        extra: ``output_padding`` of a transposed convolution.
+        extra: `output_padding` of a transposed convolution.
     """
 
     kernel: int
@@ -47,16 +47,16 @@ class Axis:
         return self.dilation * (self.kernel - 1) + 1
 
     def outputs(self, size: int) -> int:
-        """Number of outputs of a convolution of ``size`` pixels; zero or less: it does not fit."""
+        """Return the number of outputs for `size` pixels; zero or less: they do not fit."""
         return (size + self.before + self.after - self.extent) // self.stride + 1
 
     def image(self, size: int) -> int:
-        """Number of pixels that a transposed convolution makes of ``size``."""
+        """Return the number of pixels that a transposed convolution makes of `size`."""
         return (size - 1) * self.stride - self.before - self.after + self.extent + self.extra
 
 
 def is_transposed(module: nn.Module) -> bool:
-    """Whether the layer is a transposed convolution."""
+    """Return whether the layer is a transposed convolution."""
     return type_before_parametrizations(module) in TRANSPOSED
 
 
@@ -123,7 +123,7 @@ def sizes(module: Convolution, input_shape: Shape) -> tuple[Shape, Shape]:
 
     Args:
         module: A convolution layer.
-        input_shape: Of one example, ``(C, ...)``.
+        input_shape: Of one example, `(C, ...)`.
 
     Returns:
         Of a convolution: the input's and the output's; of a transposed one: the output's and the
@@ -132,17 +132,17 @@ def sizes(module: Convolution, input_shape: Shape) -> tuple[Shape, Shape]:
     Raises:
         ValueError: If the layer does not take that shape.
     """
-    given, lines = tuple(input_shape[1:]), axes(module)
-    if len(given) != len(lines) or input_shape[0] != module.in_channels or min(given) < 1:
-        wanted = ", ".join([str(module.in_channels), *"DHW"[-len(lines) :]])
+    given, dimensions = tuple(input_shape[1:]), axes(module)
+    if len(given) != len(dimensions) or input_shape[0] != module.in_channels or min(given) < 1:
+        wanted = ", ".join([str(module.in_channels), *"DHW"[-len(dimensions) :]])
         raise ValueError(
             f"{_name(module)}: wants an example of shape ({wanted}), not {input_shape}."
         )
     if is_transposed(module):
-        made = tuple(axis.image(size) for axis, size in zip(lines, given, strict=True))
+        made = tuple(axis.image(size) for axis, size in zip(dimensions, given, strict=True))
         pair = made, given
     else:
-        made = tuple(axis.outputs(size) for axis, size in zip(lines, given, strict=True))
+        made = tuple(axis.outputs(size) for axis, size in zip(dimensions, given, strict=True))
         pair = given, made
         _refuse_padding(module, input_shape)
     if min(made) < 1:
@@ -165,7 +165,7 @@ def _name(module: nn.Module) -> str:
 
 
 def padded_positions(axis: Axis, size: int, mode: str) -> list[int]:
-    """Return which pixel stands at each place of the padded line, for modes other than zeros."""
+    """Return which pixel stands at each padded place of a dimension, in modes other than zeros."""
     places = range(-axis.before, size + axis.after)
     if mode == "circular":
         return [place % size for place in places]

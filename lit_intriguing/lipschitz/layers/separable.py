@@ -24,7 +24,7 @@ def axis_norm(module: nn.Module, along: Along, size: int, *, signed: bool = Fals
 
     Args:
         module: The layer, to name it.
-        along: The map, of a batch ``(N, size)`` in float64 to one ``(N, m)``.
+        along: The map, of a batch `(N, size)` in float64 to one `(N, m)`.
         size: Pixels along the dimension.
         signed: Whether its matrix may have negative entries.
 
@@ -47,13 +47,13 @@ def axis_norm(module: nn.Module, along: Along, size: int, *, signed: bool = Fals
 
 
 def separable(norms: Iterable[Norm]) -> Norm:
-    """The constant of linear maps along different dimensions: their product, and it is reached."""
+    """Return the constant of linear maps along different dimensions: their product, reached."""
     found = list(norms)
     return Norm(product(found).value, greatest(found).kind)
 
 
 def _nonnegative_norm(along: Along, size: int, outputs: int) -> float:
-    """For ``A >= 0`` and ``v > 0``: ``|A|^2 <= max_i (A' A v)_i / v_i`` (Collatz, Wielandt)."""
+    """Bound A by `|A|^2 <= max_i (A' A v)_i / v_i` for `A >= 0`, `v > 0` (Collatz, Wielandt)."""
     vector, best = torch.ones(size, dtype=torch.float64), torch.inf
     for _ in range(STEPS):
         image = _normal(along, vector)

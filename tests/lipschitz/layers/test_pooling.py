@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from lit_intriguing.lipschitz import operator_norm
-from lit_intriguing.lipschitz.layers import line
+from lit_intriguing.lipschitz.layers import separable
 from tests.lipschitz import truth
 
 
@@ -62,7 +62,7 @@ def test_long_lines_are_bounded_as_closely_as_short_ones(
     layer = nn.AvgPool1d(taps, stride, taps // 2, count_include_pad=own)
     exact = operator_norm(layer, (2, length))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(line, "SMALL", 0)
+        patch.setattr(separable, "SMALL", 0)
         upper = operator_norm(layer, (2, length))
     assert (exact.kind, upper.kind) == ("exact", "upper")
     assert exact.value * (1 - 1e-10) <= upper.value <= 1.05 * exact.value
