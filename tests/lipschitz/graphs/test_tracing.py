@@ -274,7 +274,7 @@ class Method(nn.Module):
         return self.method(x) + self.methods["one"][0](x)
 
 
-def test_methods_kept_as_attributes_are_followed_in_evaluation_mode() -> None:
+def test_methods_stored_as_attributes_are_traced_in_evaluation_mode() -> None:
     model = Method().train()
     assert network_norm(model, (3,)).norm.value == pytest.approx(200)
     assert model.training

@@ -40,7 +40,7 @@ def test_without_a_shape_the_constant_is_that_of_a_long_line(
 
 @given(taps=st.integers(1, 5), stride=st.integers(1, 5), length=st.integers(5, 60))
 @settings(max_examples=60, deadline=None)
-def test_averages_of_longer_lines_come_nearer_to_the_constant_for_all(
+def test_averages_of_more_pixels_come_nearer_to_the_constant_for_all(
     taps: int, stride: int, length: int
 ) -> None:
     layer = nn.AvgPool1d(taps, stride)
@@ -56,7 +56,7 @@ def test_averages_of_longer_lines_come_nearer_to_the_constant_for_all(
     own=st.booleans(),
 )
 @settings(max_examples=60, deadline=None)
-def test_long_lines_are_bounded_as_closely_as_short_ones(
+def test_long_dimensions_are_bounded_as_closely_as_short_ones(
     taps: int, stride: int, length: int, own: bool
 ) -> None:
     layer = nn.AvgPool1d(taps, stride, taps // 2, count_include_pad=own)

@@ -23,7 +23,7 @@ def test_bilinear_interpolation_of_both_types_of_layer_is_the_same() -> None:
     assert operator_norm(same, (2, 4, 6)) == norm
 
 
-def test_long_lines_are_bounded_unless_weights_are_negative(
+def test_long_dimensions_are_bounded_unless_weights_are_negative(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     linear = nn.Upsample(scale_factor=1.7, mode="linear")
