@@ -1,5 +1,6 @@
 """`lightning lipschitz` behind its options."""
 
+import sys
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,7 +13,9 @@ from lit_intriguing.commands.lipschitz.model import prepare, shape_of_data
 from lit_intriguing.commands.lipschitz.output import Result
 from lit_intriguing.commands.lipschitz.progress import LayerProgress
 from lit_intriguing.errors import UserError
-from lit_intriguing.lipschitz.network import NetworkNorm, network_norm
+from lit_intriguing.lipschitz.layer_bounds import NetworkNorm
+from lit_intriguing.lipschitz.network import network_norm
+from lit_intriguing.lipschitz.validation import validate
 from lit_intriguing.spelling import did_you_mean
 from lit_intriguing.whole_files import write_bytes, write_json
 
@@ -48,6 +51,7 @@ def bound_network(
     shape = job.input_shape or shape_of_data(trainer, model, datamodule, job.split)
     start = time.process_time()
     try:
+        _list_unbounded(model, shape)
         with LayerProgress(model, job.method) as progress:
             network = network_norm(model, shape, method=job.method, layer_norm=progress.norm)
     except ValueError as error:
@@ -60,6 +64,14 @@ def bound_network(
     _write(job.output, result)
     print(f"{result.text()}\n{', '.join(FILES)} in {job.output}", flush=True)
     return result
+
+
+def _list_unbounded(model: LightningModule, shape: tuple[int, ...]) -> None:
+    """Say which layers will make the bound infinite, before the work on the others."""
+    found = validate(model, shape)
+    if found:
+        lines = "".join(f"\n  {one}" for one in found)
+        print(f"These have no bound, so the network has none:{lines}", file=sys.stderr, flush=True)
 
 
 def _check_names(network: NetworkNorm, names: Iterable[str]) -> None:
