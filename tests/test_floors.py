@@ -8,7 +8,7 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "lit_intriguing"
 FLOORS = [
-    {"", "types", "autograd", "errors", "spelling", "numerics", "data_folder", "private"},
+    {"", "types", "autograd", "errors", "spelling", "numerics", "data_folder", "private", "tables"},
     {"solvers", "isolation", "splice", "whole_files"},
     {"attacks", "lipschitz", "units"},
     {"metrics"},  # models log metrics

@@ -24,8 +24,8 @@ from lit_intriguing.figures.examples import (
     drawn_as_units,
     examples_figure,
 )
-from lit_intriguing.figures.logging import Files, destinations
-from lit_intriguing.figures.tables import Cell
+from lit_intriguing.figures.loggers import Files, destinations
+from lit_intriguing.tables import Cell
 from lit_intriguing.hosts.batch import Key
 from lit_intriguing.hosts.fixed_rows import Rows
 from lit_intriguing.hosts.logits import logits_model

@@ -18,8 +18,8 @@ from lit_intriguing.callbacks.measuring import is_trial, steps_taken
 from lit_intriguing.callbacks.on_fixed_rows import OnFixedRows
 from lit_intriguing.errors import UserError
 from lit_intriguing.figures.heat_map import heat_map
-from lit_intriguing.figures.logging import destinations
-from lit_intriguing.figures.tables import Cell
+from lit_intriguing.figures.loggers import destinations
+from lit_intriguing.tables import Cell
 from lit_intriguing.hosts.batch import Key
 from lit_intriguing.hosts.fixed_rows import Rows
 from lit_intriguing.hosts.logits import logits_model

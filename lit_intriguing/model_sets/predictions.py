@@ -14,7 +14,7 @@ from lit_intriguing.autograd import grad_island, preserved
 from lit_intriguing.configuration.parse_errors import one_line
 from lit_intriguing.errors import UserError
 from lit_intriguing.isolation import chunk_randomness
-from lit_intriguing.model_sets.job import ExampleJob
+from lit_intriguing.model_sets.examples import ExampleJob
 from lit_intriguing.model_sets.sources import Function
 from lit_intriguing.splice import INPUT, tail
 

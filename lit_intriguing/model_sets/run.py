@@ -17,7 +17,7 @@ from lit_intriguing.attacks.examples import Examples, joined
 from lit_intriguing.commands.attack.run import at_least_single
 from lit_intriguing.errors import UserError
 from lit_intriguing.hosts.precision import in_precision
-from lit_intriguing.model_sets.job import ExampleJob
+from lit_intriguing.model_sets.examples import ExampleJob
 from lit_intriguing.model_sets.predictions import Judged, Maker, made_for
 from lit_intriguing.splits.fingerprint import class_name, fingerprint, of_model
 from lit_intriguing.splits.loop import ChunkLoop, on_rank_zero

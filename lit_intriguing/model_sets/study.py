@@ -13,7 +13,7 @@ from lit_intriguing.attacks import Attack, Goal, RandomTargets
 from lit_intriguing.attacks.attack_tensors import CHUNK
 from lit_intriguing.commands.attack.job import default_attack
 from lit_intriguing.errors import UserError
-from lit_intriguing.model_sets.job import ExampleJob
+from lit_intriguing.model_sets.examples import ExampleJob
 from lit_intriguing.model_sets.loading import (
     Source,
     check_options,

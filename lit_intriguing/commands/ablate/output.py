@@ -13,7 +13,7 @@ import torch
 
 from lit_intriguing.figures.canvas import png
 from lit_intriguing.figures.dots import dot_plot
-from lit_intriguing.figures.tables import Cell, markdown_table
+from lit_intriguing.tables import Cell, markdown_table
 from lit_intriguing.training_runs.store import Result
 
 COLUMNS = ("row", "chosen", "mean", "sd", "min", "max", "n", "failed")

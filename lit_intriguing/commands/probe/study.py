@@ -7,7 +7,7 @@ from typing import ClassVar
 from lightning.pytorch import Trainer
 from typing_extensions import override
 
-from lit_intriguing.commands.probe.job import FACTORS, LENGTHS, ProbeJob
+from lit_intriguing.commands.probe.points import FACTORS, LENGTHS, ProbeJob
 from lit_intriguing.commands.probe.output import Report
 from lit_intriguing.commands.probe.run import ProbeRun
 from lit_intriguing.commands.probe.table import Probes

@@ -1,6 +1,6 @@
 """Which models are fooled by the adversarial examples made for which (the paper's tables 2, 4)."""
 
-from lit_intriguing.commands.transfer.job import TransferJob
+from lit_intriguing.commands.transfer.sets import TransferJob
 from lit_intriguing.commands.transfer.output import PaperRow
 from lit_intriguing.commands.transfer.study import CleanRows, TransferMatrix
 from lit_intriguing.commands.transfer.table import Table

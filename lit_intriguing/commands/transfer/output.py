@@ -10,8 +10,8 @@ from pathlib import Path
 from lit_intriguing.commands.transfer.table import MARKS, NEVER_RIGHT, Cell, Interval, Line, Table
 from lit_intriguing.figures import heat_map
 from lit_intriguing.figures.canvas import png
-from lit_intriguing.figures.tables import Cell as Text
-from lit_intriguing.figures.tables import markdown_table, screen_table
+from lit_intriguing.tables import Cell as Text
+from lit_intriguing.tables import markdown_table, screen_table
 
 CSV_COLUMNS = (
     "set", "kind", "made for", "stddev", "model", "wrong", "rows", "error", "low", "high",

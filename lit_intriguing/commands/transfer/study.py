@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from lightning.pytorch import LightningDataModule, Trainer
 from typing_extensions import override
 
-from lit_intriguing.commands.transfer.job import TransferJob
+from lit_intriguing.commands.transfer.sets import TransferJob
 from lit_intriguing.commands.transfer.output import PaperRow, Report
 from lit_intriguing.commands.transfer.pictures import write_pictures
 from lit_intriguing.commands.transfer.run import TransferRun

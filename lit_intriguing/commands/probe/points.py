@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing_extensions import override
 
 from lit_intriguing.errors import UsageError
-from lit_intriguing.model_sets.job import ExampleJob, check_numbers
+from lit_intriguing.model_sets.examples import ExampleJob, check_numbers
 
 DIRECTIONS = ("adversarial", "random")
 """Of the lines."""

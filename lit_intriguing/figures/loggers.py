@@ -14,7 +14,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from lit_intriguing.figures.canvas import png
-from lit_intriguing.figures.tables import Cell, csv_table, markdown_table
+from lit_intriguing.tables import Cell, csv_table, markdown_table
 from lit_intriguing.whole_files import write_bytes
 
 
