@@ -25,12 +25,12 @@ from lit_intriguing.figures.examples import (
     examples_figure,
 )
 from lit_intriguing.figures.loggers import Files, destinations
-from lit_intriguing.tables import Cell
 from lit_intriguing.hosts.batch import Key
 from lit_intriguing.hosts.fixed_rows import Rows
 from lit_intriguing.hosts.logits import logits_model
 from lit_intriguing.hosts.precision import in_precision
 from lit_intriguing.splice import INPUT, submodule
+from lit_intriguing.tables import Cell
 from lit_intriguing.types import Bounds
 from lit_intriguing.whole_files import draft
 

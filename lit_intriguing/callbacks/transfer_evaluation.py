@@ -19,7 +19,6 @@ from lit_intriguing.callbacks.on_fixed_rows import OnFixedRows
 from lit_intriguing.errors import UserError
 from lit_intriguing.figures.heat_map import heat_map
 from lit_intriguing.figures.loggers import destinations
-from lit_intriguing.tables import Cell
 from lit_intriguing.hosts.batch import Key
 from lit_intriguing.hosts.fixed_rows import Rows
 from lit_intriguing.hosts.logits import logits_model
@@ -27,6 +26,7 @@ from lit_intriguing.hosts.precision import in_precision
 from lit_intriguing.metrics import transfer_rates
 from lit_intriguing.models.weights import load_weights, read_checkpoint
 from lit_intriguing.splice import INPUT, tail
+from lit_intriguing.tables import Cell
 from lit_intriguing.types import Bounds
 
 CURRENT = "current"

@@ -1,14 +1,18 @@
 """What is asked for: how the examples of each model are made."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from torch import Tensor, nn
+
 from lit_intriguing.attacks import Attack, Goal, RandomTargets
-from lit_intriguing.attacks.attack_tensors import CHUNK
+from lit_intriguing.attacks.attack_tensors import CHUNK, attack_rows
+from lit_intriguing.attacks.examples import Examples
 from lit_intriguing.commands.attack.job import default_attack
 from lit_intriguing.errors import UsageError
+from lit_intriguing.isolation import chunk_randomness
 from lit_intriguing.splits.fingerprint import described
 from lit_intriguing.types import Bounds
 
@@ -62,3 +66,30 @@ def check_numbers(option: str, kind: str, values: Sequence[float], *, zero: bool
             raise UsageError(f"{option}: a {kind} is {least} and finite, not {value}.")
     if len(set(values)) < len(values):
         raise UsageError(f"{option} holds a {kind} twice: {list(values)}.")
+
+
+Maker = Callable[[str, nn.Module], Examples]
+"""Gives the examples of the chunk's rows for the model of that name."""
+
+
+def made_for(
+    model: nn.Module, images: Tensor, labels: Tensor, job: ExampleJob, index: int
+) -> Examples:
+    """Examples for a model of a chunk's rows; targets are the same for all models.
+
+    Args:
+        model: The model.
+        images: `(n, *S)`.
+        labels: `(n,)`.
+        job: What is asked for.
+        index: The chunk's number, which seeds it.
+
+    Raises:
+        ValueError: See `attack_rows`.
+        UserError: See `attack_rows`.
+    """
+    with chunk_randomness(job.seed, index) as generator:
+        return attack_rows(
+            model, job.attack, images, labels, generator,
+            goal=job.goal, bounds=job.bounds, only_correct=job.only_correct,
+        )  # fmt: skip

@@ -8,48 +8,20 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from lit_intriguing.attacks.attack_tensors import attack_rows
 from lit_intriguing.attacks.examples import Examples, joined
 from lit_intriguing.autograd import grad_island, preserved
 from lit_intriguing.configuration.parse_errors import one_line
 from lit_intriguing.errors import UserError
 from lit_intriguing.isolation import chunk_randomness
-from lit_intriguing.model_sets.examples import ExampleJob
+from lit_intriguing.model_sets.examples import ExampleJob, Maker, made_for
 from lit_intriguing.model_sets.sources import Function
 from lit_intriguing.splice import INPUT, tail
-
-Maker = Callable[[str, nn.Module], Examples]
-"""Gives the examples of the chunk's rows for the model of that name."""
-
 
 J = TypeVar("J", bound=ExampleJob)
 
 
 UNKNOWN = -1
 """In place of an answer that there is none of."""
-
-
-def made_for(
-    model: nn.Module, images: Tensor, labels: Tensor, job: ExampleJob, index: int
-) -> Examples:
-    """Examples for a model of a chunk's rows; targets are the same for all models.
-
-    Args:
-        model: The model.
-        images: `(n, *S)`.
-        labels: `(n,)`.
-        job: What is asked for.
-        index: The chunk's number, which seeds it.
-
-    Raises:
-        ValueError: See `attack_rows`.
-        UserError: See `attack_rows`.
-    """
-    with chunk_randomness(job.seed, index) as generator:
-        return attack_rows(
-            model, job.attack, images, labels, generator,
-            goal=job.goal, bounds=job.bounds, only_correct=job.only_correct,
-        )  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,10 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from lit_intriguing.attacks.examples import Examples, joined
-from lit_intriguing.commands.attack.run import at_least_single
 from lit_intriguing.errors import UserError
-from lit_intriguing.hosts.precision import in_precision
-from lit_intriguing.model_sets.examples import ExampleJob
-from lit_intriguing.model_sets.predictions import Judged, Maker, made_for
+from lit_intriguing.hosts.precision import at_least_single, in_precision
+from lit_intriguing.model_sets.examples import ExampleJob, Maker, made_for
+from lit_intriguing.model_sets.predictions import Judged
 from lit_intriguing.splits.fingerprint import class_name, fingerprint, of_model
 from lit_intriguing.splits.loop import ChunkLoop, on_rank_zero
 from lit_intriguing.splits.split import SplitData

@@ -19,8 +19,8 @@ from lit_intriguing.commands.ablate.run import Executor
 from lit_intriguing.configuration.files import load_config
 from lit_intriguing.configuration.patches import merged
 from lit_intriguing.errors import UsageError, UserError
-from lit_intriguing.tables import screen_table
 from lit_intriguing.spelling import did_you_mean
+from lit_intriguing.tables import screen_table
 from lit_intriguing.training_runs.measure import Measure, train_and_measure
 from lit_intriguing.training_runs.store import RunStore
 from lit_intriguing.whole_files import check_folder

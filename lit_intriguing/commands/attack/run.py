@@ -4,7 +4,6 @@ import shutil
 import time
 from dataclasses import asdict, replace
 
-import torch
 from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 from typing_extensions import override
@@ -15,7 +14,7 @@ from lit_intriguing.commands.attack.job import AttackJob
 from lit_intriguing.commands.attack.output import write
 from lit_intriguing.commands.attack.summary import summarise
 from lit_intriguing.errors import UserError
-from lit_intriguing.hosts.precision import in_precision
+from lit_intriguing.hosts.precision import at_least_single, in_precision
 from lit_intriguing.isolation import chunk_randomness
 from lit_intriguing.splits.fingerprint import fingerprint
 from lit_intriguing.splits.loop import ChunkLoop, chunk_loader, on_rank_zero
@@ -114,11 +113,6 @@ class AttackRun(ChunkLoop):
                 f"{free / 1e9:.1f} GB are free at {self.store.folder}: set limit, or another "
                 "output."
             )
-
-
-def at_least_single(images: Tensor) -> Tensor:
-    """Images in single precision where they come in half: an attack needs finer steps."""
-    return images.float() if images.dtype in (torch.float16, torch.bfloat16) else images
 
 
 def merge(store: Store, job: AttackJob) -> None:

@@ -6,9 +6,9 @@ from typing import Any
 
 from lit_intriguing.figures.bars import bar_chart, norm_bar
 from lit_intriguing.figures.canvas import png
-from lit_intriguing.tables import Cell, aligned, csv_table
 from lit_intriguing.lipschitz.network import LayerBound, NetworkNorm
 from lit_intriguing.lipschitz.norm import Norm
+from lit_intriguing.tables import Cell, aligned, csv_table
 
 COLUMNS = ["layer", "type", "input shape", "bound", "kind"]
 

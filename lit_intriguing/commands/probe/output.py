@@ -10,8 +10,8 @@ from lit_intriguing.commands.probe.points import DIRECTIONS, ProbeJob
 from lit_intriguing.commands.probe.table import ModelProbes, Probes
 from lit_intriguing.figures.canvas import png
 from lit_intriguing.figures.probing import Cloud, Line, clouds_figure, lines_figure
-from lit_intriguing.tables import Cell, csv_table, markdown_table, screen_table
 from lit_intriguing.metrics.probing import KINDS
+from lit_intriguing.tables import Cell, csv_table, markdown_table, screen_table
 
 ALONG = (
     "model", "direction", "factor", "mean distortion", "rows",

@@ -11,13 +11,8 @@ from lit_intriguing.commands.probe.points import DIRECTIONS, ProbeJob
 from lit_intriguing.commands.probe.table import Probes, tabulate
 from lit_intriguing.errors import UserError
 from lit_intriguing.metrics.probing import KINDS, along, around, random_steps
-from lit_intriguing.model_sets.predictions import (
-    Judged,
-    Maker,
-    chunk_by_chunk,
-    chunk_generator,
-    told,
-)
+from lit_intriguing.model_sets.examples import Maker
+from lit_intriguing.model_sets.predictions import Judged, chunk_by_chunk, chunk_generator, told
 from lit_intriguing.splice import INPUT, tail
 from lit_intriguing.types import UNBOUNDED, Bounds
 

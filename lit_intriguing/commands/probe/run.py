@@ -9,7 +9,8 @@ from typing_extensions import override
 from lit_intriguing.commands.probe.points import ProbeJob
 from lit_intriguing.commands.probe.probe_tensors import probe
 from lit_intriguing.commands.probe.table import Probes, tabulate
-from lit_intriguing.model_sets.predictions import Judged, Maker
+from lit_intriguing.model_sets.examples import Maker
+from lit_intriguing.model_sets.predictions import Judged
 from lit_intriguing.model_sets.run import ExamplesRun
 from lit_intriguing.splits.split import SplitData
 

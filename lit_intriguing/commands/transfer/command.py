@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
+from lit_intriguing.commands.transfer.job import CleanRows, TransferMatrix
 from lit_intriguing.commands.transfer.output import PaperRow
-from lit_intriguing.commands.transfer.study import CleanRows, TransferMatrix
 from lit_intriguing.model_sets.command import read
 
 

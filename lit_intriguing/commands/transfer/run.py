@@ -6,12 +6,13 @@ from pathlib import Path
 from torch import Tensor, nn
 from typing_extensions import override
 
-from lit_intriguing.commands.transfer.sets import TransferJob
 from lit_intriguing.commands.transfer.pictures import panels
+from lit_intriguing.commands.transfer.sets import TransferJob
 from lit_intriguing.commands.transfer.table import Table, tabulate
 from lit_intriguing.commands.transfer.transfer_tensors import judge
 from lit_intriguing.figures.panels import Panel
-from lit_intriguing.model_sets.predictions import Judged, Maker
+from lit_intriguing.model_sets.examples import Maker
+from lit_intriguing.model_sets.predictions import Judged
 from lit_intriguing.model_sets.run import ExamplesRun
 from lit_intriguing.splits.split import SplitData
 

@@ -17,13 +17,8 @@ from lit_intriguing.attacks.examples import Examples
 from lit_intriguing.autograd import ordinary
 from lit_intriguing.commands.transfer.sets import CLEAN, SetName, TransferJob
 from lit_intriguing.commands.transfer.table import Table, tabulate
-from lit_intriguing.model_sets.predictions import (
-    UNKNOWN,
-    Judged,
-    Maker,
-    chunk_by_chunk,
-    chunk_generator,
-)
+from lit_intriguing.model_sets.examples import Maker
+from lit_intriguing.model_sets.predictions import UNKNOWN, Judged, chunk_by_chunk, chunk_generator
 from lit_intriguing.model_sets.predictions import Court as _Court
 from lit_intriguing.types import Bounds
 

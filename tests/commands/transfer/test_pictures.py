@@ -13,7 +13,7 @@ from lit_intriguing.attacks.examples import Examples
 from lit_intriguing.commands.transfer import TransferJob, TransferMatrix, transfer_tensors
 from lit_intriguing.commands.transfer.pictures import panels
 from lit_intriguing.errors import UsageError
-from lit_intriguing.model_sets.predictions import made_for
+from lit_intriguing.model_sets.examples import made_for
 
 JOB = TransferJob(noise=(0.5,), amplify=(0.3,), chunk=20)
 

@@ -10,7 +10,7 @@ from lit_intriguing.commands.attack import attack_tensors
 from lit_intriguing.commands.transfer import TransferJob, transfer_tensors
 from lit_intriguing.commands.transfer.transfer_tensors import judge
 from lit_intriguing.errors import UsageError
-from lit_intriguing.model_sets.predictions import made_for
+from lit_intriguing.model_sets.examples import made_for
 from tests.commands.transfer.small import Loud, NeverRight, network, rows, trained
 
 JOB = TransferJob(noise=(0.2,), amplify=(0.3,), chunk=16)

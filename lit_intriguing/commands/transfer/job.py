@@ -7,16 +7,16 @@ from typing import Any, ClassVar
 from lightning.pytorch import LightningDataModule, Trainer
 from typing_extensions import override
 
-from lit_intriguing.commands.transfer.sets import TransferJob
 from lit_intriguing.commands.transfer.output import PaperRow, Report
 from lit_intriguing.commands.transfer.pictures import write_pictures
 from lit_intriguing.commands.transfer.run import TransferRun
+from lit_intriguing.commands.transfer.sets import TransferJob
 from lit_intriguing.commands.transfer.table import Interval, Line, Table
 from lit_intriguing.errors import UsageError
+from lit_intriguing.model_sets.job import ExampleStudy
 from lit_intriguing.model_sets.loading import kept
 from lit_intriguing.model_sets.run import Models
 from lit_intriguing.model_sets.sources import instance
-from lit_intriguing.model_sets.study import ExampleStudy
 from lit_intriguing.spelling import did_you_mean
 from lit_intriguing.splits.loop import run_loop
 from lit_intriguing.splits.split import Split, SplitData

@@ -7,13 +7,13 @@ from typing import ClassVar
 from lightning.pytorch import Trainer
 from typing_extensions import override
 
-from lit_intriguing.commands.probe.points import FACTORS, LENGTHS, ProbeJob
 from lit_intriguing.commands.probe.output import Report
+from lit_intriguing.commands.probe.points import FACTORS, LENGTHS, ProbeJob
 from lit_intriguing.commands.probe.run import ProbeRun
 from lit_intriguing.commands.probe.table import Probes
+from lit_intriguing.model_sets.job import ExampleStudy
 from lit_intriguing.model_sets.loading import kept
 from lit_intriguing.model_sets.run import Models
-from lit_intriguing.model_sets.study import ExampleStudy
 from lit_intriguing.splits.loop import run_loop
 from lit_intriguing.splits.split import SplitData
 
