@@ -18,8 +18,8 @@ from lit_intriguing.callbacks.measuring import is_trial, steps_taken
 from lit_intriguing.callbacks.on_fixed_rows import OnFixedRows
 from lit_intriguing.errors import UserError
 from lit_intriguing.figures.examples import (
+    DrawnExamples,
     Moment,
-    Shown,
     drawn_as_images,
     drawn_as_units,
     examples_figure,
@@ -238,12 +238,12 @@ class AdversarialExamples(OnFixedRows):
             title=f"{where}{when}: {round(moment.success * count)} of {count} succeed",
         )
 
-    def _shown(self, columns: Mapping[str, Tensor], images: bool) -> Shown:
+    def _shown(self, columns: Mapping[str, Tensor], images: bool) -> DrawnExamples:
         pair = columns["clean"].float(), columns["adversarial"].float()
         if images:
             pair = _as_pixels(*pair, self.bounds or Bounds())
         lists = (columns[name].tolist() for name in _CAPTIONS)
-        return Shown(*pair, *lists)
+        return DrawnExamples(*pair, *lists)
 
 
 _CAPTIONS = ("predictions", "adversarial_predictions", "success", "distortion")

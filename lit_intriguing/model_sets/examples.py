@@ -1,4 +1,4 @@
-"""What is asked for: how the examples of each model are made."""
+"""How the adversarial examples of each model are made."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -16,6 +16,9 @@ from lit_intriguing.isolation import chunk_randomness
 from lit_intriguing.splits.fingerprint import described
 from lit_intriguing.types import Bounds
 
+Maker = Callable[[str, nn.Module], Examples]
+"""Returns the examples of a chunk's images for the model of that name."""
+
 
 @dataclass(frozen=True)
 class ExampleJob:
@@ -29,7 +32,7 @@ class ExampleJob:
     chunk: int = CHUNK
 
     def check(self) -> None:
-        """Refuses numbers out of range.
+        """Refuse numbers out of range.
 
         Raises:
             UsageError: With the number.
@@ -40,22 +43,22 @@ class ExampleJob:
             raise UsageError(f"seed must not be negative: {self.seed}.")
 
     def examples_settings(self) -> dict[str, Any]:
-        """What adversarial examples depend on beside model and rows, as plain values."""
+        """Return what examples depend on beside model and images, as plain values."""
         return {one.name: described(getattr(self, one.name)) for one in fields(ExampleJob)}
 
     def settings(self) -> dict[str, Any]:
-        """What all results depend on beside models and rows, as plain values."""
+        """Return what all results depend on beside models and images, as plain values."""
         return {one.name: described(getattr(self, one.name)) for one in fields(self)}
 
 
 def check_numbers(option: str, kind: str, values: Sequence[float], *, zero: bool = False) -> None:
-    """Refuses numbers that are no lengths, and one that is given twice.
+    """Refuse numbers that are no lengths, and one that is given twice.
 
     Args:
         option: Whose numbers they are.
         kind: What each of them is.
         values: The numbers.
-        zero: Whether 0 is one, too.
+        zero: Whether 0 is allowed.
 
     Raises:
         UsageError: With the number.
@@ -68,21 +71,20 @@ def check_numbers(option: str, kind: str, values: Sequence[float], *, zero: bool
         raise UsageError(f"{option} holds a {kind} twice: {list(values)}.")
 
 
-Maker = Callable[[str, nn.Module], Examples]
-"""Gives the examples of the chunk's rows for the model of that name."""
-
-
 def made_for(
     model: nn.Module, images: Tensor, labels: Tensor, job: ExampleJob, index: int
 ) -> Examples:
-    """Examples for a model of a chunk's rows; targets are the same for all models.
+    """Make a model's examples of a chunk's images; targets are the same for all models.
 
     Args:
         model: The model.
         images: `(n, *S)`.
         labels: `(n,)`.
-        job: What is asked for.
+        job: How they are made.
         index: The chunk's number, which seeds it.
+
+    Returns:
+        The examples, of n images.
 
     Raises:
         ValueError: See `attack_rows`.

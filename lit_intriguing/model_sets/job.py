@@ -1,4 +1,4 @@
-"""What studies of several models have in common: their options, and how they run."""
+"""What is asked for: the options that all studies of several models have, and how one runs."""
 
 import sys
 from abc import ABC, abstractmethod
@@ -19,8 +19,11 @@ from lit_intriguing.model_sets.loading import (
     check_options,
     load_models,
     quiet_trainer,
+    saved_in,
 )
-from lit_intriguing.model_sets.run import Models
+from lit_intriguing.model_sets.report import Report
+from lit_intriguing.model_sets.run import ExamplesRun, Models
+from lit_intriguing.splits.loop import run_loop
 from lit_intriguing.splits.split import Split
 from lit_intriguing.types import Bounds
 
@@ -33,16 +36,6 @@ class Result(Protocol):
         """Why models are missing in it, by their names."""
 
 
-class Report(Protocol):
-    """How it is shown."""
-
-    def screen(self) -> str:
-        """For a terminal."""
-
-    def write(self, folder: Path) -> list[str]:
-        """Writes all files; returns their names."""
-
-
 Job = TypeVar("Job", bound=ExampleJob)
 Found = TypeVar("Found", bound=Result)
 
@@ -51,23 +44,23 @@ Found = TypeVar("Found", bound=Result)
 class ExampleStudy(ABC, Generic[Job, Found]):
     """A study of adversarial examples made for each of several models.
 
-    What is done is kept under `out_dir`, and used again where weights, rows and settings are the
-    same. A subclass says what is asked for (`job`), what is found (`measure`), and how that is
+    What is done is stored under `out_dir`, and used again where weights, images and settings are
+    the same. A subclass says what is asked for (`job`), what is found (`measure`), and how that is
     shown (`report`).
 
     Args:
         models: Name to source; or, in Python, to any module or function that gives logits (N, C).
         data: Gives batches (images, labels).
         out_dir: Where everything goes.
-        split: Which rows are taken.
-        limit: Take no more rows than that.
+        split: Which images are taken.
+        limit: Take no more images than that.
         attack: Finds the examples (null: BoxLBFGS).
         goal: What it is to reach (null: RandomTargets, the paper's).
         bounds: Of the images, lower and upper (null: [0, 1]).
         confidence: Of the intervals.
         seed: Of targets, attack and noise.
-        chunk: Rows at once; another number gives other targets and noise.
-        models_dir: Where trained models are kept (null: `models` in `out_dir`).
+        chunk: Images at once; another number gives other targets and noise.
+        models_dir: Where trained models are saved (null: `models` in `out_dir`).
         workers: Processes that train models; 0 for none but this.
         trainer: Options of Lightning's Trainer: accelerator, devices, strategy, precision.
         title: Heading.
@@ -94,13 +87,13 @@ class ExampleStudy(ABC, Generic[Job, Found]):
 
     @abstractmethod
     def job(self) -> Job:
-        """What is asked for, as the options have it."""
+        """Return how examples are made and what is measured, as the options have it."""
 
     @abstractmethod
     def measure(
         self, trainer: Trainer, models: Models, job: Job, failures: dict[str, str]
     ) -> Found | None:
-        """Makes the examples and what is asked of them.
+        """Make the examples and measure all models.
 
         Args:
             trainer: Runs over the data.
@@ -114,16 +107,16 @@ class ExampleStudy(ABC, Generic[Job, Found]):
 
     @abstractmethod
     def report(self, found: Found, job: Job) -> Report:
-        """How it is shown."""
+        """Return how it is shown."""
 
     def run(self, output: TextIO | None = None) -> Found | None:
-        """Does what is not done yet, writes the files and prints the tables.
+        """Do what is not done yet, write the files and print the tables.
 
         Args:
             output: Where the tables go; standard output where None.
 
         Returns:
-            The numbers; None on all processes but the first.
+            The result; None on all processes but the first.
 
         Raises:
             UsageError: The study cannot be understood.
@@ -145,7 +138,7 @@ class ExampleStudy(ABC, Generic[Job, Found]):
         return found
 
     def check(self) -> Job:
-        """Refuses what is no study, before any work.
+        """Refuse what is no study, before any work.
 
         Returns:
             What is asked for.
@@ -159,7 +152,7 @@ class ExampleStudy(ABC, Generic[Job, Found]):
         return job
 
     def example_options(self) -> dict[str, Any]:
-        """Those of the job that say how examples are made."""
+        """Return those options that say how examples are made."""
         return {
             "attack": self.attack or default_attack(),
             "goal": self.goal or RandomTargets(),
@@ -167,3 +160,14 @@ class ExampleStudy(ABC, Generic[Job, Found]):
             "seed": self.seed,
             "chunk": self.chunk,
         }
+
+    def run_over(
+        self, loop: ExamplesRun[Job, Found], trainer: Trainer, models: Models
+    ) -> Found | None:
+        """Run a loop over its data and return what it finds; None on all processes but the first.
+
+        Raises:
+            InterruptedRunError: The user stopped it.
+        """
+        run_loop(trainer, models, loop, lambda: saved_in(self.out_dir))
+        return loop.found

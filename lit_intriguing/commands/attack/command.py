@@ -51,7 +51,7 @@ def attack_split(
     finished = store.finished
     if finished is None:
         raise UserError("no chunk was attacked: fast_dev_run or limit_predict_batches stop it.")
-    summary = Summary(**finished["summary"])
+    summary = Summary.of(finished["summary"])
     if trainer.is_global_zero:
         print(f"{summary.text()}\n{', '.join(finished['files'])} in {store.folder}", flush=True)
     return summary

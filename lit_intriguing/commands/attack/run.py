@@ -1,4 +1,4 @@
-"""The attack inside Lightning's predict loop, chunk by chunk."""
+"""How it runs: the attack inside Lightning's predict loop, chunk by chunk."""
 
 import shutil
 import time
@@ -23,7 +23,7 @@ from lit_intriguing.splits.store import Chunk, Store
 
 
 class AttackRun(ChunkLoop):
-    """Attacks each batch of the predict loop and keeps the examples.
+    """Attacks each batch of the predict loop and stores the examples.
 
     Args:
         job: What is asked for.
@@ -52,13 +52,13 @@ class AttackRun(ChunkLoop):
             success = chunk.columns["success"][chunk.columns["attacked"]]
             status = f"success {float(success.double().mean()):.1%}" if len(success) else ""
         elif done != source:
-            raise UserError(self._other_rows(f"chunk {index}"))
+            raise UserError(self._other_images(f"chunk {index}"))
         self.advance(status)
 
-    def _other_rows(self, what: str) -> str:
+    def _other_images(self, what: str) -> str:
         return (
-            f"{what} in {self.store.folder} was made from other rows than the data now gives: name "
-            "another output; if the data changes by itself, as random crops do, make it stop."
+            f"{what} in {self.store.folder} was made from other images than the data gives now: "
+            "name another output; if the data changes by itself, as random crops do, make it stop."
         )
 
     @override
@@ -66,7 +66,7 @@ class AttackRun(ChunkLoop):
         if (finished := self.store.finished) is not None:
             if len(finished["sources"]) != chunks:
                 raise UserError(
-                    self._other_rows(f"the result of {len(finished['sources'])} chunks")
+                    self._other_images(f"the result of {len(finished['sources'])} chunks")
                 )
             return
         there = self.store.indices()
@@ -99,7 +99,7 @@ class AttackRun(ChunkLoop):
         return chunk
 
     def _check_room(self, trainer: Trainer, chunk: Chunk) -> None:
-        """Once, refuses to go on where the disk will not take all chunks and the merged file."""
+        """Refuse, once, to go on where the disk will not take all chunks and the merged file."""
         chunks = chunk_loader(trainer).chunks
         if self._room_checked or chunks is None:
             return
@@ -116,10 +116,10 @@ class AttackRun(ChunkLoop):
 
 
 def merge(store: Store, job: AttackJob) -> None:
-    """Makes the final files of the chunks, holding the result and one chunk in memory."""
+    """Make the final files of the chunks, holding the result and one chunk in memory."""
     parts = [replace(chunk, columns={}) for chunk in store.chunks()]
-    rows = sum(len(chunk.columns["labels"]) for chunk in store.chunks())
-    columns = joined((chunk.columns for chunk in store.chunks()), rows)
+    images = sum(len(chunk.columns["labels"]) for chunk in store.chunks())
+    columns = joined((chunk.columns for chunk in store.chunks()), images)
     summary = summarise(columns, sum(part.seconds for part in parts))
     files = write(
         store.folder, columns, summary,

@@ -1,4 +1,4 @@
-"""How answers change from an image through its adversarial example on, and in noise around both."""
+"""How predictions change from an image through its adversarial example on, and in noise."""
 
 from lit_intriguing.commands.probe.job import Probing
 from lit_intriguing.commands.probe.points import ProbeJob

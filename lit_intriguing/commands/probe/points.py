@@ -1,4 +1,4 @@
-"""What is asked for: the points at which every model is asked."""
+"""The points at which every model predicts: on lines through examples, and in noise."""
 
 from dataclasses import dataclass
 
@@ -16,7 +16,7 @@ LENGTHS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 1)
 
 @dataclass(frozen=True)
 class ProbeJob(ExampleJob):
-    """Where the models are asked; see `Probing` for the meaning of each option."""
+    """Where the models predict; see `Probing` for the meaning of each option."""
 
     only_correct: bool = True
     factors: tuple[float, ...] = FACTORS

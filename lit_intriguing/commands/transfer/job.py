@@ -1,4 +1,4 @@
-"""The transfer study: models, adversarial examples made for each, every model's errors on all."""
+"""What is asked for: the options of `lightning transfer`, and what is done with them."""
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -7,23 +7,21 @@ from typing import Any, ClassVar
 from lightning.pytorch import LightningDataModule, Trainer
 from typing_extensions import override
 
-from lit_intriguing.commands.transfer.output import PaperRow, Report
+from lit_intriguing.commands.transfer.output import PaperRow, TransferReport
 from lit_intriguing.commands.transfer.pictures import write_pictures
 from lit_intriguing.commands.transfer.run import TransferRun
 from lit_intriguing.commands.transfer.sets import TransferJob
-from lit_intriguing.commands.transfer.table import Interval, Line, Table
+from lit_intriguing.commands.transfer.table import Interval, Table, TableRow
 from lit_intriguing.errors import UsageError
 from lit_intriguing.model_sets.job import ExampleStudy
-from lit_intriguing.model_sets.loading import kept
 from lit_intriguing.model_sets.run import Models
 from lit_intriguing.model_sets.sources import instance
 from lit_intriguing.spelling import did_you_mean
-from lit_intriguing.splits.loop import run_loop
 from lit_intriguing.splits.split import Split, SplitData
 
 
 @dataclass(frozen=True)
-class CleanRows:
+class CleanSplit:
     """A whole split that every model is measured on, as it is.
 
     Attributes:
@@ -39,22 +37,22 @@ class CleanRows:
 class TransferMatrix(ExampleStudy[TransferJob, Table]):
     """How adversarial examples made for each model fool all of them.
 
-    Szegedy et al. 2013, tables 2 and 4. The rows are the first `limit` of a split, in the data
+    Szegedy et al. 2013, tables 2 and 4. The images are the first `limit` of a split, in the data
     set's own order, the same for every model. Each model's examples aim at the same labels. All
-    rows are attacked, also those that a model gets wrong as they are, as the paper's errors on
+    images are attacked, also those that a model misclassifies as they are, as the paper's errors on
     noise have it; the examples that reach their goal are the set, and a model's error on a set is
-    the share of answers that are not the true label, so that the diagonal is 100%. What was done is
-    kept under `out_dir`, and used again where weights, rows and settings are the same.
+    the share of predictions that are not the true label, so that the diagonal is 100%. What was
+    done is stored under `out_dir`, and used again where weights, images and settings are the same.
 
     Further options are those of `ExampleStudy`.
 
     Args:
-        out_dir: Where everything goes: `transfer.csv`, `.md`, `.png`, and what is kept.
-        only_correct: Attack, for each model, only the rows that it gets right.
-        noise: Standard deviations of Gaussian noise, a fixed set of rows for each.
+        out_dir: Where everything goes: `transfer.csv`, `.md`, `.png`, and what is stored.
+        only_correct: Attack, for each model, only the images that it classifies correctly.
+        noise: Standard deviations of Gaussian noise, a fixed set of images for each.
         amplify: Root mean square changes that the examples are brought to along their own
             direction; a set for each model and number.
-        show: Draw so many rows, clean beside distorted, of each set of examples and of noise, as
+        show: Draw so many images, clean beside distorted, of each set of examples and of noise, as
             the paper's figure 7 does, into `examples.png`: the first that count in all these sets.
         clip: Keep noise and amplified examples in the bounds; the paper does not.
         clean: Whole splits to measure the errors on, by the name in the table.
@@ -70,7 +68,7 @@ class TransferMatrix(ExampleStudy[TransferJob, Table]):
     amplify: list[float] = field(default_factory=list)
     show: int = 0
     clip: bool = False
-    clean: dict[str, CleanRows] = field(default_factory=dict)
+    clean: dict[str, CleanSplit] = field(default_factory=dict)
     paper: dict[str, PaperRow] = field(default_factory=dict)
     interval: Interval = "wilson"
     title: str = "Transfer"
@@ -97,33 +95,35 @@ class TransferMatrix(ExampleStudy[TransferJob, Table]):
     def measure(
         self, trainer: Trainer, models: Models, job: TransferJob, failures: dict[str, str]
     ) -> Table | None:
-        # The main table, with the clean splits' lines before it.
+        # The main table, with the clean splits' rows before it.
         main = self._pass(trainer, models, job, failures, self.data, self.split, self.limit, "")
         bare = replace(job, noise=(), amplify=(), adversarial=False)
-        lines: list[Line] = []
-        lost: dict[str, str] = {}
-        for title, rows in self.clean.items():
-            data = self.data if rows.data is None else instance(rows.data, LightningDataModule)
-            found = self._pass(trainer, models, bare, failures, data, rows.split, None, title)
+        rows: list[TableRow] = []
+        failed: dict[str, str] = {}
+        for title, clean in self.clean.items():
+            data = self.data if clean.data is None else instance(clean.data, LightningDataModule)
+            found = self._pass(trainer, models, bare, failures, data, clean.split, None, title)
             if found is not None:
-                lines.append(replace(found.lines[0], title=title))
-                lost |= found.failures
+                rows.append(replace(found.rows[0], title=title))
+                failed |= found.failures
         if main is None:
             return None
-        return replace(main, lines=(*lines, *main.lines), failures={**lost, **main.failures})
+        return replace(main, rows=(*rows, *main.rows), failures={**failed, **main.failures})
 
     @override
-    def report(self, found: Table, job: TransferJob) -> Report:
-        return Report(found, self.paper, self.confidence, self.interval, self.title)
+    def report(self, found: Table, job: TransferJob) -> TransferReport:
+        return TransferReport(
+            found, self.paper, self.interval, title=self.title, confidence=self.confidence
+        )
 
     def _check_paper(self, titles: list[str]) -> None:
         if len(set(titles)) < len(titles):
-            raise UsageError(f"two lines of the table have the same name: {titles}.")
+            raise UsageError(f"two rows of the table have the same name: {titles}.")
         for title, row in self.paper.items():
             if title not in titles:
                 known = ", ".join(map(repr, titles))
                 raise UsageError(
-                    f"paper: no line {title!r}; the table has {known}.{did_you_mean(title, titles)}"
+                    f"paper: no row {title!r}; the table has {known}.{did_you_mean(title, titles)}"
                 )
             if row.errors and len(row.errors) != len(self.models):
                 raise UsageError(
@@ -142,13 +142,11 @@ class TransferMatrix(ExampleStudy[TransferJob, Table]):
         limit: int | None,
         title: str,
     ) -> Table | None:
-        rows = SplitData(data, split, job.chunk, limit)
-        names = list(self.models)
         loop = TransferRun(
-            Path(self.out_dir), job, rows, names, failures, title or "examples and judging",
-            self.show if job.adversarial else 0,
+            Path(self.out_dir), job, SplitData(data, split, job.chunk, limit), list(self.models),
+            failures, title or "examples and predictions", self.show if job.adversarial else 0,
         )  # fmt: skip
-        run_loop(trainer, models, loop, lambda: kept(self.out_dir))
+        found = self.run_over(loop, trainer, models)
         if loop.panels:
             write_pictures(loop.panels, Path(self.out_dir), self.title)
-        return loop.table
+        return found

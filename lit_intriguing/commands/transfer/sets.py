@@ -1,4 +1,4 @@
-"""What is asked for: the attack, and the sets of rows that every model is shown."""
+"""The sets of examples that every model predicts, and how they are made."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,11 +10,11 @@ from lit_intriguing.model_sets.examples import ExampleJob, check_numbers
 
 @dataclass(frozen=True)
 class SetName:
-    """One set of rows, a line of the table.
+    """One set of examples, a row of the table.
 
     Attributes:
         kind: "clean", "adversarial", "amplified" or "noise".
-        model: What the examples were made for; None for clean rows and noise.
+        model: What the examples were made for; None for clean images and noise.
         stddev: Root mean square of what was added, where that is given.
     """
 
@@ -24,7 +24,7 @@ class SetName:
 
     @property
     def title(self) -> str:
-        """What the table calls it.
+        """Its name in the table.
 
         >>> SetName("amplified", "FC10", 0.1).title, SetName("noise", None, 0.3).title
         ('for FC10, amplified to 0.1', 'noise 0.3')
@@ -56,7 +56,7 @@ class TransferJob(ExampleJob):
         super().check()
 
     def sets(self, models: Iterable[str]) -> list[SetName]:
-        """The lines of the table, in order: clean, adversarial, noise, amplified."""
+        """Return the table's rows, in order: clean, adversarial, noise, amplified."""
         names = list(models) if self.adversarial else []
         return [
             CLEAN,
