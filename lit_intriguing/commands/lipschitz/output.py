@@ -2,13 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+from lit_intriguing.errors import UserError
 from lit_intriguing.figures.bars import bar_chart, norm_bar
 from lit_intriguing.figures.canvas import png
 from lit_intriguing.lipschitz.network import LayerBound, NetworkNorm
 from lit_intriguing.lipschitz.norm import Norm
 from lit_intriguing.tables import Cell, csv_table, terminal_table
+from lit_intriguing.whole_files import write_bytes, write_json
 
 COLUMNS = ["layer", "type", "input shape", "bound", "kind"]
 
@@ -107,6 +110,21 @@ class Result:
 
     def _paper_cell(self, layer: LayerBound) -> list[Cell]:
         return [self.paper.get(layer.name, "")] if self.paper else []
+
+
+def write(folder: Path, result: Result) -> list[str]:
+    """Write `lipschitz.csv`, `lipschitz.png` and `summary.json`, and return their names.
+
+    Raises:
+        UserError: They cannot be written.
+    """
+    try:
+        write_bytes(folder / "lipschitz.csv", result.csv().encode())
+        write_bytes(folder / "lipschitz.png", result.figure())
+        write_json(folder / "summary.json", result.summary())
+    except OSError as error:
+        raise UserError(f"cannot write to {folder}: {error}.") from error
+    return ["lipschitz.csv", "lipschitz.png", "summary.json"]
 
 
 def pooling_remark(layers: Sequence[LayerBound]) -> list[str]:
