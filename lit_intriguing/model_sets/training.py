@@ -28,7 +28,7 @@ _SPREAD = 60.0
 """Seconds between the starts of processes, at most."""
 
 
-def train_and_keep(folder: Path, run: Run) -> float:
+def train_and_save(folder: Path, run: Run) -> float:
     """Train and save the last weights as `<key>.ckpt`.
 
     Args:
@@ -150,7 +150,7 @@ class Training:
         progress = Progress({Stage.FINAL: len(todo)}, self.workers, self.stream)
         self.stream.write(f"training {', '.join(repr(names[run.key]) for run in todo)}\n")
         failed = {}
-        measure = partial(train_and_keep, self.folder)
+        measure = partial(train_and_save, self.folder)
         for run, result in run_all(todo, store, measure, self.workers):
             if result.failure is None:
                 self.stream.write(f"{names[run.key]!r} trained in {duration(result.seconds)}\n")

@@ -8,10 +8,10 @@ from scipy.stats import binomtest, norm
 
 from lit_intriguing.metrics.probing import (
     along,
-    predicted_kinds,
     around,
     clustered_share,
     kind_probabilities,
+    predicted_kinds,
     random_steps,
 )
 from lit_intriguing.types import Bounds

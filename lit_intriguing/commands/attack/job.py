@@ -1,4 +1,4 @@
-"""What is asked for: an attack, its goal, the images, and where the examples go."""
+"""What is asked for: an attack, its goal, the rows, and where the examples go."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +19,7 @@ Format = Literal["pt", "npz"]
 
 
 def default_attack() -> Attack:
-    """Return the attack where none is named."""
+    """The attack where none is named."""
     return BoxLBFGS()
 
 
@@ -40,7 +40,7 @@ class AttackJob:
     seed: int = 0
 
     def check(self, model: LightningModule) -> None:
-        """Refuse what is wrong before anything starts.
+        """Refuses what can be told to be wrong before anything starts.
 
         Raises:
             UserError: A number out of range, a model without `forward`, or a layer that the model
@@ -65,11 +65,11 @@ class AttackJob:
     def settings(
         self, model: LightningModule, source: LightningDataModule | LightningModule
     ) -> dict[str, Any]:
-        """Return what the examples depend on, as plain values.
+        """What the examples depend on, as plain values.
 
         Args:
             model: With its weights loaded.
-            source: Where the images come from.
+            source: Where the rows come from.
         """
         return {
             "model": of_model(model),

@@ -1,4 +1,4 @@
-"""What is asked for: which bounds, compared with what, written where."""
+"""What is asked for: which network's bounds, set beside what, written where."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -27,7 +27,7 @@ class BoundJob:
     method: Method = "certified"
 
     def check(self, model: LightningModule) -> None:
-        """Refuse what is wrong before anything starts.
+        """Refuses what can be told to be wrong before anything starts.
 
         Raises:
             UserError: A number out of range, a method that there is not, radii to certify by
