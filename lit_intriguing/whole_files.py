@@ -12,7 +12,7 @@ from lit_intriguing.errors import UsageError
 
 @contextmanager
 def draft(path: Path) -> Iterator[Path]:
-    """A file beside `path`, which becomes `path` at the end, or vanishes after an error.
+    """Yield a file beside `path`, which becomes `path` at the end, or vanishes after an error.
 
     Whoever looks, also after a crash, finds the old file or the new one, never a half.
 
@@ -44,7 +44,7 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def check_folder(folder: Path) -> None:
-    """Refuses a file where results are to go.
+    """Refuse a file where results are to go.
 
     Args:
         folder: The study's `out_dir`, which need not be there yet.

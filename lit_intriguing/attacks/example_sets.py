@@ -1,4 +1,4 @@
-"""The sets of rows that every model is shown: examples, examples amplified, noise."""
+"""Sets of examples that models are evaluated on: clean, adversarial, amplified, noise."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,14 +13,14 @@ from lit_intriguing.types import UNBOUNDED, Bounds, distortion
 
 
 @dataclass(frozen=True)
-class RowSet:
-    """Rows to be judged.
+class ExampleSet:
+    """Examples that models are evaluated on.
 
     Attributes:
         images: `(n, *S)`.
         counted: Which of them the error is about, bool `(n,)`.
-        distortion: Root mean square change from the clean rows, `(n,)`.
-        known: Answers `(n,)` that are known already, by the name of the model.
+        distortion: Root mean square change from the clean images, `(n,)`.
+        known: Predictions `(n,)` that are known already, by the name of the model.
     """
 
     images: Tensor
@@ -29,34 +29,34 @@ class RowSet:
     known: Mapping[str, Tensor] = field(default_factory=dict)
 
 
-def clean_set(images: Tensor) -> RowSet:
-    """The rows as they are, `(n, *S)`."""
-    return RowSet(images, _all(images), images.new_zeros(len(images)))
+def clean_set(images: Tensor) -> ExampleSet:
+    """Return the images as they are, `(n, *S)`: all count."""
+    return ExampleSet(images, _all(images), images.new_zeros(len(images)))
 
 
-def adversarial_set(examples: Examples, model: str) -> RowSet:
-    """The examples made for a model; those count that reach their goal and that it gets wrong.
+def adversarial_set(examples: Examples, model: str) -> ExampleSet:
+    """Return the examples made for a model; those that reach their goal and fool it count.
 
     On its own examples a model's error is therefore 100% (table 2's diagonal).
 
     Args:
-        examples: Of n rows.
+        examples: Of n images.
         model: The model's name.
     """
-    answers = examples.adversarial_predictions
-    counted = examples.success & (answers != examples.labels)
-    return RowSet(examples.adversarial, counted, examples.distortion, {model: answers})
+    predictions = examples.adversarial_predictions
+    counted = examples.success & (predictions != examples.labels)
+    return ExampleSet(examples.adversarial, counted, examples.distortion, {model: predictions})
 
 
-def amplified_set(examples: Examples, stddev: float, bounds: Bounds | None) -> RowSet:
-    """The successes moved on along their own direction until each has the same distortion.
+def amplified_set(examples: Examples, stddev: float, bounds: Bounds | None) -> ExampleSet:
+    """Move the successes on along their own direction until each has the same distortion.
 
-    Szegedy et al. 2013, section 4.2: `x + s (x' - x) / rms(x' - x)`. A row that the model gets
-    wrong anyway, and that the attack therefore left where it was, has no direction and does not
-    count.
+    Szegedy et al. 2013, section 4.2: `x + s (x' - x) / rms(x' - x)`. An image that the model
+    misclassifies anyway, and that the attack therefore did not change, has no direction and does
+    not count.
 
     Args:
-        examples: Of n rows.
+        examples: Of n images.
         stddev: s, root mean square change.
         bounds: What the images are clipped to; None: as in the paper, not at all.
     """
@@ -65,13 +65,13 @@ def amplified_set(examples: Examples, stddev: float, bounds: Bounds | None) -> R
     factor = torch.where(moved, stddev / own.where(moved, 1.0), 0.0)
     step = (examples.adversarial - examples.clean) * per_row(factor, examples.clean)
     images = (bounds or UNBOUNDED).clamp(examples.clean + step)
-    return RowSet(images, moved, distortion(examples.clean, images))
+    return ExampleSet(images, moved, distortion(examples.clean, images))
 
 
 def noise_set(
     images: Tensor, stddev: float, generator: torch.Generator, bounds: Bounds | None
-) -> RowSet:
-    """The rows with Gaussian noise: all count.
+) -> ExampleSet:
+    """Return the images with Gaussian noise: all count.
 
     Args:
         images: `(n, *S)`.
@@ -85,7 +85,7 @@ def noise_set(
     attack = GaussianNoise(stddev)
     found = attack.search(_no_model, images, nothing, bounds=box, generator=generator)
     noisy = box.clamp(found.adversarial)
-    return RowSet(noisy, _all(images), distortion(images, noisy))
+    return ExampleSet(noisy, _all(images), distortion(images, noisy))
 
 
 def _all(images: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""What is kept of each attacked row, as columns of equal length."""
+"""What an attack leaves of each image, as columns of equal length."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
@@ -9,23 +9,23 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Examples:
-    """The rows of a split after an attack, in the split's own order; every tensor has N rows.
+    """The images of a split after an attack, in the split's own order; every tensor has N rows.
 
-    A row that was not attacked has its clean self in `adversarial`, distortion and queries 0,
-    and in what the attack tells NaN, -1 or False.
+    An image that was not attacked is itself in `adversarial`, has distortion and queries 0, and
+    NaN, -1 or False in `info`.
 
     Attributes:
         clean: `(N, *S)`, images or a hidden layer's activation.
         adversarial: `(N, *S)`, inside the bounds.
         labels: True labels, int64.
         targets: What the prediction was to become, int64; -1 where any wrong label would do.
-        predictions: The model's answer to `clean`, int64.
-        adversarial_predictions: Its answer to `adversarial`, int64.
-        attacked: Whether the row was attacked, bool.
+        predictions: The model's prediction of `clean`, int64.
+        adversarial_predictions: Its prediction of `adversarial`, int64.
+        attacked: Whether the image was attacked, bool.
         success: Whether the criterion is met by `adversarial`, bool; False where not attacked.
         distortion: Root mean square change, in the units of `clean`.
         queries: Gradient evaluations spent, int64.
-        info: What else the attack has to tell: `c`, `status`, ...
+        info: What else the attack reports: `c`, `status`, ...
     """
 
     clean: Tensor
@@ -41,27 +41,27 @@ class Examples:
     info: Mapping[str, Tensor] = field(default_factory=dict)
 
     def columns(self) -> dict[str, Tensor]:
-        """All tensors by name, on the CPU; those of `info` beside the others."""
+        """Return all tensors by name, on the CPU; those of `info` beside the others."""
         own = {one.name: getattr(self, one.name) for one in fields(self) if one.name != "info"}
         return {name: value.detach().cpu() for name, value in {**self.info, **own}.items()}
 
     @classmethod
     def of(cls, columns: Mapping[str, Tensor]) -> "Examples":
-        """The opposite of `columns`."""
+        """Return the examples of these columns, the opposite of `columns`."""
         own = {one.name for one in fields(cls)} - {"info"}
         info = {name: value for name, value in columns.items() if name not in own}
         return cls(**{name: columns[name] for name in own}, info=info)
 
 
-def joined(parts: Iterable[Mapping[str, Tensor]], rows: int) -> dict[str, Tensor]:
-    """Puts the columns of consecutive parts together, holding one part at a time beside them.
+def joined(parts: Iterable[Mapping[str, Tensor]], count: int) -> dict[str, Tensor]:
+    """Put the columns of consecutive parts together, holding one part at a time beside them.
 
     Args:
-        parts: Columns; one may lack a column of `info`, as where none of its rows was attacked.
-        rows: Of all parts together.
+        parts: Columns; one may lack a column of `info`, as where none of its images was attacked.
+        count: Images of all parts together.
 
     Returns:
-        The columns, `rows` long.
+        The columns, `count` long.
     """
     whole: dict[str, Tensor] = {}
     start = 0
@@ -69,14 +69,14 @@ def joined(parts: Iterable[Mapping[str, Tensor]], rows: int) -> dict[str, Tensor
         stop = start + len(part["labels"])
         for name, value in part.items():
             if name not in whole:
-                whole[name] = blank(rows, value)
+                whole[name] = blank(count, value)
             whole[name][start:stop] = value
         start = stop
     return whole
 
 
-def blank(rows: int, like: Tensor) -> Tensor:
-    """A column in which nothing is known: NaN, -1 or False, as the type has it.
+def blank(count: int, like: Tensor) -> Tensor:
+    """Return a column in which nothing is known: NaN, -1 or False, by its type.
 
     >>> blank(2, torch.zeros(1, dtype=torch.int8))
     tensor([-1, -1], dtype=torch.int8)
@@ -84,4 +84,4 @@ def blank(rows: int, like: Tensor) -> Tensor:
     unknown: float = float("nan") if like.is_floating_point() else -1
     if like.dtype in (torch.bool, torch.uint8):
         unknown = 0
-    return torch.full((rows, *like.shape[1:]), unknown, dtype=like.dtype, device=like.device)
+    return torch.full((count, *like.shape[1:]), unknown, dtype=like.dtype, device=like.device)

@@ -18,19 +18,19 @@ from lit_intriguing.callbacks.measuring import is_trial, steps_taken
 from lit_intriguing.callbacks.on_fixed_rows import OnFixedRows
 from lit_intriguing.errors import UserError
 from lit_intriguing.figures.examples import (
+    DrawnExamples,
     Moment,
-    Shown,
     drawn_as_images,
     drawn_as_units,
     examples_figure,
 )
-from lit_intriguing.figures.logging import Files, destinations
-from lit_intriguing.figures.tables import Cell
+from lit_intriguing.figures.loggers import Files, destinations
 from lit_intriguing.hosts.batch import Key
 from lit_intriguing.hosts.fixed_rows import Rows
 from lit_intriguing.hosts.logits import logits_model
 from lit_intriguing.hosts.precision import in_precision
 from lit_intriguing.splice import INPUT, submodule
+from lit_intriguing.tables import Cell
 from lit_intriguing.types import Bounds
 from lit_intriguing.whole_files import draft
 
@@ -238,12 +238,12 @@ class AdversarialExamples(OnFixedRows):
             title=f"{where}{when}: {round(moment.success * count)} of {count} succeed",
         )
 
-    def _shown(self, columns: Mapping[str, Tensor], images: bool) -> Shown:
+    def _shown(self, columns: Mapping[str, Tensor], images: bool) -> DrawnExamples:
         pair = columns["clean"].float(), columns["adversarial"].float()
         if images:
             pair = _as_pixels(*pair, self.bounds or Bounds())
         lists = (columns[name].tolist() for name in _CAPTIONS)
-        return Shown(*pair, *lists)
+        return DrawnExamples(*pair, *lists)
 
 
 _CAPTIONS = ("predictions", "adversarial_predictions", "success", "distortion")

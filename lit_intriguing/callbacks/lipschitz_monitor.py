@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from lit_intriguing.callbacks.measuring import Measuring, is_trial, steps_taken
 from lit_intriguing.errors import UserError
 from lit_intriguing.figures.bars import bar_chart, norm_bar
-from lit_intriguing.figures.logging import destinations
+from lit_intriguing.figures.loggers import destinations
 from lit_intriguing.hosts.batch import Key
 from lit_intriguing.hosts.logits import logits_model
 from lit_intriguing.isolation import own_randomness

@@ -7,7 +7,7 @@ from lightning.pytorch.utilities import rank_zero_warn
 
 from lit_intriguing.errors import UserError
 from lit_intriguing.figures.filters import filters_figure
-from lit_intriguing.figures.logging import destinations
+from lit_intriguing.figures.loggers import destinations
 from lit_intriguing.models.autoencoder import SparseAutoencoder
 from lit_intriguing.models.localisation import localisation
 

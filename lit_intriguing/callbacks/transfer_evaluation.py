@@ -12,14 +12,13 @@ from torch import Tensor, nn
 from lit_intriguing.attacks import Attack, BoxLBFGS, Goal
 from lit_intriguing.attacks.attack_tensors import attack_chunk
 from lit_intriguing.attacks.base import check_inside
-from lit_intriguing.attacks.example_sets import RowSet, adversarial_set, clean_set
+from lit_intriguing.attacks.example_sets import ExampleSet, adversarial_set, clean_set
 from lit_intriguing.autograd import preserved
 from lit_intriguing.callbacks.measuring import is_trial, steps_taken
 from lit_intriguing.callbacks.on_fixed_rows import OnFixedRows
 from lit_intriguing.errors import UserError
 from lit_intriguing.figures.heat_map import heat_map
-from lit_intriguing.figures.logging import destinations
-from lit_intriguing.figures.tables import Cell
+from lit_intriguing.figures.loggers import destinations
 from lit_intriguing.hosts.batch import Key
 from lit_intriguing.hosts.fixed_rows import Rows
 from lit_intriguing.hosts.logits import logits_model
@@ -27,6 +26,7 @@ from lit_intriguing.hosts.precision import in_precision
 from lit_intriguing.metrics import transfer_rates
 from lit_intriguing.models.weights import load_weights, read_checkpoint
 from lit_intriguing.splice import INPUT, tail
+from lit_intriguing.tables import Cell
 from lit_intriguing.types import Bounds
 
 CURRENT = "current"
@@ -107,7 +107,7 @@ class TransferEvaluation(OnFixedRows):
             load_weights(self.references[key], read_checkpoint(Path(path)), Path(path))
         self.attack = BoxLBFGS() if attack is None else attack
         self.earlier, self.goal, self.bounds, self.model = earlier, goal, bounds, model
-        self._theirs: dict[str, RowSet] = {}
+        self._theirs: dict[str, ExampleSet] = {}
         self._past: list[_Past] = []
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -202,7 +202,7 @@ class TransferEvaluation(OnFixedRows):
                 f"training {classes}."
             )
 
-    def _attack(self, model: nn.Module, name: str, rows: Rows) -> RowSet:
+    def _attack(self, model: nn.Module, name: str, rows: Rows) -> ExampleSet:
         made = attack_chunk(
             model, self.attack, *rows, torch.Generator().manual_seed(self.seed),
             goal=self.goal, bounds=self.bounds, only_correct=False,
@@ -212,7 +212,7 @@ class TransferEvaluation(OnFixedRows):
     def _report(
         self,
         trainer: Trainer,
-        sets: Mapping[str, RowSet],
+        sets: Mapping[str, ExampleSet],
         models: Sequence[str],
         rates: Tensor,
         step: int,
@@ -250,14 +250,14 @@ class _Past:
     distortion: Tensor
 
     @classmethod
-    def of(cls, step: int, rows: RowSet) -> "_Past":
+    def of(cls, step: int, rows: ExampleSet) -> "_Past":
         return cls(step, rows.images.cpu(), rows.counted.cpu(), rows.distortion.cpu())
 
-    def rows(self, device: torch.device) -> RowSet:
+    def rows(self, device: torch.device) -> ExampleSet:
         images, counted, distortion = (
             one.to(device) for one in (self.images, self.counted, self.distortion)
         )
-        return RowSet(images, counted, distortion)
+        return ExampleSet(images, counted, distortion)
 
 
 class _OwnPrecision(nn.Module):
@@ -278,7 +278,7 @@ def _logits(model: nn.Module, images: Tensor) -> Tensor:
         return tail(model, INPUT, images)(images)
 
 
-def _matrix(sets: Sequence[RowSet], models: Mapping[str, nn.Module], labels: Tensor) -> Tensor:
+def _matrix(sets: Sequence[ExampleSet], models: Mapping[str, nn.Module], labels: Tensor) -> Tensor:
     """Errors (sets, models): a forward pass for each pair that is not known."""
     answers = [
         torch.stack([
@@ -292,7 +292,7 @@ def _matrix(sets: Sequence[RowSet], models: Mapping[str, nn.Module], labels: Ten
 
 
 def _table(
-    sets: Mapping[str, RowSet], models: Sequence[str], rates: Tensor
+    sets: Mapping[str, ExampleSet], models: Sequence[str], rates: Tensor
 ) -> tuple[list[str], list[list[Cell]]]:
     lines: list[list[Cell]] = []
     for (title, rows), errors in zip(sets.items(), rates.tolist(), strict=True):

@@ -34,14 +34,14 @@ MARK: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Bar:
-    """A line of the chart.
+    """A row of the chart.
 
     Attributes:
         name: What it is the value of.
         value: Zero or more; may be infinite.
         kind: What the value is worth; bars of one kind have one colour.
         text: The value in few digits, rounded as its kind wants it; by default to the nearest.
-        risk: Probability that the value is too low, of the kind ``probable``.
+        risk: Probability that the value is too low, of the kind `probable`.
         beside: Another's value, marked by a diamond; zero or more and finite.
     """
 
@@ -54,14 +54,14 @@ class Bar:
 
 
 def norm_bar(name: str, norm: Norm, beside: float | None = None) -> Bar:
-    """The bar of what is known of a Lipschitz constant."""
+    """Return the bar of what is known of a Lipschitz constant."""
     return Bar(name, norm.value, norm.kind, norm.text(), norm.risk, beside)
 
 
 def bar_chart(
     bars: Sequence[Bar], *, label: str, title: str = "", beside: str = "another's"
 ) -> Figure:
-    """Draws horizontal bars from the top, each with its number.
+    """Draw horizontal bars from the top, each with its number.
 
     The axis is logarithmic where the finite values span decades. An infinite value is a hatched bar
     over the whole width, with the sign for infinity.
@@ -89,10 +89,10 @@ def bar_chart(
             raise ValueError(f"bar {bar.name!r}: a value is zero or more, not {bar.value}")
     figure = new_figure(7.0, 1.5 + 0.26 * len(bars))
     axis = figure.subplots()
-    marks = [(bar.beside, line) for line, bar in enumerate(bars) if bar.beside is not None]
+    marks = [(bar.beside, row) for row, bar in enumerate(bars) if bar.beside is not None]
     left, right = _scale(axis, [*(bar.value for bar in bars), *(value for value, _ in marks)])
-    for line, bar in enumerate(bars):
-        _draw(axis, line, bar, left, right)
+    for row, bar in enumerate(bars):
+        _draw(axis, row, bar, left, right)
     if marks:
         axis.plot(*zip(*marks, strict=True), **MARK)
     axis.set_yticks(range(len(bars)), [bar.name for bar in bars], fontsize=8, color=INK)
@@ -122,20 +122,20 @@ def _scale(axis: Axes, values: Sequence[float]) -> tuple[float, float]:
     return left, right
 
 
-def _draw(axis: Axes, line: int, bar: Bar, left: float, right: float) -> None:
+def _draw(axis: Axes, row: int, bar: Bar, left: float, right: float) -> None:
     colour = COLOURS.get(bar.kind, GREY)
     if math.isinf(bar.value):
         axis.barh(
-            line, right - left, left=left, height=0.7, fill=False, hatch="////",
+            row, right - left, left=left, height=0.7, fill=False, hatch="////",
             edgecolor=GREY, linewidth=0,
         )  # fmt: skip
         text, place = "∞: no bound known", left
     else:
         end = max(bar.value, left)
-        axis.barh(line, end - left, left=left, height=0.7, color=colour)
+        axis.barh(row, end - left, left=left, height=0.7, color=colour)
         text, place = bar.text or f"{bar.value:.4g}", end
     axis.annotate(
-        text, (place, line), xytext=(4, 0), textcoords="offset points", fontsize=7, va="center",
+        text, (place, row), xytext=(4, 0), textcoords="offset points", fontsize=7, va="center",
         color=INK, bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.8},
     )  # fmt: skip
 

@@ -11,7 +11,7 @@ PALETTE = ("#2b6cb0", "#c05621", "#2f855a", "#6b46c1", "#b83280", "#718096")
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """An empty figure that is drawn with Agg and is freed with its last reference.
+    """Make an empty figure that is drawn with Agg and is freed with its last reference.
 
     Args:
         width: Inches.
@@ -27,7 +27,7 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def png(figure: Figure) -> bytes:
-    """The figure as the bytes of a PNG file.
+    """Return the figure as the bytes of a PNG file.
 
     Args:
         figure: A figure made in this package.

@@ -18,7 +18,7 @@ def error_curves(
     reference_label: str = "",
     title: str = "",
 ) -> Figure:
-    """Draws each curve's mean over seeds, one standard deviation and every seed's dot.
+    """Draw each curve's mean over seeds, one standard deviation and every seed's dot.
 
     Args:
         curves: Name to a pair: (K,) lengths (epochs, or what `x_label` says), and (S, K) errors

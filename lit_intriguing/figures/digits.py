@@ -18,7 +18,7 @@ def adversarial_digits(
     *,
     magnify: float = 1.0,
 ) -> Figure:
-    """Draws one column per example: clean, difference, adversarial.
+    """Draw one column per example: clean, difference, adversarial.
 
     The difference is shown as in Szegedy et al. 2013, figure 5: magnified and shifted by half
     the grey scale, so that grey means unchanged.
@@ -26,8 +26,8 @@ def adversarial_digits(
     Args:
         clean: (N, D) with D a square, (N, H, W), (N, 1, H, W) or (N, 3, H, W), pixels in [0, 1].
         adversarial: As `clean`. Values outside [0, 1] are drawn as black or white.
-        clean_labels: (N,) what the model sees in the clean images, written above the column.
-        adversarial_labels: (N,) what it sees in the adversarial ones, written below.
+        clean_labels: (N,) predictions of the clean images, written above the column.
+        adversarial_labels: (N,) predictions of the adversarial ones, written below.
         magnify: Factor on the difference (the paper: 10 for photographs).
 
     Returns:
@@ -68,8 +68,7 @@ def adversarial_digits(
         lines = [text for text in (below[column], f"{distortion[column]:.3f}") if text]
         axes[2, column].set_xlabel("\n".join(lines), color=INK, fontsize=8)
     figure.supxlabel(
-        "model's answer above (clean) and below (adversarial); distortion: RMS over pixels in "
-        "[0, 1]"
+        "prediction above (clean) and below (adversarial); distortion: RMS over pixels in [0, 1]"
         if clean_labels is not None or adversarial_labels is not None
         else "distortion: RMS over pixels in [0, 1]",
         fontsize=7,
@@ -79,7 +78,7 @@ def adversarial_digits(
 
 
 def as_images(batch: Tensor) -> Tensor:
-    """Brings a batch into the shape that matplotlib draws.
+    """Bring a batch into the shape that matplotlib draws.
 
     Args:
         batch: (N, D) with D a square, (N, H, W), (N, 1, H, W) or (N, 3, H, W).

@@ -18,11 +18,11 @@ def dot_plot(
     reference_label: str = "",
     title: str = "",
 ) -> Figure:
-    """Draws one line per group: a dot for each value, the mean, one standard deviation.
+    """Draw one row per group: a dot for each value, the mean, one standard deviation.
 
     Args:
         groups: Name to (n,) values in the unit that `label` names, drawn from the top. A group
-            without values keeps its line and says so.
+            without values keeps its row and says so.
         label: What the horizontal axis shows, with its unit.
         reference: A value to compare with, drawn as a vertical line.
         reference_label: What that line is.
@@ -38,10 +38,10 @@ def dot_plot(
         raise ValueError("nothing to draw: no group")
     figure = new_figure(7.0, 1.3 + 0.34 * len(groups))
     axis = figure.subplots()
-    for line, (name, values) in enumerate(groups.items()):
+    for row, (name, values) in enumerate(groups.items()):
         if values.ndim != 1:
             raise ValueError(f"group {name!r}: values of shape {tuple(values.shape)}, not (n,)")
-        _draw_group(axis, line, values.detach().cpu().double())
+        _draw_group(axis, row, values.detach().cpu().double())
     if reference is not None:
         axis.axvline(reference, color=GREY, linestyle="--", linewidth=1, zorder=0)
         axis.annotate(
@@ -64,22 +64,22 @@ def dot_plot(
     return figure
 
 
-def _draw_group(axis: Axes, line: int, values: Tensor) -> None:
+def _draw_group(axis: Axes, row: int, values: Tensor) -> None:
     if not len(values):
         at = axis.get_yaxis_transform()
-        axis.text(0.01, line, "no run", transform=at, fontsize=7, va="center")
+        axis.text(0.01, row, "no run", transform=at, fontsize=7, va="center")
         return
     mean = float(values.mean())
     # The standard deviation of one value is unknown, not nought: no bar then.
     if len(values) > 1:
         deviation = float(values.std())
-        axis.plot([mean - deviation, mean + deviation], [line, line], color=INK, linewidth=1.6)
-    axis.plot([mean], [line], marker="|", markersize=12, markeredgewidth=2, color=INK)
+        axis.plot([mean - deviation, mean + deviation], [row, row], color=INK, linewidth=1.6)
+    axis.plot([mean], [row], marker="|", markersize=12, markeredgewidth=2, color=INK)
     # A small fixed spread keeps equal values apart, the same in every drawing.
     offsets = torch.linspace(-0.18, 0.18, len(values)) if len(values) > 1 else torch.zeros(1)
     axis.scatter(
         values.numpy(),
-        line + offsets.numpy(),
+        row + offsets.numpy(),
         s=18,
         color=PALETTE[0],
         alpha=0.75,

@@ -35,14 +35,14 @@ class Moment:
 
 
 @dataclass(frozen=True)
-class Shown:
+class DrawnExamples:
     """The examples to draw.
 
     Attributes:
         clean: (N, *S), pixels in [0, 1] for images.
         adversarial: (N, *S).
-        before: (N,) the model's answers to the clean ones.
-        after: (N,) its answers to the adversarial ones.
+        before: (N,) predicted classes of the clean ones.
+        after: (N,) predicted classes of the adversarial ones.
         success: (N,) bool, whether the goal was reached.
         distortion: (N,) root mean square change.
     """
@@ -56,7 +56,7 @@ class Shown:
 
 
 def drawn_as_images(shape: Sequence[int]) -> bool:
-    """Whether a batch of this shape (N, *S) is drawn as images.
+    """Return whether a batch of this shape (N, *S) is drawn as images.
 
     (N, H, W), (N, 1, H, W) and (N, 3, H, W) are; (N, D) where D is the square of at least 8, as
     for flattened digits: few features are hardly pixels.
@@ -72,29 +72,29 @@ def drawn_as_images(shape: Sequence[int]) -> bool:
 
 
 def drawn_as_units(shape: Sequence[int]) -> bool:
-    """Whether a batch of this shape is drawn as units: (N, D), or (N, C, H, W) by its channels."""
+    """Return whether a batch of this shape is drawn as units: (N, D), or channels, (N, C, H, W)."""
     return len(shape) in (2, 4) and all(size > 0 for size in shape)
 
 
 def examples_figure(
-    shown: Shown,
+    drawn: DrawnExamples,
     history: Sequence[Moment],
     *,
     images: bool = True,
     magnify: float | None = None,
     title: str = "",
 ) -> Figure:
-    """Draws clean, difference and adversarial, and below them distortion and success over steps.
+    """Draw clean, difference and adversarial, and below them distortion and success over steps.
 
     Images stand in columns, the difference shown as in Szegedy et al. 2013, figure 5: magnified
     and shifted by half the grey scale, so that grey means unchanged. Units of a layer stand side
-    by side in one line for each example; those of a convolution are its channels, each the root
+    by side in one row for each example; those of a convolution are its channels, each the root
     mean square over positions. Examples without success have grey captions.
 
     Args:
-        shown: The examples of the last moment.
+        drawn: The examples of the last moment.
         history: All moments, in the order of their steps.
-        images: Whether the examples are images, see :func:`drawn_as_images`; else units.
+        images: Whether the examples are images, see `drawn_as_images`; else units.
         magnify: Factor on the difference (the paper: 10, for photographs); None for the largest
             round one that shows nearly all of it without clipping.
         title: Drawn above.
@@ -107,17 +107,17 @@ def examples_figure(
     """
     if magnify is not None and not magnify > 0:
         raise ValueError(f"magnify must be positive, not {magnify}")
-    height = _images_height(shown) if images else 0.9 + 0.24 * len(shown.before)
+    height = _images_height(drawn) if images else 0.9 + 0.24 * len(drawn.before)
     figure = new_figure(8.0, height + 2.3)
     top, bottom = figure.subfigures(2, 1, squeeze=False, height_ratios=[height, 2.0])[:, 0]
-    (_draw_images if images else _draw_units)(top, shown, magnify)
+    (_draw_images if images else _draw_units)(top, drawn, magnify)
     figure.suptitle(title, fontsize=10, color=INK, x=0.01, ha="left")
     _draw_history(bottom, history)
     return figure
 
 
 def factor_for(difference: Tensor) -> float:
-    """The largest round factor that leaves 99% of the changed elements within half a range.
+    """Return the largest round factor that leaves 99% of the changed elements within half a range.
 
     Args:
         difference: Any shape, in units of the range that is drawn.
@@ -134,22 +134,22 @@ def factor_for(difference: Tensor) -> float:
     return float(max([f for f in _FACTORS if f * large < 0.501], default=1))
 
 
-def _images_height(shown: Shown) -> float:
-    """Inches, such that pixels are square."""
-    rows, columns = as_images(shown.clean[:1]).shape[1:3]
-    blocks = -(-len(shown.before) // COLUMNS)
+def _images_height(drawn: DrawnExamples) -> float:
+    """Return the height in inches at which pixels are square."""
+    rows, columns = as_images(drawn.clean[:1]).shape[1:3]
+    blocks = -(-len(drawn.before) // COLUMNS)
     return blocks * (3 * min(rows / columns, 2.0) * 0.85 + 0.75) + 0.15
 
 
-def _draw_images(figure: SubFigure, shown: Shown, magnify: float | None) -> None:
-    clean, adversarial = as_images(shown.clean), as_images(shown.adversarial)
+def _draw_images(figure: SubFigure, drawn: DrawnExamples, magnify: float | None) -> None:
+    clean, adversarial = as_images(drawn.clean), as_images(drawn.adversarial)
     difference = adversarial - clean
     factor = factor_for(difference) if magnify is None else magnify
     rows = (clean, difference * factor + 0.5, adversarial)
     names = ("clean", f"difference\n× {factor:g}", "adversarial")  # noqa: RUF001
     blocks = -(-len(clean) // COLUMNS)
     figure.supxlabel(
-        "above: answer to the clean image; below: answer to the adversarial one, and its "
+        "above: prediction of the clean image; below: of the adversarial one, and its "
         "distortion (RMS change)",
         fontsize=7,
         color=GREY,
@@ -158,38 +158,38 @@ def _draw_images(figure: SubFigure, shown: Shown, magnify: float | None) -> None
     for block, axis in enumerate(axes):
         part = slice(block * COLUMNS, (block + 1) * COLUMNS)
         _draw_block(axis, [row[part] for row in rows], names)
-        _write_captions(axis, shown, part, clean.shape[1], clean.shape[2])
+        _write_captions(axis, drawn, part, clean.shape[1], clean.shape[2])
 
 
 def _draw_block(axis: Axes, rows: Sequence[Tensor], names: Sequence[str]) -> None:
-    """One axis for many images: a figure of 48 axes takes seconds to lay out."""
+    """Draw many images on one axis: a figure of 48 axes takes seconds to lay out."""
     count, height, width = rows[0].shape[:3]
     gap = _gap(width)
     # White, with a place for each column even where the last block is not full.
     canvas = torch.ones(3 * (height + gap) - gap, COLUMNS * (width + gap) - gap, 3)
-    for line, images in enumerate(rows):
+    for row, images in enumerate(rows):
         coloured = images if images.ndim == 4 else images.unsqueeze(-1).expand(-1, -1, -1, 3)
         for column in range(count):
-            y, x = line * (height + gap), column * (width + gap)
+            y, x = row * (height + gap), column * (width + gap)
             canvas[y : y + height, x : x + width] = coloured[column].clamp(0, 1)
     axis.imshow(canvas.numpy(), interpolation="nearest" if width < 64 else "antialiased")
-    axis.set_yticks([line * (height + gap) + height / 2 for line in range(3)], names, fontsize=8)
+    axis.set_yticks([row * (height + gap) + height / 2 for row in range(3)], names, fontsize=8)
     axis.set_xticks([])
     axis.tick_params(length=0, labelcolor=INK)
     axis.spines[:].set_visible(False)
 
 
-def _write_captions(axis: Axes, shown: Shown, part: slice, height: int, width: int) -> None:
+def _write_captions(axis: Axes, drawn: DrawnExamples, part: slice, height: int, width: int) -> None:
     gap = _gap(width)
     bottom = 3 * (height + gap) - gap
-    indices = range(len(shown.before))[part]
+    indices = range(len(drawn.before))[part]
     for column, index in enumerate(indices):
         x = column * (width + gap) + width / 2
-        colour = INK if shown.success[index] else GREY
-        after = f"{shown.after[index]}" if shown.success[index] else f"{shown.after[index]}, failed"
+        colour = INK if drawn.success[index] else GREY
+        after = f"{drawn.after[index]}" if drawn.success[index] else f"{drawn.after[index]}, failed"
         for y, up, text, size in (
-            (-0.5, 3, f"{shown.before[index]}", 9),
-            (bottom - 0.5, -3, f"{after}\n{shown.distortion[index]:.3g}", 8),
+            (-0.5, 3, f"{drawn.before[index]}", 9),
+            (bottom - 0.5, -3, f"{after}\n{drawn.distortion[index]:.3g}", 8),
         ):
             axis.annotate(
                 text, (x, y), xytext=(0, up), textcoords="offset points", ha="center",
@@ -203,7 +203,7 @@ def _gap(width: int) -> int:
 
 
 def as_units(batch: Tensor) -> Tensor:
-    """Brings a batch of activations into one value for each unit.
+    """Bring a batch of activations into one value for each unit.
 
     Args:
         batch: (N, D), or (N, C, H, W), of which each channel's root mean square is taken.
@@ -223,10 +223,10 @@ def as_units(batch: Tensor) -> Tensor:
     return batch if batch.ndim == 2 else batch.square().mean((2, 3)).sqrt()
 
 
-def _draw_units(figure: SubFigure, shown: Shown, magnify: float | None) -> None:
-    signed = shown.clean.ndim == 2
-    clean, adversarial = as_units(shown.clean), as_units(shown.adversarial)
-    difference = as_units(shown.adversarial - shown.clean)
+def _draw_units(figure: SubFigure, drawn: DrawnExamples, magnify: float | None) -> None:
+    signed = drawn.clean.ndim == 2
+    clean, adversarial = as_units(drawn.clean), as_units(drawn.adversarial)
+    difference = as_units(drawn.adversarial - drawn.clean)
     largest = max(float(clean.abs().max()), float(adversarial.abs().max())) or 1.0
     factor = factor_for(difference / (2 * largest)) if magnify is None else magnify
     axes = figure.subplots(1, 3, sharey=True)
@@ -242,9 +242,9 @@ def _draw_units(figure: SubFigure, shown: Shown, magnify: float | None) -> None:
         axis.set_xlabel("unit" if signed else "channel (RMS over positions)", fontsize=7)
         axis.tick_params(labelsize=7, length=2)
         axis.spines[:].set(color=GREY, linewidth=0.5)
-    answers = zip(shown.before, shown.after, strict=True)
-    axes[0].set_yticks(range(len(clean)), [f"{b} → {a}" for b, a in answers], fontsize=7)
-    for label, success in zip(axes[0].get_yticklabels(), shown.success, strict=True):
+    predictions = zip(drawn.before, drawn.after, strict=True)
+    axes[0].set_yticks(range(len(clean)), [f"{b} → {a}" for b, a in predictions], fontsize=7)
+    for label, success in zip(axes[0].get_yticklabels(), drawn.success, strict=True):
         label.set_color(INK if success else GREY)
     bar = figure.colorbar(picture, ax=list(axes), fraction=0.03, pad=0.01)
     bar.ax.tick_params(labelsize=7, length=2)

@@ -9,7 +9,7 @@ from lit_intriguing.figures.digits import as_images
 
 
 def filters_figure(filters: Tensor, caption: str = "", *, columns: int = 20) -> Figure:
-    """Draws each filter as an image, grey where its weight is 0.
+    """Draw each filter as an image, grey where its weight is 0.
 
     Each is scaled by its own largest absolute weight: white for the largest positive one, black for
     the negative.
@@ -41,11 +41,11 @@ def filters_figure(filters: Tensor, caption: str = "", *, columns: int = 20) -> 
 
 
 def _mosaic(images: Tensor, columns: int) -> Tensor:
-    """(units, H, W) as one image, a white line between."""
+    """Return (units, H, W) as one image, a white line between."""
     count, height, width = images.shape
     largest = images.abs().amax((1, 2), keepdim=True).clamp_min(torch.finfo(torch.float32).tiny)
-    lines = -(-count // columns)
-    cells = torch.ones(lines * columns, height + 1, width + 1)
+    rows = -(-count // columns)
+    cells = torch.ones(rows * columns, height + 1, width + 1)
     cells[:count, :height, :width] = images / largest
-    grid = cells.view(lines, columns, height + 1, width + 1).transpose(1, 2)
-    return grid.reshape(lines * (height + 1), columns * (width + 1))[:-1, :-1]
+    grid = cells.view(rows, columns, height + 1, width + 1).transpose(1, 2)
+    return grid.reshape(rows * (height + 1), columns * (width + 1))[:-1, :-1]

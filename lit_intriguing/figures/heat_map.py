@@ -21,7 +21,7 @@ def heat_map(
     top: str = "",
     title: str = "",
 ) -> Figure:
-    """Draws a table of percentages, dark for 100.
+    """Draw a table of percentages, dark for 100.
 
     Args:
         values: (R, C), in per cent; NaN leaves a cell grey.
@@ -47,11 +47,11 @@ def heat_map(
         raise ValueError(
             f"values of shape {tuple(values.shape)} for {len(rows)} rows and {len(columns)} columns"
         )
-    if texts is not None and [len(line) for line in texts] != [len(columns)] * len(rows):
+    if texts is not None and [len(row) for row in texts] != [len(columns)] * len(rows):
         raise ValueError(f"texts must be {len(rows)} lists of {len(columns)}")
     numbers = values.detach().cpu().double().tolist()
     if texts is None:
-        texts = [["" if math.isnan(one) else f"{one:.1f}" for one in line] for line in numbers]
+        texts = [["" if math.isnan(one) else f"{one:.1f}" for one in row] for row in numbers]
     longest = max(map(len, rows))
     figure = new_figure(1.0 + 0.07 * longest + 0.95 * len(columns), 1.5 + 0.36 * len(rows))
     axis = figure.subplots()
@@ -72,8 +72,8 @@ def heat_map(
 def _write_cells(
     axis: Axes, numbers: Sequence[Sequence[float]], texts: Sequence[Sequence[str]]
 ) -> None:
-    for row, line in enumerate(texts):
-        for column, text in enumerate(line):
+    for row, row_texts in enumerate(texts):
+        for column, text in enumerate(row_texts):
             dark = numbers[row][column] > 70
             axis.text(
                 column, row, text,

@@ -12,7 +12,7 @@ from lit_intriguing.figures.digits import as_images
 def adversarial_pairs(
     clean: Tensor, adversarial: Tensor, caption: str = "", *, columns: int = 5
 ) -> Figure:
-    """Draws pairs: odd columns clean, even columns adversarial.
+    """Draw pairs: odd columns clean, even columns adversarial.
 
     In the style of Szegedy et al. 2013, figure 7.
 
@@ -38,15 +38,15 @@ def adversarial_pairs(
         raise ValueError(f"columns must be at least 1, not {columns}")
     left, right = as_images(clean).clamp(0, 1), as_images(adversarial).clamp(0, 1)
     columns = min(columns, len(left))
-    lines = ceil(len(left) / columns)
-    figure = new_figure(max(1.25 * columns, 4.5), 0.62 * lines + 0.4)
+    rows = ceil(len(left) / columns)
+    figure = new_figure(max(1.25 * columns, 4.5), 0.62 * rows + 0.4)
     figure.get_layout_engine().set(w_pad=0.01, h_pad=0.01, wspace=0, hspace=0)  # type: ignore[union-attr, call-arg]
-    axes = figure.subplots(lines, 2 * columns, squeeze=False)
+    axes = figure.subplots(rows, 2 * columns, squeeze=False)
     for axis in axes.flat:
         axis.axis("off")
     for number in range(len(left)):
-        line, column = divmod(number, columns)
-        for images, axis in zip((left, right), axes[line, 2 * column :], strict=False):
+        row, column = divmod(number, columns)
+        for images, axis in zip((left, right), axes[row, 2 * column :], strict=False):
             axis.axis("on")
             axis.imshow(images[number].numpy(), cmap="gray", vmin=0, vmax=1)
             axis.set(xticks=[], yticks=[])

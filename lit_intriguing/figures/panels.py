@@ -38,7 +38,7 @@ class Panel:
 
 
 def pair_panels(panels: Sequence[Panel], *, columns: int = 4, title: str = "") -> Figure:
-    """Draws sets of pairs side by side: odd columns clean, even columns distorted.
+    """Draw sets of pairs side by side: odd columns clean, even columns distorted.
 
     In the layout of Szegedy et al. 2013, figure 7.
 
@@ -78,7 +78,7 @@ def pair_panels(panels: Sequence[Panel], *, columns: int = 4, title: str = "") -
 
 
 def _canvas(panel: Panel, columns: int) -> Tensor:
-    """All images of a panel in one, (height, width, 3): an axis for each would take seconds."""
+    """Return all images of a panel in one, (height, width, 3): many axes would take seconds."""
     if panel.clean.shape != panel.distorted.shape:
         raise ValueError(
             f"clean and distorted images differ in shape: {tuple(panel.clean.shape)} "
@@ -87,12 +87,12 @@ def _canvas(panel: Panel, columns: int) -> Tensor:
     pair = [_coloured(images) for images in (panel.clean, panel.distorted)]
     count, height, width = pair[0].shape[:3]
     small, gap = max(1, round(0.04 * width)), max(2, round(0.25 * width))
-    lines, columns = -(-count // columns), min(columns, count)
+    rows, columns = -(-count // columns), min(columns, count)
     stride = 2 * width + small + gap
-    canvas = torch.ones(lines * (height + small) - small, columns * stride - gap, 3)
+    canvas = torch.ones(rows * (height + small) - small, columns * stride - gap, 3)
     for number in range(count):
-        line, column = divmod(number, columns)
-        y, left = line * (height + small), column * stride
+        row, column = divmod(number, columns)
+        y, left = row * (height + small), column * stride
         for x, images in zip((left, left + width + small), pair, strict=True):
             canvas[y : y + height, x : x + width] = images[number]
     return canvas

@@ -25,27 +25,27 @@ _MARK = 0.5
 
 @dataclass(frozen=True)
 class Line:
-    """A model's answers at T growing lengths.
+    """A model's predictions at T growing lengths.
 
     Attributes:
         factors: (T,).
         probabilities: Mean, of the kinds in `NAMES`, (T, 3), in [0, 1].
-        answers: Shares of the same kinds, (T, 3), in [0, 1].
+        predictions: Shares of the same kinds, (T, 3), in [0, 1].
     """
 
     factors: Tensor
     probabilities: Tensor
-    answers: Tensor
+    predictions: Tensor
 
 
 @dataclass(frozen=True)
 class Cloud:
-    """A model's answers in noise of L growing lengths around one kind of point.
+    """A model's predictions in noise of L growing lengths around one kind of point.
 
     Attributes:
         lengths: (L,), standard deviations.
-        wrong: Share of wrong answers and the limits of its interval, (L, 3), in [0, 1].
-        target: Likewise, of answers that are the adversarial example's class.
+        wrong: Share of wrong predictions and the limits of its interval, (L, 3), in [0, 1].
+        target: Likewise, of predictions of the adversarial example's class.
     """
 
     lengths: Tensor
@@ -54,7 +54,7 @@ class Cloud:
 
 
 def lines_figure(models: Mapping[str, Mapping[str, Line]], *, title: str = "") -> Figure:
-    """Draws mean probabilities as stacked areas and the shares of answers as lines between them.
+    """Draw mean probabilities as stacked areas, and the shares of predictions as lines in them.
 
     Args:
         models: For each model, a column, the lines by the name of their direction, a row.
@@ -81,12 +81,12 @@ def lines_figure(models: Mapping[str, Mapping[str, Line]], *, title: str = "") -
     _finish(figure, title)
     areas = [_area(colour) for colour in COLOURS]
     border = Line2D([], [], color=INK, linewidth=1, linestyle="--")
-    _legend(figure, [*areas, border], [*NAMES, "borders between the answers' shares"])
+    _legend(figure, [*areas, border], [*NAMES, "borders between the predictions' shares"])
     return figure
 
 
 def clouds_figure(models: Mapping[str, Mapping[float, Cloud]], *, title: str = "") -> Figure:
-    """Draws the share of wrong answers against the length of noise, with its intervals.
+    """Draw the share of wrong predictions against the length of noise, with its intervals.
 
     Args:
         models: For each model, a column, the clouds by where they are centred, in multiples of the
@@ -118,7 +118,7 @@ def clouds_figure(models: Mapping[str, Mapping[float, Cloud]], *, title: str = "
     marks = [Line2D([], [], color=PALETTE[i % len(PALETTE)]) for i in range(len(centres))]
     dashed = Line2D([], [], color=GREY, linestyle="--")
     names = [f"wrong, around {_centre(centre)}" for centre in centres]
-    _legend(figure, [*marks, dashed], [*names, "answers of the adversarial example's class"])
+    _legend(figure, [*marks, dashed], [*names, "predictions of the adversarial example's class"])
     return figure
 
 
@@ -139,9 +139,9 @@ def _centre(factor: float) -> str:
 
 
 def _draw_line(axis: Axes, line: Line) -> None:
-    x, shares, answers = _numbers(line.factors, line.probabilities, line.answers)
-    axis.stackplot(x, 100 * shares.T, colors=COLOURS, linewidth=0)
-    for border in 100 * answers.cumsum(1).T[:2]:
+    x, means, predictions = _checked(line.factors, line.probabilities, line.predictions)
+    axis.stackplot(x, 100 * means.T, colors=COLOURS, linewidth=0)
+    for border in 100 * predictions.cumsum(1).T[:2]:
         axis.plot(x, border, color=INK, linewidth=1, linestyle="--", clip_on=False)
     axis.axvline(1, color=GREY, linewidth=0.7, linestyle=":")
     axis.set_xlim(x[0], x[-1] if x[-1] > x[0] else x[0] + 1)
@@ -149,7 +149,7 @@ def _draw_line(axis: Axes, line: Line) -> None:
 
 
 def _draw_cloud(axis: Axes, cloud: Cloud, colour: str, *, adversarial: bool) -> None:
-    x, wrong, target = _numbers(cloud.lengths, cloud.wrong, cloud.target)
+    x, wrong, target = _checked(cloud.lengths, cloud.wrong, cloud.target)
     kinds = [(wrong, "-")] + [(target, "--")] * adversarial
     for values, style in kinds:
         share, low, high = 100 * values.T
@@ -157,7 +157,7 @@ def _draw_cloud(axis: Axes, cloud: Cloud, colour: str, *, adversarial: bool) -> 
         axis.fill_between(x, low, high, color=colour, alpha=0.2, linewidth=0)
 
 
-def _numbers(lengths: Tensor, *values: Tensor) -> list[Any]:
+def _checked(lengths: Tensor, *values: Tensor) -> list[Any]:
     for one in values:
         if lengths.ndim != 1 or one.shape != (len(lengths), 3) or len(lengths) == 0:
             raise ValueError(

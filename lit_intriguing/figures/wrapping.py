@@ -10,7 +10,7 @@ _POINTS = 72
 
 
 def text_width(text: str, size: float) -> float:
-    """The width of the longest line.
+    """Return the width of the longest line.
 
     Args:
         text: One line or several.
@@ -28,7 +28,7 @@ def text_width(text: str, size: float) -> float:
 
 
 def wrapped(text: str, width: float, size: float) -> str:
-    """Breaks lines that are too long, between words where there is a place.
+    """Break lines that are too long, between words where there is a place.
 
     Args:
         text: One line or several, each of which is broken for itself.

@@ -34,3 +34,8 @@ class InPrecision(nn.Module):
 def in_precision(model: nn.Module, plugin: Precision) -> nn.Module:
     """Returns the model itself where the precision changes nothing."""
     return model if type(plugin) is Precision else InPrecision(model, plugin)
+
+
+def at_least_single(images: Tensor) -> Tensor:
+    """Images in single precision where they come in half: an attack needs finer steps."""
+    return images.float() if images.dtype in (torch.float16, torch.bfloat16) else images

@@ -11,7 +11,7 @@ from lit_intriguing.lipschitz.norm import Norm
 
 
 class CertifiedAccuracy(Metric):
-    """`lipschitz.certificate.certified_accuracy` over batches and ranks, each row counted once.
+    """`lipschitz.certificate.certified_accuracy` over batches and ranks, each example counted once.
 
     Args:
         norms: Bounds as for `certified_radius`, of the network as it is.
@@ -19,7 +19,7 @@ class CertifiedAccuracy(Metric):
         logit_error: As for `certified_radius`.
 
     Raises:
-        ValueError: in `update`, what `certified_radius` and `certified_accuracy` refuse.
+        ValueError: In `update`, what `certified_radius` and `certified_accuracy` refuse.
 
     Example:
         >>> metric = CertifiedAccuracy(norms=1.0, at=[0.0, 1.0])
@@ -33,7 +33,7 @@ class CertifiedAccuracy(Metric):
     is_differentiable = False
 
     certified: Tensor
-    rows: Tensor
+    examples: Tensor
 
     def __init__(
         self,
@@ -46,7 +46,7 @@ class CertifiedAccuracy(Metric):
         self.at = torch.tensor(at, dtype=torch.float64)
         zeros = torch.zeros(len(self.at), dtype=torch.int64)
         self.add_state("certified", zeros, dist_reduce_fx="sum")
-        self.add_state("rows", torch.tensor(0), dist_reduce_fx="sum")
+        self.add_state("examples", torch.tensor(0), dist_reduce_fx="sum")
 
     def update(self, logits: Tensor, labels: Tensor) -> None:
         """Count a batch: logits (n, classes), labels (n,)."""
@@ -55,8 +55,8 @@ class CertifiedAccuracy(Metric):
         radii = certified_radius(logits, self.norms, labels, logit_error=self.logit_error)
         shares = certified_accuracy(radii, logits.argmax(1).cpu() == labels.cpu(), self.at)
         self.certified += (shares * len(logits)).round().long().to(self.certified.device)
-        self.rows += len(logits)
+        self.examples += len(logits)
 
     def compute(self) -> Tensor:
-        """The shares so far, float64 (R,); NaN without rows."""
-        return self.certified.double() / self.rows
+        """Return the shares so far, float64 (R,); NaN without examples."""
+        return self.certified.double() / self.examples

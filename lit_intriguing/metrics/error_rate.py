@@ -1,4 +1,4 @@
-"""The share of wrong answers, as a function and as a metric."""
+"""The share of wrong predictions, as a function and as a metric."""
 
 import torch
 from torch import Tensor
@@ -15,17 +15,17 @@ def _wrong(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def error_rate(logits: Tensor, labels: Tensor) -> Tensor:
-    """The fraction of rows whose largest logit is not at the label; NaN without rows.
+    """Return the share of examples whose largest logit is not at the label; NaN without any.
 
     Args:
-        logits: shape (N, classes).
-        labels: shape (N,).
+        logits: Shape (N, classes).
+        labels: Shape (N,).
 
     Returns:
         A scalar in [0, 1].
 
     Raises:
-        ValueError: other shapes.
+        ValueError: Other shapes.
 
     Example:
         >>> error_rate(torch.tensor([[2.0, 1.0], [0.0, 1.0]]), torch.tensor([0, 0]))
@@ -35,10 +35,10 @@ def error_rate(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 class ErrorRate(Metric):
-    """`error_rate` over batches and ranks, each row counted once.
+    """`error_rate` over batches and ranks, each example counted once.
 
     Raises:
-        ValueError: in `update`, logits that are not (N, classes) or labels that are not (N,).
+        ValueError: In `update`, logits that are not (N, classes) or labels that are not (N,).
 
     Example:
         >>> metric = ErrorRate()
@@ -53,18 +53,18 @@ class ErrorRate(Metric):
     is_differentiable = False
 
     wrong: Tensor
-    rows: Tensor
+    examples: Tensor
 
     def __init__(self) -> None:
         super().__init__()
         self.add_state("wrong", torch.tensor(0), dist_reduce_fx="sum")
-        self.add_state("rows", torch.tensor(0), dist_reduce_fx="sum")
+        self.add_state("examples", torch.tensor(0), dist_reduce_fx="sum")
 
     def update(self, logits: Tensor, labels: Tensor) -> None:
         """Count a batch: logits (n, classes), labels (n,)."""
         self.wrong += _wrong(logits, labels)
-        self.rows += len(labels)
+        self.examples += len(labels)
 
     def compute(self) -> Tensor:
-        """The fraction of wrong rows so far."""
-        return self.wrong / self.rows
+        """Return the share of wrong predictions so far."""
+        return self.wrong / self.examples

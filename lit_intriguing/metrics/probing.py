@@ -1,6 +1,6 @@
-"""What a model answers along a line and in a cloud of noise, by kind of class.
+"""What a model predicts along a line and in a cloud of noise, by kind of class.
 
-The classes of a row are of three kinds: its true class, the class that its adversarial example
+The classes of an image are of three kinds: its true class, the class that its adversarial example
 reaches (the target), and all others.
 """
 
@@ -21,24 +21,24 @@ Model = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Along:
-    """A model's answers at T points of each of N rows' lines.
+    """A model's predictions at T points on a line through each of N images.
 
     Attributes:
         probabilities: Of each kind, `(N, T, 3)`, summing to 1.
-        kinds: Index into `KINDS` of the class that it answers, int64 `(N, T)`.
+        kinds: Index into `KINDS` of the class that it predicts, int64 `(N, T)`.
     """
 
     probabilities: Tensor
     kinds: Tensor
 
 
-def answered_kinds(answers: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
-    """The kind of each answer.
+def predicted_kinds(predictions: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
+    """Return the kind of each predicted class.
 
     Args:
-        answers: Classes, integers (N,).
+        predictions: Classes, integers (N,).
         labels: True classes, (N,).
-        targets: Other classes, (N,), each different from the row's label.
+        targets: Other classes, (N,), each different from the label.
 
     Returns:
         Indices into `KINDS`, int64 (N,).
@@ -47,21 +47,21 @@ def answered_kinds(answers: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
         ValueError: Other shapes, or a target that is the label.
 
     Example:
-        >>> answered_kinds(torch.tensor([4, 5, 6]), torch.tensor([4, 4, 4]), torch.tensor([5] * 3))
+        >>> predicted_kinds(torch.tensor([4, 5, 6]), torch.tensor([4, 4, 4]), torch.tensor([5] * 3))
         tensor([0, 1, 2])
     """
-    if not (answers.shape == labels.shape == targets.shape and answers.ndim == 1):
+    if not (predictions.shape == labels.shape == targets.shape and predictions.ndim == 1):
         raise ValueError(
-            f"answers, labels and targets must be (N,), not {tuple(answers.shape)}, "
+            f"predictions, labels and targets must be (N,), not {tuple(predictions.shape)}, "
             f"{tuple(labels.shape)} and {tuple(targets.shape)}"
         )
     if bool((labels == targets).any()):
-        raise ValueError("a row's target is its label")
-    return torch.where(answers == labels, 0, torch.where(answers == targets, 1, 2))
+        raise ValueError("a target is the label: give another class.")
+    return torch.where(predictions == labels, 0, torch.where(predictions == targets, 1, 2))
 
 
 def kind_probabilities(logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
-    """The softmax probability of each kind of class.
+    """Return the softmax probability of each kind of class.
 
     Args:
         logits: (N, C).
@@ -90,7 +90,7 @@ def along(
     targets: Tensor,
     bounds: Bounds = UNBOUNDED,
 ) -> Along:
-    """Asks a model at `start + t step` for each t.
+    """Return what a model predicts at `start + t step` for each t.
 
     Args:
         model: Gives logits (N, C) for (N, *S).
@@ -102,16 +102,16 @@ def along(
         bounds: What the points are clipped to.
 
     Returns:
-        The answers.
+        The predictions.
 
     Raises:
-        ValueError: See `answered_kinds`.
+        ValueError: See `predicted_kinds`.
     """
     probabilities, kinds = [], []
     for factor in factors:
         logits = model(bounds.clamp(start + factor * step))
         probabilities.append(kind_probabilities(logits, labels, targets))
-        kinds.append(answered_kinds(logits.argmax(1), labels, targets))
+        kinds.append(predicted_kinds(logits.argmax(1), labels, targets))
     return Along(torch.stack(probabilities, 1), torch.stack(kinds, 1))
 
 
@@ -125,14 +125,14 @@ def around(
     generator: torch.Generator,
     bounds: Bounds = UNBOUNDED,
 ) -> Tensor:
-    """Counts a model's answers to points with Gaussian noise of growing length.
+    """Count what a model predicts at points with Gaussian noise of growing length.
 
-    Each draw is one noise for each row, scaled to each length and laid round each of its centres,
-    so that differences between these are not those of other noise.
+    Each draw is one noise for each image, scaled to each length and added to each of its centres,
+    so that differences between these do not come from other noise.
 
     Args:
         model: Gives logits (N, C) for (N, *S).
-        centres: (K, N, *S): K points of each row.
+        centres: (K, N, *S): K points of each image.
         lengths: L standard deviations of each element of the noise; without bounds its expected
             root mean square.
         draws: How often, at least 1.
@@ -142,35 +142,35 @@ def around(
         bounds: What the points are clipped to.
 
     Returns:
-        How many of the draws are answered by each kind of class, int64 (N, K, L, 3).
+        How many of the draws are predicted as each kind of class, int64 (N, K, L, 3).
 
     Raises:
-        ValueError: See `answered_kinds`.
+        ValueError: See `predicted_kinds`.
     """
     counts = torch.zeros(
         *(centres.shape[1], len(centres), len(lengths), len(KINDS)),
         dtype=torch.int64,
         device=centres.device,
     )
-    rows = torch.arange(len(counts), device=counts.device)
+    numbers = torch.arange(len(counts), device=counts.device)
     for _ in range(draws):
         noise = torch.randn(centres.shape[1:], generator=generator).to(centres)
         for k, centre in enumerate(centres):
             for at, length in enumerate(lengths):
-                answers = model(bounds.clamp(centre + length * noise)).argmax(1)
-                counts[rows, k, at, answered_kinds(answers, labels, targets)] += 1
+                predictions = model(bounds.clamp(centre + length * noise)).argmax(1)
+                counts[numbers, k, at, predicted_kinds(predictions, labels, targets)] += 1
     return counts
 
 
 def random_steps(like: Tensor, generator: torch.Generator) -> Tensor:
-    """Steps in random directions, each as long as the given one.
+    """Return steps in random directions, each as long as the given one.
 
     Args:
         like: (N, *S).
         generator: On the CPU.
 
     Returns:
-        (N, *S), uniformly distributed over the sphere of each row's length.
+        (N, *S), uniformly distributed over the sphere of that length.
     """
     steps = torch.randn(like.shape, generator=generator).to(like)
     lengths, own = (one.flatten(1).norm(dim=1) for one in (like, steps))
@@ -180,7 +180,7 @@ def random_steps(like: Tensor, generator: torch.Generator) -> Tensor:
 
 @dataclass(frozen=True)
 class Share:
-    """A share with its confidence interval, all in [0, 1]; NaN without rows."""
+    """A share with its confidence interval, all in [0, 1]; NaN without images."""
 
     value: float
     low: float
@@ -188,16 +188,16 @@ class Share:
 
 
 def clustered_share(counts: Tensor, draws: int, confidence: float = 0.95) -> Share:
-    """The share of draws that count, with an interval that takes rows for what is independent.
+    """Return the share of draws that count; its interval takes images for what is independent.
 
-    The draws of a row are alike, so that rows times draws would promise too much. The interval is
+    The draws of an image are alike: images times draws would promise too much. The interval is
     Wilson's with the effective number of draws, `p (1 - p) / (v / N)` with v the variance of the
-    rows' own shares (Korn and Graubard 1998), at most all and at least one a row; with one draw a
-    row it is Wilson's own.
+    images' own shares (Korn and Graubard 1998), at most all and at least one an image; with one
+    draw an image it is Wilson's own.
 
     Args:
-        counts: How many of a row's draws count, (N,).
-        draws: Of each row.
+        counts: How many of an image's draws count, (N,).
+        draws: Of each image.
         confidence: Such as 0.95.
 
     Returns:
@@ -207,22 +207,22 @@ def clustered_share(counts: Tensor, draws: int, confidence: float = 0.95) -> Sha
         >>> clustered_share(torch.tensor([4, 0, 4, 0]), draws=4).value
         0.5
     """
-    rows = len(counts)
-    if rows == 0:
+    images = len(counts)
+    if images == 0:
         return Share(*[float("nan")] * 3)
     shares = counts.double() / draws
     share, variance = float(shares.mean()), float(shares.var(correction=0))
     spread = share * (1 - share)
     if spread == 0:
-        effective = float(rows)  # nothing tells how alike the draws of a row are
+        effective = float(images)  # nothing shows how alike the draws of an image are
     else:
-        effective = min(rows * draws, rows * spread / variance) if variance else rows * draws
+        effective = min(images * draws, images * spread / variance) if variance else images * draws
     low, high = _wilson(share, effective, confidence)
     return Share(share, low, high)
 
 
 def _wilson(share: float, trials: float, confidence: float) -> tuple[float, float]:
-    """Wilson 1927: where the normal test with the variance of the limit itself rejects."""
+    """Return where the normal test with the variance of the limit itself rejects (Wilson 1927)."""
     z = float(ndtri(0.5 + confidence / 2))
     middle = (share + z * z / (2 * trials)) / (1 + z * z / trials)
     half = z / (1 + z * z / trials)

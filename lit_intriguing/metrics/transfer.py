@@ -5,63 +5,63 @@ from torch import Tensor
 from torchmetrics import Metric
 
 
-def _counts(answers: Tensor, labels: Tensor, counted: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Wrong and counted rows of each pair, both `(S, M)`."""
-    if answers.ndim != 3 or labels.shape != answers.shape[2:]:
+def _counts(predictions: Tensor, labels: Tensor, counted: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Return how many predictions are wrong and how many count, both `(S, M)`."""
+    if predictions.ndim != 3 or labels.shape != predictions.shape[2:]:
         raise ValueError(
-            f"answers must be (sets, models, N) and labels (N,), not {tuple(answers.shape)} and "
-            f"{tuple(labels.shape)}"
+            "answers must be (sets, models, N) and labels (N,), not "
+            f"{tuple(predictions.shape)} and {tuple(labels.shape)}"
         )
     if counted is None:
-        counted = torch.ones_like(answers, dtype=torch.bool)
+        counted = torch.ones_like(predictions, dtype=torch.bool)
     if counted.ndim != 3 or counted.dtype != torch.bool:
         raise ValueError(
             "counted must be bool of shape (sets, models, N), each size the same or 1, not "
             f"{counted.dtype} of shape {tuple(counted.shape)}"
         )
-    counted = counted.expand_as(answers)
-    return ((answers != labels) & counted).sum(2), counted.sum(2)
+    counted = counted.expand_as(predictions)
+    return ((predictions != labels) & counted).sum(2), counted.sum(2)
 
 
 def transfer_rates(answers: Tensor, labels: Tensor, counted: Tensor | None = None) -> Tensor:
-    """The share of wrong answers of each of M models on each of S sets of examples.
+    """Return the share of wrong predictions of each of M models on each of S sets of examples.
 
-    Szegedy et al. 2013, tables 2 and 4: there the examples of set s were made for model s, and an
-    answer is wrong that is not the true label, wherever the attack aimed.
+    Szegedy et al. 2013, tables 2 and 4: there the examples of set s were made for model s, and a
+    prediction is wrong that is not the true label, wherever the attack aimed.
 
     Args:
-        answers: class that each model sees in each row of each set, integers (S, M, N).
-        labels: true labels, (N,).
-        counted: bool, of a shape that broadcasts to (S, M, N): which rows count, such as
-            the successes of each set (S, 1, N), or rows that a model reads rightly when clean
-            (1, M, N). All, where None.
+        answers: Predicted class of each example of each set by each model, integers (S, M, N).
+        labels: True labels, (N,).
+        counted: Bool, of a shape that broadcasts to (S, M, N): which examples count, such as
+            the successes of each set (S, 1, N), or those that a model classifies correctly when
+            clean (1, M, N). All, where None.
 
     Returns:
-        Rates in [0, 1], shape (S, M); NaN where no row counts.
+        Rates in [0, 1], shape (S, M); NaN where no example counts.
 
     Raises:
-        ValueError: other shapes, or a `counted` that is not bool.
+        ValueError: Other shapes, or a `counted` that is not bool.
 
     Example:
-        >>> answers = torch.tensor([[[1, 1, 0], [0, 0, 0]]])  # one set, two models, three rows
+        >>> answers = torch.tensor([[[1, 1, 0], [0, 0, 0]]])  # one set, two models, three examples
         >>> transfer_rates(answers, torch.tensor([0, 0, 0]))
         tensor([[0.6667, 0.0000]])
         >>> transfer_rates(answers, torch.tensor([0, 0, 0]), torch.tensor([[[True, True, False]]]))
         tensor([[1., 0.]])
     """
-    wrong, rows = _counts(answers, labels, counted)
-    return wrong / rows
+    wrong, examples = _counts(answers, labels, counted)
+    return wrong / examples
 
 
 class TransferRates(Metric):
-    """`transfer_rates` over batches and ranks, each row counted once.
+    """`transfer_rates` over batches and ranks, each example counted once.
 
     Args:
-        sets: number of sets of examples, S.
-        models: number of models, M.
+        sets: Number of sets of examples, S.
+        models: Number of models, M.
 
     Raises:
-        ValueError: fewer than one set or model; in `update`, what `transfer_rates` refuses, or
+        ValueError: Fewer than one set or model; in `update`, what `transfer_rates` refuses, or
             another number of sets or models.
 
     Example:
@@ -76,26 +76,26 @@ class TransferRates(Metric):
     is_differentiable = False
 
     wrong: Tensor
-    rows: Tensor
+    examples: Tensor
 
     def __init__(self, sets: int, models: int) -> None:
         super().__init__()
         if min(sets, models) < 1:
             raise ValueError(f"sets and models must be at least 1, not {sets} and {models}")
-        for name in ("wrong", "rows"):
+        for name in ("wrong", "examples"):
             self.add_state(name, torch.zeros(sets, models, dtype=torch.int64), dist_reduce_fx="sum")
 
     def update(self, answers: Tensor, labels: Tensor, counted: Tensor | None = None) -> None:
         """Count a batch; arguments as for `transfer_rates`."""
-        wrong, rows = _counts(answers, labels, counted)
+        wrong, examples = _counts(answers, labels, counted)
         if wrong.shape != self.wrong.shape:
             raise ValueError(
                 f"answers of {' sets and '.join(map(str, wrong.shape))} models, expected "
                 f"{' and '.join(map(str, self.wrong.shape))}"
             )
         self.wrong += wrong
-        self.rows += rows
+        self.examples += examples
 
     def compute(self) -> Tensor:
-        """The rates so far, (S, M); NaN where no row counted."""
-        return self.wrong / self.rows
+        """Return the rates so far, (S, M); NaN where no example counted."""
+        return self.wrong / self.examples

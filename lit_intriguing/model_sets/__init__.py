@@ -1,1 +1,1 @@
-"""Several models by name: where each comes from, its training or loading, one loop over all."""
+"""Studies of several models: where each comes from, its training or loading, one loop over all."""

@@ -8,19 +8,25 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Distortions:
-    """Root mean square changes of a set's rows; NaN without any.
+    """Root mean square changes of a set's images, in their units; NaN without any.
 
-    Rows that were not moved, since the model gets them wrong as they are, are left out.
+    Images that were not changed, since the model misclassifies them as they are, are left out.
+
+    Attributes:
+        images: How many were changed.
+        mean: Of the changes.
+        deviation: Sample standard deviation (n - 1); NaN below two.
+        median: Of the changes.
     """
 
-    rows: int
+    images: int
     mean: float
     deviation: float
     median: float
 
     @classmethod
     def of(cls, values: Tensor) -> "Distortions":
-        """Of (n,) changes."""
+        """Return the statistics of changes, `(n,)`."""
         values = values.double()
         values = values[values > 0]
         if not len(values):

@@ -1,64 +1,173 @@
-"""What is asked for: how the examples of each model are made."""
+"""What is asked for: the options that all studies of several models have, and how one runs."""
 
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
-from typing import Any
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Generic, Protocol, TextIO, TypeVar
+
+from lightning.pytorch import LightningDataModule, Trainer
 
 from lit_intriguing.attacks import Attack, Goal, RandomTargets
 from lit_intriguing.attacks.attack_tensors import CHUNK
 from lit_intriguing.commands.attack.job import default_attack
-from lit_intriguing.errors import UsageError
-from lit_intriguing.splits.fingerprint import described
+from lit_intriguing.errors import UserError
+from lit_intriguing.model_sets.examples import ExampleJob
+from lit_intriguing.model_sets.loading import (
+    Source,
+    check_options,
+    load_models,
+    quiet_trainer,
+    saved_in,
+)
+from lit_intriguing.model_sets.report import Report
+from lit_intriguing.model_sets.run import ExamplesRun, Models
+from lit_intriguing.splits.loop import run_loop
+from lit_intriguing.splits.split import Split
 from lit_intriguing.types import Bounds
 
 
-@dataclass(frozen=True)
-class ExampleJob:
-    """How the examples of each model are made; see `TransferMatrix` for the options."""
+class Result(Protocol):
+    """What a study finds."""
 
-    attack: Attack = field(default_factory=default_attack)
-    goal: Goal = field(default_factory=RandomTargets)
-    bounds: Bounds | None = None
-    only_correct: bool = False
-    seed: int = 0
-    chunk: int = CHUNK
-
-    def check(self) -> None:
-        """Refuses numbers out of range.
-
-        Raises:
-            UsageError: With the number.
-        """
-        if self.chunk < 1:
-            raise UsageError(f"chunk must be at least 1, not {self.chunk}.")
-        if self.seed < 0:
-            raise UsageError(f"seed must not be negative: {self.seed}.")
-
-    def examples_settings(self) -> dict[str, Any]:
-        """What adversarial examples depend on beside model and rows, as plain values."""
-        return {one.name: described(getattr(self, one.name)) for one in fields(ExampleJob)}
-
-    def settings(self) -> dict[str, Any]:
-        """What all results depend on beside models and rows, as plain values."""
-        return {one.name: described(getattr(self, one.name)) for one in fields(self)}
+    @property
+    def failures(self) -> Mapping[str, str]:
+        """Why models are missing in it, by their names."""
 
 
-def check_numbers(option: str, kind: str, values: Sequence[float], *, zero: bool = False) -> None:
-    """Refuses numbers that are no lengths, and one that is given twice.
+Job = TypeVar("Job", bound=ExampleJob)
+Found = TypeVar("Found", bound=Result)
+
+
+@dataclass
+class ExampleStudy(ABC, Generic[Job, Found]):
+    """A study of adversarial examples made for each of several models.
+
+    What is done is stored under `out_dir`, and used again where weights, images and settings are
+    the same. A subclass says what is asked for (`job`), what is found (`measure`), and how that is
+    shown (`report`).
 
     Args:
-        option: Whose numbers they are.
-        kind: What each of them is.
-        values: The numbers.
-        zero: Whether 0 is one, too.
-
-    Raises:
-        UsageError: With the number.
+        models: Name to source; or, in Python, to any module or function that gives logits (N, C).
+        data: Gives batches (images, labels).
+        out_dir: Where everything goes.
+        split: Which images are taken.
+        limit: Take no more images than that.
+        attack: Finds the examples (null: BoxLBFGS).
+        goal: What it is to reach (null: RandomTargets, the paper's).
+        bounds: Of the images, lower and upper (null: [0, 1]).
+        confidence: Of the intervals.
+        seed: Of targets, attack and noise.
+        chunk: Images at once; another number gives other targets and noise.
+        models_dir: Where trained models are saved (null: `models` in `out_dir`).
+        workers: Processes that train models; 0 for none but this.
+        trainer: Options of Lightning's Trainer: accelerator, devices, strategy, precision.
+        title: Heading.
     """
-    least = "at least 0" if zero else "positive"
-    for value in values:
-        if not 0 <= value < math.inf or (value == 0 and not zero):
-            raise UsageError(f"{option}: a {kind} is {least} and finite, not {value}.")
-    if len(set(values)) < len(values):
-        raise UsageError(f"{option} holds a {kind} twice: {list(values)}.")
+
+    LACK: ClassVar[str]
+    """What becomes of models that failed, behind their names."""
+
+    models: Mapping[str, Source]
+    data: LightningDataModule
+    out_dir: str
+    split: Split = "test"
+    limit: int | None = None
+    attack: Attack | None = None
+    goal: Goal | None = None
+    bounds: Bounds | None = None
+    confidence: float = 0.95
+    seed: int = 0
+    chunk: int = CHUNK
+    models_dir: str | None = None
+    workers: int = 0
+    trainer: dict[str, Any] = field(default_factory=dict)
+    title: str = ""
+
+    @abstractmethod
+    def job(self) -> Job:
+        """Return how examples are made and what is measured, as the options have it."""
+
+    @abstractmethod
+    def measure(
+        self, trainer: Trainer, models: Models, job: Job, failures: dict[str, str]
+    ) -> Found | None:
+        """Make the examples and measure all models.
+
+        Args:
+            trainer: Runs over the data.
+            models: Those that could be loaded.
+            job: What is asked for.
+            failures: Why the others could not, by name.
+
+        Returns:
+            What is found; None on all processes but the first.
+        """
+
+    @abstractmethod
+    def report(self, found: Found, job: Job) -> Report:
+        """Return how it is shown."""
+
+    def run(self, output: TextIO | None = None) -> Found | None:
+        """Do what is not done yet, write the files and print the tables.
+
+        Args:
+            output: Where the tables go; standard output where None.
+
+        Returns:
+            The result; None on all processes but the first.
+
+        Raises:
+            UsageError: The study cannot be understood.
+            UserError: Something does not fit; or models failed (after everything else is done and
+                written).
+        """
+        job = self.check()
+        trainer = quiet_trainer(self.trainer)
+        models, failures = load_models(self.models, self.out_dir, self.models_dir, self.workers)
+        found = self.measure(trainer, Models(models), job, failures)
+        if found is None:
+            return None
+        report = self.report(found, job)
+        files = report.write(Path(self.out_dir))
+        print(f"{report.screen()}\n{', '.join(files)} in {self.out_dir}", file=output or sys.stdout)
+        if found.failures:
+            names = ", ".join(map(repr, found.failures))
+            raise UserError(f"{names} failed, and {self.LACK}: see above.")
+        return found
+
+    def check(self) -> Job:
+        """Refuse what is no study, before any work.
+
+        Returns:
+            What is asked for.
+
+        Raises:
+            UsageError: With what to do.
+        """
+        check_options(self.models, self.out_dir, self.limit, self.confidence, self.workers)
+        job = self.job()
+        job.check()
+        return job
+
+    def example_options(self) -> dict[str, Any]:
+        """Return those options that say how examples are made."""
+        return {
+            "attack": self.attack or default_attack(),
+            "goal": self.goal or RandomTargets(),
+            "bounds": self.bounds,
+            "seed": self.seed,
+            "chunk": self.chunk,
+        }
+
+    def run_over(
+        self, loop: ExamplesRun[Job, Found], trainer: Trainer, models: Models
+    ) -> Found | None:
+        """Run a loop over its data and return what it finds; None on all processes but the first.
+
+        Raises:
+            InterruptedRunError: The user stopped it.
+        """
+        run_loop(trainer, models, loop, lambda: saved_in(self.out_dir))
+        return loop.found

@@ -27,12 +27,12 @@ Source = ModelSource | nn.Module | Callable[[Tensor], Tensor]
 def check_options(
     models: Mapping[str, Source], out_dir: str, limit: int | None, confidence: float, workers: int
 ) -> None:
-    """Refuses what is no study.
+    """Refuse what is no study.
 
     Args:
         models: Name to source.
         out_dir: The study's folder.
-        limit: Of rows.
+        limit: Of images.
         confidence: Of the intervals.
         workers: Processes that train.
 
@@ -57,7 +57,7 @@ def check_options(
 
 
 def quiet_trainer(options: Mapping[str, Any]) -> Trainer:
-    """A Trainer that leaves no files.
+    """Return a Trainer that leaves no files.
 
     Args:
         options: Of Lightning's.
@@ -74,36 +74,36 @@ def quiet_trainer(options: Mapping[str, Any]) -> Trainer:
 def load_models(
     sources: Mapping[str, Source], out_dir: str, models_dir: str | None, workers: int
 ) -> tuple[dict[str, nn.Module], dict[str, str]]:
-    """Trains what is to be trained and not there, and loads all.
+    """Train what is to be trained and is not there, and load all.
 
     Args:
         sources: Name to source.
         out_dir: The study's folder.
-        models_dir: Where trained models are kept; None for `models` in `out_dir`.
+        models_dir: Where trained models are saved; None for `models` in `out_dir`.
         workers: Processes that train models; 0 for none but this.
 
     Returns:
-        The models that could be had, and why the others could not, by name.
+        The models that could be loaded, and why the others could not, by name.
 
     Raises:
         InterruptedRunError: The user stopped a training.
-        UserError: None could be had.
+        UserError: None could be loaded.
     """
     training = Training(Path(models_dir or f"{out_dir}/models"), workers)
     try:
         models, failures = _loaded(sources, training)
     except KeyboardInterrupt as error:
-        text = f"interrupted. {kept(out_dir)}: the same command goes on from there."
+        text = f"interrupted. {saved_in(out_dir)}: the same command goes on from there."
         raise InterruptedRunError(text) from error
     if not models:
         reasons = "\n  ".join(f"{name!r}: {reason}" for name, reason in failures.items())
-        raise UserError(f"none of the models could be had:\n  {reasons}")
+        raise UserError(f"none of the models could be loaded:\n  {reasons}")
     return models, failures
 
 
-def kept(out_dir: str) -> str:
-    """What to say where the user stops a study."""
-    return f"What is done is kept in {out_dir}"
+def saved_in(out_dir: str) -> str:
+    """Return what to say where the user stops a study."""
+    return f"What is done is saved in {out_dir}"
 
 
 def _loaded(

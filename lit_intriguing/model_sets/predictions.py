@@ -1,4 +1,4 @@
-"""Predictions of several models on rows of tensors, and examples made for each."""
+"""What several models predict, chunk by chunk; a model that fails does not stop the others."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -8,58 +8,24 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from lit_intriguing.attacks.attack_tensors import attack_chunk
 from lit_intriguing.attacks.examples import Examples, joined
 from lit_intriguing.autograd import grad_island, preserved
 from lit_intriguing.configuration.parse_errors import one_line
 from lit_intriguing.errors import UserError
 from lit_intriguing.isolation import chunk_randomness
-from lit_intriguing.model_sets.job import ExampleJob
+from lit_intriguing.model_sets.examples import ExampleJob, Maker, made_for
 from lit_intriguing.model_sets.sources import Function
 from lit_intriguing.splice import INPUT, tail
-
-Maker = Callable[[str, nn.Module], Examples]
-"""Gives the examples of the chunk's rows for the model of that name."""
-
 
 J = TypeVar("J", bound=ExampleJob)
 
 
-UNKNOWN = -1
-"""In place of an answer that there is none of."""
-
-
-def made_for(
-    model: nn.Module, images: Tensor, labels: Tensor, job: ExampleJob, index: int
-) -> Examples:
-    """Examples for a model of a chunk's rows; targets are the same for all models.
-
-    Args:
-        model: The model.
-        images: `(n, *S)`.
-        labels: `(n,)`.
-        job: What is asked for.
-        index: The chunk's number, which seeds it.
-
-    Raises:
-        ValueError: See `attack_chunk`.
-        UserError: See `attack_chunk`.
-    """
-    with chunk_randomness(job.seed, index) as generator:
-        return attack_chunk(
-            model, job.attack, images, labels, generator,
-            goal=job.goal, bounds=job.bounds, only_correct=job.only_correct,
-        )  # fmt: skip
-
-
 @dataclass(frozen=True)
-class Judged:
-    """A chunk's result.
+class ChunkResult:
+    """What was measured on a chunk of n images.
 
     Attributes:
-        columns: `labels` (n,); `answers` (n, S, M), -1 where there is none; `counted`, whether the
-            row belongs to the set, and `there`, whether the set could be made, bool (n, S);
-            `distortion` (n, S).
+        columns: Tensors of n rows, `labels` among them.
         failures: What went wrong, by the model's name.
     """
 
@@ -67,29 +33,44 @@ class Judged:
     failures: Mapping[str, str] = field(default_factory=dict)
 
 
+Evaluation = Callable[
+    [Mapping[str, nn.Module], list[str], Tensor, Tensor, J, int, Maker], ChunkResult
+]
+"""Measures models on a chunk. Its arguments: the models that could be loaded, by name; the names
+of all models of the study; images `(n, *S)`; labels `(n,)`; the job; the chunk's number; what makes
+a model's examples, or has them."""
+
+
 def chunk_by_chunk(
     models: Mapping[str, nn.Module | Callable[[Tensor], Tensor]],
     images: Tensor,
     labels: Tensor,
     job: J,
-    ask: Callable[[Mapping[str, nn.Module], list[str], Tensor, Tensor, J, int, Maker], Judged],
+    evaluate: Evaluation[J],
     task: str,
     progress: bool,
 ) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Makes each chunk's examples and asks the models about its rows.
+    """Make each chunk's examples and measure the models, without files or a Trainer.
 
     Args:
         models: Name to what maps images to logits `(N, C)`.
-        images: `(N, *S)`.
+        images: `(N, *S)`, N at least 1.
         labels: `(N,)`.
-        job: What is asked for.
-        ask: `judge`, or another function of the same arguments.
+        job: How the examples are made, and what is measured.
+        evaluate: Measures a chunk.
         task: Name of the work, for the bar.
-        progress: Show it on standard error.
+        progress: Show the bar on standard error.
 
     Returns:
         Columns of N rows, and what went wrong, by the model's name.
+
+    Raises:
+        ValueError: There are no images.
+        UsageError: A number of the job is out of range.
     """
+    job.check()
+    if len(images) == 0:
+        raise ValueError("there are no images: give at least one.")
     modules = {
         name: model if isinstance(model, nn.Module) else Function(model)
         for name, model in models.items()
@@ -98,32 +79,40 @@ def chunk_by_chunk(
     parts = []
     starts = range(0, len(images), job.chunk)
     for index, start in enumerate(tqdm(starts, task, disable=not progress, unit="chunk")):
-        rows = slice(start, start + job.chunk)
+        part = slice(start, start + job.chunk)
 
-        def make(name: str, model: nn.Module, rows: slice = rows, index: int = index) -> Examples:
-            return made_for(model, images[rows], labels[rows], job, index)
+        def make(name: str, model: nn.Module, part: slice = part, index: int = index) -> Examples:
+            return made_for(model, images[part], labels[part], job, index)
 
-        judged = ask(modules, list(modules), images[rows], labels[rows], job, index, make)
-        parts.append(judged.columns)
-        failures |= judged.failures
+        found = evaluate(modules, list(modules), images[part], labels[part], job, index, make)
+        parts.append(found.columns)
+        failures |= found.failures
     return joined(parts, len(images)), failures
 
 
 def chunk_generator(job: ExampleJob, index: int) -> torch.Generator:
-    """A chunk's random numbers, on the CPU: the same ones, whatever else is asked for."""
+    """Return a chunk's random numbers, on the CPU: the same ones, whatever else is asked for."""
     with chunk_randomness(job.seed, index) as generator:
         return generator
 
 
-class Court:
-    """The models that still work; one that fails is put out with the reason."""
+class WorkingModels:
+    """The models that still work; one that fails is dropped, with the reason.
+
+    Args:
+        models: Name to model; changed in place.
+
+    Attributes:
+        models: Those that have not failed.
+        failures: What went wrong, by the model's name.
+    """
 
     def __init__(self, models: dict[str, nn.Module]) -> None:
         self.models = models
         self.failures: dict[str, str] = {}
 
-    def clean_answers(self, images: Tensor) -> dict[str, Tensor]:
-        """Each model's answers; one with other classes than the first is put out."""
+    def clean_predictions(self, images: Tensor) -> dict[str, Tensor]:
+        """Return each model's predictions `(n,)`; one with other classes than the first fails."""
         found: dict[str, Tensor] = {}
         first: tuple[str, int] | None = None
         for name in list(self.models):
@@ -138,17 +127,17 @@ class Court:
                 found[name] = logits.argmax(1)
         return found
 
-    def answers(self, name: str, images: Tensor) -> Tensor | None:
-        """A model's answers (n,), or None."""
+    def predictions(self, name: str, images: Tensor) -> Tensor | None:
+        """Return a model's predictions `(n,)`; None if it fails."""
         logits = self._logits(name, images)
         return None if logits is None else logits.argmax(1)
 
     def examples(self, name: str, make: Maker) -> Examples | None:
-        """A model's examples, or None; one that cannot be attacked can still be fooled."""
+        """Return a model's examples; None if it cannot be attacked, while it still predicts."""
         try:
             return make(name, self.models[name])
         except Exception as error:
-            self.failures[name] = f"no examples for it: {told(error)}"
+            self.failures[name] = f"no examples for it: {reason_of(error)}"
             return None
 
     def _logits(self, name: str, images: Tensor) -> Tensor | None:
@@ -158,7 +147,7 @@ class Court:
                 logits = tail(model, INPUT, images)(images)
         except Exception as error:
             shape = tuple(images.shape[1:])
-            self._fail(name, f"it does not take rows of shape {shape}: {told(error)}")
+            self._fail(name, f"it does not take images of shape {shape}: {reason_of(error)}")
             return None
         if not bool(logits.isfinite().all()):
             self._fail(name, "its logits are not finite.")
@@ -170,7 +159,7 @@ class Court:
         del self.models[name]
 
 
-def told(error: Exception) -> str:
-    """An error in one line, with its kind where it is not one of those that explain themselves."""
+def reason_of(error: Exception) -> str:
+    """Return an error in one line, with its class unless its message explains itself."""
     text = one_line(str(error))[:400]
     return text if isinstance(error, UserError | ValueError) else f"{type(error).__name__}: {text}"

@@ -1,4 +1,4 @@
-"""What studies of several models share: a chunk's examples for each of them, kept, and a result."""
+"""Lightning's loop over several models at once: their examples and a result, chunk by chunk."""
 
 import hashlib
 import json
@@ -7,22 +7,24 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Generic, TypeVar
 
 from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor, nn
 from typing_extensions import override
 
 from lit_intriguing.attacks.examples import Examples, joined
-from lit_intriguing.commands.attack.run import at_least_single
 from lit_intriguing.errors import UserError
-from lit_intriguing.hosts.precision import in_precision
-from lit_intriguing.model_sets.job import ExampleJob
-from lit_intriguing.model_sets.predictions import Judged, Maker, made_for
+from lit_intriguing.hosts.precision import at_least_single, in_precision
+from lit_intriguing.model_sets.examples import ExampleJob, Maker, made_for
+from lit_intriguing.model_sets.predictions import ChunkResult
 from lit_intriguing.splits.fingerprint import class_name, fingerprint, of_model
 from lit_intriguing.splits.loop import ChunkLoop, on_rank_zero
 from lit_intriguing.splits.split import SplitData
 from lit_intriguing.splits.store import Chunk, Store
+
+Job = TypeVar("Job", bound=ExampleJob)
+Found = TypeVar("Found")
 
 
 class Models(LightningModule):
@@ -38,57 +40,62 @@ class Models(LightningModule):
         self.members = nn.ModuleList(models.values())
 
     def forward(self, x: Tensor) -> Tensor:
-        """Nothing: a study calls the members."""
+        """Refuse: a study calls the members."""
         raise NotImplementedError
 
     def by_name(self) -> dict[str, nn.Module]:
-        """Name to model."""
+        """Return name to model."""
         return dict(zip(self.names, self.members, strict=True))
 
 
-class ExamplesRun(ChunkLoop):
-    """Makes the examples of each chunk for each model, and of these a result; both are kept.
+class ExamplesRun(ChunkLoop, Generic[Job, Found]):
+    """Makes the examples of each chunk for each model, measures them, and stores both.
 
     Args:
-        folder: Keeps `examples/<model and attack>` and `<kind>/<all settings>`.
+        folder: Holds `examples/<model and attack>` and `<FOLDER>/<all settings>`.
         job: What is asked for.
         data: What the loop runs over.
-        names: All models of the table, those included that could not be loaded.
+        names: All models of the study, those included that could not be loaded.
         failures: Why these could not.
         task: Name of the work, for the bar.
-        kind: Of the results; a folder.
         adversarial: Whether a result needs examples.
+
+    Attributes:
+        found: What the study finds, on rank 0 after the loop.
     """
+
+    FOLDER: ClassVar[str]
+    """Name of the folder of results, which earlier versions have written as well."""
 
     def __init__(
         self,
         folder: Path,
-        job: ExampleJob,
+        job: Job,
         data: SplitData,
         names: Sequence[str],
         failures: Mapping[str, str],
         task: str,
-        kind: str,
         adversarial: bool = True,
     ) -> None:
         self.folder, self.job, self.names = folder, job, list(names)
-        self.kind, self.adversarial = kind, adversarial
-        self.lost = dict(failures)
-        usable = len(self.names) - len(self.lost)
+        self.adversarial = adversarial
+        self.found: Found | None = None
+        self._not_loaded = dict(failures)
+        usable = len(self.names) - len(self._not_loaded)
         super().__init__(data, task, steps=1 + usable * adversarial, unit="step")
         self._examples: dict[str, Store] = {}
         self._results = _Results(Store(folder))
 
     @abstractmethod
-    def result(
+    def evaluate(
         self,
         models: Mapping[str, nn.Module],
         images: Tensor,
         labels: Tensor,
         index: int,
         make: Maker,
-    ) -> Judged:
-        """Works on a chunk.
+    ) -> ChunkResult:
+        """Measure the models on a chunk.
 
         Args:
             models: Those that could be loaded, by name.
@@ -99,16 +106,16 @@ class ExamplesRun(ChunkLoop):
         """
 
     @abstractmethod
-    def conclude(self, columns: dict[str, Tensor], failures: dict[str, str]) -> None:
-        """Puts the results of all chunks together.
+    def conclude(self, columns: dict[str, Tensor], failures: dict[str, str]) -> Found:
+        """Return what the study finds, from the results of all chunks.
 
         Args:
-            columns: Of all rows.
+            columns: Of all images.
             failures: What went wrong, by the model's name.
         """
 
-    def kept_examples(self, index: int) -> dict[str, Examples]:
-        """A chunk's examples, by the model's name, of those that have any."""
+    def stored_examples(self, index: int) -> dict[str, Examples]:
+        """Return a chunk's examples, by the model's name, of those that have any."""
         return {
             name: Examples.of(store.load(index).columns)
             for name, store in self._examples.items()
@@ -131,7 +138,7 @@ class ExamplesRun(ChunkLoop):
         }
         whole = common | self.job.settings() | {"models": models, "names": self.names}
         whole["limit"] = self.data.limit
-        self._results = _Results(Store(self.folder / self.kind / _key(whole)))
+        self._results = _Results(Store(self.folder / self.FOLDER / _key(whole)))
         on_rank_zero(trainer, lambda: self._write_down(ours, models, whole))
 
     @override
@@ -155,10 +162,10 @@ class ExamplesRun(ChunkLoop):
             self.advance(name)
             return made
 
-        found = self.result(models, images, labels, index, make)
+        found = self.evaluate(models, images, labels, index, make)
         if self.writes(trainer):
             self._results.save(index, found, source, time.perf_counter() - start)
-        self.advance(self.kind)
+        self.advance("predictions")
 
     @override
     def finish(self, trainer: Trainer, chunks: int) -> None:
@@ -172,10 +179,10 @@ class ExamplesRun(ChunkLoop):
         columns = joined(
             (part.columns for part in parts), sum(len(part.columns["labels"]) for part in parts)
         )
-        failures = dict(self.lost)
+        failures = dict(self._not_loaded)
         for part in parts:
             failures |= part.failures
-        self.conclude(columns, failures)
+        self.found = self.conclude(columns, failures)
 
     def _made(
         self,
@@ -187,7 +194,7 @@ class ExamplesRun(ChunkLoop):
         labels: Tensor,
         source: str,
     ) -> Examples:
-        """A model's examples of a chunk, made unless they are there."""
+        """Return a model's examples of a chunk, made unless they are stored."""
         store = self._examples[name]
         if store.source(index) == source:
             columns = store.load(index).columns
@@ -209,14 +216,14 @@ class ExamplesRun(ChunkLoop):
 
 @dataclass(frozen=True)
 class _Results:
-    """Chunks with their results; one in which a model failed is kept, and done again."""
+    """Chunks with their results; one in which a model failed is stored, and done again."""
 
     store: Store
 
     def done(self, index: int, source: str) -> bool:
         return not self._failures(index).is_file() and self.store.source(index) == source
 
-    def save(self, index: int, found: Judged, source: str, seconds: float) -> None:
+    def save(self, index: int, found: ChunkResult, source: str, seconds: float) -> None:
         failures = self._failures(index)
         if found.failures:
             failures.parent.mkdir(exist_ok=True)
@@ -225,10 +232,10 @@ class _Results:
         if not found.failures:
             failures.unlink(missing_ok=True)
 
-    def load(self, index: int) -> Judged:
+    def load(self, index: int) -> ChunkResult:
         path = self._failures(index)
         failures = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-        return Judged(self.store.load(index).columns, failures)
+        return ChunkResult(self.store.load(index).columns, failures)
 
     def _failures(self, index: int) -> Path:
         return self.store.folder / "failures" / f"{index:06d}.json"

@@ -1,4 +1,4 @@
-"""Where a model of a transfer study comes from."""
+"""Where a model of a study comes from."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -43,7 +43,7 @@ class ModelSource:
     needs: dict[str, list[str]] = field(default_factory=dict)
 
     def check(self) -> None:
-        """Refuses what says nothing, or two things.
+        """Refuse what says nothing, or two things.
 
         Raises:
             UsageError: With what to do.
@@ -63,7 +63,7 @@ class ModelSource:
         return self.recipe is not None and self.checkpoint is None
 
     def config(self) -> Config:
-        """The recipe's whole configuration.
+        """Return the recipe's whole configuration.
 
         Raises:
             UsageError: A file is not there, or no configuration.
@@ -86,11 +86,11 @@ class Function(nn.Module):
         self.function = function
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits `(N, C)`."""
+        """Return logits `(N, C)`."""
         return self.function(x)
 
     def extra_repr(self) -> str:
-        """The function's name, by which results are kept."""
+        """Return the function's name, by which results are stored."""
         place = getattr(self.function, "__module__", "")
         return f"{place}.{getattr(self.function, '__qualname__', type(self.function).__name__)}"
 
@@ -105,7 +105,7 @@ def fit_config(files: list[str]) -> Config:
 
 
 def load_model(source: ModelSource, config: Config | None, weights: Path | None) -> nn.Module:
-    """Makes a model with its weights, in evaluation mode, on the CPU.
+    """Make a model with its weights, in evaluation mode, on the CPU.
 
     Args:
         source: Where it comes from.

@@ -1,4 +1,4 @@
-"""Trains the models that a transfer study is to train, each once."""
+"""Trains the models that a study needs, each once."""
 
 import os
 import sys
@@ -28,8 +28,8 @@ _SPREAD = 60.0
 """Seconds between the starts of processes, at most."""
 
 
-def train_and_keep(folder: Path, run: Run) -> float:
-    """Trains and keeps the last weights as `<key>.ckpt`.
+def train_and_save(folder: Path, run: Run) -> float:
+    """Train and save the last weights as `<key>.ckpt`.
 
     Args:
         folder: Where to.
@@ -54,7 +54,7 @@ def train_and_keep(folder: Path, run: Run) -> float:
 
 
 def weights_of(folder: Path, run: Run) -> Path:
-    """Where the weights of a training are kept."""
+    """Return where the weights of a training are saved."""
     return folder / f"{run.key}.ckpt"
 
 
@@ -63,7 +63,7 @@ class Training:
     """Trains what is not trained yet.
 
     Attributes:
-        folder: Where weights and results are kept.
+        folder: Where weights and results are saved.
         workers: Processes; 0 for none but this.
         stream: Where it says how far it is.
         failures: What went wrong, by model.
@@ -75,7 +75,7 @@ class Training:
     failures: dict[str, str] = field(default_factory=dict)
 
     def configs(self, sources: Mapping[str, ModelSource]) -> dict[str, Config]:
-        """Trains what recipes need first, and puts it into their configurations.
+        """Train what recipes need first, and put it into their configurations.
 
         Args:
             sources: Name to source.
@@ -108,7 +108,7 @@ class Training:
         return configs
 
     def weights(self, runs: Mapping[str, Run]) -> dict[str, Path]:
-        """Trains.
+        """Train what is not trained yet.
 
         Args:
             runs: Name to training.
@@ -134,7 +134,7 @@ class Training:
         }
 
     def _by_the_first(self, store: RunStore, todo: Sequence[Run]) -> dict[str, str]:
-        """Waits for what the first process trains, unless it had to finish before it began this."""
+        """Wait for what the first process trains, unless it had to finish before it began this."""
         if _LAUNCHERS & os.environ.keys():
             while not all(
                 self._done(store, run) or store.failed_since(run, _BEGAN - _SPREAD) for run in todo
@@ -150,7 +150,7 @@ class Training:
         progress = Progress({Stage.FINAL: len(todo)}, self.workers, self.stream)
         self.stream.write(f"training {', '.join(repr(names[run.key]) for run in todo)}\n")
         failed = {}
-        measure = partial(train_and_keep, self.folder)
+        measure = partial(train_and_save, self.folder)
         for run, result in run_all(todo, store, measure, self.workers):
             if result.failure is None:
                 self.stream.write(f"{names[run.key]!r} trained in {duration(result.seconds)}\n")

@@ -1,1 +1,1 @@
-"""Many trainings, each once: measured in worker processes and kept, one file a run."""
+"""Many trainings, each once: measured in worker processes and saved, one file a run."""

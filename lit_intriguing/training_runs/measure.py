@@ -15,8 +15,7 @@ from jsonargparse import ArgumentError
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities.seed import isolate_rng
 
-from lit_intriguing.configuration import class_paths, parse_errors
-from lit_intriguing.configuration import misspelt as diagnosis
+from lit_intriguing.configuration import class_paths, misspelt, parse_errors
 from lit_intriguing.configuration.options import OF_THE_COMMAND
 from lit_intriguing.configuration.patches import Config, class_name, merged
 from lit_intriguing.errors import UsageError
@@ -28,7 +27,7 @@ QUIET = {
     "enable_progress_bar": False,
     "logger": False,
 }
-"""A study keeps one number of a run: nothing else is written."""
+"""A study saves one number of a run: nothing else is written."""
 
 NEEDS_OUTPUT = {
     "DeviceStatsMonitor",
@@ -41,7 +40,7 @@ NEEDS_OUTPUT = {
     "RunProgress",
     "TQDMProgressBar",
 }
-"""Callbacks that refuse to work without what `QUIET` switches off, or would write all the same."""
+"""Callbacks that refuse to work without what `QUIET` switches off, or write in any case."""
 
 METRICS = {Stage.TUNE: "val/error", Stage.FINAL: "test/error"}
 
@@ -49,14 +48,14 @@ Measure = Callable[[Run], float]
 
 
 def train_and_measure(run: Run) -> float:
-    """Trains and measures the last epoch's weights.
+    """Train, and measure the last epoch's weights.
 
     Args:
         run: The training; `Stage.TUNE` is measured on the validation split, never on the test
             set, `Stage.FINAL` once on the test set.
 
     Returns:
-        The fraction of wrong answers.
+        The share of wrong predictions.
 
     Raises:
         ValueError: The module logs no such metric, or it is not finite.
@@ -80,17 +79,17 @@ class _Build(LightningCLI):
     """LightningCLI for a mapping, whatever the process's own arguments are."""
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
-        """Checks the mapping; what is wrong in it is said as the command line says it."""
+        """Check the mapping; what is wrong in it is said as the command line says it."""
         try:
             self.config = parser.parse_object(args)
         except (ArgumentError, TypeError, ValueError) as error:
             if isinstance(args, dict):
-                diagnosis.check(args, [*diagnosis.keys_of(parser), *OF_THE_COMMAND])
+                misspelt.check(args, [*misspelt.keys_of(parser), *OF_THE_COMMAND])
             raise UsageError(parse_errors.one_line(str(error))) from error
 
 
 def build(config: Config) -> LightningCLI:
-    """Makes model, data and Trainer of a `fit` configuration, without output.
+    """Make model, data and Trainer of a `fit` configuration, without output.
 
     Args:
         config: What `lightning fit --config` takes.
@@ -120,7 +119,7 @@ def build(config: Config) -> LightningCLI:
 
 
 def attempt(run: Run, measure: Measure) -> Result:
-    """Measures a run; an exception becomes part of the result.
+    """Measure a run; an exception becomes part of the result.
 
     Args:
         run: The training.
@@ -147,7 +146,7 @@ def attempt(run: Run, measure: Measure) -> Result:
 
 @contextlib.contextmanager
 def silence(output: io.StringIO) -> Iterator[None]:
-    """Collects what a run prints or warns of, and keeps Lightning's remarks back."""
+    """Collect what a run prints or warns of, and suppress Lightning's remarks."""
     loggers: list[Any] = [logging.getLogger(f"lightning.{part}") for part in ("pytorch", "fabric")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:

@@ -25,7 +25,7 @@ class Progress:
     reused: int = 0
 
     def add(self, run: Run, result: Result, *, reused: bool = False) -> None:
-        """Counts a result and, unless it was stored already, shows the line."""
+        """Count a result and, unless it was stored already, show the line."""
         self.seconds.setdefault(run.stage, []).append(result.seconds)
         self.failed += result.failure is not None
         self.reused += reused
@@ -33,19 +33,19 @@ class Progress:
             self.show()
 
     def show(self) -> None:
-        """Writes the line."""
+        """Write the line."""
         at_terminal = self.stream.isatty()
         # The blanks wipe the rest of a longer line before.
         self.stream.write(f"\r{self.line():<78}" if at_terminal else f"{self.line()}\n")
         self.stream.flush()
 
     def close(self) -> None:
-        """Ends the line on a terminal."""
+        """End the line on a terminal."""
         if self.stream.isatty():
             self.stream.write("\n")
 
     def line(self) -> str:
-        """What is shown."""
+        """Return what is shown."""
         done = sum(map(len, self.seconds.values()))
         parts = [f"{done} of {sum(self.totals.values())} runs"]
         if self.reused:
@@ -57,7 +57,7 @@ class Progress:
         return ", ".join(parts)
 
     def left(self) -> float | None:
-        """Seconds left, by the mean time of the runs of each stage; None before the first."""
+        """Return the seconds left, by the mean time of each stage's runs; None before the first."""
         known = [second for seconds in self.seconds.values() for second in seconds]
         if not known:
             return None
@@ -70,7 +70,7 @@ class Progress:
 
 
 def duration(seconds: float) -> str:
-    """A length of time in words.
+    """Return a length of time in words.
 
     >>> duration(42), duration(60), duration(3 * 3600 + 5 * 60)
     ('42 s', '1 min', '3 h 5 min')

@@ -10,7 +10,7 @@ from lit_intriguing.configuration.shipped import FOLDERS
 
 @functools.cache
 def this_program() -> dict[str, str]:
-    """Tells the package's version and a hash of its sources, as they were at the first call.
+    """Return the package's version and a hash of its sources, as they were at the first call.
 
     Returns:
         `version`, and `sources`: of the names and contents of all Python files of the package,

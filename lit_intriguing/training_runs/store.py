@@ -1,4 +1,4 @@
-"""One run of a study, its result, and the folder that keeps results."""
+"""One run of a study, its result, and the folder where results are saved."""
 
 import hashlib
 import json
@@ -31,7 +31,7 @@ class Run:
 
     @cached_property
     def key(self) -> str:
-        """What the result is filed under: a hash of stage and configuration, nothing else.
+        """Name of the result's file: a hash of stage and configuration, nothing else.
 
         Rows that ask for the same configuration share the run.
         """
@@ -45,7 +45,7 @@ class Result:
 
     seconds: float
     error: float | None = None
-    """Fraction of wrong answers."""
+    """Share of wrong predictions."""
     failure: str | None = None
     """One line."""
     details: str = ""
@@ -65,36 +65,36 @@ class RunStore:
     redo: bool = False
 
     def path(self, run: Run) -> Path:
-        """Where the result of a run is kept."""
+        """Return where the result of a run is saved."""
         return self.folder / f"{run.key}.json"
 
     def load(self, run: Run) -> Result | None:
-        """The stored result, failed runs included; None where there is no readable file."""
+        """Return the stored result, failed runs included; None where there is no readable file."""
         try:
             return Result(**self._content(run)["result"])
         except (KeyError, TypeError):
             return None
 
     def failed_since(self, run: Run, moment: float) -> bool:
-        """Tells whether a failure was stored after a moment, in seconds since the epoch."""
+        """Return whether a failure was stored after a moment, in seconds since the epoch."""
         result = self.load(run)
         failed = result is not None and result.failure is not None
         return failed and self.path(run).stat().st_mtime >= moment
 
     def done(self, run: Run) -> Result | None:
-        """The stored result if the run succeeded: a failed one is tried again."""
+        """Return the stored result if the run succeeded: a failed one is tried again."""
         result = self.load(run)
         if result is None or result.failure is not None or (self.redo and self.foreign(run)):
             return None
         return result
 
     def foreign(self, run: Run) -> bool:
-        """Tells whether the stored result was made by other sources than this program's."""
+        """Return whether the stored result was made by other sources than this program's."""
         program = self._content(run).get("program") or {}
         return bool(program.get("sources") != this_program()["sources"])
 
     def save(self, run: Run, result: Result) -> None:
-        """Writes a result, with the configuration it belongs to; a crash leaves no half file."""
+        """Write a result, with the configuration it belongs to; a crash leaves no half file."""
         content: dict[str, Any] = {
             "stage": run.stage,
             "config": run.config,
@@ -104,7 +104,7 @@ class RunStore:
         write_json(self.path(run), content)
 
     def _content(self, run: Run) -> dict[str, Any]:
-        """What a run's file holds; nothing where there is no readable file."""
+        """Return what a run's file holds; nothing where there is no readable file."""
         try:
             content = json.loads(self.path(run).read_text(encoding="utf-8"))
         except (OSError, ValueError):

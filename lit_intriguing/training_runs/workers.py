@@ -18,7 +18,7 @@ from lit_intriguing.training_runs.store import Result, Run, RunStore
 def run_all(
     runs: Sequence[Run], store: RunStore, measure: Measure, workers: int
 ) -> Iterator[tuple[Run, Result]]:
-    """Does runs and stores their results.
+    """Do runs and store their results.
 
     Args:
         runs: What to do.
@@ -34,19 +34,19 @@ def run_all(
         UserError: A worker process was killed from outside.
     """
     if workers == 0:
-        yield from ((run, _keep(run, store, measure)) for run in runs)
+        yield from ((run, _attempt_and_save(run, store, measure)) for run in runs)
         return
     others = set(multiprocessing.active_children())
     with ProcessPoolExecutor(
         min(workers, len(runs)) or 1, multiprocessing.get_context("spawn"), initializer=_prepare
     ) as executor:
-        futures = {executor.submit(_keep, run, store, measure): run for run in runs}
+        futures = {executor.submit(_attempt_and_save, run, store, measure): run for run in runs}
         try:
             for future in as_completed(futures):
                 yield futures[future], future.result()
         except BrokenProcessPool as error:
             raise UserError(
-                "a worker process was killed, perhaps for want of memory. What was done is kept:"
+                "a worker process was killed, perhaps for want of memory. What was done is saved:"
                 " the same command goes on from there; give fewer `workers` if it happens again."
             ) from error
         except BaseException:
@@ -57,14 +57,14 @@ def run_all(
             raise
 
 
-def _keep(run: Run, store: RunStore, measure: Measure) -> Result:
+def _attempt_and_save(run: Run, store: RunStore, measure: Measure) -> Result:
     result = attempt(run, measure)
     store.save(run, result)
     return result
 
 
 def _prepare() -> None:
-    """Sets a new worker up."""
+    """Set a new worker up."""
     import torch
 
     this_program()  # now, while the sources are those that this process has just imported
@@ -76,7 +76,7 @@ def _prepare() -> None:
 
 
 def _end_with_parent() -> None:
-    """Ends an orphan, which would wait for work for ever."""
+    """End an orphan, which would wait for work for ever."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()

@@ -7,12 +7,13 @@ from lit_intriguing.attacks import BoxLBFGS
 from lit_intriguing.attacks.example_sets import adversarial_set, amplified_set, clean_set, noise_set
 from lit_intriguing.commands.attack import attack_tensors
 from lit_intriguing.types import Bounds, distortion
-from tests.commands.transfer.small import rows, trained
+from tests.commands.transfer.small import examples as small_examples
+from tests.commands.transfer.small import trained
 
 
 @pytest.fixture(scope="module")
 def examples():
-    images, labels = rows(40)
+    images, labels = small_examples(40)
     labels[:3] = (labels[:3] + 1) % 3  # which the model then gets wrong as they are
     return attack_tensors(trained(0), BoxLBFGS(), images, labels, only_correct=False)
 

@@ -5,8 +5,8 @@ import torch
 
 from lit_intriguing.figures.canvas import png
 from lit_intriguing.figures.examples import (
+    DrawnExamples,
     Moment,
-    Shown,
     as_units,
     drawn_as_images,
     drawn_as_units,
@@ -17,10 +17,10 @@ from lit_intriguing.figures.examples import (
 HISTORY = [Moment(10, 1.0, 0.06, 0.05), Moment(20, 0.5, 0.08, 0.07)]
 
 
-def shown(clean: torch.Tensor, change: float = 0.1) -> Shown:
+def shown(clean: torch.Tensor, change: float = 0.1) -> DrawnExamples:
     count = len(clean)
     success = [index % 2 == 0 for index in range(count)]
-    return Shown(clean, clean + change, [3] * count, [8] * count, success, [0.05] * count)
+    return DrawnExamples(clean, clean + change, [3] * count, [8] * count, success, [0.05] * count)
 
 
 def test_images_stand_in_three_lines_with_the_shifted_difference_between() -> None:

@@ -8,10 +8,10 @@ from scipy.stats import binomtest, norm
 
 from lit_intriguing.metrics.probing import (
     along,
-    answered_kinds,
     around,
     clustered_share,
     kind_probabilities,
+    predicted_kinds,
     random_steps,
 )
 from lit_intriguing.types import Bounds
@@ -51,13 +51,13 @@ def test_half_precision_logits_give_single_precision_probabilities():
 @pytest.mark.parametrize(
     ("labels", "targets", "message"),
     [
-        (torch.tensor([0, 1]), torch.tensor([1, 1]), "a row's target is its label"),
+        (torch.tensor([0, 1]), torch.tensor([1, 1]), "a target is the label"),
         (torch.tensor([0]), torch.tensor([1]), r"must be \(N,\), not \(2,\), \(1,\) and \(1,\)"),
     ],
 )
 def test_rows_that_have_no_three_kinds_are_refused(labels, targets, message):
     with pytest.raises(ValueError, match=message):
-        answered_kinds(torch.tensor([0, 1]), labels, targets)
+        predicted_kinds(torch.tensor([0, 1]), labels, targets)
 
 
 def test_along_a_line_a_linear_model_follows_the_logistic_curve_and_turns_at_the_hyperplane():

@@ -30,7 +30,7 @@ def trained(monkeypatch):
         torch.save({}, weights_of(folder, run))
         return 0.5
 
-    monkeypatch.setattr(training, "train_and_keep", stand_in)
+    monkeypatch.setattr(training, "train_and_save", stand_in)
     return done
 
 

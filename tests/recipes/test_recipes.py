@@ -116,7 +116,7 @@ def test_attack_recipe_finds_examples_for_a_network_trained_by_another_recipe(
     assert "success " in capsys.readouterr().out
     with (tmp_path / f"attack_{name}" / "summary.csv").open() as file:
         (row,) = csv.DictReader(file)
-    assert row["rows"] == "100"
+    assert row["images"] == "100"
     assert float(row["success"]) > 0.2
     assert (tmp_path / f"attack_{name}" / "examples.png").is_file()
 

@@ -1,1 +1,1 @@
-"""What needs several runs: ablations. Resumable, one file a run."""
+"""`lightning ablate`: rows of trainings compared under equal tuning budgets; resumable."""

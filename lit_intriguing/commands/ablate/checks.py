@@ -1,4 +1,4 @@
-"""What is looked at before a study trains anything."""
+"""What is checked before a study trains anything."""
 
 import hashlib
 import io
@@ -17,7 +17,7 @@ from lit_intriguing.training_runs.store import Run, RunStore
 
 
 def check(plan: Plan, store: RunStore) -> list[LightningDataModule]:
-    """Builds what is not done yet, each candidate once; no data is read.
+    """Build what is not done yet, each candidate once, without reading data.
 
     Args:
         plan: The study.
@@ -56,7 +56,7 @@ def _built(run: Run, place: str) -> LightningDataModule | None:
 
 
 def note_other_study(folder: Path, plan: Plan) -> None:
-    """Says so if a folder holds another study's results, and writes down whose they are now.
+    """Note on standard error that a folder holds another study's runs, and save whose it is now.
 
     Args:
         folder: The study's `out_dir`.
@@ -68,7 +68,7 @@ def note_other_study(folder: Path, plan: Plan) -> None:
     if file.is_file() and json.loads(file.read_text(encoding="utf-8"))["study"] != mine:
         print(
             f"note: {folder} holds runs of another study, or of other rows; what this one shares"
-            " with it is used, the rest is kept, and ablation.* is written anew.",
+            " with it is used, the rest stays, and ablation.* is written anew.",
             file=sys.stderr,
         )
     folder.mkdir(parents=True, exist_ok=True)
@@ -76,7 +76,7 @@ def note_other_study(folder: Path, plan: Plan) -> None:
 
 
 def note_other_program(plan: Plan, store: RunStore) -> None:
-    """Says so if results that this study may use were made by other sources of this package.
+    """Note on standard error that stored results were made by other sources of this package.
 
     Args:
         plan: The study.

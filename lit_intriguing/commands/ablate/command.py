@@ -1,4 +1,4 @@
-"""`lightning ablate`: options to a study."""
+"""`lightning ablate`: options to what is asked for."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from lit_intriguing.configuration.parsing import parsed
 
 
 def parse(arguments: Sequence[str]) -> Ablation:
-    """Makes a study of command-line arguments.
+    """Make a study of command-line arguments.
 
     Args:
         arguments: `--config FILE` (several are combined; shipped recipes by their names) and

@@ -1,4 +1,4 @@
-"""An ablation: rows with equal tuning budgets, chosen on held-out images, several seeds each."""
+"""What is asked for: the options of `lightning ablate`, and what is done with them."""
 
 import sys
 from collections.abc import Sequence
@@ -15,12 +15,12 @@ from lit_intriguing.commands.ablate.output import (
     write_files,
 )
 from lit_intriguing.commands.ablate.plan import Plan, Row
-from lit_intriguing.commands.ablate.run import Executor
+from lit_intriguing.commands.ablate.run import AblationRun
 from lit_intriguing.configuration.merging import merged_files
 from lit_intriguing.configuration.patches import merged
 from lit_intriguing.errors import UsageError, UserError
-from lit_intriguing.figures.tables import screen_table
 from lit_intriguing.spelling import did_you_mean
+from lit_intriguing.tables import terminal_table
 from lit_intriguing.training_runs.measure import Measure, train_and_measure
 from lit_intriguing.training_runs.store import RunStore
 from lit_intriguing.whole_files import check_folder
@@ -28,7 +28,7 @@ from lit_intriguing.whole_files import check_folder
 
 @dataclass
 class Ablation:
-    """Compares variants of a recipe.
+    """A comparison of variants of a recipe.
 
     For each row, every candidate is trained with each of `tune_seeds` on what `tuning` leaves of
     the training images and measured on the held-out ones; the candidate with the lowest mean is
@@ -74,7 +74,7 @@ class Ablation:
     def run(
         self, measure: Measure = train_and_measure, output: TextIO | None = None
     ) -> dict[str, RowSummary]:
-        """Does what is not done yet, writes the files and prints the table.
+        """Do what is not done yet, write the files and print the table.
 
         Args:
             measure: What trains and measures; with workers, a function that can be imported.
@@ -96,7 +96,7 @@ class Ablation:
                 data.prepare_data()
         note_other_study(Path(self.out_dir), plan)
         note_other_program(plan, store)
-        rows = Executor(store, measure, self.workers).all_rows(plan)
+        rows = AblationRun(store, measure, self.workers).all_rows(plan)
         write_files(
             rows,
             Path(self.out_dir),
@@ -104,7 +104,7 @@ class Ablation:
             reference=self.reference,
             reference_label=self.reference_label,
         )
-        table = screen_table(COLUMNS, final_table(rows))
+        table = terminal_table(COLUMNS, final_table(rows))
         print(f"test error, %\n{table}\nfiles in {self.out_dir}", file=output or sys.stdout)
         if failed := failures(rows):
             lines = "\n  ".join(failed)
@@ -115,7 +115,7 @@ class Ablation:
         return rows
 
     def plan(self) -> Plan:
-        """The study's runs.
+        """Return the study's runs.
 
         Raises:
             UsageError: Rows, seeds or budgets do not make a study, or the base cannot be read.
@@ -143,9 +143,9 @@ class Ablation:
             raise UsageError("`only` names no row: leave it out to run all rows.")
         budgets = {name: len(row.candidates) for name, row in self.rows.items()}
         if len(set(budgets.values())) > 1:
-            told = ", ".join(f"{name!r} {count}" for name, count in budgets.items())
+            counts = ", ".join(f"{name!r} {count}" for name, count in budgets.items())
             raise UsageError(
-                f"the rows have unequal tuning budgets, so they cannot be compared: {told}"
+                f"the rows have unequal tuning budgets, so they cannot be compared: {counts}"
                 " candidates. Give each row the same number (an empty one, {}, changes nothing)."
             )
         if 0 in budgets.values():

@@ -1,6 +1,5 @@
-"""What came of a study's rows, as tables and a figure."""
+"""What comes out: a study's rows as tables and a figure."""
 
-import csv
 import json
 import math
 import statistics
@@ -13,8 +12,9 @@ import torch
 
 from lit_intriguing.figures.canvas import png
 from lit_intriguing.figures.dots import dot_plot
-from lit_intriguing.figures.tables import Cell, markdown_table
+from lit_intriguing.tables import Cell, csv_table, markdown_table
 from lit_intriguing.training_runs.store import Result
+from lit_intriguing.whole_files import write_bytes
 
 COLUMNS = ("row", "chosen", "mean", "sd", "min", "max", "n", "failed")
 TUNING_COLUMNS = ("row", "candidate", "settings", "mean", "sd", "n", "failed")
@@ -66,7 +66,7 @@ class RowSummary:
 
 
 def choose(tuned: Sequence[Sample]) -> int | None:
-    """The candidate with the lowest mean validation error; the first of equals.
+    """Return the candidate with the lowest mean validation error; the first of equals.
 
     Args:
         tuned: A sample for each candidate. One with a failed run is out: its mean would rest on
@@ -80,7 +80,7 @@ def choose(tuned: Sequence[Sample]) -> int | None:
 
 
 def settings(patch: Mapping[str, Any]) -> str:
-    """A change to a configuration in one line, each value with the last three keys before it.
+    """Return a change to a configuration in one line, each value with its last three keys.
 
     >>> settings({"model": {"init_args": {"decay": 1e-5}}, "trainer": {"max_epochs": 9}})
     'model.decay = 1e-05, trainer.max_epochs = 9'
@@ -93,7 +93,7 @@ def settings(patch: Mapping[str, Any]) -> str:
 def _leaves(patch: Mapping[str, Any], path: tuple[str, ...]) -> list[tuple[str, str]]:
     found: list[tuple[str, str]] = []
     for key, value in patch.items():
-        # These two stand in every second line of a configuration and tell the reader nothing.
+        # These two stand in every second line of a configuration and say nothing to the reader.
         inner = path if key in ("init_args", "callbacks") else (*path, key or "input")
         if isinstance(value, Mapping) and value:
             found += _leaves(value, inner)
@@ -105,7 +105,7 @@ def _leaves(patch: Mapping[str, Any], path: tuple[str, ...]) -> list[tuple[str, 
 
 
 def final_table(rows: Mapping[str, RowSummary]) -> list[list[Cell]]:
-    """The study's result: a line of `COLUMNS` for each row, errors in per cent."""
+    """Return the study's result: cells of `COLUMNS` for each row, errors in per cent."""
     return [
         [
             name,
@@ -122,7 +122,7 @@ def final_table(rows: Mapping[str, RowSummary]) -> list[list[Cell]]:
 
 
 def tuning_table(rows: Mapping[str, RowSummary]) -> list[list[Cell]]:
-    """What was tried: a line of `TUNING_COLUMNS` for each candidate, validation errors."""
+    """Return what was tried: cells of `TUNING_COLUMNS` for each candidate, validation errors."""
     return [
         [
             name,
@@ -139,7 +139,7 @@ def tuning_table(rows: Mapping[str, RowSummary]) -> list[list[Cell]]:
 
 
 def failures(rows: Mapping[str, RowSummary]) -> list[str]:
-    """A line for each thing that went wrong, with its row."""
+    """Return a line for each thing that went wrong, with its row."""
     lines = [
         f"{name}: {failure}"
         for name, row in rows.items()
@@ -157,7 +157,7 @@ def write_files(
     reference: float | None,
     reference_label: str,
 ) -> None:
-    """Writes `ablation.csv`, `ablation.md` and `ablation.png`.
+    """Write `ablation.csv`, `ablation.md` and `ablation.png`.
 
     Args:
         rows: The study's result.
@@ -166,10 +166,9 @@ def write_files(
         reference: An error to compare with, in per cent.
         reference_label: What it is.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "ablation.csv").open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([[*COLUMNS, "seeds"], *_with_seeds(rows)])
-    (folder / "ablation.md").write_text(_page(rows, title), encoding="utf-8")
+    table = csv_table([*COLUMNS, "seeds"], _with_seeds(rows), newline="\r\n")
+    write_bytes(folder / "ablation.csv", table.encode())
+    write_bytes(folder / "ablation.md", _page(rows, title).encode())
     figure = dot_plot(
         {name: torch.tensor(row.final.percents) for name, row in rows.items()},
         label="test error, %",
@@ -177,13 +176,13 @@ def write_files(
         reference_label=reference_label,
         title=title,
     )
-    (folder / "ablation.png").write_bytes(png(figure))
+    write_bytes(folder / "ablation.png", png(figure))
 
 
 def _with_seeds(rows: Mapping[str, RowSummary]) -> list[list[Cell]]:
     table = final_table(rows)
     seeds = (" ".join(_percent(one) for one in row.final.percents) for row in rows.values())
-    return [[*line, errors] for line, errors in zip(table, seeds, strict=True)]
+    return [[*row, errors] for row, errors in zip(table, seeds, strict=True)]
 
 
 def _page(rows: Mapping[str, RowSummary], title: str) -> str:

@@ -12,7 +12,7 @@ from lit_intriguing.training_runs.store import Run, Stage
 
 @dataclass
 class Row:
-    """One line of an ablation's table.
+    """One row of an ablation's table.
 
     Attributes:
         candidates: The tuning budget: changes to try, each a configuration merged into the
@@ -51,13 +51,13 @@ class Plan:
         return len(next(iter(self.rows.values())).candidates)
 
     def tune_runs(self, row: str, candidate: int) -> list[Run]:
-        """The tuning runs of a candidate, one a seed; none where there is nothing to choose."""
+        """Return a candidate's tuning runs, one a seed; none where there is nothing to choose."""
         if self.budget == 1:
             return []
         return [self._run(Stage.TUNE, row, candidate, seed) for seed in self.tune_seeds]
 
     def final_runs(self, row: str, candidate: int) -> list[Run]:
-        """The reported runs of a row with a candidate, one a seed.
+        """Return the reported runs of a row with a candidate, one a seed.
 
         Raises:
             UsageError: The seeds make no difference to the configuration.
@@ -71,13 +71,13 @@ class Plan:
         return runs
 
     def candidates(self) -> Iterator[tuple[str, int]]:
-        """Every row's name with each of its candidates' numbers, counted from 0."""
+        """Yield every row's name with each of its candidates' numbers, counted from 0."""
         for name in self.rows:
             for candidate in range(self.budget):
                 yield name, candidate
 
     def check_seed_keys(self) -> None:
-        """Checks that each key at which a seed goes is in the base or in some row.
+        """Check that each key at which a seed goes is in the base or in some row.
 
         Raises:
             UsageError: A key names a class that is in no list there.

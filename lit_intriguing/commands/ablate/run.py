@@ -1,4 +1,4 @@
-"""Carries a study out: what is to be done, in which order, and how far it is."""
+"""How it runs: what is to be done, in which order, and how far it is."""
 
 from dataclasses import dataclass
 from typing import TypeVar
@@ -14,7 +14,7 @@ K = TypeVar("K")
 
 
 @dataclass
-class Executor:
+class AblationRun:
     """Carries a plan out.
 
     Attributes:
@@ -28,11 +28,11 @@ class Executor:
     workers: int
 
     def __post_init__(self) -> None:
-        """Starts counting."""
+        """Start counting."""
         self.progress = Progress({}, self.workers)
 
     def all_rows(self, plan: Plan) -> dict[str, RowSummary]:
-        """Tunes all rows, chooses, and does the reported runs.
+        """Tune all rows, choose, and do the reported runs.
 
         Args:
             plan: The study.
@@ -70,7 +70,7 @@ class Executor:
         }
 
     def _samples(self, stage: Stage, groups: dict[K, list[Run]]) -> dict[K, Sample]:
-        """Does all runs of all groups of a stage, each distinct one once."""
+        """Do all runs of all groups of a stage, each distinct one once."""
         distinct = {run.key: run for runs in groups.values() for run in runs}
         self.progress.totals[stage] = len(distinct)
         results: dict[str, Result] = {}

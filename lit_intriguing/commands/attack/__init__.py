@@ -1,4 +1,4 @@
-"""Attacks a whole split, in chunks of rows: resumable, under any strategy."""
+"""`lightning attack`: a whole split, in chunks of images; resumable, under any strategy."""
 
 from lit_intriguing.attacks.attack_tensors import attack_tensors
 from lit_intriguing.attacks.examples import Examples

@@ -21,7 +21,7 @@ def attack_split(
     ckpt_path: str | None = None,
     weights_only: bool | None = None,
 ) -> Summary:
-    """Attacks a split of the data, or goes on with that, and prints the summary on rank 0.
+    """Attack a split of the data, or go on with that, and print the summary on rank 0.
 
     Args:
         trainer: Brings devices, strategy and precision.
@@ -41,7 +41,7 @@ def attack_split(
     store = Store(job.output)
     loop = AttackRun(job, store, SplitData(datamodule or model, job.split, job.chunk, job.limit))
     try:
-        run_loop(trainer, model, loop, lambda: _kept(store), ckpt_path, weights_only)
+        run_loop(trainer, model, loop, lambda: _saved(store), ckpt_path, weights_only)
     except RuntimeError as error:
         if _OTHER_WEIGHTS not in str(error):
             raise
@@ -51,13 +51,13 @@ def attack_split(
     finished = store.finished
     if finished is None:
         raise UserError("no chunk was attacked: fast_dev_run or limit_predict_batches stop it.")
-    summary = Summary(**finished["summary"])
+    summary = Summary.of(finished["summary"])
     if trainer.is_global_zero:
         print(f"{summary.text()}\n{', '.join(finished['files'])} in {store.folder}", flush=True)
     return summary
 
 
-def _kept(store: Store) -> str:
-    kept = len(store.indices())
-    what = "1 finished chunk is" if kept == 1 else f"{kept} finished chunks are"
-    return f"{what} kept in {store.folder}"
+def _saved(store: Store) -> str:
+    count = len(store.indices())
+    what = "1 finished chunk is" if count == 1 else f"{count} finished chunks are"
+    return f"{what} saved in {store.folder}"

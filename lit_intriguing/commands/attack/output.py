@@ -1,4 +1,4 @@
-"""The files that an attack leaves: examples, summary, figure."""
+"""What comes out: the files of an attack, with its examples, summary and figure."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,7 +15,7 @@ from lit_intriguing.splice import INPUT
 from lit_intriguing.types import Bounds
 from lit_intriguing.whole_files import draft, write_bytes
 
-SHOWN = 40
+DRAWN = 40
 """Images in the figure, at most."""
 
 
@@ -29,7 +29,7 @@ def write(
     bounds: Bounds | None,
     seed: int,
 ) -> list[str]:
-    """Writes `examples.pt` or `.npz`, `summary.csv` and, of images, `examples.png`.
+    """Write `examples.pt` or `.npz`, `summary.csv` and, of images, `examples.png`.
 
     Args:
         folder: Where to; it exists.
@@ -38,7 +38,7 @@ def write(
         kind: "pt" or "npz".
         layer: What was attacked.
         bounds: Of the images; where None [0, 1].
-        seed: Of the choice of images shown.
+        seed: Of the choice of images drawn.
 
     Returns:
         The names of the files.
@@ -55,7 +55,7 @@ def write(
 def figure(
     columns: Mapping[str, Tensor], summary: Summary, bounds: Bounds | None, seed: int
 ) -> bytes:
-    """Draws attacked rows chosen at random, clean beside adversarial, as a PNG.
+    """Draw attacked images chosen at random, clean beside adversarial, as a PNG.
 
     Args:
         columns: See `Examples`; images, at least one of them attacked.
@@ -63,27 +63,27 @@ def figure(
         bounds: Of the images; where None [0, 1].
         seed: Of the choice.
     """
-    (rows,) = columns["attacked"].nonzero(as_tuple=True)
-    order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed))
-    rows = rows[order[:SHOWN]]
-    images = (columns[name][rows].float() for name in ("clean", "adversarial"))
+    (attacked,) = columns["attacked"].nonzero(as_tuple=True)
+    order = torch.randperm(len(attacked), generator=torch.Generator().manual_seed(seed))
+    chosen = attacked[order[:DRAWN]]
+    images = (columns[name][chosen].float() for name in ("clean", "adversarial"))
     clean, adversarial = (_pixels(one, bounds or Bounds()) for one in images)
     caption = (
-        f"{summary.rows} images: accuracy {summary.accuracy:.1%}, after the "
+        f"{summary.images} images: accuracy {summary.accuracy:.1%}, after the "
         f"attack {summary.accuracy_after:.1%}; average distortion {summary.distortion:.3g}"
     )
     return png(adversarial_pairs(clean, adversarial, caption))
 
 
 def _pixels(images: Tensor, bounds: Bounds) -> Tensor:
-    """Brings images that were normalised back to [0, 1], as far as the bounds tell."""
+    """Bring images that were normalised back to [0, 1], as far as the bounds say."""
     lower, upper = bounds.tensors_like(images)
     width = upper - lower
     return (images - lower) / width if bool((width.isfinite() & (width > 0)).all()) else images
 
 
 def _write_examples(folder: Path, columns: Mapping[str, Tensor], kind: str) -> str:
-    """Writes the columns; a crash leaves no half file."""
+    """Write the columns; a crash leaves no half file."""
     name = f"examples.{kind}"
     with draft(folder / name) as path, path.open("wb") as file:
         if kind == "npz":

@@ -1,10 +1,9 @@
-"""The attack inside Lightning's predict loop, chunk by chunk."""
+"""How it runs: the attack inside Lightning's predict loop, chunk by chunk."""
 
 import shutil
 import time
 from dataclasses import asdict, replace
 
-import torch
 from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 from typing_extensions import override
@@ -15,7 +14,7 @@ from lit_intriguing.commands.attack.job import AttackJob
 from lit_intriguing.commands.attack.output import write
 from lit_intriguing.commands.attack.summary import summarise
 from lit_intriguing.errors import UserError
-from lit_intriguing.hosts.precision import in_precision
+from lit_intriguing.hosts.precision import at_least_single, in_precision
 from lit_intriguing.isolation import chunk_randomness
 from lit_intriguing.splits.fingerprint import fingerprint
 from lit_intriguing.splits.loop import ChunkLoop, chunk_loader, on_rank_zero
@@ -24,7 +23,7 @@ from lit_intriguing.splits.store import Chunk, Store
 
 
 class AttackRun(ChunkLoop):
-    """Attacks each batch of the predict loop and keeps the examples.
+    """Attacks each batch of the predict loop and stores the examples.
 
     Args:
         job: What is asked for.
@@ -53,13 +52,13 @@ class AttackRun(ChunkLoop):
             success = chunk.columns["success"][chunk.columns["attacked"]]
             status = f"success {float(success.double().mean()):.1%}" if len(success) else ""
         elif done != source:
-            raise UserError(self._other_rows(f"chunk {index}"))
+            raise UserError(self._other_images(f"chunk {index}"))
         self.advance(status)
 
-    def _other_rows(self, what: str) -> str:
+    def _other_images(self, what: str) -> str:
         return (
-            f"{what} in {self.store.folder} was made from other rows than the data now gives: name "
-            "another output; if the data changes by itself, as random crops do, make it stop."
+            f"{what} in {self.store.folder} was made from other images than the data gives now: "
+            "name another output; if the data changes by itself, as random crops do, make it stop."
         )
 
     @override
@@ -67,7 +66,7 @@ class AttackRun(ChunkLoop):
         if (finished := self.store.finished) is not None:
             if len(finished["sources"]) != chunks:
                 raise UserError(
-                    self._other_rows(f"the result of {len(finished['sources'])} chunks")
+                    self._other_images(f"the result of {len(finished['sources'])} chunks")
                 )
             return
         there = self.store.indices()
@@ -100,7 +99,7 @@ class AttackRun(ChunkLoop):
         return chunk
 
     def _check_room(self, trainer: Trainer, chunk: Chunk) -> None:
-        """Once, refuses to go on where the disk will not take all chunks and the merged file."""
+        """Refuse, once, to go on where the disk will not take all chunks and the merged file."""
         chunks = chunk_loader(trainer).chunks
         if self._room_checked or chunks is None:
             return
@@ -116,16 +115,11 @@ class AttackRun(ChunkLoop):
             )
 
 
-def at_least_single(images: Tensor) -> Tensor:
-    """Images in single precision where they come in half: an attack needs finer steps."""
-    return images.float() if images.dtype in (torch.float16, torch.bfloat16) else images
-
-
 def merge(store: Store, job: AttackJob) -> None:
-    """Makes the final files of the chunks, holding the result and one chunk in memory."""
+    """Make the final files of the chunks, holding the result and one chunk in memory."""
     parts = [replace(chunk, columns={}) for chunk in store.chunks()]
-    rows = sum(len(chunk.columns["labels"]) for chunk in store.chunks())
-    columns = joined((chunk.columns for chunk in store.chunks()), rows)
+    images = sum(len(chunk.columns["labels"]) for chunk in store.chunks())
+    columns = joined((chunk.columns for chunk in store.chunks()), images)
     summary = summarise(columns, sum(part.seconds for part in parts))
     files = write(
         store.folder, columns, summary,

@@ -1,12 +1,13 @@
 """What came of an attack, in numbers."""
 
-import csv
-import io
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from torch import Tensor
+
+from lit_intriguing.tables import csv_table
 
 
 @dataclass(frozen=True)
@@ -14,19 +15,19 @@ class Summary:
     """The numbers of one attack.
 
     Attributes:
-        rows: Of the split, or of the part that was asked for.
-        attacked: Rows attacked.
-        accuracy: Share of rows that the model reads rightly.
-        accuracy_after: The same on the adversarial rows, those not attacked included.
-        success: Share of the attacked rows on which the goal was reached; NaN without any.
+        images: Of the split, or of the part that was asked for.
+        attacked: Images attacked.
+        accuracy: Share of images that the model classifies correctly.
+        accuracy_after: The same on the adversarial images, those not attacked included.
+        success: Share of the attacked images on which the goal was reached; NaN without any.
         distortion: Mean over the successes, in the units of what was attacked; NaN without any.
         median_distortion: Their median.
         c: Mean of the paper's c over the successes, where the attack has one; else NaN.
-        gradients: Mean gradient evaluations over the attacked rows.
+        gradients: Mean gradient evaluations over the attacked images.
         seconds: Spent on attacking, summed over all processes.
     """
 
-    rows: int
+    images: int
     attacked: int
     accuracy: float
     accuracy_after: float
@@ -38,19 +39,19 @@ class Summary:
     seconds: float
 
     def text(self) -> str:
-        """A table for a terminal.
+        """Return a table for a terminal.
 
         >>> print(Summary(9, 8, 8 / 9, 0, 1, .04, .03, math.nan, 21, 2.5).text())
-        rows                 9
+        images               9
         attacked             8
         accuracy             88.89%, after the attack 0.00%
         success              100.00%
         distortion           0.04 mean, 0.03 median, of successes
-        gradient evaluations 21.0 a row
+        gradient evaluations 21.0 an image
         seconds              2.5
         """
         lines = {
-            "rows": f"{self.rows}",
+            "images": f"{self.images}",
             "attacked": f"{self.attacked}",
             "accuracy": f"{self.accuracy:.2%}, after the attack {self.accuracy_after:.2%}",
             "success": f"{self.success:.2%}",
@@ -58,7 +59,7 @@ class Summary:
                 f"{self.distortion:.4g} mean, {self.median_distortion:.4g} median, of successes"
             ),
             "c": f"{self.c:.4g} mean, of successes",
-            "gradient evaluations": f"{self.gradients:.1f} a row",
+            "gradient evaluations": f"{self.gradients:.1f} an image",
             "seconds": f"{self.seconds:.1f}",
         }
         if math.isnan(self.c):
@@ -66,15 +67,18 @@ class Summary:
         return "\n".join(f"{name:<20} {value}" for name, value in lines.items())
 
     def csv(self) -> str:
-        """A header and a line."""
-        buffer = io.StringIO()
-        writer = csv.writer(buffer, lineterminator="\n")
-        writer.writerows([asdict(self).keys(), asdict(self).values()])
-        return buffer.getvalue()
+        """Return the headings and a row."""
+        numbers = asdict(self)
+        return csv_table(list(numbers), [list(numbers.values())])
+
+    @classmethod
+    def of(cls, stored: Mapping[str, Any]) -> "Summary":
+        """Return the summary that a manifest holds; earlier versions wrote `rows` for `images`."""
+        return cls(**{"images" if name == "rows" else name: it for name, it in stored.items()})
 
 
 def summarise(columns: Mapping[str, Tensor], seconds: float) -> Summary:
-    """Works the numbers out.
+    """Compute the numbers.
 
     Args:
         columns: See `Examples`.
@@ -84,7 +88,7 @@ def summarise(columns: Mapping[str, Tensor], seconds: float) -> Summary:
     distortion = columns["distortion"][success].double()
     labels = columns["labels"]
     return Summary(
-        rows=len(labels),
+        images=len(labels),
         attacked=int(attacked.sum()),
         accuracy=_accuracy(columns["predictions"], labels),
         accuracy_after=_accuracy(columns["adversarial_predictions"], labels),

@@ -1,4 +1,4 @@
-"""Bounds a whole network from the command line: layers, their product, certified radii."""
+"""`lightning lipschitz`: bounds of a network's layers, their product, certified radii."""
 
 from lit_intriguing.commands.lipschitz.job import BoundJob
 

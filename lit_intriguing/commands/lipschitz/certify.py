@@ -1,4 +1,4 @@
-"""The share of a split's rows whose answer provably stays within given distances."""
+"""The share of a split's images whose prediction provably stays within given distances."""
 
 from collections.abc import Sequence
 
@@ -22,14 +22,14 @@ from lit_intriguing.splits.loop import ChunkLoop, run_loop
 from lit_intriguing.splits.split import SplitData
 
 CHUNK = 256
-"""Rows at once."""
+"""Images at once."""
 
 WIDEST = 1000
 """Hidden units up to which pairs of classes are bounded one by one; beyond it takes minutes."""
 
 
 class CertifyRun(ChunkLoop):
-    """Finds the certified radius of each row of the predict loop.
+    """Finds the certified radius of each image of the predict loop.
 
     Args:
         data: What the loop runs over.
@@ -58,10 +58,10 @@ class CertifyRun(ChunkLoop):
 
     @override
     def finish(self, trainer: Trainer, chunks: int) -> None:
-        """There is one process: all rows are here."""
+        """Do nothing: there is one process, and all images are here."""
 
     def accuracy(self, radii: Sequence[float]) -> tuple[dict[float, float], int]:
-        """Returns the share of rows at each radius, and the number of rows."""
+        """Return the share of images at each radius, and the number of images."""
         at = torch.tensor(list(radii), dtype=torch.float64)
         correct = torch.cat(self._correct)
         shares = certified_accuracy(torch.cat(self._radii), correct, at)
@@ -76,7 +76,7 @@ def certify(
     shape: tuple[int, ...],
     job: BoundJob,
 ) -> tuple[dict[float, float], int]:
-    """Certifies the rows of a split.
+    """Certify the images of a split.
 
     Args:
         trainer: On one process.
@@ -84,13 +84,13 @@ def certify(
         datamodule: Gives batches `(images, labels)`; where None, the model does.
         network: The bounds.
         shape: Of one example.
-        job: Which radii, which rows.
+        job: Which radii, which images.
 
     Returns:
-        The share of rows at each radius, and the number of rows; none where no radius is asked for.
+        The share of images at each radius, and their number; none where no radius is asked for.
 
     Raises:
-        UserError: The network has no certified bound, or there are no such rows.
+        UserError: The network has no certified bound, or there are no such images.
     """
     if not job.radii:
         return {}, 0
@@ -103,14 +103,14 @@ def certify(
         )
     data = SplitData(datamodule or model, job.split, CHUNK, job.limit)
     loop = CertifyRun(data, _sharpest(model, network, shape))
-    run_loop(trainer, model, loop, lambda: "no row is kept")
+    run_loop(trainer, model, loop, lambda: "Nothing is saved")
     return loop.accuracy(job.radii)
 
 
 def _sharpest(
     model: LightningModule, network: NetworkNorm, shape: tuple[int, ...]
 ) -> Norm | Tensor:
-    """Bounds of each pair of classes in a stack of dense layers, else of the whole."""
+    """Return bounds of each pair of classes in a stack of dense layers, else of the whole."""
     layers = None if network.joint is None else dense_layers(model, shape)
     if not layers or len(layers[-1][1]) > MOST_CLASSES:
         return network.norm

@@ -1,25 +1,11 @@
 """`lightning lipschitz` behind its options."""
 
-import sys
-import time
-from collections.abc import Iterable
-from pathlib import Path
-
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 
-from lit_intriguing.commands.lipschitz.certify import certify
 from lit_intriguing.commands.lipschitz.job import BoundJob
-from lit_intriguing.commands.lipschitz.model import prepare, shape_of_data
-from lit_intriguing.commands.lipschitz.output import Result
-from lit_intriguing.commands.lipschitz.progress import LayerProgress
-from lit_intriguing.errors import UserError
-from lit_intriguing.lipschitz.layer_bounds import NetworkNorm
-from lit_intriguing.lipschitz.network import network_norm
-from lit_intriguing.lipschitz.validation import validate
-from lit_intriguing.spelling import did_you_mean
-from lit_intriguing.whole_files import write_bytes, write_json
-
-FILES = ("lipschitz.csv", "lipschitz.png", "summary.json")
+from lit_intriguing.commands.lipschitz.model import prepare
+from lit_intriguing.commands.lipschitz.output import Result, write
+from lit_intriguing.commands.lipschitz.run import bound
 
 
 def bound_network(
@@ -30,12 +16,13 @@ def bound_network(
     ckpt_path: str | None = None,
     weights_only: bool | None = None,
 ) -> Result:
-    """Bounds a network, writes the files and prints the table.
+    """Bound a network, write the files and print the table.
 
     Args:
         trainer: For the data; nothing is launched.
         model: Whose `forward` is bounded, in evaluation mode.
-        datamodule: Gives the shape of an example, and rows to certify; where None, the model does.
+        datamodule: Gives the shape of an example, and images to certify; where None, the model
+            does.
         job: What is asked for.
         ckpt_path: See `prepare`.
         weights_only: See `prepare`.
@@ -48,47 +35,7 @@ def bound_network(
     """
     job.check(model)
     prepare(model, ckpt_path, weights_only)
-    shape = job.input_shape or shape_of_data(trainer, model, datamodule, job.split)
-    start = time.process_time()
-    try:
-        _list_unbounded(model, shape)
-        with LayerProgress(model, job.method) as progress:
-            network = network_norm(model, shape, method=job.method, layer_norm=progress.norm)
-    except ValueError as error:
-        raise UserError(str(error)) from error
-    seconds = time.process_time() - start
-    _check_names(network, [*job.layers, *job.paper])
-    shown = [one for one in network.layers if not job.layers or one.name in job.layers]
-    certified, rows = certify(trainer, model, datamodule, network, shape, job)
-    result = Result(network, shown, shape, seconds, job.paper, certified, rows)
-    _write(job.output, result)
-    print(f"{result.text()}\n{', '.join(FILES)} in {job.output}", flush=True)
+    result = bound(trainer, model, datamodule, job)
+    files = write(job.output, result)
+    print(f"{result.text()}\n{', '.join(files)} in {job.output}", flush=True)
     return result
-
-
-def _list_unbounded(model: LightningModule, shape: tuple[int, ...]) -> None:
-    """Say which layers will make the bound infinite, before the work on the others."""
-    found = validate(model, shape)
-    if found:
-        lines = "".join(f"\n  {one}" for one in found)
-        print(f"These have no bound, so the network has none:{lines}", file=sys.stderr, flush=True)
-
-
-def _check_names(network: NetworkNorm, names: Iterable[str]) -> None:
-    known = [one.name for one in network.layers]
-    for name in names:
-        if name not in known:
-            raise UserError(
-                f"no layer '{name}' with a constant other than 1.{did_you_mean(name, known)} There "
-                f"are: {', '.join(known)}."
-            )
-
-
-def _write(folder: Path, result: Result) -> None:
-    csv, figure, summary = (folder / name for name in FILES)
-    try:
-        write_bytes(csv, result.csv().encode())
-        write_bytes(figure, result.figure())
-        write_json(summary, result.summary())
-    except OSError as error:
-        raise UserError(f"cannot write to {folder}: {error}.") from error

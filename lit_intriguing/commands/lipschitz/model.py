@@ -11,7 +11,7 @@ from lit_intriguing.splits.split import Split, SplitData
 
 
 def prepare(model: LightningModule, ckpt_path: str | None, weights_only: bool | None) -> None:
-    """Brings the model into the state in which it is bounded: built, loaded, in evaluation mode.
+    """Bring the model into the state in which it is bounded: built, loaded, in evaluation mode.
 
     Args:
         model: Changed in place.
@@ -32,7 +32,7 @@ def prepare(model: LightningModule, ckpt_path: str | None, weights_only: bool | 
 def shape_of_data(
     trainer: Trainer, model: LightningModule, datamodule: LightningDataModule | None, first: Split
 ) -> tuple[int, ...]:
-    """The shape of the data's first example, without the batch dimension.
+    """Return the shape of the data's first example, without the batch dimension.
 
     Args:
         trainer: Which the data may ask.

@@ -1,14 +1,17 @@
-"""What came of it: the layers' table, the network's bounds, and what is to be said of them."""
+"""What comes out: the layers' table, the network's bounds, and what is to be said of them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+from lit_intriguing.errors import UserError
 from lit_intriguing.figures.bars import bar_chart, norm_bar
 from lit_intriguing.figures.canvas import png
-from lit_intriguing.figures.tables import Cell, aligned, csv_table
 from lit_intriguing.lipschitz.layer_bounds import LayerBound, NetworkNorm
 from lit_intriguing.lipschitz.norm import Norm
+from lit_intriguing.tables import Cell, csv_table, terminal_table
+from lit_intriguing.whole_files import write_bytes, write_json
 
 COLUMNS = ["layer", "type", "input shape", "bound", "kind"]
 
@@ -19,12 +22,13 @@ class Result:
 
     Attributes:
         network: What is known of it.
-        layers: Those shown.
+        layers: Those in the table.
         input_shape: Of one example.
         seconds: CPU time spent on the bounds.
         paper: The paper's value of some layers.
-        certified: Share of rows read rightly whose answer cannot change within each L2 radius.
-        rows: Of which these are shares; 0 where none was asked for.
+        certified: Share of images classified correctly whose prediction cannot change within each
+            L2 radius.
+        images: Of which these are shares; 0 where none was asked for.
     """
 
     network: NetworkNorm
@@ -33,10 +37,10 @@ class Result:
     seconds: float
     paper: Mapping[str, float] = field(default_factory=dict)
     certified: Mapping[float, float] = field(default_factory=dict)
-    rows: int = 0
+    images: int = 0
 
     def csv(self) -> str:
-        """One line a layer, in full precision, with what there is to say of it."""
+        """Return a row for each layer, in full precision, with what there is to say of it."""
         columns = [*COLUMNS, "risk", "note", *self._paper_column()]
         rows = [
             [*_names(one), one.norm.value, one.norm.certainty(), one.norm.risk,
@@ -46,33 +50,33 @@ class Result:
         return csv_table(columns, rows)
 
     def text(self) -> str:
-        """All of it for a terminal, but for what is folded into the layer before it."""
+        """Return all of it for a terminal, but for what is folded into the layer before it."""
         rows = [
             [*_names(one), one.norm.text(), one.norm.certainty(), *self._paper_cell(one)]
             for one in self.layers
             if not one.note
         ]
-        table = aligned([*COLUMNS, *self._paper_column()], rows)
+        table = terminal_table([*COLUMNS, *self._paper_column()], rows)
         return "\n".join([table, *self._network_lines(), *self._remarks()])
 
     def figure(self) -> bytes:
-        """The layers' bounds and the network's as bars, the paper's values as marks, a PNG."""
-        shown = [one for one in self.layers if not one.note]
-        bars = [norm_bar(one.name, one.norm, self.paper.get(one.name)) for one in shown]
+        """Draw all bounds as bars and the paper's values as marks, as a PNG."""
+        drawn = [one for one in self.layers if not one.note]
+        bars = [norm_bar(one.name, one.norm, self.paper.get(one.name)) for one in drawn]
         norms = self._network_norms()
         bars += [norm_bar(f"network: {name}", norm) for name, norm in norms.items()]
         label = "bound of the Lipschitz constant (L2)"
         return png(bar_chart(bars, label=label, beside="the paper's"))
 
     def summary(self) -> dict[str, Any]:
-        """The network's numbers as plain values; an infinite one is null, with its reason."""
+        """Return the network's numbers as plain values; null for infinite, with the reason."""
         return {
             "input_shape": list(self.input_shape),
-            **{name: _plain(norm) for name, norm in self._network_norms().items()},
+            **{name: _as_json(norm) for name, norm in self._network_norms().items()},
             "certified_accuracy": {
                 f"{radius:g}": share for radius, share in self.certified.items()
             },
-            "rows": self.rows,
+            "rows": self.images,
             "cpu_seconds": round(self.seconds, 3),
         }
 
@@ -86,7 +90,7 @@ class Result:
             for name, norm in self._network_norms().items()
         ]
         certified = [
-            f"certified accuracy at L2 radius {radius:g}: {share:.2%} of {self.rows} rows"
+            f"certified accuracy at L2 radius {radius:g}: {share:.2%} of {self.images} images"
             for radius, share in self.certified.items()
         ]
         return [*lines, f"CPU seconds: {self.seconds:.2f}", *certified]
@@ -108,8 +112,23 @@ class Result:
         return [self.paper.get(layer.name, "")] if self.paper else []
 
 
+def write(folder: Path, result: Result) -> list[str]:
+    """Write `lipschitz.csv`, `lipschitz.png` and `summary.json`, and return their names.
+
+    Raises:
+        UserError: They cannot be written.
+    """
+    try:
+        write_bytes(folder / "lipschitz.csv", result.csv().encode())
+        write_bytes(folder / "lipschitz.png", result.figure())
+        write_json(folder / "summary.json", result.summary())
+    except OSError as error:
+        raise UserError(f"cannot write to {folder}: {error}.") from error
+    return ["lipschitz.csv", "lipschitz.png", "summary.json"]
+
+
 def pooling_remark(layers: Sequence[LayerBound]) -> list[str]:
-    """Says of max pools with windows that overlap what the paper does not; one line, or none.
+    """Return what the paper does not say of max pools with overlapping windows: a line, or none.
 
     Args:
         layers: A network's.
@@ -134,7 +153,7 @@ def _names(layer: LayerBound) -> list[Cell]:
     return [layer.name, layer.type, "x".join(map(str, layer.input_shape or ()))]
 
 
-def _plain(norm: Norm) -> dict[str, Any]:
+def _as_json(norm: Norm) -> dict[str, Any]:
     return {
         "bound": norm.value if norm.finite else None,
         "kind": norm.kind if norm.finite else "unknown",

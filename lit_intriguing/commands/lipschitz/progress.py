@@ -55,7 +55,7 @@ class LayerProgress:
 
 
 def _counts(module: nn.Module) -> bool:
-    """Whether it takes time: most batch normalisations are bounded with the layer before."""
+    """Return whether it takes time: most batch normalisations belong to the layer before."""
     return bool(list(module.parameters(recurse=False))) and not isinstance(
         module, tuple(BATCH_NORMS)
     )

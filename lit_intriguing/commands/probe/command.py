@@ -1,13 +1,13 @@
-"""`lightning probe`: options to a study."""
+"""`lightning probe`: options to what is asked for."""
 
 from collections.abc import Sequence
 
-from lit_intriguing.commands.probe.study import Probing
+from lit_intriguing.commands.probe.job import Probing
 from lit_intriguing.model_sets.command import read
 
 
 def parse(arguments: Sequence[str]) -> Probing:
-    """Makes a study of command-line arguments.
+    """Make a study of command-line arguments.
 
     Args:
         arguments: `--config FILE` (several are combined; shipped recipes by their names) and

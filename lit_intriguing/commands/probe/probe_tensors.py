@@ -1,4 +1,4 @@
-"""The work itself: each model asked around its own examples; without files or a Trainer."""
+"""The work itself: each model predicts around its own examples; no files, no Trainer."""
 
 from collections.abc import Callable, Mapping
 
@@ -7,16 +7,16 @@ from torch import Tensor, nn
 
 from lit_intriguing.attacks.examples import Examples
 from lit_intriguing.autograd import grad_island, ordinary, preserved
-from lit_intriguing.commands.probe.job import DIRECTIONS, ProbeJob
+from lit_intriguing.commands.probe.points import DIRECTIONS, ProbeJob
 from lit_intriguing.commands.probe.table import Probes, tabulate
 from lit_intriguing.errors import UserError
 from lit_intriguing.metrics.probing import KINDS, along, around, random_steps
+from lit_intriguing.model_sets.examples import Maker
 from lit_intriguing.model_sets.predictions import (
-    Judged,
-    Maker,
+    ChunkResult,
     chunk_by_chunk,
     chunk_generator,
-    told,
+    reason_of,
 )
 from lit_intriguing.splice import INPUT, tail
 from lit_intriguing.types import UNBOUNDED, Bounds
@@ -30,7 +30,7 @@ def probe_tensors(
     *,
     progress: bool = False,
 ) -> Probes:
-    """Asks each model along the lines to its adversarial examples and in noise around them.
+    """Measure each model along the lines to its adversarial examples and in noise around them.
 
     `lightning probe` gives the same numbers of a split.
 
@@ -45,13 +45,10 @@ def probe_tensors(
         The numbers; a model that fails has none and a line in `failures`.
 
     Raises:
-        ValueError: No rows.
+        ValueError: There are no images.
         UsageError: A number of the job is out of range.
     """
     job = job or ProbeJob()
-    job.check()
-    if len(images) == 0:
-        raise ValueError("nothing to probe: no rows.")
     columns, failures = chunk_by_chunk(models, images, labels, job, probe, "Probe", progress)
     return tabulate(columns, job, list(models), failures)
 
@@ -64,8 +61,8 @@ def probe(
     job: ProbeJob,
     index: int,
     make: Maker,
-) -> Judged:
-    """Asks the models about a chunk of rows.
+) -> ChunkResult:
+    """Measure the models around a chunk of images.
 
     Args:
         models: Those that could be loaded, by name.
@@ -78,7 +75,7 @@ def probe(
 
     Returns:
         Columns of n rows, M models, T factors, K centres, L noise lengths: `labels` (n,);
-        `counted`, whether the model reads the row rightly and its example succeeds, bool (n, M);
+        `counted`, whether the model is correct on the image and its example succeeds, bool (n, M);
         `distortion` (n, M); `kinds` int8 (n, M, 2, T) and `probabilities` (n, M, 2, T, 3) along
         the two directions; `counts` int16 (n, M, K, L, 3), of the draws.
     """
@@ -89,33 +86,33 @@ def probe(
         if name not in models:
             continue
         try:
-            found = _asked(models[name], make(name, models[name]), job, index)
+            found = _of_model(models[name], make(name, models[name]), job, index)
         except Exception as error:
-            failures[name] = told(error)
+            failures[name] = reason_of(error)
             continue
         for key, value in found.items():
             columns[key][:, m] = value.to(columns[key])
-    return Judged(columns, failures)
+    return ChunkResult(columns, failures)
 
 
-def _blank(rows: int, models: int, job: ProbeJob) -> dict[str, Tensor]:
-    lines = (rows, models, len(DIRECTIONS), len(job.factors))
-    clouds = (rows, models, len(job.centres), len(job.noise), len(KINDS))
+def _blank(count: int, models: int, job: ProbeJob) -> dict[str, Tensor]:
+    along = (count, models, len(DIRECTIONS), len(job.factors))
+    around = (count, models, len(job.centres), len(job.noise), len(KINDS))
     return {
-        "counted": torch.zeros(rows, models, dtype=torch.bool),
-        "distortion": torch.zeros(rows, models),
-        "kinds": torch.zeros(lines, dtype=torch.int8),
-        "probabilities": torch.zeros(*lines, len(KINDS)),
-        "counts": torch.zeros(clouds, dtype=torch.int16),
+        "counted": torch.zeros(count, models, dtype=torch.bool),
+        "distortion": torch.zeros(count, models),
+        "kinds": torch.zeros(along, dtype=torch.int8),
+        "probabilities": torch.zeros(*along, len(KINDS)),
+        "counts": torch.zeros(around, dtype=torch.int16),
     }
 
 
-def _asked(model: nn.Module, examples: Examples, job: ProbeJob, index: int) -> dict[str, Tensor]:
-    """One model's columns."""
+def _of_model(model: nn.Module, examples: Examples, job: ProbeJob, index: int) -> dict[str, Tensor]:
+    """Return one model's columns."""
     clean, labels = ordinary(examples.clean), ordinary(examples.labels)
     reached = ordinary(examples.adversarial_predictions)
     counted = examples.success & (examples.predictions == labels) & (reached != labels)
-    # Rows that do not count are asked as well, so that the others' noise is every model's.
+    # Images that do not count are measured too, so that all models meet the same noise.
     targets = torch.where(counted, reached, torch.where(labels == 0, 1, 0))
     step = ordinary(examples.adversarial) - clean
     box = (job.bounds or Bounds()) if job.clip else UNBOUNDED

@@ -5,46 +5,46 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from lit_intriguing.commands.probe.job import DIRECTIONS, ProbeJob
+from lit_intriguing.commands.probe.points import DIRECTIONS, ProbeJob
 from lit_intriguing.metrics.probing import KINDS, Share, clustered_share
 from lit_intriguing.model_sets.distortions import Distortions
 
 
 @dataclass(frozen=True)
 class LinePoint:
-    """A model at one length of a perturbation, over all rows.
+    """A model at one length of a perturbation, over all images.
 
     Attributes:
         direction: One of `DIRECTIONS`.
-        factor: Length, in multiples of each row's own adversarial perturbation.
+        factor: Length, in multiples of each image's own adversarial perturbation.
         probabilities: Mean predicted probability of each kind of class, (3,), in [0, 1].
-        answers: Share of answers of each kind, (3,), in [0, 1].
-        wrong: Share of wrong answers.
+        predictions: Share of predictions of each kind, (3,), in [0, 1].
+        wrong: Share of wrong predictions.
     """
 
     direction: str
     factor: float
     probabilities: tuple[float, ...]
-    answers: tuple[float, ...]
+    predictions: tuple[float, ...]
     wrong: Share
 
 
 @dataclass(frozen=True)
 class CloudPoint:
-    """A model in noise of one length around one centre, over all rows and draws.
+    """A model in noise of one length around one centre, over all images and draws.
 
     Attributes:
         centre: Where on the line, in multiples of the adversarial perturbation: 0 is the image, 1
             its adversarial example.
         noise: Standard deviation of each element.
-        answers: Share of answers of each kind, (3,), in [0, 1].
-        wrong: Share of wrong answers.
-        target: Share of answers that are the class that the example reaches.
+        predictions: Share of predictions of each kind, (3,), in [0, 1].
+        wrong: Share of wrong predictions.
+        target: Share of predictions of the class that the example reaches.
     """
 
     centre: float
     noise: float
-    answers: tuple[float, ...]
+    predictions: tuple[float, ...]
     wrong: Share
     target: Share
 
@@ -54,25 +54,25 @@ class ModelProbes:
     """What was found for a model.
 
     Attributes:
-        rows: How many there were.
-        counted: How many of them the model reads rightly and has an adversarial example for.
+        images: How many there were.
+        counted: How many of them the model is correct on and has an adversarial example for.
         distortions: Of these examples.
-        lines: A point for each direction and factor; empty where no row counts.
-        clouds: A point for each centre and noise; empty where no row counts.
+        lines: A point for each direction and factor; empty where no image counts.
+        clouds: A point for each centre and noise; empty where no image counts.
     """
 
-    rows: int
+    images: int
     counted: int
     distortions: Distortions
     lines: tuple[LinePoint, ...]
     clouds: tuple[CloudPoint, ...]
 
     def line(self, direction: str) -> list[LinePoint]:
-        """The points in a direction, in the order of their factors."""
+        """Return the points in a direction, in the order of their factors."""
         return [point for point in self.lines if point.direction == direction]
 
     def cloud(self, centre: float) -> list[CloudPoint]:
-        """The points around a centre, in the order of their noise."""
+        """Return the points around a centre, in the order of their noise."""
         return [point for point in self.clouds if point.centre == centre]
 
 
@@ -96,7 +96,7 @@ def tabulate(
     failures: Mapping[str, str],
     confidence: float = 0.95,
 ) -> Probes:
-    """Averages over rows.
+    """Average over images.
 
     Args:
         columns: See `probe`.
@@ -116,11 +116,11 @@ def tabulate(
 def _of_model(
     columns: Mapping[str, Tensor], m: int, job: ProbeJob, confidence: float
 ) -> ModelProbes:
-    rows = columns["counted"][:, m]
-    count = int(rows.sum())
-    own = {name: value[rows, m] for name, value in columns.items() if name != "labels"}
+    counted = columns["counted"][:, m]
+    count = int(counted.sum())
+    own = {name: value[counted, m] for name, value in columns.items() if name != "labels"}
     return ModelProbes(
-        len(rows),
+        len(counted),
         count,
         Distortions.of(own["distortion"]),
         tuple(_lines(own, job, confidence)) if count else (),
@@ -134,10 +134,10 @@ def _lines(own: Mapping[str, Tensor], job: ProbeJob, confidence: float) -> list[
     for d, direction in enumerate(DIRECTIONS):
         for t, factor in enumerate(job.factors):
             kinds = own["kinds"][:, d, t]
-            answers = [float((kinds == kind).double().mean()) for kind in range(len(KINDS))]
+            shares = [float((kinds == kind).double().mean()) for kind in range(len(KINDS))]
             wrong = clustered_share((kinds != 0).long(), 1, confidence)
             probabilities = tuple(means[d, t].tolist())
-            points.append(LinePoint(direction, factor, probabilities, tuple(answers), wrong))
+            points.append(LinePoint(direction, factor, probabilities, tuple(shares), wrong))
     return points
 
 
@@ -146,8 +146,8 @@ def _clouds(own: Mapping[str, Tensor], job: ProbeJob, confidence: float) -> list
     for k, centre in enumerate(job.centres):
         for at, noise in enumerate(job.noise):
             counts = own["counts"][:, k, at].long()
-            answers = counts.double().mean(0) / job.draws
+            shares = counts.double().mean(0) / job.draws
             wrong = clustered_share(counts[:, 1:].sum(1), job.draws, confidence)
             target = clustered_share(counts[:, 1], job.draws, confidence)
-            points.append(CloudPoint(centre, noise, tuple(answers.tolist()), wrong, target))
+            points.append(CloudPoint(centre, noise, tuple(shares.tolist()), wrong, target))
     return points

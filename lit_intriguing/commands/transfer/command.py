@@ -1,14 +1,14 @@
-"""`lightning transfer`: options to a study."""
+"""`lightning transfer`: options to what is asked for."""
 
 from collections.abc import Sequence
 
+from lit_intriguing.commands.transfer.job import CleanSplit, TransferMatrix
 from lit_intriguing.commands.transfer.output import PaperRow
-from lit_intriguing.commands.transfer.study import CleanRows, TransferMatrix
 from lit_intriguing.model_sets.command import read
 
 
 def parse(arguments: Sequence[str]) -> TransferMatrix:
-    """Makes a study of command-line arguments.
+    """Make a study of command-line arguments.
 
     Args:
         arguments: `--config FILE` (several are combined; shipped recipes by their names) and
@@ -22,6 +22,6 @@ def parse(arguments: Sequence[str]) -> TransferMatrix:
         SystemExit: Status 0, after the help that `--help` asks for.
     """
     values = read(TransferMatrix, "lightning transfer", arguments)
-    for name, kind in (("clean", CleanRows), ("paper", PaperRow)):
+    for name, kind in (("clean", CleanSplit), ("paper", PaperRow)):
         values[name] = {key: kind(**inner) for key, inner in (values[name] or {}).items()}
     return TransferMatrix(**values)

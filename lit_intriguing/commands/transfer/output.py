@@ -1,27 +1,34 @@
-"""A transfer table on the screen, as CSV, as Markdown and as a heat map."""
+"""What comes out: a transfer table on the screen, as CSV, as Markdown and as a heat map."""
 
-import csv
-import io
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from lit_intriguing.commands.transfer.table import MARKS, NEVER_RIGHT, Cell, Interval, Line, Table
+from typing_extensions import override
+
+from lit_intriguing.commands.transfer.table import (
+    MARKS,
+    NEVER_CORRECT,
+    Cell,
+    Interval,
+    Table,
+    TableRow,
+)
 from lit_intriguing.figures import heat_map
 from lit_intriguing.figures.canvas import png
-from lit_intriguing.figures.tables import Cell as Text
-from lit_intriguing.figures.tables import markdown_table, screen_table
+from lit_intriguing.model_sets.report import Report, Section
+from lit_intriguing.tables import Cell as Text
+from lit_intriguing.tables import csv_table
 
 CSV_COLUMNS = (
-    "set", "kind", "made for", "stddev", "model", "wrong", "rows", "error", "low", "high",
+    "set", "kind", "made for", "stddev", "model", "wrong", "images", "error", "low", "high",
     "paper", "mark", "distortion", "distortion sd", "distortion median", "paper distortion",
 )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class PaperRow:
-    """What the paper reports in one line of its table.
+    """What the paper reports in one row of its table.
 
     Attributes:
         errors: One a model, in per cent; null where there is none.
@@ -33,119 +40,102 @@ class PaperRow:
 
 
 @dataclass(frozen=True)
-class Report:
+class TransferReport(Report):
     """How a table is shown.
 
     Attributes:
         table: The numbers.
-        paper: The paper's, by the title of the line.
-        confidence: Of the intervals.
+        paper: The paper's, by the title of the row.
         method: Of the intervals.
-        title: Heading.
     """
 
     table: Table
     paper: Mapping[str, PaperRow] = field(default_factory=dict)
-    confidence: float = 0.95
     method: Interval = "wilson"
-    title: str = "Transfer"
 
-    def screen(self) -> str:
-        """For a terminal: measured, in brackets the paper's."""
-        columns, lines = self._grid(intervals=False)
-        head = "error, %; [the paper's]" if self.paper else "error, %"
-        parts = [f"{self.title}: {head}", screen_table(columns, lines)]
-        return "\n".join([*parts, *self._notes()])
+    @override
+    def sections(self, *, page: bool) -> list[Section]:
+        columns = ["", "images", "distortion", *self.table.models]
+        rows: list[list[Text]] = []
+        for row in self.table.rows:
+            paper = self.paper.get(row.title, PaperRow())
+            errors = paper.errors or [None] * len(row.cells)
+            distortion = _small(row.distortions.mean) + _bracket(paper.distortion)
+            cells = [
+                _number(cell) + (self._limits(cell) if page else "") + _bracket(error)
+                for cell, error in zip(row.cells, errors, strict=True)
+            ]
+            rows.append([row.title, row.counted, distortion, *cells])
+        return [Section(self._page_text() if page else self._screen_text(), columns, rows)]
 
-    def page(self) -> str:
-        """As Markdown, with intervals."""
-        columns, lines = self._grid(intervals=True)
-        text = (
-            f"Error of the column's model on the line's rows, in per cent, with "
-            f"{self.confidence:.0%} intervals ({self.method}){self._paper_words()}. rows: how many "
-            "count; distortion: mean root mean square change of those that were moved.\n"
-        )
-        notes = "".join(f"- {note}\n" for note in self._notes())
-        return "\n".join([f"# {self.title}\n", text, markdown_table(columns, lines), notes])
+    @override
+    def notes(self) -> list[str]:
+        marks = [f"{mark}: {MARKS[mark]}." for mark in self.table.marks]
+        short = [
+            f"{row.title}: {row.counted} of {row.images} images count."
+            for row in self.table.rows
+            if row.counted < row.images
+        ]
+        return [*short, *marks, *(f"{k!r}: {v}" for k, v in self.table.failures.items())]
+
+    @override
+    def files(self) -> dict[str, str | bytes]:
+        return {
+            "transfer.csv": self.csv(),
+            "transfer.md": self.page(),
+            "transfer.png": self.figure(),
+        }
 
     def csv(self) -> str:
-        """A line for each cell."""
-        buffer = io.StringIO()
-        writer = csv.writer(buffer, lineterminator="\n")
-        writer.writerow(CSV_COLUMNS)
-        for line in self.table.lines:
-            writer.writerows(self._cells(line))
-        return buffer.getvalue()
+        """Return the table as CSV, a row for each cell."""
+        return csv_table(CSV_COLUMNS, [one for row in self.table.rows for one in self._cells(row)])
 
     def figure(self) -> bytes:
-        """The heat map, as a PNG."""
-        texts = [[_number(cell) for cell in line.cells] for line in self.table.lines]
-        rows = [line.title for line in self.table.lines]
+        """Return the heat map, as a PNG."""
+        texts = [[_number(cell) for cell in row.cells] for row in self.table.rows]
+        titles = [row.title for row in self.table.rows]
         return png(
             heat_map(
-                self.table.errors, rows, self.table.models, texts=texts, top="the column's model",
+                self.table.errors, titles, self.table.models, texts=texts, top="the column's model",
                 title=self.title,
             )
         )  # fmt: skip
 
-    def write(self, folder: Path) -> list[str]:
-        """Writes `transfer.csv`, `.md` and `.png`; returns their names."""
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "transfer.csv").write_text(self.csv(), encoding="utf-8")
-        (folder / "transfer.md").write_text(self.page(), encoding="utf-8")
-        (folder / "transfer.png").write_bytes(self.figure())
-        return ["transfer.csv", "transfer.md", "transfer.png"]
+    def _screen_text(self) -> str:
+        return "error, %; [the paper's]" if self.paper else "error, %"
 
-    def _grid(self, intervals: bool) -> tuple[list[str], list[list[Text]]]:
-        columns = ["", "rows", "distortion", *self.table.models]
-        lines: list[list[Text]] = []
-        for line in self.table.lines:
-            paper = self.paper.get(line.title, PaperRow())
-            errors = paper.errors or [None] * len(line.cells)
-            distortion = _small(line.distortions.mean) + _bracket(paper.distortion)
-            cells = [
-                _number(cell) + (self._limits(cell) if intervals else "") + _bracket(error)
-                for cell, error in zip(line.cells, errors, strict=True)
-            ]
-            lines.append([line.title, line.counted, distortion, *cells])
-        return columns, lines
+    def _page_text(self) -> str:
+        return (
+            f"Error of the column's model on the row's images, in per cent, with "
+            f"{self.confidence:.0%} intervals ({self.method})"
+            f"{'; in brackets those of the paper' if self.paper else ''}. images: how many count; "
+            "distortion: mean root mean square change of those that were changed."
+        )
 
     def _limits(self, cell: Cell) -> str:
         limits = cell.interval(self.confidence, self.method)
         return "" if limits is None else f" ({limits[0]:.1f} to {limits[1]:.1f})"
 
-    def _cells(self, line: Line) -> Sequence[Sequence[Text]]:
-        paper = self.paper.get(line.title, PaperRow())
-        errors = paper.errors or [None] * len(line.cells)
-        stats = line.distortions
+    def _cells(self, row: TableRow) -> Sequence[Sequence[Text]]:
+        paper = self.paper.get(row.title, PaperRow())
+        errors = paper.errors or [None] * len(row.cells)
+        stats = row.distortions
         found = []
-        for model, cell, theirs in zip(self.table.models, line.cells, errors, strict=True):
+        for model, cell, theirs in zip(self.table.models, row.cells, errors, strict=True):
             limits = cell.interval(self.confidence, self.method) or (None, None)
             numbers = (cell.error, *limits, theirs)
             found.append([
-                line.title, line.set.kind, line.set.model or "", _plain(line.set.stddev), model,
-                cell.wrong, cell.rows, *map(_plain, numbers), cell.mark,
-                *map(_plain, (stats.mean, stats.deviation, stats.median, paper.distortion)),
+                row.title, row.set.kind, row.set.model or "", _blank_unknown(row.set.stddev), model,
+                cell.wrong, cell.images, *map(_blank_unknown, numbers), cell.mark,
+                *map(_blank_unknown, (stats.mean, stats.deviation, stats.median, paper.distortion)),
             ])  # fmt: skip
         return found
-
-    def _notes(self) -> list[str]:
-        marks = [f"{mark}: {MARKS[mark]}." for mark in self.table.marks]
-        short = [
-            f"{line.title}: {line.counted} of {line.rows} rows count."
-            for line in self.table.lines
-            if line.counted < line.rows
-        ]
-        return [*short, *marks, *(f"{k!r}: {v}" for k, v in self.table.failures.items())]
-
-    def _paper_words(self) -> str:
-        return "; in brackets the paper's" if self.paper else ""
 
 
 def _number(cell: Cell) -> str:
     if cell.error is None:
         return cell.mark
-    return f"{cell.error:.1f}{' ' + NEVER_RIGHT if cell.mark == NEVER_RIGHT else ''}"
+    return f"{cell.error:.1f}{' ' + NEVER_CORRECT if cell.mark == NEVER_CORRECT else ''}"
 
 
 def _bracket(value: float | None) -> str:
@@ -156,5 +146,5 @@ def _small(value: float) -> str:
     return "" if math.isnan(value) else f"{value:.4f}"
 
 
-def _plain(value: float | None) -> Text:
+def _blank_unknown(value: float | None) -> Text:
     return "" if value is None or math.isnan(value) else value

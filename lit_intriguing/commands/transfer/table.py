@@ -9,17 +9,22 @@ import torch
 from scipy.stats import binomtest
 from torch import Tensor
 
-from lit_intriguing.commands.transfer.job import SetName
+from lit_intriguing.commands.transfer.sets import SetName
 from lit_intriguing.metrics import TransferRates
 from lit_intriguing.model_sets.distortions import Distortions
 
+PREDICTIONS = "answers"
+"""The column of predictions, by the name that chunks stored by earlier versions have."""
+NO_PREDICTION = -1
+"""In that column, where a model failed or the set could not be made."""
+
 FAILED = "failed"
 EMPTY = "empty set"
-NEVER_RIGHT = "never right"
+NEVER_CORRECT = "never right"
 MARKS = {
     FAILED: "a model failed, the reasons are given",
-    EMPTY: "no row of the set counts: the attack had no success, or there was nothing to attack",
-    NEVER_RIGHT: "the model reads no clean row rightly, so that its errors say nothing",
+    EMPTY: "no image of the set counts: the attack had no success, or there was nothing to attack",
+    NEVER_CORRECT: "the model classifies no clean image correctly, so its errors say nothing",
 }
 """What each mark of a cell means."""
 
@@ -31,22 +36,22 @@ class Cell:
     """A model's error on a set.
 
     Attributes:
-        wrong: Rows that it gets wrong.
-        rows: Rows that count.
+        wrong: Images that it misclassifies.
+        images: Images that count.
         mark: Empty, or one of `MARKS`; with FAILED or EMPTY there is no error.
     """
 
     wrong: int
-    rows: int
+    images: int
     mark: str = ""
 
     @property
     def error(self) -> float | None:
         """In per cent; None where the mark says why there is none."""
-        return None if self.mark in (FAILED, EMPTY) else 100 * self.wrong / self.rows
+        return None if self.mark in (FAILED, EMPTY) else 100 * self.wrong / self.images
 
     def interval(self, confidence: float, method: Interval) -> tuple[float, float] | None:
-        """Limits of the error in per cent.
+        """Return the limits of the error in per cent; None where there is no error.
 
         Args:
             confidence: Such as 0.95.
@@ -57,18 +62,18 @@ class Cell:
         """
         if self.error is None:
             return None
-        found = binomtest(self.wrong, self.rows).proportion_ci(confidence, method)
+        found = binomtest(self.wrong, self.images).proportion_ci(confidence, method)
         return 100 * found.low, 100 * found.high
 
 
 @dataclass(frozen=True)
-class Line:
-    """One set, shown to every model.
+class TableRow:
+    """One set, predicted by every model.
 
     Attributes:
         title: Its name in the table.
         set: What it is.
-        rows: How many rows there were.
+        images: How many images there were.
         counted: How many of them are in the set.
         distortions: Of these.
         cells: One a model.
@@ -76,7 +81,7 @@ class Line:
 
     title: str
     set: SetName
-    rows: int
+    images: int
     counted: int
     distortions: Distortions
     cells: tuple[Cell, ...]
@@ -88,35 +93,35 @@ class Table:
 
     Attributes:
         models: Names, the columns.
-        lines: The sets.
+        rows: The sets.
         failures: What went wrong, by the model's name.
     """
 
     models: tuple[str, ...]
-    lines: tuple[Line, ...]
+    rows: tuple[TableRow, ...]
     failures: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def errors(self) -> Tensor:
-        """In per cent, (lines, models); NaN where a cell is marked as without one."""
-        rows = [[cell.error for cell in line.cells] for line in self.lines]
-        return torch.tensor([[math.nan if e is None else e for e in row] for row in rows])
+        """In per cent, (rows, models); NaN where a cell is marked as without one."""
+        errors = [[cell.error for cell in row.cells] for row in self.rows]
+        return torch.tensor([[math.nan if e is None else e for e in row] for row in errors])
 
     @property
     def marks(self) -> list[str]:
         """The marks in use, in the order of `MARKS`."""
-        used = {cell.mark for line in self.lines for cell in line.cells}
+        used = {cell.mark for row in self.rows for cell in row.cells}
         return [mark for mark in MARKS if mark in used]
 
-    def line(self, title: str) -> Line:
-        """The line of that title.
+    def row(self, title: str) -> TableRow:
+        """Return the row of that title.
 
         Raises:
             KeyError: There is none.
         """
-        for line in self.lines:
-            if line.title == title:
-                return line
+        for row in self.rows:
+            if row.title == title:
+                return row
         raise KeyError(title)
 
 
@@ -126,37 +131,41 @@ def tabulate(
     models: Sequence[str],
     failures: Mapping[str, str],
 ) -> Table:
-    """Counts.
+    """Count errors.
 
     Args:
-        columns: See `Judged`.
+        columns: `labels` (n,); `PREDICTIONS` (n, S, M), `NO_PREDICTION` where there is none;
+            `counted`, whether the image belongs to the set, and `there`, whether the set could be
+            made, bool (n, S); `distortion` (n, S).
         sets: S names.
         models: M names.
-        failures: See `Judged`.
+        failures: What went wrong, by the model's name.
     """
-    answers = columns["answers"].permute(1, 2, 0)
+    predictions = columns[PREDICTIONS].permute(1, 2, 0)
     counted = columns["counted"].T.unsqueeze(1)
     rates = TransferRates(len(sets), len(models))
-    rates.update(answers, columns["labels"], counted)
-    known = (answers >= 0).all(2) & columns["there"].all(0).unsqueeze(1)
-    wrong, rows = rates.wrong, rates.rows
+    rates.update(predictions, columns["labels"], counted)
+    known = (predictions != NO_PREDICTION).all(2) & columns["there"].all(0).unsqueeze(1)
+    wrong, images = rates.wrong, rates.examples
     clean = next(s for s, name in enumerate(sets) if name.kind == "clean")
-    lines = []
+    rows = []
     for s, name in enumerate(sets):
         cells = tuple(
-            Cell(int(wrong[s, m]), int(rows[s, m]), _mark(known, wrong, rows, clean, s, m))
+            Cell(int(wrong[s, m]), int(images[s, m]), _mark(known, wrong, images, clean, s, m))
             for m in range(len(models))
         )
         members = columns["counted"][:, s]
         distortions = Distortions.of(columns["distortion"][members, s])
-        lines.append(Line(name.title, name, len(members), int(members.sum()), distortions, cells))
-    return Table(tuple(models), tuple(lines), dict(failures))
+        rows.append(
+            TableRow(name.title, name, len(members), int(members.sum()), distortions, cells)
+        )
+    return Table(tuple(models), tuple(rows), dict(failures))
 
 
-def _mark(known: Tensor, wrong: Tensor, rows: Tensor, clean: int, s: int, m: int) -> str:
+def _mark(known: Tensor, wrong: Tensor, images: Tensor, clean: int, s: int, m: int) -> str:
     if not known[s, m]:
         return FAILED
-    if rows[s, m] == 0:
+    if images[s, m] == 0:
         return EMPTY
-    never = bool(known[clean, m]) and int(wrong[clean, m]) == int(rows[clean, m])
-    return NEVER_RIGHT if never else ""
+    never = bool(known[clean, m]) and int(wrong[clean, m]) == int(images[clean, m])
+    return NEVER_CORRECT if never else ""

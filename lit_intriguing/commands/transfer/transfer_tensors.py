@@ -1,4 +1,4 @@
-"""The work itself: sets made of rows, each shown to every model; without files or a Trainer."""
+"""The work itself: sets made of images, each predicted by every model; no files, no Trainer."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from lit_intriguing.attacks.example_sets import (
-    RowSet,
+    ExampleSet,
     adversarial_set,
     amplified_set,
     clean_set,
@@ -15,16 +15,15 @@ from lit_intriguing.attacks.example_sets import (
 )
 from lit_intriguing.attacks.examples import Examples
 from lit_intriguing.autograd import ordinary
-from lit_intriguing.commands.transfer.job import CLEAN, SetName, TransferJob
-from lit_intriguing.commands.transfer.table import Table, tabulate
+from lit_intriguing.commands.transfer.sets import CLEAN, SetName, TransferJob
+from lit_intriguing.commands.transfer.table import NO_PREDICTION, PREDICTIONS, Table, tabulate
+from lit_intriguing.model_sets.examples import Maker
 from lit_intriguing.model_sets.predictions import (
-    UNKNOWN,
-    Judged,
-    Maker,
+    ChunkResult,
+    WorkingModels,
     chunk_by_chunk,
     chunk_generator,
 )
-from lit_intriguing.model_sets.predictions import Court as _Court
 from lit_intriguing.types import Bounds
 
 
@@ -36,7 +35,7 @@ def transfer_tensors(
     *,
     progress: bool = False,
 ) -> Table:
-    """Makes examples for each model and shows them to all, on the rows of two tensors.
+    """Make examples of images for each model, and measure every model's errors on all of them.
 
     `lightning transfer` gives the same numbers of a split.
 
@@ -51,18 +50,15 @@ def transfer_tensors(
         The table; a model that fails has marked cells and a line in `failures`.
 
     Raises:
-        ValueError: No rows.
+        ValueError: There are no images.
+        UsageError: A number of the job is out of range.
     """
     job = job or TransferJob()
-    job.check()
-    if len(images) == 0:
-        raise ValueError("nothing to attack: no rows.")
-    names = list(models)
-    columns, failures = chunk_by_chunk(models, images, labels, job, judge, "Transfer", progress)
-    return tabulate(columns, job.sets(names), names, failures)
+    columns, failures = chunk_by_chunk(models, images, labels, job, evaluate, "Transfer", progress)
+    return tabulate(columns, job.sets(models), list(models), failures)
 
 
-def judge(
+def evaluate(
     models: Mapping[str, nn.Module],
     names: list[str],
     images: Tensor,
@@ -70,8 +66,8 @@ def judge(
     job: TransferJob,
     index: int,
     make: Maker,
-) -> Judged:
-    """Makes the sets of a chunk and shows each to every model: a forward pass a pair.
+) -> ChunkResult:
+    """Make the sets of a chunk and have every model predict each: a forward pass a pair.
 
     Args:
         models: Those that could be loaded, by name.
@@ -81,24 +77,26 @@ def judge(
         job: What is asked for.
         index: The chunk's number.
         make: Makes a model's examples, or has them.
+
+    Returns:
+        Columns for `tabulate`, of n rows.
     """
     images, labels = ordinary(images), ordinary(labels).long()
-    court = _Court(dict(models))
-    clean = court.clean_answers(images)
-    made = (
-        {name: court.examples(name, make) for name in list(court.models)} if job.adversarial else {}
-    )
+    working = WorkingModels(dict(models))
+    clean = working.clean_predictions(images)
+    attacked = list(working.models) if job.adversarial else []
+    made = {name: working.examples(name, make) for name in attacked}
     examples = {name: one for name, one in made.items() if one is not None}
-    sets = row_sets(images, examples, job, index)
+    sets = example_sets(images, examples, job, index)
     sets[CLEAN] = replace(sets[CLEAN], known=clean)
-    columns = _columns(job.sets(names), names, sets, labels, court)
-    return Judged(columns, court.failures)
+    columns = _columns(job.sets(names), names, sets, labels, working)
+    return ChunkResult(columns, working.failures)
 
 
-def row_sets(
+def example_sets(
     images: Tensor, examples: Mapping[str, Examples], job: TransferJob, index: int
-) -> dict[SetName, RowSet]:
-    """The sets of a chunk, without those of models that have no examples.
+) -> dict[SetName, ExampleSet]:
+    """Return the sets of a chunk, without those of models that have no examples.
 
     Args:
         images: `(n, *S)`.
@@ -107,7 +105,7 @@ def row_sets(
         index: The chunk's number.
     """
     box = (job.bounds or Bounds()) if job.clip else None
-    sets: dict[SetName, RowSet] = {}
+    sets: dict[SetName, ExampleSet] = {}
     for name in job.sets(examples):
         if name.model is None and name.stddev is None:
             sets[name] = clean_set(images)
@@ -122,29 +120,29 @@ def row_sets(
 
 
 def _columns(
-    lines: list[SetName],
+    titles: list[SetName],
     names: list[str],
-    sets: Mapping[SetName, RowSet],
+    sets: Mapping[SetName, ExampleSet],
     labels: Tensor,
-    court: _Court,
+    working: WorkingModels,
 ) -> dict[str, Tensor]:
     count = len(labels)
-    answers = torch.full((count, len(lines), len(names)), UNKNOWN, dtype=torch.int32)
-    there, counted = (torch.zeros(count, len(lines), dtype=torch.bool) for _ in range(2))
-    distortion = torch.zeros(count, len(lines))
-    for s, line in enumerate(lines):
-        rows = sets.get(line)
-        if rows is None:
+    predictions = torch.full((count, len(titles), len(names)), NO_PREDICTION, dtype=torch.int32)
+    there, counted = (torch.zeros(count, len(titles), dtype=torch.bool) for _ in range(2))
+    distortion = torch.zeros(count, len(titles))
+    for s, title in enumerate(titles):
+        one = sets.get(title)
+        if one is None:
             continue
-        there[:, s], counted[:, s] = True, rows.counted.cpu()
-        distortion[:, s] = rows.distortion.cpu()
+        there[:, s], counted[:, s] = True, one.counted.cpu()
+        distortion[:, s] = one.distortion.cpu()
         for m, name in enumerate(names):
-            found = rows.known.get(name)
-            if found is None and name in court.models:
-                found = court.answers(name, rows.images)
+            found = one.known.get(name)
+            if found is None and name in working.models:
+                found = working.predictions(name, one.images)
             if found is not None:
-                answers[:, s, m] = found.cpu().to(torch.int32)
+                predictions[:, s, m] = found.cpu().to(torch.int32)
     return {
-        "labels": labels.cpu(), "answers": answers, "there": there, "counted": counted,
+        "labels": labels.cpu(), PREDICTIONS: predictions, "there": there, "counted": counted,
         "distortion": distortion,
     }  # fmt: skip

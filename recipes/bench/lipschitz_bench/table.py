@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from lit_intriguing.figures.tables import Cell, markdown_table
+from lit_intriguing.tables import Cell, markdown_table
 
 ROUNDING = 1e-6
 """How far below the truth a number in float32 may lie and still not count as below it."""

@@ -53,7 +53,7 @@ def test_examples_summary_and_figure_are_written_and_the_numbers_printed(
     with (folder / "summary.csv").open() as file:
         (row,) = csv.DictReader(file)
     examples = torch.load(folder / "examples.pt", weights_only=True)
-    assert len(examples["clean"]) == int(row["rows"]) == 200
+    assert len(examples["clean"]) == int(row["images"]) == 200
     assert int(examples["attacked"].sum()) == int(row["attacked"])
     assert float(row["success"]) > 0.5
     assert f"success              {float(row['success']):.2%}\n" in out
@@ -77,16 +77,16 @@ def test_the_command_gives_what_the_function_gives(weights: Path, tmp_path: Path
     assert found["clean"].shape == (360, 16)
 
 
-@pytest.mark.parametrize(("split", "rows"), [("train", 1337), ("validation", 100)])
+@pytest.mark.parametrize(("split", "count"), [("train", 1337), ("validation", 100)])
 def test_other_splits_are_attacked_in_their_own_order(
-    split: str, rows: int, weights: Path, tmp_path: Path
+    split: str, count: int, weights: Path, tmp_path: Path
 ) -> None:
     attack(weights, "--data.validation=100", f"--split={split}", "--data.batch_size=50")
     found = torch.load(tmp_path / "attack" / "examples.pt", weights_only=True)
     data = Digits(validation=100)
     training, held_out = data.load_training()
     expected = training if split == "train" else held_out
-    assert len(found["clean"]) == rows
+    assert len(found["clean"]) == count
     assert torch.equal(found["clean"], expected.inputs)
     assert torch.equal(found["labels"], expected.labels)
 
@@ -149,9 +149,9 @@ def test_ctrl_c_keeps_the_chunks_and_says_how_to_go_on(weights: Path, tmp_path: 
     running.send_signal(signal.SIGINT)
     _, errors = running.communicate(timeout=60)
     assert running.returncode == 130
-    kept = len(list((tmp_path / "attack" / "chunks").glob("*.pt")))
-    start = "finished chunk is kept" if kept == 1 else "finished chunks are kept"
-    expected = f"lightning: interrupted. {kept} {start} in attack: the same command goes on from"
+    saved = len(list((tmp_path / "attack" / "chunks").glob("*.pt")))
+    start = "finished chunk is saved" if saved == 1 else "finished chunks are saved"
+    expected = f"lightning: interrupted. {saved} {start} in attack: the same command goes on from"
     assert errors.splitlines()[-1].startswith(expected)
 
 
@@ -178,13 +178,13 @@ def test_other_settings_in_the_same_folder_are_refused_by_name(
     assert "limit 10 -> 20): name another output" in line
 
 
-def test_other_rows_under_the_same_settings_are_refused(
+def test_other_images_under_the_same_settings_are_refused(
     weights: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     attack(weights, "--limit=10")
     capsys.readouterr()
     line = refused(words(weights, "--limit=10", "--data.split_seed=1"), capsys)
-    assert "chunk 0 in attack was made from other rows than the data now gives" in line
+    assert "chunk 0 in attack was made from other images than the data gives now" in line
 
 
 def test_initial_weights_are_attacked_with_a_warning(capsys: pytest.CaptureFixture[str]) -> None:

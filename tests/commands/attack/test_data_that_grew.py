@@ -53,5 +53,5 @@ def attack(count: int, folder: Path) -> None:
 @pytest.mark.parametrize(("before", "after"), [(4, 8), (8, 4)])
 def test_other_number_of_chunks_is_refused(before: int, after: int, tmp_path: Path) -> None:
     attack(before, tmp_path / "out")
-    with pytest.raises(UserError, match="was made from other rows than the data now gives"):
+    with pytest.raises(UserError, match="was made from other images than the data gives now"):
         attack(after, tmp_path / "out")

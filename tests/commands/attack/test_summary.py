@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from lit_intriguing.commands.attack.summary import summarise
+from lit_intriguing.commands.attack.summary import Summary, summarise
 
 COLUMNS = {
     "labels": torch.tensor([0, 1, 2, 0]),
@@ -21,9 +21,9 @@ COLUMNS = {
 }
 
 
-def test_each_number_is_over_the_rows_it_should_be_over() -> None:
+def test_each_number_is_over_the_images_it_should_be_over() -> None:
     found = summarise(COLUMNS, 2.345)
-    assert (found.rows, found.attacked) == (4, 3)
+    assert (found.images, found.attacked) == (4, 3)
     assert (found.accuracy, found.accuracy_after) == (0.75, 0.25)
     assert found.success == pytest.approx(2 / 3)
     assert found.distortion == pytest.approx(0.2)
@@ -37,13 +37,20 @@ def test_c_is_shown_where_there_is_one() -> None:
     assert "\nc " not in summarise(without, 1.0).text()
 
 
-def test_without_an_attacked_row_the_means_are_unknown() -> None:
+def test_without_an_attacked_image_the_means_are_unknown() -> None:
     none = {name: column[3:] for name, column in COLUMNS.items()}
     found = summarise(none, 0.0)
     assert found.attacked == 0
     assert all(math.isnan(one) for one in (found.success, found.distortion, found.gradients))
 
 
+def test_a_summary_stored_by_an_earlier_version_is_read() -> None:
+    found = summarise(COLUMNS, 2.5)
+    stored = vars(found).copy()
+    assert Summary.of(stored) == found
+    assert Summary.of({"rows": stored.pop("images"), **stored}) == found
+
+
 def test_the_table_is_read_back(tmp_path) -> None:
     (row,) = csv.DictReader(io.StringIO(summarise(COLUMNS, 2.5).csv()))
-    assert (row["rows"], row["attacked"], row["seconds"]) == ("4", "3", "2.5")
+    assert (row["images"], row["attacked"], row["seconds"]) == ("4", "3", "2.5")

@@ -289,7 +289,7 @@ def test_certified_accuracy_falls_from_the_accuracy_as_radii_grow(
     shares = list(found["certified_accuracy"].values())
     assert shares[0] == right.double().mean()
     assert shares[0] > shares[1] > shares[2] > shares[3] == 0
-    assert f"certified accuracy at L2 radius 0.03: {shares[1]:.2%} of 200 rows" in (
+    assert f"certified accuracy at L2 radius 0.03: {shares[1]:.2%} of 200 images" in (
         capsys.readouterr().out
     )
 

@@ -8,7 +8,7 @@ from lit_intriguing.attacks import Attack, BoxLBFGS, Found
 from lit_intriguing.commands.attack import attack_tensors
 from lit_intriguing.commands.probe import ProbeJob, probe_tensors
 from lit_intriguing.errors import UsageError
-from tests.commands.transfer.small import Loud, NeverRight, network, rows, trained
+from tests.commands.transfer.small import Loud, NeverCorrect, examples, network, trained
 
 JOB = ProbeJob(factors=(0, 0.5, 1, 2), centres=(0, 1), noise=(0.01, 0.5), draws=4, chunk=16)
 
@@ -36,16 +36,16 @@ def models():
 
 @pytest.fixture(scope="module")
 def probes(models):
-    return probe_tensors(models, *rows(), JOB)
+    return probe_tensors(models, *examples(), JOB)
 
 
 def test_the_adversarial_line_is_what_a_loop_over_its_points_finds(models, probes):
-    images, labels = rows()
+    images, labels = examples()
     for name, model in models.items():
         made = attack_tensors(model, BoxLBFGS(), images, labels, chunk=16)
         reached = made.success
         found = probes.models[name]
-        assert (found.rows, found.counted) == (30, int(reached.sum()))
+        assert (found.images, found.counted) == (30, int(reached.sum()))
         assert found.distortions.mean == pytest.approx(float(made.distortion[reached].mean()))
         clean, step = images[reached], (made.adversarial - images)[reached]
         own, aim = labels[reached], made.adversarial_predictions[reached]
@@ -55,16 +55,16 @@ def test_the_adversarial_line_is_what_a_loop_over_its_points_finds(models, probe
             mean = logits.softmax(1).gather(1, torch.stack([own, aim], 1)).double().mean(0)
             assert point.factor == factor
             assert point.probabilities[:2] == pytest.approx(tuple(mean.tolist()), abs=1e-6)
-            answers = logits.argmax(1)
-            assert point.wrong.value == pytest.approx(float((answers != own).double().mean()))
-            assert point.answers[1] == pytest.approx(float((answers == aim).double().mean()))
-            assert sum(point.answers) == pytest.approx(1)
+            predicted = logits.argmax(1)
+            assert point.wrong.value == pytest.approx(float((predicted != own).double().mean()))
+            assert point.predictions[1] == pytest.approx(float((predicted == aim).double().mean()))
+            assert sum(point.predictions) == pytest.approx(1)
 
 
 def test_the_image_is_right_its_example_wrong_and_a_random_step_of_that_length_rarely(probes):
     for found in probes.models.values():
         start, _, end, _ = found.line("adversarial")
-        assert (start.wrong.value, end.wrong.value, end.answers[1]) == (0, 1, 1)
+        assert (start.wrong.value, end.wrong.value, end.predictions[1]) == (0, 1, 1)
         assert found.line("random")[0].wrong.value == 0
         assert found.line("random")[2].wrong.value < 0.5
 
@@ -76,42 +76,42 @@ def test_little_noise_leaves_most_images_right_and_moves_examples_over_the_borde
         assert near.wrong.low <= near.wrong.value <= near.wrong.high
         assert 0.2 < found.cloud(1)[0].wrong.value < 0.8
         for point in found.clouds:
-            assert sum(point.answers) == pytest.approx(1)
-            assert point.wrong.value == pytest.approx(1 - point.answers[0])
-            assert point.target.value == pytest.approx(point.answers[1])
+            assert sum(point.predictions) == pytest.approx(1)
+            assert point.wrong.value == pytest.approx(1 - point.predictions[0])
+            assert point.target.value == pytest.approx(point.predictions[1])
 
 
 def test_the_same_seed_gives_the_same_bits_and_another_model_beside_it_changes_none(models, probes):
-    again = probe_tensors(models, *rows(), JOB)
+    again = probe_tensors(models, *examples(), JOB)
     assert again == probes
-    alone = probe_tensors({"b": models["b"]}, *rows(), JOB)
+    alone = probe_tensors({"b": models["b"]}, *examples(), JOB)
     assert alone.models["b"] == probes.models["b"]
-    other = probe_tensors(models, *rows(), ProbeJob(**{**vars(JOB), "seed": 1}))
+    other = probe_tensors(models, *examples(), ProbeJob(**{**vars(JOB), "seed": 1}))
     assert other != probes
 
 
 def test_points_are_clipped_to_the_images_bounds_on_demand(models):
     job = ProbeJob(**{**vars(JOB), "factors": (0, 1, 1000), "clip": True})
-    found = probe_tensors({"a": models["a"]}, *rows(), job).models["a"]
-    free = probe_tensors({"a": models["a"]}, *rows(), ProbeJob(**{**vars(job), "clip": False}))
+    found = probe_tensors({"a": models["a"]}, *examples(), job).models["a"]
+    free = probe_tensors({"a": models["a"]}, *examples(), ProbeJob(**{**vars(job), "clip": False}))
     assert found.line("adversarial")[:2] == free.models["a"].line("adversarial")[:2]
     assert found.line("random")[2] != free.models["a"].line("random")[2]
 
 
 def test_a_failing_model_loses_no_other_and_says_why(models, probes):
-    odd = {"loud": Loud(), "wide": network(0, numbers=7), "overflowing": Overflowing()}
-    found = probe_tensors({**models, **odd}, *rows(), JOB)
+    odd = {"loud": Loud(), "wide": network(0, inputs=7), "overflowing": Overflowing()}
+    found = probe_tensors({**models, **odd}, *examples(), JOB)
     assert found.models == probes.models
     assert "out of order" in found.failures["loud"]
     assert set(found.failures) == set(odd)
     assert found.failures["overflowing"] == "its logits are not finite."
 
 
-@pytest.mark.parametrize(("model", "attack"), [(NeverRight(), BoxLBFGS()), (None, Hopeless())])
+@pytest.mark.parametrize(("model", "attack"), [(NeverCorrect(), BoxLBFGS()), (None, Hopeless())])
 def test_without_a_row_that_counts_there_are_no_points(models, model, attack):
     job = ProbeJob(**{**vars(JOB), "attack": attack})
-    found = probe_tensors({"x": model or models["a"]}, *rows(), job).models["x"]
-    assert (found.rows, found.counted, found.lines, found.clouds) == (30, 0, (), ())
+    found = probe_tensors({"x": model or models["a"]}, *examples(), job).models["x"]
+    assert (found.images, found.counted, found.lines, found.clouds) == (30, 0, (), ())
 
 
 @pytest.mark.parametrize(
@@ -129,9 +129,9 @@ def test_without_a_row_that_counts_there_are_no_points(models, model, attack):
 )
 def test_numbers_out_of_range_are_refused(models, options, message):
     with pytest.raises(UsageError, match=message):
-        probe_tensors(models, *rows(), ProbeJob(**options))
+        probe_tensors(models, *examples(), ProbeJob(**options))
 
 
-def test_no_rows_are_refused(models):
-    with pytest.raises(ValueError, match="nothing to probe"):
-        probe_tensors(models, *rows(0), JOB)
+def test_no_images_are_refused(models):
+    with pytest.raises(ValueError, match="no images"):
+        probe_tensors(models, *examples(0), JOB)

@@ -13,7 +13,7 @@ from lit_intriguing.attacks.examples import Examples
 from lit_intriguing.commands.transfer import TransferJob, TransferMatrix, transfer_tensors
 from lit_intriguing.commands.transfer.pictures import panels
 from lit_intriguing.errors import UsageError
-from lit_intriguing.model_sets.predictions import made_for
+from lit_intriguing.model_sets.examples import made_for
 
 JOB = TransferJob(noise=(0.5,), amplify=(0.3,), chunk=20)
 
@@ -62,7 +62,7 @@ def test_every_set_but_the_clean_one_is_drawn_of_the_same_rows_with_its_accuracy
     rows = [int((images == one).flatten(1).all(1).nonzero()) for one in found[0].clean]
     assert len(rows) == 4
     assert torch.equal(found[0].distorted, examples["a"].adversarial[rows])
-    assert "right: a 0.0%, b " in found[0].caption
+    assert "accuracy: a 0.0%, b " in found[0].caption
     assert found[3].caption.startswith("distortion 0.3\n")
     assert torch.equal(found[2].clean, images[rows])
     assert float((found[2].distorted - found[2].clean).std()) == pytest.approx(0.5, rel=0.2)
@@ -91,7 +91,7 @@ def test_the_study_writes_the_pictures_and_says_where(tmp_path, capsys):
     assert not (tmp_path / "examples.png").exists()
     TransferMatrix({"a": MODELS["a"]}, noise=[1.0], show=3, **options).run(io.StringIO())
     assert (tmp_path / "examples.png").read_bytes().startswith(b"\x89PNG")
-    assert "3 rows of each set are drawn in" in capsys.readouterr().out
+    assert "3 images of each set are drawn in" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("show", [-1, 9])

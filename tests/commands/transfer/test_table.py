@@ -20,8 +20,8 @@ def test_a_cell_without_an_error_has_no_interval():
         assert Cell(0, 0, mark).interval(0.95, "wilson") is None
 
 
-def test_distortions_leave_out_rows_that_were_not_moved():
+def test_distortions_leave_out_images_that_were_not_changed():
     found = Distortions.of(torch.tensor([0.0, 1.0, 2.0, 6.0]))
-    assert (found.rows, found.mean, found.median) == (3, 3.0, 2.0)
+    assert (found.images, found.mean, found.median) == (3, 3.0, 2.0)
     assert found.deviation == pytest.approx(math.sqrt(7))
     assert math.isnan(Distortions.of(torch.zeros(2)).mean)

@@ -8,10 +8,10 @@ import torch
 from lit_intriguing.attacks import Attack, BoxLBFGS, Found, GradientAttack
 from lit_intriguing.commands.attack import attack_tensors
 from lit_intriguing.commands.transfer import TransferJob, transfer_tensors
-from lit_intriguing.commands.transfer.transfer_tensors import judge
+from lit_intriguing.commands.transfer.transfer_tensors import evaluate
 from lit_intriguing.errors import UsageError
-from lit_intriguing.model_sets.predictions import made_for
-from tests.commands.transfer.small import Loud, NeverRight, network, rows, trained
+from lit_intriguing.model_sets.examples import made_for
+from tests.commands.transfer.small import Loud, NeverCorrect, examples, network, trained
 
 JOB = TransferJob(noise=(0.2,), amplify=(0.3,), chunk=16)
 
@@ -23,25 +23,25 @@ def models():
 
 @pytest.fixture(scope="module")
 def table(models):
-    return transfer_tensors(models, *rows(), JOB)
+    return transfer_tensors(models, *examples(), JOB)
 
 
 def marks(table, title):
-    return [cell.mark for cell in table.line(title).cells]
+    return [cell.mark for cell in table.row(title).cells]
 
 
 def test_each_cell_is_the_share_of_the_successes_that_the_column_gets_wrong(models, table):
-    images, labels = rows()
+    images, labels = examples()
     for maker, model in models.items():
         made = attack_tensors(model, BoxLBFGS(), images, labels, only_correct=False, chunk=16)
         reached = made.success.nonzero().squeeze(1).tolist()
-        line = table.line(f"for {maker}")
-        assert line.counted == len(reached) > 20
-        for cell, judge_model in zip(line.cells, models.values(), strict=True):
-            answers = judge_model(made.adversarial).argmax(1)
-            assert cell.wrong == sum(int(answers[r] != labels[r]) for r in reached)
-            assert cell.rows == len(reached)
-        assert line.distortions.mean == pytest.approx(
+        row = table.row(f"for {maker}")
+        assert row.counted == len(reached) > 20
+        for cell, other in zip(row.cells, models.values(), strict=True):
+            predictions = other(made.adversarial).argmax(1)
+            assert cell.wrong == sum(int(predictions[r] != labels[r]) for r in reached)
+            assert cell.images == len(reached)
+        assert row.distortions.mean == pytest.approx(
             float(made.distortion[made.success & (made.distortion > 0)].double().mean())
         )
 
@@ -50,41 +50,41 @@ def test_a_model_is_always_wrong_on_its_own_examples_and_targets_are_the_same_fo
     models, table
 ):
     for column, name in enumerate(models):
-        assert table.line(f"for {name}").cells[column].error == 100.0
-    images, labels = rows()
+        assert table.row(f"for {name}").cells[column].error == 100.0
+    images, labels = examples()
     found = [made_for(model, images, labels, JOB, 0).targets for model in models.values()]
     assert torch.equal(*found)
 
 
-def test_lines_are_clean_adversarial_noise_amplified(table):
-    assert [line.title for line in table.lines] == [
+def test_rows_are_clean_adversarial_noise_amplified(table):
+    assert [row.title for row in table.rows] == [
         "clean", "for a", "for b", "noise 0.2", "for a, amplified to 0.3",
         "for b, amplified to 0.3",
     ]  # fmt: skip
     assert not table.marks
     assert not table.errors.isnan().any()
-    assert table.line("noise 0.2").distortions.mean == pytest.approx(0.2, rel=0.1)
-    assert table.line("for a, amplified to 0.3").distortions.deviation < 1e-6
+    assert table.row("noise 0.2").distortions.mean == pytest.approx(0.2, rel=0.1)
+    assert table.row("for a, amplified to 0.3").distortions.deviation < 1e-6
 
 
 def test_the_matrix_costs_one_forward_pass_for_each_pair(models):
-    images, labels = rows(10)
+    images, labels = examples(10)
     made = {name: made_for(model, images, labels, JOB, 0) for name, model in models.items()}
     before = {name: model.passes for name, model in models.items()}
-    judge(models, list(models), images, labels, JOB, 0, lambda name, model: made[name])
+    evaluate(models, list(models), images, labels, JOB, 0, lambda name, model: made[name])
     sets = len(JOB.sets(models))
     for name, model in models.items():
         assert model.passes - before[name] == sets - 1  # its own examples: known since they exist
 
 
 def test_only_correct_leaves_out_rows_that_the_attacked_model_gets_wrong(models):
-    images, labels = rows()
+    images, labels = examples()
     wrong = labels.clone()
     wrong[:5] = (wrong[:5] + 1) % 3
     every = transfer_tensors(models, images, wrong, TransferJob(chunk=16))
     right = transfer_tensors(models, images, wrong, TransferJob(chunk=16, only_correct=True))
-    assert every.line("for a").counted - right.line("for a").counted >= 4
-    assert right.line("for a").cells[0].error == 100.0
+    assert every.row("for a").counted - right.row("for a").counted >= 4
+    assert right.row("for a").cells[0].error == 100.0
 
 
 class Hopeless(Attack):
@@ -93,32 +93,32 @@ class Hopeless(Attack):
 
 
 def test_an_attack_without_any_success_leaves_marked_cells(models):
-    images, labels = rows()
+    images, labels = examples()
     right = torch.stack([model(images).argmax(1) == labels for model in models.values()]).all(0)
     job = TransferJob(Hopeless(), amplify=(0.3,))
     table = transfer_tensors(models, images[right], labels[right], job)
     for title in ("for a", "for b", "for a, amplified to 0.3"):
         assert marks(table, title) == ["empty set", "empty set"]
-        assert [cell.error for cell in table.line(title).cells] == [None, None]
+        assert [cell.error for cell in table.row(title).cells] == [None, None]
     assert marks(table, "clean") == ["", ""]
     assert table.marks == ["empty set"]
 
 
 def test_a_model_that_is_never_right_is_marked_in_its_whole_column(models):
     job = TransferJob(GradientAttack(eps=3.0, steps=3), noise=(0.1,))
-    table = transfer_tensors({**models, "never": NeverRight()}, *rows(), job)
+    table = transfer_tensors({**models, "never": NeverCorrect()}, *examples(), job)
     assert marks(table, "clean") == ["", "", "never right"]
     assert marks(table, "noise 0.1")[2] == "never right"
-    assert table.line("clean").cells[2].error == 100.0
+    assert table.row("clean").cells[2].error == 100.0
 
 
 @pytest.mark.parametrize(
     ("model", "message"),
     [
-        (Loud(), r"does not take rows of shape \(6,\): RuntimeError: out of order"),
-        (network(0, numbers=5), r"does not take rows of shape \(6,\)"),
+        (Loud(), r"does not take images of shape \(6,\): RuntimeError: out of order"),
+        (network(0, inputs=5), r"does not take images of shape \(6,\)"),
         (network(0, classes=4), "it has 4 classes, 'a' has 3"),
-        (lambda x: x.sum(1), "does not take rows"),
+        (lambda x: x.sum(1), "does not take images"),
         (lambda x: x[:, :3] / 0, "its logits are not finite"),
     ],
     ids=["fails", "other inputs", "other classes", "no logits", "not finite"],
@@ -126,22 +126,22 @@ def test_a_model_that_is_never_right_is_marked_in_its_whole_column(models):
 def test_a_model_that_does_not_fit_is_marked_and_the_others_keep_their_numbers(
     model, message, models, table
 ):
-    found = transfer_tensors({**models, "odd": model}, *rows(), JOB)
+    found = transfer_tensors({**models, "odd": model}, *examples(), JOB)
     assert list(found.failures) == ["odd"]
     assert re.search(message, found.failures["odd"])
     assert marks(found, "for odd") == ["failed"] * 3
-    for line in table.lines:
-        cells = found.line(line.title).cells
-        assert cells[:2] == line.cells
+    for row in table.rows:
+        cells = found.row(row.title).cells
+        assert cells[:2] == row.cells
         assert cells[2].mark == "failed"
 
 
-def test_a_function_that_cannot_be_attacked_is_still_judged(models):
+def test_a_function_that_cannot_be_attacked_is_still_evaluated(models):
     def stiff(x):
         return models["a"](x).detach().round(decimals=2)
 
-    table = transfer_tensors({**models, "stiff": stiff}, *rows(), TransferJob(chunk=16))
-    assert table.line("for a").cells[2].error > 50
+    table = transfer_tensors({**models, "stiff": stiff}, *examples(), TransferJob(chunk=16))
+    assert table.row("for a").cells[2].error > 50
     assert marks(table, "for a") == ["", "", ""]
 
 
@@ -149,7 +149,7 @@ def test_models_are_left_as_they_were(models):
     model = models["a"].train()
     before = [value.clone() for value in model.state_dict().values()]
     state = torch.get_rng_state()
-    transfer_tensors(models, *rows(), JOB)
+    transfer_tensors(models, *examples(), JOB)
     assert model.training
     assert all(torch.equal(*pair) for pair in zip(before, model.state_dict().values(), strict=True))
     assert torch.equal(state, torch.get_rng_state())
@@ -167,9 +167,9 @@ def test_models_are_left_as_they_were(models):
 )
 def test_numbers_out_of_range_are_refused(options, message, models):
     with pytest.raises(UsageError, match=message):
-        transfer_tensors(models, *rows(), TransferJob(**options))
+        transfer_tensors(models, *examples(), TransferJob(**options))
 
 
-def test_no_rows_are_refused(models):
-    with pytest.raises(ValueError, match="no rows"):
+def test_no_images_are_refused(models):
+    with pytest.raises(ValueError, match="no images"):
         transfer_tensors(models, torch.zeros(0, 6), torch.zeros(0).long())

@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from lit_intriguing.attacks import Attack, BoxLBFGS, Found
 from lit_intriguing.commands.transfer import (
-    CleanRows,
+    CleanSplit,
     ModelSource,
     PaperRow,
     TransferJob,
@@ -19,24 +19,24 @@ from lit_intriguing.commands.transfer import (
     transfer_tensors,
 )
 from lit_intriguing.errors import UsageError, UserError
-from tests.commands.transfer.small import Loud, network, rows, trained
+from tests.commands.transfer.small import Loud, examples, network, trained
 
 HERE = "tests.commands.transfer.small"
 pytestmark = pytest.mark.filterwarnings("ignore:The '.*_dataloader' does not have many workers")
 
 
-class Rows(LightningDataModule):
+class Data(LightningDataModule):
     def __init__(self, count: int = 30, shift: int = 0) -> None:
         super().__init__()
         self.count, self.shift = count, shift
 
     def test_dataloader(self) -> DataLoader:
-        images, labels = rows(self.count)
+        images, labels = examples(self.count)
         return DataLoader(TensorDataset(images.roll(self.shift, 0), labels.roll(self.shift)), 7)
 
 
 class Noted(Attack):
-    """BoxLBFGS, which writes down how many rows it was given."""
+    """BoxLBFGS, which counts the images that it is given."""
 
     given: list[int] = []  # noqa: RUF012
 
@@ -61,7 +61,7 @@ def _nothing_noted():
 def study(folder, models, **options):
     quiet = {"accelerator": "cpu", "enable_progress_bar": False}
     given = {"attack": Noted(), "noise": [0.2], "amplify": [0.3], "chunk": 16, "trainer": quiet}
-    return TransferMatrix(models, **{"data": Rows(), "out_dir": str(folder), **given, **options})
+    return TransferMatrix(models, **{"data": Data(), "out_dir": str(folder), **given, **options})
 
 
 def lines_of(folder: Path) -> list[dict[str, str]]:
@@ -71,19 +71,19 @@ def lines_of(folder: Path) -> list[dict[str, str]]:
 
 def test_the_study_gives_what_the_function_gives_and_writes_it_down(models, tmp_path, capsys):
     paper = {"for a": PaperRow([100, 12.5], 0.06)}
-    found = study(tmp_path, models, paper=paper, clean={"all": CleanRows("test")}).run()
+    found = study(tmp_path, models, paper=paper, clean={"all": CleanSplit("test")}).run()
     job = TransferJob(BoxLBFGS(), noise=(0.2,), amplify=(0.3,), chunk=16)
-    expected = transfer_tensors(models, *rows(), job)
-    assert found.lines[1:] == expected.lines
-    assert found.lines[0].title == "all"
-    assert found.lines[0].cells == expected.line("clean").cells
+    expected = transfer_tensors(models, *examples(), job)
+    assert found.rows[1:] == expected.rows
+    assert found.rows[0].title == "all"
+    assert found.rows[0].cells == expected.row("clean").cells
     out = capsys.readouterr().out
     assert "100.0 [100]" in out
     assert " [12.5]" in out
     lines = lines_of(tmp_path)
-    assert len(lines) == len(found.lines) * 2
+    assert len(lines) == len(found.rows) * 2
     cell = next(one for one in lines if one["set"] == "for a" and one["model"] == "b")
-    error = found.line("for a").cells[1].error
+    error = found.row("for a").cells[1].error
     assert float(cell["error"]) == pytest.approx(error)
     assert float(cell["low"]) < error < float(cell["high"])
     assert cell["paper"] == "12.5"
@@ -103,7 +103,7 @@ def test_a_second_call_attacks_nothing_and_a_new_model_is_attacked_alone(models,
     assert Noted.given == []
     more = study(tmp_path, {**models, "c": trained(2)}).run(io.StringIO())
     assert Noted.given == [16, 14]
-    assert more.line("for a").cells[:2] == first.line("for a").cells
+    assert more.row("for a").cells[:2] == first.row("for a").cells
 
 
 @pytest.mark.parametrize(
@@ -111,11 +111,11 @@ def test_a_second_call_attacks_nothing_and_a_new_model_is_attacked_alone(models,
     [
         ({"attack": BoxLBFGS(mode="paper")}, []),
         ({"seed": 1}, [16, 16, 14, 14]),
-        ({"data": Rows(shift=20)}, [16, 16, 14, 14]),
+        ({"data": Data(shift=20)}, [16, 16, 14, 14]),
         ({"noise": [0.4]}, []),
         ({"limit": 20}, [4, 4]),
     ],
-    ids=["attack", "seed", "rows", "noise", "limit"],
+    ids=["attack", "seed", "images", "noise", "limit"],
 )
 def test_examples_are_made_again_only_where_they_depend_on_a_change(
     options, made, models, tmp_path
@@ -161,7 +161,7 @@ def test_failed_models_lose_nothing_of_the_others_and_are_named(models, tmp_path
     assert "is not of this model" in out
     assert "out of order" in out
     lines = {(one["set"], one["model"]): one for one in lines_of(tmp_path)}
-    for line in alone.lines:
+    for line in alone.rows:
         for model, cell in zip("ab", line.cells, strict=True):
             assert float(lines[line.title, model]["error"]) == pytest.approx(cell.error)
         for name in odd:
@@ -189,7 +189,7 @@ def test_models_come_by_class_path_from_a_checkpoint_or_as_a_function(tmp_path):
         "function": ModelSource(function="torch.sin"),
     }
     expected = transfer_tensors(
-        {"checkpoint": model, "function": torch.sin}, *(one[:9] for one in rows()),
+        {"checkpoint": model, "function": torch.sin}, *(one[:9] for one in examples()),
         TransferJob(BoxLBFGS(), chunk=16),
     )  # fmt: skip
     # torch.sin gives six classes.
@@ -197,7 +197,7 @@ def test_models_come_by_class_path_from_a_checkpoint_or_as_a_function(tmp_path):
     with pytest.raises(UserError, match="'function' failed"):
         study(tmp_path, sources, limit=9, noise=[], amplify=[]).run(io.StringIO())
     cell = lines_of(tmp_path)[0]
-    assert float(cell["error"]) == pytest.approx(expected.line("clean").cells[0].error)
+    assert float(cell["error"]) == pytest.approx(expected.row("clean").cells[0].error)
 
 
 @pytest.mark.parametrize(
@@ -207,9 +207,9 @@ def test_models_come_by_class_path_from_a_checkpoint_or_as_a_function(tmp_path):
         ({"confidence": 1.0}, "confidence lies between 0 and 1"),
         ({"workers": -1}, "workers must be 0 or more"),
         ({"noise": [-1.0]}, "noise: a stddev is positive"),
-        ({"paper": {"for A": PaperRow([1, 2])}}, "no line 'for A'; .*Did you mean 'for a'?"),
+        ({"paper": {"for A": PaperRow([1, 2])}}, "no row 'for A'; .*Did you mean 'for a'?"),
         ({"paper": {"for a": PaperRow([1.0])}}, "1 errors for 'for a', the study has 2 models"),
-        ({"clean": {"for a": CleanRows("test")}}, "two lines of the table have the same name"),
+        ({"clean": {"for a": CleanSplit("test")}}, "two rows of the table have the same name"),
         ({"trainer": {"device": 1}}, "trainer: .*'device'"),
         ({"models": {}}, "no models"),
         ({"models": {"x": ModelSource()}}, "model 'x': it says nothing of where it comes from"),

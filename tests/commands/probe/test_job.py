@@ -9,8 +9,8 @@ import pytest
 from lit_intriguing.commands.probe import ProbeJob, Probing, probe_tensors
 from lit_intriguing.commands.transfer import ModelSource
 from lit_intriguing.errors import UsageError, UserError
-from tests.commands.transfer.small import Loud, NeverRight, rows, trained
-from tests.commands.transfer.test_study import Noted, Rows
+from tests.commands.transfer.small import Loud, NeverCorrect, examples, trained
+from tests.commands.transfer.test_job import Data, Noted
 
 pytestmark = pytest.mark.filterwarnings("ignore:The '.*_dataloader' does not have many workers")
 POINTS = {"factors": [0, 1, 2], "centres": [0, 1, 1.5], "noise": [0.1, 0.5], "draws": 3}
@@ -29,7 +29,7 @@ def _nothing_noted():
 def study(folder, models, **options):
     quiet = {"accelerator": "cpu", "enable_progress_bar": False}
     given = {"attack": Noted(), "chunk": 16, "trainer": quiet, **POINTS}
-    return Probing(models, **{"data": Rows(), "out_dir": str(folder), **given, **options})
+    return Probing(models, **{"data": Data(), "out_dir": str(folder), **given, **options})
 
 
 def lines_of(path: Path) -> list[dict[str, str]]:
@@ -40,7 +40,7 @@ def lines_of(path: Path) -> list[dict[str, str]]:
 def test_the_study_gives_what_the_function_gives_and_writes_it_down(models, tmp_path, capsys):
     found = study(tmp_path, models).run()
     points = {name: tuple(v) if isinstance(v, list) else v for name, v in POINTS.items()}
-    assert found == probe_tensors(models, *rows(), ProbeJob(chunk=16, **points))
+    assert found == probe_tensors(models, *examples(), ProbeJob(chunk=16, **points))
     out = capsys.readouterr().out
     assert "along.csv, around.csv, probe.md, along.png, around.png in" in out
     along, around = lines_of(tmp_path / "along.csv"), lines_of(tmp_path / "around.csv")
@@ -74,12 +74,12 @@ def test_a_second_call_attacks_nothing_nor_does_one_for_other_points(models, tmp
 
 
 def test_failed_models_and_those_without_rows_lose_nothing_of_the_others(models, tmp_path, capsys):
-    odd = {"loud": Loud(), "never": NeverRight(), "gone": ModelSource(checkpoint="none.ckpt")}
+    odd = {"loud": Loud(), "never": NeverCorrect(), "gone": ModelSource(checkpoint="none.ckpt")}
     with pytest.raises(UserError, match="'gone', 'loud' failed, and the tables lack them"):
         study(tmp_path, {**odd, **models}).run()
     out = capsys.readouterr().out
     assert "'loud': RuntimeError: out of order" in out
-    assert "never: 0 of 30 rows count" in out
+    assert "never: 0 of 30 images count" in out
     assert {one["model"] for one in lines_of(tmp_path / "along.csv")} == {"a", "b"}
     assert study(tmp_path, models).run(io.StringIO()) == study(tmp_path / "x", models).run(
         io.StringIO()
@@ -87,7 +87,7 @@ def test_failed_models_and_those_without_rows_lose_nothing_of_the_others(models,
 
 
 def test_without_any_row_that_counts_tables_are_empty_and_nothing_is_drawn(tmp_path, capsys):
-    study(tmp_path, {"never": NeverRight()}).run()
+    study(tmp_path, {"never": NeverCorrect()}).run()
     assert "no numbers" in capsys.readouterr().out
     assert lines_of(tmp_path / "along.csv") == []
     assert not (tmp_path / "along.png").exists()

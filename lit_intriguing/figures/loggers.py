@@ -1,7 +1,8 @@
 """Sends figures and tables to whichever logger is there.
 
-Loggers are told by the names of their classes: those of `lightning`, of `pytorch_lightning` and of
-Fabric, and subclasses of them, are then all the same, and none of the three need be imported.
+Loggers are recognised by the names of their classes: those of `lightning`, of `pytorch_lightning`
+and of Fabric, and subclasses of them, are then all the same, and none of the three has to be
+imported.
 """
 
 from collections.abc import Iterable, Sequence
@@ -14,7 +15,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from lit_intriguing.figures.canvas import png
-from lit_intriguing.figures.tables import Cell, csv_table, markdown_table
+from lit_intriguing.tables import Cell, csv_table, markdown_table
 from lit_intriguing.whole_files import write_bytes
 
 
@@ -33,7 +34,7 @@ class Destination(Protocol):
     def table(
         self, key: str, columns: Sequence[str], rows: Sequence[Sequence[Cell]], step: int
     ) -> None:
-        """Take a table of C columns and rows of C cells; else as :meth:`figure`."""
+        """Take a table of C columns and rows of C cells; else as `figure`."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class Files:
         write_bytes(self.path(key, step, ".csv"), csv_table(columns, rows).encode())
 
     def path(self, key: str, step: int, suffix: str) -> Path:
-        """The file of a series at a step; names sort by step."""
+        """Return the file of a series at a step; names sort by step."""
         return self.folder / key / f"step-{step:08d}{suffix}"
 
 
@@ -94,7 +95,7 @@ class TensorBoard:
 
 
 def destinations(loggers: Iterable[object], folder: Path | None = None) -> list[Destination]:
-    """Where figures and tables go.
+    """Return where figures and tables go.
 
     Args:
         loggers: The trainer's. W&B, TensorBoard and CSV (files beside `metrics.csv`) are known;
@@ -125,7 +126,7 @@ def _destination(logger: Any) -> Destination | None:
 
 
 def pixels(figure: Figure) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """The drawn figure as an array (H, W, 3) from 0 to 255."""
+    """Return the drawn figure as an array (H, W, 3) from 0 to 255."""
     canvas = figure.canvas
     assert isinstance(canvas, FigureCanvasAgg)
     canvas.draw()  # type: ignore[no-untyped-call]

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from lit_intriguing.figures import dot_plot
 from lit_intriguing.figures.canvas import new_figure
-from lit_intriguing.figures.logging import (
+from lit_intriguing.figures.loggers import (
     Destination,
     Files,
     TensorBoard,
