@@ -15,7 +15,7 @@ from lit_intriguing.attacks.attack_tensors import attack_rows
 from lit_intriguing.attacks.base import check_inside
 from lit_intriguing.attacks.examples import Examples
 from lit_intriguing.callbacks.measuring import is_trial, steps_taken
-from lit_intriguing.callbacks.on_fixed_rows import OnFixedRows
+from lit_intriguing.callbacks.on_fixed_examples import OnFixedExamples
 from lit_intriguing.errors import UserError
 from lit_intriguing.figures.examples import (
     Moment,
@@ -27,7 +27,7 @@ from lit_intriguing.figures.examples import (
 from lit_intriguing.figures.logging import Files, destinations
 from lit_intriguing.figures.tables import Cell
 from lit_intriguing.hosts.batch import Key
-from lit_intriguing.hosts.fixed_rows import Rows
+from lit_intriguing.hosts.fixed_examples import Rows
 from lit_intriguing.hosts.logits import logits_model
 from lit_intriguing.hosts.precision import in_precision
 from lit_intriguing.splice import INPUT, submodule
@@ -35,7 +35,7 @@ from lit_intriguing.types import Bounds
 from lit_intriguing.whole_files import draft
 
 
-class AdversarialExamples(OnFixedRows):
+class AdversarialExamples(OnFixedExamples):
     """Shows, during a run, how far the nearest adversarial examples of a few fixed rows are.
 
     At the chosen interval the attack is run on the same rows, toward the same targets, the model

@@ -14,7 +14,7 @@ from typing_extensions import override
 from lit_intriguing.errors import UserError
 from lit_intriguing.hosts.batch import BatchKeys, Key
 from lit_intriguing.hosts.logits import logits_model
-from lit_intriguing.hosts.rank_state import gather_ranks, of_this_rank
+from lit_intriguing.hosts.per_rank_state import gather_ranks, state_of_this_rank
 from lit_intriguing.hosts.training_step import AroundTrainingStep, Step, logs_now
 from lit_intriguing.pools import PerturbedLayer
 from lit_intriguing.pools.generation import (
@@ -25,8 +25,8 @@ from lit_intriguing.pools.generation import (
     check_examples,
 )
 from lit_intriguing.pools.joining import Joined, refuse_recomputing
+from lit_intriguing.pools.layer_pools import LayerPools
 from lit_intriguing.pools.measures import Measures
-from lit_intriguing.pools.mixer import Mixer
 from lit_intriguing.pools.weighting import WeightedLogits
 from lit_intriguing.splice import Splice, check_met, is_compiled, submodule
 
@@ -84,7 +84,7 @@ class AdversarialTraining(AroundTrainingStep):
             labels, inputs outside the bounds, a model without gradients, and the like.
     """
 
-    mixer: Mixer
+    mixer: LayerPools
     measures: Measures
     _keys: BatchKeys
     _keys_resolved: bool
@@ -110,8 +110,8 @@ class AdversarialTraining(AroundTrainingStep):
             raise ValueError("loss is for keep_out=True; else the host's own loss is used.")
         self.keep_out, self.model, self.seed = keep_out, model, seed
         self.loss = loss or nn.CrossEntropyLoss()
-        self._new_mixer = functools.partial(
-            Mixer, layers, alternate=alternate, start_step=start_step
+        self._new_pools = functools.partial(
+            LayerPools, layers, alternate=alternate, start_step=start_step
         )
         self._given_keys = BatchKeys(inputs, labels)
         self._reset()
@@ -141,29 +141,29 @@ class AdversarialTraining(AroundTrainingStep):
         if self.is_new_run(trainer):
             self._reset()
         logits_model(pl_module, self.model)
-        for name in self.mixer.layers:
+        for name in self.pools.layers:
             submodule(pl_module, name)
         # Hooks cost time even when idle, but a compiled module must have them from the first call.
-        if self.mixer.active() or is_compiled(pl_module):
+        if self.pools.active() or is_compiled(pl_module):
             self._install(pl_module)
-        if self.mixer.step == 0:
+        if self.pools.step == 0:
             seed = torch.initial_seed() if self.seed is None else self.seed
-            self.mixer.generator.manual_seed((seed + trainer.global_rank) % 2**63)
+            self.pools.generator.manual_seed((seed + trainer.global_rank) % 2**63)
         self.wrap(trainer, pl_module)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Take over the state of a checkpoint, now that the device is known."""
         self.loss.to(pl_module.device)
         if self._restored is not None:
-            state = of_this_rank(self._restored, trainer, "pools")
-            self.mixer.load_state_dict(state, pl_module.device)
+            state = state_of_this_rank(self._restored, trainer, "pools")
+            self.pools.load_state_dict(state, pl_module.device)
             self._restored = None
 
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
         """Start the step's clock."""
-        if self.mixer.active():
+        if self.pools.active():
             self.measures.start_step(pl_module.device)
 
     def on_train_batch_end(
@@ -181,21 +181,21 @@ class AdversarialTraining(AroundTrainingStep):
         self._end_step()
         self.measures.end_step(pl_module.device)
         if logs_now(trainer):
-            self.measures.ages({name: self.mixer.age(name) for name in self._filled()})
+            self.measures.ages({name: self.pools.age(name) for name in self._filled()})
             values = self.measures.report()
             if values:
                 pl_module.log_dict(values, on_step=True, on_epoch=False)
-        self.mixer.step += 1
+        self.pools.step += 1
 
     def state_dict(self) -> dict[str, Any]:
         """Return the pools of all ranks and what else a resumed run needs."""
-        return gather_ranks(self.mixer.state_dict())
+        return gather_ranks(self.pools.state_dict())
 
     @override
     def around_step(
         self, trainer: Trainer, pl_module: LightningModule, inner: Step, batch: Any, *args: Any
     ) -> Any:
-        if not self.mixer.active():
+        if not self.pools.active():
             return inner(batch, *args)
         if self._spliced is None:
             self._install(pl_module)
@@ -216,7 +216,7 @@ class AdversarialTraining(AroundTrainingStep):
         return output
 
     def _install(self, pl_module: LightningModule) -> None:
-        splice = Splice(pl_module, self.mixer.layers)
+        splice = Splice(pl_module, self.pools.layers)
         self._spliced = Spliced(logits_model(pl_module, self.model), splice)
         self._weighted = WeightedLogits(pl_module, self.model)
 
@@ -225,22 +225,22 @@ class AdversarialTraining(AroundTrainingStep):
         assert self._spliced is not None
         keys = self._resolve_keys(host_batch)
         batch = Batch(*keys.read(host_batch))
-        due = self.mixer.due()
+        due = self.pools.due()
         if due:
             with (
                 trainer.precision_plugin.forward_context(),
                 self.measures.generating(pl_module.device),
             ):
-                made = self.mixer.refresh(self._spliced, batch, due)
+                made = self.pools.refresh(self._spliced, batch, due)
             self._check(made)
             with trainer.precision_plugin.forward_context():
                 self.measures.examples(self._spliced, batch.x, made)
         clean = Batch(batch.x[:0], batch.labels[:0]) if self.keep_out else batch
-        self._joined = joined = self.mixer.join(clean)
+        self._joined = joined = self.pools.join(clean)
         assert joined is not None
         if not self.keep_out:
             self._weighted.start(
-                len(joined.labels), joined.row_weights(self.mixer.weights), self.mixer.classes
+                len(joined.labels), joined.example_weights(self.pools.weights), self.pools.classes
             )
         edits = refuse_recomputing(joined.groups) if self.keep_out else joined.edits
         # Until the step ends, not only its forward: activation checkpointing recomputes layers.
@@ -257,7 +257,7 @@ class AdversarialTraining(AroundTrainingStep):
             logits = self._spliced.model(joined.inputs)
         check_met(joined.groups, met)
         self.measures.rows(joined, logits.detach())
-        weights = {name: self.mixer.weights[name] for name in joined.groups}
+        weights = {name: self.pools.weights[name] for name in joined.groups}
         host = output["loss"] if isinstance(output, Mapping) else output
         total = host + sum(
             weights[name] * self.loss(logits[group], joined.labels[group])
@@ -269,7 +269,7 @@ class AdversarialTraining(AroundTrainingStep):
     def _resolve_keys(self, batch: Any) -> BatchKeys:
         if not self._keys_resolved:
             self._keys, self._keys_resolved = self._keys.resolve(batch), True
-            extras = [] if self.keep_out else self._keys.per_row_extras(batch)
+            extras = [] if self.keep_out else self._keys.per_example_extras(batch)
             if extras:
                 rank_zero_warn(
                     f"The batch's entries {extras} have a row for each example; the rows that "
@@ -282,7 +282,7 @@ class AdversarialTraining(AroundTrainingStep):
         # As seldom as the measuring: a check waits for the device.
         for name in self.measures.examples_due & set(made):
             try:
-                warning = check_examples(name, self.mixer.layers[name], made[name])
+                warning = check_examples(name, self.pools.layers[name], made[name])
             except GenerationError as error:
                 if name not in self._passed:
                     raise
@@ -294,12 +294,12 @@ class AdversarialTraining(AroundTrainingStep):
                 self._warned.add(name)
 
     def _filled(self) -> list[str]:
-        return [name for name, pool in self.mixer.pools.items() if len(pool)]
+        return [name for name, pool in self.pools.by_layer.items() if len(pool)]
 
     def _reset(self) -> None:
         """Begin a new run with empty pools."""
-        self.mixer = self._new_mixer()
-        self.measures = Measures(self.mixer.layers, self.mixer.round)
+        self.pools = self._new_pools()
+        self.measures = Measures(self.pools.layers, self.pools.round)
         self._keys, self._keys_resolved = self._given_keys, False
         self._passed, self._warned = set(), set()
 

@@ -8,7 +8,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from lit_intriguing.data.tensor_loader import TensorLoader
-from lit_intriguing.hosts.rank_state import gather_ranks, of_this_rank
+from lit_intriguing.hosts.per_rank_state import gather_ranks, state_of_this_rank
 
 RngState = dict[str, Any]
 
@@ -85,7 +85,7 @@ class ExactResume(Callback):
         if self._saved is None:
             return
         saved, self._saved = self._saved, None
-        set_rng_state(of_this_rank(saved, trainer, "random states"))
+        set_rng_state(state_of_this_rank(saved, trainer, "random states"))
 
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException

@@ -15,13 +15,13 @@ from lit_intriguing.attacks.base import check_inside
 from lit_intriguing.attacks.example_sets import RowSet, adversarial_set, clean_set
 from lit_intriguing.autograd import preserved
 from lit_intriguing.callbacks.measuring import is_trial, steps_taken
-from lit_intriguing.callbacks.on_fixed_rows import OnFixedRows
+from lit_intriguing.callbacks.on_fixed_examples import OnFixedExamples
 from lit_intriguing.errors import UserError
 from lit_intriguing.figures.heat_map import heat_map
 from lit_intriguing.figures.logging import destinations
 from lit_intriguing.figures.tables import Cell
 from lit_intriguing.hosts.batch import Key
-from lit_intriguing.hosts.fixed_rows import Rows
+from lit_intriguing.hosts.fixed_examples import Rows
 from lit_intriguing.hosts.logits import logits_model
 from lit_intriguing.hosts.precision import in_precision
 from lit_intriguing.metrics import transfer_rates
@@ -33,7 +33,7 @@ CURRENT = "current"
 """The network in training, in tables."""
 
 
-class TransferEvaluation(OnFixedRows):
+class TransferEvaluation(OnFixedExamples):
     """Shows, during a run, whom adversarial examples fool (Szegedy et al. 2013, tables 2 and 4).
 
     At the chosen interval examples of the same rows, toward the same targets, are made for the

@@ -81,7 +81,7 @@ class BatchKeys:
             changed[key] = tensor
         return changed
 
-    def per_row_extras(self, batch: Any) -> list[Key]:
+    def per_example_extras(self, batch: Any) -> list[Key]:
         """Return the other keys whose tensors have a row for each example."""
         rows = len(self.read(batch)[0])
         entries = batch.items() if isinstance(batch, Mapping) else enumerate(batch)

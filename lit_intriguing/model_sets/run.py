@@ -21,8 +21,8 @@ from lit_intriguing.model_sets.job import ExampleJob
 from lit_intriguing.model_sets.predictions import Judged, Maker, made_for
 from lit_intriguing.splits.fingerprint import class_name, fingerprint, of_model
 from lit_intriguing.splits.loop import ChunkLoop, on_rank_zero
+from lit_intriguing.splits.resumable_store import Chunk, Store
 from lit_intriguing.splits.split import SplitData
-from lit_intriguing.splits.store import Chunk, Store
 
 
 class Models(LightningModule):

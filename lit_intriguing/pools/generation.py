@@ -13,7 +13,7 @@ from lit_intriguing.attacks.base import check_inside
 from lit_intriguing.attacks.gradient import no_gradient
 from lit_intriguing.autograd import grad_island, preserved
 from lit_intriguing.errors import UserError
-from lit_intriguing.pools.layer import PerturbedLayer
+from lit_intriguing.pools.perturbed_layer import PerturbedLayer
 from lit_intriguing.splice import INPUT, Splice, SpliceError, Tail, activations, kind, tail
 from lit_intriguing.types import UNBOUNDED, distortion
 

@@ -7,13 +7,13 @@ import torch
 from torch import Tensor
 
 from lit_intriguing.pools.generation import Batch, Examples
-from lit_intriguing.pools.layer import PerturbedLayer
+from lit_intriguing.pools.perturbed_layer import PerturbedLayer
 from lit_intriguing.splice import INPUT, Edit, SpliceError, in_backward
 
 Rows = dict[str, Tensor]
 
 
-def rows_to_keep(
+def examples_to_store(
     layer: str, plan: PerturbedLayer, examples: Examples, batch: Batch, step: int
 ) -> Rows:
     """Return what a layer's pool keeps of new examples.
@@ -58,7 +58,7 @@ class Joined:
     groups: Mapping[str, slice]
     edits: Mapping[str, Edit]
 
-    def row_weights(self, weights: Mapping[str, float]) -> Tensor | None:
+    def example_weights(self, weights: Mapping[str, float]) -> Tensor | None:
         """Return the weight of each row, mean 1, shape ``(N,)``; None if all are the same.
 
         With these, the mean over rows is the weighted mean of the groups' mean losses,
@@ -82,7 +82,7 @@ def join(batch: Batch, drawn: Mapping[str, Rows], layers: Mapping[str, Perturbed
 
     Args:
         batch: Clean inputs and labels; may have no rows.
-        drawn: Rows of each layer, as :func:`rows_to_keep` made them. Layers whose rows join at the
+        drawn: Rows of each layer, as :func:`examples_to_store` made them. Layers whose rows join at the
             layer must be in the order of the forward pass.
         layers: How each layer's rows join.
     """

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
-from lit_intriguing.pools.clock import StepClock
 from lit_intriguing.pools.generation import Examples, Spliced
 from lit_intriguing.pools.joining import Joined
+from lit_intriguing.pools.step_clock import StepClock
 from lit_intriguing.splice import INPUT
 
 

@@ -8,7 +8,7 @@ from torch.utils.data import DataLoader
 
 from lit_intriguing.data import TensorLoader
 from lit_intriguing.errors import UserError
-from lit_intriguing.hosts.row_access import reading, row_order
+from lit_intriguing.hosts.dataset_access import example_order, loader_over
 from lit_intriguing.splice import kind
 
 Pair = tuple[Tensor, Tensor]
@@ -43,7 +43,7 @@ class ChunkLoader:
     ) -> None:
         self.loader, self.size, self.limit = loader, size, limit
         self.rank, self.world_size = rank, world_size
-        self._order = row_order(loader)
+        self._order = example_order(loader)
         if self._order is None and world_size > 1:
             raise UserError(
                 f"the rows of a {type(loader).__name__} cannot be shared out to {world_size} "
@@ -93,7 +93,7 @@ class ChunkLoader:
             order = [row for rows in self._own() for row in self._order[rows]]
             # Of its own, so that reading takes nothing from the global one.
             generator = torch.Generator().manual_seed(0)
-            batches = reading(self.loader, order, generator=generator)
+            batches = loader_over(self.loader, order, generator=generator)
             yield from regrouped(map(images_and_labels, batches), self.size)
 
     def _own(self) -> Iterator[slice]:

@@ -98,8 +98,8 @@ def expected_gradients(
     """The step's gradient from the explicit formula, examples taken from the callback's pools."""
     x, y = data()
     losses, weights, rows = [F.cross_entropy(host(x), y)], [1.0], N
-    for layer, layer_plan in callback.mixer.layers.items():
-        kept = callback.mixer.pools[layer]
+    for layer, layer_plan in callback.pools.layers.items():
+        kept = callback.pools.by_layer[layer]
         labels = kept.filled("labels")
         if "activation" in kept.tensors:
             hidden = kept.filled("activation")
@@ -182,7 +182,7 @@ def test_equal_weights_for_equal_rows_leave_the_gradient_to_the_hosts_mean() -> 
     gradients, callback = Gradients(), AdversarialTraining({"": plan(weight=1.0)})
     fit(host, callback, gradients)
     x, y = data()
-    pool = callback.mixer.pools[""]
+    pool = callback.pools.by_layer[""]
     both = torch.cat([x, pool.filled("inputs")]), torch.cat([y, pool.filled("labels")])
     loss = F.cross_entropy(before(both[0]), both[1])
     for found, wanted in zip(
@@ -202,7 +202,7 @@ def test_examples_are_one_step_along_the_gradient_toward_the_target() -> None:
     loss = F.cross_entropy(before.net[2:](hidden), y, reduction="sum")
     (gradient,) = torch.autograd.grad(loss, hidden)
     wanted = hidden + 0.3 * F.normalize(gradient, dim=1)
-    torch.testing.assert_close(callback.mixer.pools["net.1"].filled("activation"), wanted.detach())
+    torch.testing.assert_close(callback.pools.by_layer["net.1"].filled("activation"), wanted.detach())
 
 
 def test_relative_lengths_are_in_units_of_the_activations_spread() -> None:
@@ -212,7 +212,7 @@ def test_relative_lengths_are_in_units_of_the_activations_spread() -> None:
     callback = AdversarialTraining({"net.1": plan(0.3, relative=True)})
     fit(host, callback)
     clean = before.net[:2](data()[0]).detach()
-    moved = callback.mixer.pools["net.1"].filled("activation") - clean
+    moved = callback.pools.by_layer["net.1"].filled("activation") - clean
     wanted = 0.3 * clean.var(0).sum().sqrt()
     torch.testing.assert_close(moved.norm(dim=1), wanted.expand(N))
 
@@ -225,14 +225,14 @@ def test_separate_attack_gives_the_same_examples_as_the_shared_gradient() -> Non
         layer = PerturbedLayer(attack, pool=N, mix=N, refresh=N, relative=True, goal=TrueLabels())
         callback = AdversarialTraining({"net.0": layer})
         fit(linear, callback)
-        pools.append(callback.mixer.pools["net.0"].filled("activation"))
+        pools.append(callback.pools.by_layer["net.0"].filled("activation"))
     torch.testing.assert_close(*pools, rtol=0.05, atol=0.02)
 
 
 def test_bounds_clip_the_examples() -> None:
     callback = AdversarialTraining({"": plan(5.0, bounds=Bounds())})
     fit(Host(), callback)
-    inputs = callback.mixer.pools[""].filled("inputs")
+    inputs = callback.pools.by_layer[""].filled("inputs")
     assert inputs.min() >= 0
     assert inputs.max() <= 1
 
@@ -308,7 +308,7 @@ def test_pool_is_refreshed_only_every_n_steps() -> None:
     callback = AdversarialTraining({"": plan(pool=40, refresh=5, mix=6, every_n_steps=3)})
     host = Host()
     fit(host, callback, max_steps=7)
-    assert len(callback.mixer.pools[""]) == 15
+    assert len(callback.pools.by_layer[""]) == 15
     assert host.rows == [N + 5, N + 5, N + 5, N + 6, N + 6, N + 6, N + 6]
 
 
@@ -360,7 +360,7 @@ def test_closures_see_the_same_rows_at_every_evaluation() -> None:
     fit(host, callback)
     assert len(host.rows) > 1
     assert set(host.rows) == {2 * N}
-    assert callback.mixer.step == 1
+    assert callback.pools.step == 1
 
 
 class Skipping(Host):
@@ -505,7 +505,7 @@ def test_logged_values_are_those_of_the_examples_and_the_rows() -> None:
     callback = AdversarialTraining({"": plan(0.3, goal=TrueLabels(), weight=2.0)})
     logged = Logged()
     fit(host, callback, logged, log_every_n_steps=1)
-    pool = callback.mixer.pools[""]
+    pool = callback.pools.by_layer[""]
     logits, labels = before(pool.filled("inputs")), pool.filled("labels")
     wrong = float((logits.argmax(1) != labels).float().mean())
     values = logged.values
@@ -580,7 +580,7 @@ def test_minimal_examples_are_logged_as_what_they_are(layer: str, key: str) -> N
     )
     callback = AdversarialTraining({layer: minimal})
     fit(host, callback, logged, log_every_n_steps=1)
-    pool, values = callback.mixer.pools[layer], logged.values
+    pool, values = callback.pools.by_layer[layer], logged.values
     examples, labels = pool.filled("activation" if layer else "inputs"), pool.filled("labels")
     wrong = top(before, layer, examples).argmax(1) != labels
     clean = layer_output(before, layer, x)
@@ -634,7 +634,7 @@ def test_evaluating_a_checkpoint_brings_no_pools_to_the_next_run(checkpoint: str
         WithTest(), TensorLoader(*data(), N), ckpt_path=checkpoint, verbose=False
     )
     fit(Host(), callback, max_steps=3)
-    assert callback.mixer.step == 3
+    assert callback.pools.step == 3
 
 
 def test_new_run_begins_with_empty_pools_and_finds_its_batches_anew() -> None:
@@ -644,9 +644,9 @@ def test_new_run_begins_with_empty_pools_and_finds_its_batches_anew() -> None:
     host = DictHost()
     batch = {"y": y, "image": x}
     trainer(callback).fit(host, DataLoader([0], batch_size=None, collate_fn=lambda _: batch))
-    assert callback.mixer.step == 1
-    assert len(callback.mixer.pools[""]) == N
-    assert (callback.mixer.pools[""].filled("inputs") - x).abs().max() <= 0.1
+    assert callback.pools.step == 1
+    assert len(callback.pools.by_layer[""]) == N
+    assert (callback.pools.by_layer[""].filled("inputs") - x).abs().max() <= 0.1
 
 
 def test_run_that_goes_on_keeps_its_pools() -> None:
@@ -655,8 +655,8 @@ def test_run_that_goes_on_keeps_its_pools() -> None:
     loop.fit(host, TensorLoader(*data(), N))
     loop.fit_loop.epoch_loop.max_steps = 2
     loop.fit(host, TensorLoader(*data(), N))
-    assert callback.mixer.step == 2
-    assert len(callback.mixer.pools[""]) == 2 * N
+    assert callback.pools.step == 2
+    assert len(callback.pools.by_layer[""]) == 2 * N
 
 
 class Teacher(Host):
@@ -756,7 +756,7 @@ def test_checkpoint_of_another_number_of_processes_is_taken_with_a_warning() -> 
     fresh.load_state_dict({"0": copy.deepcopy(state), "1": copy.deepcopy(state)})
     with pytest.warns(UserWarning, match="pools of 2 processes and this run has 1"):
         fit(Host(), fresh, max_steps=2)
-    assert fresh.mixer.step > callback.mixer.step
+    assert fresh.pools.step > callback.pools.step
 
 
 class Twice(Host):
@@ -837,7 +837,7 @@ def test_mistakes_get_a_clear_error_at_the_start(
 def test_module_without_forward_is_trained_once_its_network_is_named() -> None:
     callback = AdversarialTraining({"": plan()}, model="net")
     fit(NoForward(), callback)
-    assert len(callback.mixer.pools[""]) == N
+    assert len(callback.pools.by_layer[""]) == N
 
 
 @pytest.mark.parametrize("steps", [1, 2])
@@ -847,7 +847,7 @@ def test_hidden_layer_of_a_named_network_goes_by_its_full_name(steps: int) -> No
     host = NoForward()
     host.net = nn.Sequential(nn.Linear(FEATURES, 5), nn.Tanh(), nn.Linear(5, CLASSES))
     fit(host, callback)
-    assert len(callback.mixer.pools["net.1"]) == N
+    assert len(callback.pools.by_layer["net.1"]) == N
 
 
 def test_batch_without_labels_is_refused() -> None:
@@ -922,11 +922,11 @@ def test_noise_can_take_the_place_of_an_attack() -> None:
         {"": PerturbedLayer(GaussianNoise(0.5), pool=N, mix=N, refresh=N)}
     )
     fit(Host(), callback)
-    moved = callback.mixer.pools[""].filled("inputs") - data()[0]
+    moved = callback.pools.by_layer[""].filled("inputs") - data()[0]
     assert 0.3 < moved.std() < 0.7
 
 
 def test_examples_are_made_under_the_trainers_precision() -> None:
     callback = AdversarialTraining({"net.0": plan(at_layer=True)})
     fit(Host(), callback, precision="bf16-mixed")
-    assert callback.mixer.pools["net.0"].filled("activation").dtype == torch.bfloat16
+    assert callback.pools.by_layer["net.0"].filled("activation").dtype == torch.bfloat16

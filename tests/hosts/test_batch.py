@@ -91,12 +91,12 @@ def test_keys_that_are_given_count(batch: Any, given: BatchKeys, inputs: Any, la
     ],
 )
 def test_entries_with_a_row_for_each_example_are_told(batch: Any, extras: list[Any]) -> None:
-    assert BatchKeys().resolve(batch).per_row_extras(batch) == extras
+    assert BatchKeys().resolve(batch).per_example_extras(batch) == extras
 
 
 def test_entries_at_negative_positions_are_no_extras() -> None:
     batch = (X, torch.zeros(4), Y)
-    assert BatchKeys(labels=-1).resolve(batch).per_row_extras(batch) == [1]
+    assert BatchKeys(labels=-1).resolve(batch).per_example_extras(batch) == [1]
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,9 @@ from lit_intriguing.pools import PerturbedLayer
 from lit_intriguing.pools.generation import Batch, Examples
 from lit_intriguing.pools.joining import (
     Joined,
+    examples_to_store,
     join,
     refuse_recomputing,
-    rows_to_keep,
 )
 from lit_intriguing.splice import SpliceError
 from tests.oracles import weighted_mean
@@ -165,7 +165,7 @@ def test_pool_keeps_what_the_rows_need_and_no_more(
     layer: str, options: dict, names: set[str]
 ) -> None:
     made = examples()
-    rows = rows_to_keep(layer, plan(**options), made, CLEAN, 17)
+    rows = examples_to_store(layer, plan(**options), made, CLEAN, 17)
     assert set(rows) == names | {"labels", "born"}
     assert rows["labels"] is CLEAN.labels
     assert rows["born"].tolist() == [17] * 3
@@ -200,7 +200,7 @@ def test_mean_over_weighted_rows_is_the_weighted_mean_of_the_groups(
     weights = {name: weight for name, (_, weight) in layers.items()}
     rows = len(one.labels)
     losses = torch.rand(rows, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-    found = one.row_weights(weights)
+    found = one.example_weights(weights)
     each = torch.ones(rows, dtype=torch.float64) if found is None else found
     means = {name: losses[group].mean().item() for name, group in one.groups.items()}
     expected = weighted_mean(losses[:clean].mean().item(), means, weights)
@@ -211,17 +211,17 @@ def test_mean_over_weighted_rows_is_the_weighted_mean_of_the_groups(
 
 def test_weights_of_layers_that_are_not_there_do_not_count() -> None:
     one = grouped(2, {"a": 2})
-    found = one.row_weights({"a": 3.0, "b": 100.0})
+    found = one.example_weights({"a": 3.0, "b": 100.0})
     assert found.tolist() == pytest.approx([0.5, 0.5, 1.5, 1.5])
 
 
 def test_equal_weights_need_none() -> None:
-    assert grouped(4, {"a": 4, "b": 4}).row_weights({"a": 1.0, "b": 1.0}) is None
-    assert grouped(4, {"a": 8}).row_weights({"a": 2.0}) is None
-    assert grouped(4, {"a": 2}).row_weights({"a": 1.0}) is not None
+    assert grouped(4, {"a": 4, "b": 4}).example_weights({"a": 1.0, "b": 1.0}) is None
+    assert grouped(4, {"a": 8}).example_weights({"a": 2.0}) is None
+    assert grouped(4, {"a": 2}).example_weights({"a": 1.0}) is not None
 
 
 def test_weights_have_the_dtype_of_the_inputs() -> None:
-    found = grouped(2, {"a": 1}).row_weights({"a": 1.0})
+    found = grouped(2, {"a": 1}).example_weights({"a": 1.0})
     assert isinstance(found, Tensor)
     assert found.dtype == torch.float64

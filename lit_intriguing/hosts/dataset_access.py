@@ -27,7 +27,7 @@ _WHOLE = (
 """Samplers that choose an order of the whole data set; a subclass may leave rows out."""
 
 
-def row_order(loader: object) -> Sequence[int] | None:
+def example_order(loader: object) -> Sequence[int] | None:
     """The rows of the data set that a loader is about, in the data's own order.
 
     Args:
@@ -48,7 +48,7 @@ def row_order(loader: object) -> Sequence[int] | None:
     return range(len(loader.dataset)) if type(loader.sampler) in _WHOLE else None  # type: ignore[arg-type]
 
 
-def reading(
+def loader_over(
     loader: "DataLoader[Any]",
     order: Sequence[int],
     *,

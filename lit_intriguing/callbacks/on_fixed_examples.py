@@ -10,10 +10,10 @@ from lightning.pytorch import LightningModule, Trainer
 from lit_intriguing.callbacks.measuring import Measuring, is_trial, steps_taken
 from lit_intriguing.errors import UserError
 from lit_intriguing.hosts.batch import BatchKeys, Key
-from lit_intriguing.hosts.fixed_rows import Rows, pick, read_rows, readable
+from lit_intriguing.hosts.fixed_examples import Rows, pick, read_examples, readable
 
 
-class OnFixedRows(Measuring, ABC):
+class OnFixedExamples(Measuring, ABC):
     """Chooses rows, knows when it is time, and leaves no trace on the run.
 
     A subclass says what is tried out at the start (`try_out`), what is measured (`measure`) and
@@ -108,7 +108,7 @@ class OnFixedRows(Measuring, ABC):
         if self._rows is not None:
             return
         if readable(trainer):
-            rows = read_rows(trainer, pl_module, self._keys, self.examples, self.seed)
+            rows = read_examples(trainer, pl_module, self._keys, self.examples, self.seed)
             self._begin(trainer, pl_module, rows)
         else:
             seen, self._seen = _from_rank_zero(trainer, self._seen), None

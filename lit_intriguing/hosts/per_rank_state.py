@@ -28,7 +28,7 @@ def gather_ranks(state: dict[str, Any]) -> dict[str, Any]:
     return {} if states is None else {str(rank): one for rank, one in enumerate(states)}
 
 
-def of_this_rank(states: Mapping[str, Any], trainer: Trainer, what: str) -> Any:
+def state_of_this_rank(states: Mapping[str, Any], trainer: Trainer, what: str) -> Any:
     """Return this rank's state; with another number of processes that of a rank in turn, and warn.
 
     Args:

@@ -10,7 +10,7 @@ from torch import Tensor
 from lit_intriguing.autograd import ordinary, preserved
 from lit_intriguing.data.tensor_loader import TensorLoader
 from lit_intriguing.hosts.batch import BatchKeys
-from lit_intriguing.hosts.row_access import reading, row_order
+from lit_intriguing.hosts.dataset_access import example_order, loader_over
 from lit_intriguing.isolation import own_randomness
 
 _HALF = (torch.float16, torch.bfloat16)
@@ -26,10 +26,10 @@ def validates(trainer: Trainer) -> bool:
 
 def readable(trainer: Trainer) -> bool:
     """Whether single rows can be read at random; of a stream they cannot."""
-    return row_order(_loader(trainer)) is not None
+    return example_order(_loader(trainer)) is not None
 
 
-def read_rows(
+def read_examples(
     trainer: Trainer, pl_module: LightningModule, keys: BatchKeys, count: int, seed: int
 ) -> Rows:
     """Read rows of the validation data, or of the training data where there is none.
@@ -52,7 +52,7 @@ def read_rows(
         BatchError: For a batch whose inputs and labels cannot be told.
     """
     loader = _loader(trainer)
-    order = row_order(loader)
+    order = example_order(loader)
     assert order is not None
     generator = torch.Generator().manual_seed(seed)
     chosen = torch.randperm(len(order), generator=generator)[: 4 * count].tolist()
@@ -109,7 +109,7 @@ def _read(loader: Any, rows: list[int], generator: torch.Generator) -> Any:
         return loader.inputs[rows], loader.labels[rows]
     # In a worker if the run has some: a data set may open its file at the first row, and the
     # run's workers would inherit what this process opened.
-    own = reading(loader, rows, batch_size=len(rows), most_workers=1, generator=generator)
+    own = loader_over(loader, rows, batch_size=len(rows), most_workers=1, generator=generator)
     return next(iter(own))
 
 

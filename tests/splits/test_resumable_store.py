@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from lit_intriguing.errors import UserError
-from lit_intriguing.splits.store import Chunk, Store
+from lit_intriguing.splits.resumable_store import Chunk, Store
 
 SETTINGS = {"attack": {"eps": 1.5}, "limit": None}
 SUMMARY = {"rows": 2, "distortion": 0.1}

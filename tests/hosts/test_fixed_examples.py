@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from lit_intriguing.hosts.batch import BatchError, BatchKeys
-from lit_intriguing.hosts.fixed_rows import balanced, pick
+from lit_intriguing.hosts.fixed_examples import balanced, pick
 
 
 @pytest.mark.parametrize("count", [0, 1, 5, 9, 20])
