@@ -14,7 +14,7 @@ from lit_intriguing.attacks import Attack, BoxLBFGS, Goal
 from lit_intriguing.attacks.attack_tensors import attack_rows
 from lit_intriguing.attacks.base import check_inside
 from lit_intriguing.attacks.examples import Examples
-from lit_intriguing.callbacks.measuring import is_trial, steps_taken
+from lit_intriguing.callbacks.measuring import is_trial
 from lit_intriguing.callbacks.on_fixed_examples import OnFixedExamples
 from lit_intriguing.errors import UserError
 from lit_intriguing.figures.examples import (
@@ -30,6 +30,7 @@ from lit_intriguing.hosts.batch import Key
 from lit_intriguing.hosts.fixed_examples import Rows
 from lit_intriguing.hosts.logits import logits_model
 from lit_intriguing.hosts.precision import in_precision
+from lit_intriguing.private.of_lightning import optimizer_steps
 from lit_intriguing.splice import INPUT, submodule
 from lit_intriguing.types import Bounds
 from lit_intriguing.whole_files import draft
@@ -149,7 +150,7 @@ class AdversarialExamples(OnFixedExamples):
     def measure(self, trainer: Trainer, pl_module: LightningModule, rows: Rows) -> None:
         """Make examples of the rows."""
         made = self._attack(trainer, pl_module, rows)
-        self._history.append(_moment(steps_taken(trainer), made))
+        self._history.append(_moment(optimizer_steps(trainer), made))
         if trainer.is_global_zero:
             self._report(trainer, made)
 

@@ -9,6 +9,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from lit_intriguing.data.tensor_loader import TensorLoader
 from lit_intriguing.hosts.per_rank_state import gather_ranks, state_of_this_rank
+from lit_intriguing.private.of_lightning import loaders_of, restore_loader_positions
 
 RngState = dict[str, Any]
 
@@ -72,11 +73,10 @@ class ExactResume(Callback):
         """Bring the loaders to their saved position where Lightning forgot to."""
         # A module that reads `estimated_stepping_batches` in `configure_optimizers` has the
         # loaders set up before the checkpoint is read, and Lightning sets them up only once.
-        loop = trainer.fit_loop
-        loaders = loop._combined_loader.flattened if loop._combined_loader is not None else []
+        loaders = loaders_of(trainer.fit_loop)
         # Others may begin with `iter()` and could not be moved any more.
         if loaders and all(isinstance(loader, TensorLoader) for loader in loaders):
-            loop._load_combined_loader_states()
+            restore_loader_positions(trainer)
 
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int

@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_warn
-from torch import Tensor, nn
+from torch import nn
 
-from lit_intriguing.callbacks.measuring import Measuring, is_trial, steps_taken
+from lit_intriguing.callbacks.measuring import Measuring, is_trial
 from lit_intriguing.errors import UserError
 from lit_intriguing.figures.bars import bar_chart, norm_bar
 from lit_intriguing.figures.logging import destinations
-from lit_intriguing.hosts.batch import Key
+from lit_intriguing.hosts.batch import Key, example_shape
 from lit_intriguing.hosts.logits import logits_model
 from lit_intriguing.isolation import own_randomness
 from lit_intriguing.lipschitz.network import LayerBound, NetworkNorm, network_norm
@@ -23,6 +23,7 @@ from lit_intriguing.lipschitz.norm import Norm, unknown
 from lit_intriguing.lipschitz.registry import Rule, operator_norm
 from lit_intriguing.lipschitz.tracked import Following, estimated_norm
 from lit_intriguing.lipschitz.unwrapped import full_weight, plain, plain_name, sharded
+from lit_intriguing.private.of_lightning import optimizer_steps
 from lit_intriguing.splice import submodule
 
 NETWORK = "network"
@@ -140,8 +141,8 @@ class LipschitzMonitor(Measuring):
     ) -> None:
         """Estimate if it is time: the weights that the last step left."""
         if self._shape is None:
-            self._shape = self.input_shape or _example_shape(batch, self.inputs)
-        step = steps_taken(trainer)
+            self._shape = self.input_shape or self._shape_in(batch)
+        step = optimizer_steps(trainer)
         if step and step % self.every_n_steps == 0 and step != self._estimated_step:
             self._estimated_step = step
             if self._works(trainer, pl_module):
@@ -155,8 +156,19 @@ class LipschitzMonitor(Measuring):
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Certify the last weights if that has not been done."""
-        if self._certified_step != steps_taken(trainer) and self._works(trainer, pl_module):
+        if self._certified_step != optimizer_steps(trainer) and self._works(trainer, pl_module):
             self._attempt(self._certify, trainer, pl_module)
+
+    def _shape_in(self, batch: Any) -> tuple[int, ...]:
+        shape = example_shape(batch, self.inputs)
+        if shape is None:
+            where = "" if self.inputs is None else f" at {self.inputs!r}"
+            raise UserError(
+                f"LipschitzMonitor finds no inputs in the batch{where}: it looks for a "
+                "floating-point tensor whose first dimension is the batch. Say where they are by "
+                "inputs=<key or position>, or give input_shape."
+            )
+        return shape
 
     @property
     def _prefix(self) -> str:
@@ -183,7 +195,7 @@ class LipschitzMonitor(Measuring):
             # Measuring never loses a run.
             self.warn_once(
                 "failure",
-                f"LipschitzMonitor measured nothing after {steps_taken(trainer)} steps: "
+                f"LipschitzMonitor measured nothing after {optimizer_steps(trainer)} steps: "
                 f"{type(error).__name__}: {error}. Training goes on; later failures are not told.",
             )
 
@@ -196,10 +208,10 @@ class LipschitzMonitor(Measuring):
             values = {self._prefix + name: value for name, value in found.items()}
             scalars = {f"{_key(n)}/estimate": v for n, v in values.items() if self._asked(n)}
             scalars[f"{NETWORK}/estimate"] = self._following.network(found)
-            self.log_scalars(trainer, scalars, steps_taken(trainer))
+            self.log_scalars(trainer, scalars, optimizer_steps(trainer))
 
     def _certify(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._certified_step = steps_taken(trainer)
+        self._certified_step = optimizer_steps(trainer)
         model = logits_model(pl_module, self.model)
         self.certified = found = self._bound(model, self.joint)
         self._following.start(model, found)
@@ -276,25 +288,6 @@ def upwards(value: float) -> float:
     if float(rounded) < value:
         rounded = np.nextafter(rounded, np.float32(np.inf))
     return float(rounded)
-
-
-def _example_shape(batch: Any, key: Key | None) -> tuple[int, ...]:
-    """The shape of one example of a batch, without the batch dimension."""
-    try:
-        entries = [batch] if key is None else [batch[key]]
-    except (KeyError, IndexError, TypeError) as error:
-        raise UserError(f"LipschitzMonitor: the batch has no inputs at {key!r}") from error
-    if isinstance(entries[0], Mapping):
-        entries = list(entries[0].values())
-    elif isinstance(entries[0], Sequence) and not isinstance(entries[0], str):
-        entries = list(entries[0])
-    for entry in entries:
-        if isinstance(entry, Tensor) and entry.is_floating_point() and entry.ndim > 1:
-            return tuple(entry.shape[1:])
-    raise UserError(
-        "LipschitzMonitor finds no inputs in the batch, a floating-point tensor with a row for "
-        "each example: say where they are by inputs=<key or position>, or give input_shape"
-    )
 
 
 def _layer(model: nn.Module, name: str, layer_norm: Rule) -> LayerBound:

@@ -134,6 +134,8 @@ class LipschitzPenalty(AroundTrainingStep):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Log, and let the next batch improve the directions."""
+        super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+        super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
         self._in_step = False
         if self._value is not None and logs_now(trainer):
             pl_module.log("lipschitz_penalty", self._value)

@@ -10,6 +10,7 @@ from lightning.pytorch.utilities import rank_zero_warn
 
 from lit_intriguing.errors import UserError
 from lit_intriguing.isolation import own_randomness, untouched
+from lit_intriguing.private.of_lightning import callbacks_of
 
 
 class Measuring(Callback):
@@ -41,7 +42,7 @@ class Measuring(Callback):
         """
         named = [
             type(one).__name__
-            for one in trainer.callbacks  # type: ignore[attr-defined]
+            for one in callbacks_of(trainer)
             if isinstance(one, Measuring) and one.name == self.name
         ]
         if stage == "fit" and len(named) > 1:
@@ -94,8 +95,3 @@ class Measuring(Callback):
 def is_trial(trainer: Trainer) -> bool:
     """Whether the run is a `fast_dev_run`."""
     return bool(trainer.fast_dev_run)  # type: ignore[attr-defined]
-
-
-def steps_taken(trainer: Trainer) -> int:
-    """Optimiser steps taken; in manual optimisation, batches."""
-    return int(trainer.fit_loop.epoch_loop._batches_that_stepped)

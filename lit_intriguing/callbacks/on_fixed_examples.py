@@ -7,10 +7,11 @@ from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
 
-from lit_intriguing.callbacks.measuring import Measuring, is_trial, steps_taken
+from lit_intriguing.callbacks.measuring import Measuring, is_trial
 from lit_intriguing.errors import UserError
 from lit_intriguing.hosts.batch import BatchKeys, Key
 from lit_intriguing.hosts.fixed_examples import Rows, pick, read_examples, readable
+from lit_intriguing.private.of_lightning import optimizer_steps
 
 
 class OnFixedExamples(Measuring, ABC):
@@ -175,7 +176,7 @@ class OnFixedExamples(Measuring, ABC):
     def _step_is_due(self, trainer: Trainer) -> bool:
         if self.every_n_steps is None:
             return False
-        step = steps_taken(trainer)
+        step = optimizer_steps(trainer)
         return step != self.last_step and step % self.every_n_steps == 0
 
     def _measure(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -186,7 +187,7 @@ class OnFixedExamples(Measuring, ABC):
             # Measuring never loses a run.
             self.warn_once(
                 "failure",
-                f"{type(self).__name__} made no examples after {steps_taken(trainer)} steps: "
+                f"{type(self).__name__} made no examples after {optimizer_steps(trainer)} steps: "
                 f"{type(error).__name__}: {error}. Training goes on; later failures are not told.",
             )
 

@@ -14,7 +14,7 @@ from lit_intriguing.attacks.attack_tensors import attack_rows
 from lit_intriguing.attacks.base import check_inside
 from lit_intriguing.attacks.example_sets import RowSet, adversarial_set, clean_set
 from lit_intriguing.autograd import preserved
-from lit_intriguing.callbacks.measuring import is_trial, steps_taken
+from lit_intriguing.callbacks.measuring import is_trial
 from lit_intriguing.callbacks.on_fixed_examples import OnFixedExamples
 from lit_intriguing.errors import UserError
 from lit_intriguing.figures.heat_map import heat_map
@@ -26,6 +26,7 @@ from lit_intriguing.hosts.logits import logits_model
 from lit_intriguing.hosts.precision import in_precision
 from lit_intriguing.metrics import transfer_rates
 from lit_intriguing.models.weights import load_weights, read_checkpoint
+from lit_intriguing.private.of_lightning import optimizer_steps
 from lit_intriguing.splice import INPUT, tail
 from lit_intriguing.types import Bounds
 
@@ -133,7 +134,7 @@ class TransferEvaluation(OnFixedExamples):
 
     def measure(self, trainer: Trainer, pl_module: LightningModule, rows: Rows) -> None:
         """Make examples and show them round."""
-        step = steps_taken(trainer)
+        step = optimizer_steps(trainer)
         with self.unseen(pl_module):
             models = self._models(trainer, pl_module)
             own = self._attack(models[CURRENT], CURRENT, rows)

@@ -12,6 +12,7 @@ from lit_intriguing.data.tensor_loader import TensorLoader
 from lit_intriguing.hosts.batch import BatchKeys
 from lit_intriguing.hosts.dataset_access import example_order, loader_over
 from lit_intriguing.isolation import own_randomness
+from lit_intriguing.private.of_lightning import before_batch_transfer, loaders_of, validation_loop
 
 _HALF = (torch.float16, torch.bfloat16)
 
@@ -21,7 +22,7 @@ Rows = tuple[Tensor, Tensor]
 
 def validates(trainer: Trainer) -> bool:
     """Whether the run has a validation loader, set up by now."""
-    return trainer.enable_validation and bool(_loaders(trainer.fit_loop.epoch_loop.val_loop))
+    return trainer.enable_validation and bool(loaders_of(validation_loop(trainer)))
 
 
 def readable(trainer: Trainer) -> bool:
@@ -94,14 +95,9 @@ def balanced(labels: Tensor, count: int) -> Tensor:
     return earlier.argsort(stable=True)[:count]
 
 
-def _loaders(loop: Any) -> list[Any]:
-    combined = loop._combined_loader
-    return [] if combined is None else combined.flattened
-
-
 def _loader(trainer: Trainer) -> Any:
-    loaders = _loaders(trainer.fit_loop.epoch_loop.val_loop) if validates(trainer) else []
-    return (loaders or _loaders(trainer.fit_loop))[0]
+    loaders = loaders_of(validation_loop(trainer)) if validates(trainer) else []
+    return (loaders or loaders_of(trainer.fit_loop))[0]
 
 
 def _read(loader: Any, rows: list[int], generator: torch.Generator) -> Any:
@@ -122,7 +118,7 @@ def _on_device(trainer: Trainer, pl_module: LightningModule, batch: Any) -> Any:
     try:
         with torch.no_grad(), preserved(pl_module):
             batch = trainer.precision_plugin.convert_input(batch)
-            batch = pl_module._on_before_batch_transfer(batch, dataloader_idx=0)
+            batch = before_batch_transfer(pl_module, batch)
             return trainer.strategy.batch_to_device(batch, dataloader_idx=0)
     finally:
         trainer.state.stage = stage

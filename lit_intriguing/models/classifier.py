@@ -18,6 +18,7 @@ from lit_intriguing.metrics import ErrorRate
 from lit_intriguing.models.autoencoder import FrozenLayer
 from lit_intriguing.models.decay import paper_decay
 from lit_intriguing.models.schedules import NeedsRunLength
+from lit_intriguing.private.of_lightning import trainer_or_none
 
 _KIND = "lit_intriguing.activation"
 
@@ -208,14 +209,14 @@ class Classifier(LightningModule):
     def _layers(self) -> Iterable[nn.Module]:
         """From the input on, as called: other code may have replaced or wrapped a layer."""
         hidden = [f"hidden{i}" for i in range(1, len(self.widths) - 1)]
-        names = ["dropped_input", *hidden, "output"]
-        return [self._modules[name] for name in names if name in self._modules]  # type: ignore[misc]
+        first = ["dropped_input"] if hasattr(self, "dropped_input") else []
+        return [getattr(self, name) for name in (*first, *hidden, "output")]
 
     def _linears(self) -> list[nn.Linear]:
         return [module for module in self.modules() if isinstance(module, nn.Linear)]
 
     def _activation_name(self) -> str:
-        hidden = self._modules.get("hidden1")
+        hidden = getattr(self, "hidden1", None)
         return str(hidden[1]) if isinstance(hidden, nn.Sequential) else "none"
 
     def _optimizer(self) -> Optimizer:
@@ -249,7 +250,7 @@ class Classifier(LightningModule):
         return math.ceil(batches / self.trainer.accumulate_grad_batches)
 
     def _writes_now(self) -> bool:
-        trainer = self._trainer
+        trainer = trainer_or_none(self)
         if trainer is None:
             return False
         every: int = trainer.log_every_n_steps  # type: ignore[attr-defined]

@@ -11,7 +11,13 @@ from torch import Tensor
 from typing_extensions import override
 
 from lit_intriguing.errors import InterruptedRunError, UserError
-from lit_intriguing.splits.loader import ChunkLoader, images_and_labels
+from lit_intriguing.hosts.training_step import StepNotCalledError
+from lit_intriguing.private.of_lightning import (
+    added_callback,
+    replace_strategy_step,
+    restore_strategy_step,
+)
+from lit_intriguing.splits.loader import KEYS, ChunkLoader
 from lit_intriguing.splits.progress import ChunkProgress
 from lit_intriguing.splits.split import SplitData, works_in_step
 
@@ -95,8 +101,25 @@ class ChunkLoop(Callback, ABC):
         total = None if own is None else own * self.steps
         assert self._progress is not None
         self._progress.begin(total)
-        # As training steps are replaced elsewhere: Lightning looks the method up at each batch.
-        trainer.strategy.predict_step = self._step  # type: ignore[method-assign]
+        replace_strategy_step(trainer, "predict_step", self._step)
+
+    @override
+    def on_predict_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Check that the chunk was worked on, and not passed to the module's own step.
+
+        Raises:
+            StepNotCalledError: If Lightning did not call the step of this loop.
+        """
+        if self._position == 0:
+            raise StepNotCalledError(self.task, "predict_step")
 
     @override
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -120,7 +143,7 @@ class ChunkLoop(Callback, ABC):
         self._leave(trainer)
 
     def _leave(self, trainer: Trainer) -> None:
-        vars(trainer.strategy).pop("predict_step", None)
+        restore_strategy_step(trainer, "predict_step")
         if self._progress is not None:
             self._progress.close()
         self._progress = None
@@ -131,7 +154,7 @@ class ChunkLoop(Callback, ABC):
         assert trainer is not None
         index = chunk_loader(trainer).index(self._position)
         self._position += 1
-        self.work(trainer, index, *images_and_labels(batch))
+        self.work(trainer, index, *KEYS.resolve(batch).read(batch))
         return index
 
 
@@ -156,9 +179,8 @@ def run_loop(
     Raises:
         InterruptedRunError: The user stopped it.
     """
-    trainer.callbacks.append(loop)  # type: ignore[attr-defined]
     try:
-        with warnings.catch_warnings():
+        with added_callback(trainer, loop), warnings.catch_warnings():
             for message in _NO_MATTER:
                 warnings.filterwarnings("ignore", message)
             trainer.predict(
@@ -174,8 +196,6 @@ def run_loop(
         raise InterruptedRunError(
             f"interrupted. {kept()}: the same command goes on from there."
         ) from error
-    finally:
-        trainer.callbacks.remove(loop)  # type: ignore[attr-defined]
 
 
 def chunk_loader(trainer: Trainer) -> ChunkLoader:

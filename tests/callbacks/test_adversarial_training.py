@@ -202,7 +202,9 @@ def test_examples_are_one_step_along_the_gradient_toward_the_target() -> None:
     loss = F.cross_entropy(before.net[2:](hidden), y, reduction="sum")
     (gradient,) = torch.autograd.grad(loss, hidden)
     wanted = hidden + 0.3 * F.normalize(gradient, dim=1)
-    torch.testing.assert_close(callback.pools.by_layer["net.1"].filled("activation"), wanted.detach())
+    torch.testing.assert_close(
+        callback.pools.by_layer["net.1"].filled("activation"), wanted.detach()
+    )
 
 
 def test_relative_lengths_are_in_units_of_the_activations_spread() -> None:
@@ -381,6 +383,12 @@ def test_skipped_batches_are_no_error() -> None:
 Pair = namedtuple("Pair", ["image", "digit"])
 
 
+@dataclasses.dataclass
+class Record:
+    digit: Tensor
+    image: Tensor
+
+
 class DictHost(Host):
     def training_step(self, batch: Any, batch_idx: int) -> dict[str, Tensor]:
         self.rows.append(len(batch["y"]))
@@ -401,9 +409,10 @@ class AttributeHost(Host):
         (Host, lambda x, y: [x, y]),
         (Host, lambda x, y: (x, y)),
         (AttributeHost, Pair),
+        (AttributeHost, lambda x, y: Record(y, x)),
         (DictHost, lambda x, y: {"y": y, "image": x}),
     ],
-    ids=["list", "tuple", "namedtuple", "dict"],
+    ids=["list", "tuple", "namedtuple", "dataclass", "dict"],
 )
 def test_batches_of_every_kind_are_extended_and_never_changed_in_place(
     host: type[Host], wrap: Any, keep_out: bool

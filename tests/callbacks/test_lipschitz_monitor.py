@@ -270,9 +270,9 @@ def test_the_inputs_shape_is_found_in_any_batch_or_given(tmp_path: Path) -> None
         run(tmp_path / str(number), monitor, host=Mapped, max_epochs=1)
         assert monitor.certified is not None
         assert monitor.certified.layers[0].input_shape == (1, 6, 6)
-    with pytest.raises(UserError, match="no inputs at 'picture'"):
+    with pytest.raises(UserError, match="finds no inputs in the batch at 'picture'"):
         run(tmp_path / "bad", LipschitzMonitor(inputs="picture"), host=Mapped)
-    with pytest.raises(UserError, match="finds no inputs in the batch"):
+    with pytest.raises(UserError, match="finds no inputs in the batch at 'index'"):
         run(tmp_path / "bad", LipschitzMonitor(inputs="index"), host=Mapped)
 
 
