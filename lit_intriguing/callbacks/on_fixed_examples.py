@@ -1,4 +1,4 @@
-"""A measurement of a fixed few rows, made again and again while a network trains."""
+"""A measurement on a fixed few examples, repeated while a network trains."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -10,26 +10,26 @@ from lightning.pytorch import LightningModule, Trainer
 from lit_intriguing.callbacks.measuring import Measuring, is_trial
 from lit_intriguing.errors import UserError
 from lit_intriguing.hosts.batch import BatchKeys, Key
-from lit_intriguing.hosts.fixed_examples import Rows, pick, read_examples, readable
+from lit_intriguing.hosts.fixed_examples import FixedExamples, pick, read_examples, readable
 from lit_intriguing.private.of_lightning import optimizer_steps
 
 
 class OnFixedExamples(Measuring, ABC):
-    """Chooses rows, knows when it is time, and leaves no trace on the run.
+    """A callback that chooses examples and measures them regularly, without changing the run.
 
-    A subclass says what is tried out at the start (`try_out`), what is measured (`measure`) and
-    what it remembers (`memory`, `remember`, `last_step`, `forget`). What fails in `try_out` ends
-    the run, what fails in `measure` costs one warning.
+    A subclass defines what is tried out at the start (`try_out`), what is measured (`measure`) and
+    what a checkpoint stores (`memory`, `load_memory`, `last_step`, `clear_memory`). An error in
+    `try_out` ends the run, an error in `measure` gives one warning.
 
     Args:
-        name: Of the scalars, figures and files.
-        every_n_epochs: Epochs from one time to the next.
-        every_n_steps: Optimiser steps from one time to the next, in place of epochs.
-        examples: Rows, fewer where the data or the batch has fewer.
+        name: Name of the scalars, figures and files.
+        every_n_epochs: Epochs from one measurement to the next.
+        every_n_steps: Optimiser steps from one measurement to the next, in place of epochs.
+        examples: Number of examples; fewer if the data or the batch has fewer.
         dirpath: Folder in place of the run's own.
-        inputs: Key or position of the inputs in a batch; found where there is no doubt.
-        labels: Key or position of the labels, likewise.
-        seed: Of the choice of rows.
+        inputs: Key, field or position of the inputs in a batch; found if there is no doubt.
+        labels: Key, field or position of the labels, likewise.
+        seed: Seed of the choice of examples.
 
     Raises:
         ValueError: For a number out of range.
@@ -53,33 +53,37 @@ class OnFixedExamples(Measuring, ABC):
         self.examples = examples
         self.every_n_epochs, self.every_n_steps = every_n_epochs, every_n_steps
         self._keys = BatchKeys(inputs, labels)
-        self._rows: Rows | None = None
-        self._seen: Rows | None = None
+        self._chosen: FixedExamples | None = None
+        self._seen: FixedExamples | None = None
         self._restored: Mapping[str, Any] | None = None
 
     @abstractmethod
-    def try_out(self, trainer: Trainer, pl_module: LightningModule, rows: Rows) -> None:
-        """See whether all works, on a few of the rows: what fails is to fail now."""
+    def try_out(
+        self, trainer: Trainer, pl_module: LightningModule, examples: FixedExamples
+    ) -> None:
+        """Try everything on a few of the examples, so that errors come at the start."""
 
     @abstractmethod
-    def measure(self, trainer: Trainer, pl_module: LightningModule, rows: Rows) -> None:
+    def measure(
+        self, trainer: Trainer, pl_module: LightningModule, examples: FixedExamples
+    ) -> None:
         """Measure, on every process alike, and report on the first."""
 
     @property
     @abstractmethod
     def last_step(self) -> int:
-        """Optimiser steps taken when it was last measured; 0 before."""
+        """Optimiser steps taken at the last measurement; 0 before the first."""
 
     @abstractmethod
     def memory(self) -> dict[str, Any]:
-        """What a checkpoint keeps beside the rows; plain values and tensors."""
+        """Return what a checkpoint stores beside the examples; plain values and tensors."""
 
     @abstractmethod
-    def remember(self, state: Mapping[str, Any]) -> None:
-        """Take over what `memory` gave, tensors on the CPU."""
+    def load_memory(self, state: Mapping[str, Any]) -> None:
+        """Load what `memory` returned, tensors on the CPU."""
 
     @abstractmethod
-    def forget(self) -> None:
+    def clear_memory(self) -> None:
         """Begin a new history."""
 
     def on_validation_batch_start(
@@ -90,27 +94,27 @@ class OnFixedExamples(Measuring, ABC):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Keep rows of the sanity check's first batch where they cannot be read otherwise."""
+        """Take examples of the sanity check's first batch if they cannot be read otherwise."""
         first = batch_idx == dataloader_idx == 0
         if first and trainer.sanity_checking and not readable(trainer):
             self._seen = pick(batch, self._keys, self.examples)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Choose the rows, or take over those of a checkpoint, and see whether all works.
+        """Choose the examples, or load those of a checkpoint, and try everything out.
 
         Raises:
-            BatchError: For a batch in which inputs and labels cannot be told.
+            BatchError: If the inputs and labels of a batch cannot be found.
             UserError: For inputs outside the bounds, or an attack that fails.
         """
         if trainer.global_step == 0:
-            self._rows, self._warned = None, set()
-            self.forget()
-        self._take_over(pl_module)
-        if self._rows is not None:
+            self._chosen, self._warned = None, set()
+            self.clear_memory()
+        self._load_restored(pl_module)
+        if self._chosen is not None:
             return
         if readable(trainer):
-            rows = read_examples(trainer, pl_module, self._keys, self.examples, self.seed)
-            self._begin(trainer, pl_module, rows)
+            found = read_examples(trainer, pl_module, self._keys, self.examples, self.seed)
+            self._begin(trainer, pl_module, found)
         else:
             seen, self._seen = _from_rank_zero(trainer, self._seen), None
             if seen is not None:
@@ -119,14 +123,14 @@ class OnFixedExamples(Measuring, ABC):
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """Measure if it is time: the weights that the last step left.
+        """Measure if it is time: the weights after the last step.
 
-        At the end of that step other callbacks may not have taken their hooks away yet.
+        At the end of that step other callbacks may not have removed their hooks yet.
         """
-        if self._rows is None:
-            rows = _from_rank_zero(trainer, pick(batch, self._keys, self.examples))
-            assert rows is not None
-            self._begin(trainer, pl_module, rows)
+        if self._chosen is None:
+            found = _from_rank_zero(trainer, pick(batch, self._keys, self.examples))
+            assert found is not None
+            self._begin(trainer, pl_module, found)
         if self._step_is_due(trainer):
             self._measure(trainer, pl_module)
 
@@ -136,42 +140,42 @@ class OnFixedExamples(Measuring, ABC):
             due = self._step_is_due(trainer)
         else:
             due = is_trial(trainer) or ((trainer.current_epoch + 1) % self.every_n_epochs == 0)
-        if due and self._rows is not None:
+        if due and self._chosen is not None:
             self._measure(trainer, pl_module)
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Let go of the state that an evaluation's checkpoint brought."""
+        """Drop the state that an evaluation's checkpoint brought."""
         self._restored = self._seen = None
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the rows and what was measured so far; the same on all ranks."""
-        rows = None if self._rows is None else tuple(tensor.cpu() for tensor in self._rows)
-        return {"rows": rows, **self.memory()}
+        """Return the examples and what was measured so far; the same on all ranks."""
+        chosen = None if self._chosen is None else tuple(tensor.cpu() for tensor in self._chosen)
+        return {"rows": chosen, **self.memory()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Keep the state until the device is known."""
+        """Store the state until the device is known."""
         self._restored = state_dict
 
-    def _take_over(self, pl_module: LightningModule) -> None:
+    def _load_restored(self, pl_module: LightningModule) -> None:
         state, self._restored = self._restored, None
         if state is None:
             return
-        self.remember(state)
+        self.load_memory(state)
         # Another number of examples than before: chosen anew.
         if state["rows"] is not None and len(state["rows"][1]) == self.examples:
             inputs, labels = (tensor.to(pl_module.device) for tensor in state["rows"])
-            self._rows = inputs, labels
+            self._chosen = inputs, labels
 
-    def _begin(self, trainer: Trainer, pl_module: LightningModule, rows: Rows) -> None:
-        """Take the rows, if all works with them."""
-        inputs, labels = (tensor.to(pl_module.device) for tensor in rows)
+    def _begin(self, trainer: Trainer, pl_module: LightningModule, examples: FixedExamples) -> None:
+        """Take the examples, after everything was tried out on them."""
+        inputs, labels = (tensor.to(pl_module.device) for tensor in examples)
         try:
             self.try_out(trainer, pl_module, (inputs, labels))
         except UserError:
             raise
         except ValueError as error:
             raise UserError(f"{type(self).__name__}: {error}") from error
-        self._rows = inputs, labels
+        self._chosen = inputs, labels
 
     def _step_is_due(self, trainer: Trainer) -> bool:
         if self.every_n_steps is None:
@@ -180,22 +184,22 @@ class OnFixedExamples(Measuring, ABC):
         return step != self.last_step and step % self.every_n_steps == 0
 
     def _measure(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        assert self._rows is not None
+        assert self._chosen is not None
         try:
-            self.measure(trainer, pl_module, self._rows)
+            self.measure(trainer, pl_module, self._chosen)
         except Exception as error:
-            # Measuring never loses a run.
+            # A failed measurement must not end the run.
             self.warn_once(
                 "failure",
                 f"{type(self).__name__} made no examples after {optimizer_steps(trainer)} steps: "
-                f"{type(error).__name__}: {error}. Training goes on; later failures are not told.",
+                f"{type(error).__name__}: {error}. Training continues. This warning comes once.",
             )
 
 
-def _from_rank_zero(trainer: Trainer, rows: Rows | None) -> Rows | None:
-    """The rows that the first process saw; every process must call it."""
+def _from_rank_zero(trainer: Trainer, examples: FixedExamples | None) -> FixedExamples | None:
+    """Return the examples that the first process saw; every process must call it."""
     if trainer.world_size == 1:
-        return rows
+        return examples
     # A pickled tensor comes back on the device it was on.
-    own = None if rows is None else tuple(tensor.cpu() for tensor in rows)
+    own = None if examples is None else tuple(tensor.cpu() for tensor in examples)
     return trainer.strategy.broadcast(own)  # type: ignore[return-value]

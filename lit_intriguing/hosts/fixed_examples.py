@@ -1,4 +1,4 @@
-"""A fixed few rows of a run's data, read without a trace on the order of its batches."""
+"""A fixed few examples of a run's data, read without a change to the order of its batches."""
 
 from typing import Any
 
@@ -16,41 +16,41 @@ from lit_intriguing.private.of_lightning import before_batch_transfer, loaders_o
 
 _HALF = (torch.float16, torch.bfloat16)
 
-Rows = tuple[Tensor, Tensor]
-"""Inputs ``(N, *S)`` and labels ``(N,)``."""
+FixedExamples = tuple[Tensor, Tensor]
+"""Inputs `(N, *S)` and labels `(N,)`."""
 
 
 def validates(trainer: Trainer) -> bool:
-    """Whether the run has a validation loader, set up by now."""
+    """Return whether the run has a validation loader that is set up."""
     return trainer.enable_validation and bool(loaders_of(validation_loop(trainer)))
 
 
 def readable(trainer: Trainer) -> bool:
-    """Whether single rows can be read at random; of a stream they cannot."""
+    """Return whether single examples can be read at random; those of a stream cannot."""
     return example_order(_loader(trainer)) is not None
 
 
 def read_examples(
     trainer: Trainer, pl_module: LightningModule, keys: BatchKeys, count: int, seed: int
-) -> Rows:
-    """Read rows of the validation data, or of the training data where there is none.
+) -> FixedExamples:
+    """Read examples of the validation data, or of the training data if there is none.
 
-    The run's own loaders and samplers are not touched: a loader of our own reads the rows from the
-    same data set, in a worker process where the run does so. The batch goes through the hooks
-    and to the device as in the run. All ranks read the same.
+    The run's own loaders and samplers are not used: another loader reads the examples from the same
+    data set, in a worker process if the run does so. The batch goes through the hooks and to the
+    device as in the run. All ranks read the same examples.
 
     Args:
-        trainer: In the middle of a fit, its data set up; see :func:`readable`.
+        trainer: In the middle of a fit, its data set up; see `readable`.
         pl_module: The module.
         keys: Where inputs and labels are.
-        count: Rows wanted.
-        seed: Of the choice, and of random transforms in the data set.
+        count: Number of examples wanted.
+        seed: Seed of the choice, and of random transforms in the data set.
 
     Returns:
-        ``count`` rows, or as many as there are, balanced over the classes.
+        `count` examples, or as many as there are, balanced over the classes.
 
     Raises:
-        BatchError: For a batch whose inputs and labels cannot be told.
+        BatchError: If the inputs and labels of a batch cannot be found.
     """
     loader = _loader(trainer)
     order = example_order(loader)
@@ -62,27 +62,30 @@ def read_examples(
         return pick(_on_device(trainer, pl_module, batch), keys, count)
 
 
-def pick(batch: Any, keys: BatchKeys, count: int) -> Rows:
-    """Return up to ``count`` rows of a batch, balanced over the classes, sorted by label.
+def pick(batch: Any, keys: BatchKeys, count: int) -> FixedExamples:
+    """Return up to `count` examples of a batch, balanced over the classes, sorted by label.
 
     Raises:
-        BatchError: For a batch whose inputs and labels cannot be told.
+        BatchError: If its inputs and labels cannot be found.
     """
     inputs, labels = keys.resolve(batch).read(batch)
     labels = ordinary(labels).long()
-    rows = balanced(labels, count)
-    rows = rows[labels[rows].argsort(stable=True)]
-    chosen = ordinary(inputs)[rows].clone()
+    indices = balanced(labels, count)
+    indices = indices[labels[indices].argsort(stable=True)]
+    chosen = ordinary(inputs)[indices].clone()
     # An attack needs finer steps than half precision has; the model rounds them again.
-    return chosen.float() if chosen.dtype in _HALF else chosen, labels[rows].clone()
+    return chosen.float() if chosen.dtype in _HALF else chosen, labels[indices].clone()
 
 
 def balanced(labels: Tensor, count: int) -> Tensor:
-    """Return indices of up to ``count`` rows: the first of each class, then the second, and so on.
+    """Return indices of up to `count` examples: the first of each class, then the second, etc.
 
     Args:
-        labels: Int ``(N,)``.
-        count: How many.
+        labels: Integers `(N,)`.
+        count: How many examples.
+
+    Returns:
+        Integers `(M,)`, M at most `count`.
 
     >>> balanced(torch.tensor([7, 7, 7, 3, 7, 3]), 4).tolist()
     [0, 3, 1, 5]
@@ -90,7 +93,7 @@ def balanced(labels: Tensor, count: int) -> Tensor:
     order = labels.argsort(stable=True)
     sizes = labels[order].unique_consecutive(return_counts=True)[1]  # type: ignore[no-untyped-call]
     starts = (sizes.cumsum(0) - sizes).repeat_interleave(sizes)
-    earlier = torch.empty_like(order)  # rows of the same class before each row
+    earlier = torch.empty_like(order)  # examples of the same class before each
     earlier[order] = torch.arange(len(labels), device=labels.device) - starts
     return earlier.argsort(stable=True)[:count]
 
@@ -100,17 +103,17 @@ def _loader(trainer: Trainer) -> Any:
     return (loaders or loaders_of(trainer.fit_loop))[0]
 
 
-def _read(loader: Any, rows: list[int], generator: torch.Generator) -> Any:
+def _read(loader: Any, indices: list[int], generator: torch.Generator) -> Any:
     if isinstance(loader, TensorLoader):
-        return loader.inputs[rows], loader.labels[rows]
-    # In a worker if the run has some: a data set may open its file at the first row, and the
+        return loader.inputs[indices], loader.labels[indices]
+    # In a worker if the run has some: a data set may open its file at the first example, and the
     # run's workers would inherit what this process opened.
-    own = loader_over(loader, rows, batch_size=len(rows), most_workers=1, generator=generator)
+    own = loader_over(loader, indices, batch_size=len(indices), most_workers=1, generator=generator)
     return next(iter(own))
 
 
 def _on_device(trainer: Trainer, pl_module: LightningModule, batch: Any) -> Any:
-    """What Lightning does to a batch before a step."""
+    """Do to a batch what Lightning does before a step."""
     stage = trainer.state.stage
     if validates(trainer):
         # Hooks may ask, and augment in training only.

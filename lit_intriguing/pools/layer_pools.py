@@ -1,4 +1,4 @@
-"""Pools, their refreshing and their joining, step by step; no Lightning."""
+"""The pools of all layers, step by step: which layer's turn it is, refreshing, joining."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -7,19 +7,19 @@ import torch
 from torch import Tensor
 
 from lit_intriguing.pools.generation import Batch, Examples, Spliced, generate
-from lit_intriguing.pools.joining import Joined, Rows, examples_to_store, join
+from lit_intriguing.pools.joining import Joined, PoolExamples, examples_to_store, join
 from lit_intriguing.pools.perturbed_layer import PerturbedLayer
 from lit_intriguing.pools.pool import Pool, PoolError
 
 
 class LayerPools:
-    """Keeps a pool for each layer, refreshes it, and joins rows of it to batches.
+    """A pool for each layer, which is refreshed and from which examples join batches.
 
     Args:
         layers: How each layer is attacked and joins; the empty name is the input.
         alternate: Whether the layers take turns, one a step, instead of joining all in each step.
         start_step: Steps before which nothing is generated or joined.
-        seed: Seed of the private generator of targets, slots and rows.
+        seed: Seed of the generator that chooses targets, slots and examples.
 
     Raises:
         ValueError: If there is no layer, or a layer's options make no sense for it.
@@ -68,9 +68,9 @@ class LayerPools:
         ]
 
     def refresh(self, spliced: Spliced, batch: Batch, names: Iterable[str]) -> dict[str, Examples]:
-        """Make examples for the named layers from the first rows of a batch and pool them.
+        """Make examples for the named layers from the first ones of a batch and store them.
 
-        Layers that want the same number of rows share their clean forward pass.
+        Layers that want the same number of examples share their clean forward pass.
 
         Returns:
             What was made.
@@ -82,26 +82,26 @@ class LayerPools:
             plans = {name: self.layers[name] for name in counts if counts[name] == count}
             examples = generate(spliced, part, plans, self.spreads, self.generator)
             for name, example in examples.items():
-                self._keep(name, part, example)
+                self._store(name, part, example)
             made |= examples
         return made
 
     def join(self, batch: Batch) -> Joined | None:
-        """Draw rows for the active layers and put them behind a batch; None if there are none."""
-        drawn: dict[str, Rows] = {
+        """Draw examples for the active layers and put them behind a batch; None if no layer is."""
+        drawn: dict[str, PoolExamples] = {
             name: self.by_layer[name].draw(self.layers[name].mix, self.generator)
             for name in self.active()
         }
         return join(batch, drawn, self.layers) if drawn else None
 
     def age(self, name: str) -> Tensor:
-        """Return the mean number of steps since the rows of a pool were made: ``()``."""
+        """Return the mean number of steps since the examples of a pool were made: `()`."""
         return self.step - self.by_layer[name].filled("born").double().mean()
 
-    def _keep(self, name: str, batch: Batch, examples: Examples) -> None:
-        rows = examples_to_store(name, self.layers[name], examples, batch, self.step)
+    def _store(self, name: str, batch: Batch, examples: Examples) -> None:
+        new = examples_to_store(name, self.layers[name], examples, batch, self.step)
         try:
-            self.by_layer[name].replace(rows, self.generator)
+            self.by_layer[name].replace(new, self.generator)
         except PoolError as error:
             raise PoolError(f"Layer {name!r}: {error}") from error
         self.classes = examples.classes

@@ -1,4 +1,4 @@
-"""Work on chunks of rows inside Lightning's predict loop, under any strategy."""
+"""Work on chunks of examples inside Lightning's predict loop, under any strategy."""
 
 import warnings
 from abc import ABC, abstractmethod
@@ -26,16 +26,16 @@ _NO_MATTER = ("Be aware that when using `ckpt_path`, callbacks", "The dirpath ha
 
 
 class ChunkLoop(Callback, ABC):
-    """Does something with each chunk of a split, whole chunks to a process.
+    """A loop over the chunks of a split; each process works on whole chunks.
 
-    What is done with a chunk may depend on its number and its rows and on nothing else: then the
-    results are the same from any number of processes.
+    What is done with a chunk may depend on its number and its examples and on nothing else: then
+    the results are the same from any number of processes.
 
     Args:
         data: What the loop runs over.
-        task: Name of the work, for the bar.
+        task: Name of the work, for the progress bar.
         steps: How often `work` calls `advance` for a chunk.
-        unit: What it then counts.
+        unit: What `advance` counts.
     """
 
     def __init__(
@@ -47,49 +47,53 @@ class ChunkLoop(Callback, ABC):
 
     @abstractmethod
     def begin(self, trainer: Trainer, module: LightningModule) -> None:
-        """Gets ready, on each process, the model on its device."""
+        """Prepare each process; the model is on its device."""
 
     @abstractmethod
     def work(self, trainer: Trainer, index: int, images: Tensor, labels: Tensor) -> None:
-        """Does a chunk, unless it is done, and calls `advance`.
+        """Work on a chunk, unless it is done, and call `advance`.
 
         Args:
             trainer: The Trainer.
-            index: The chunk's number in the whole.
+            index: The chunk's number among all.
             images: `(n, *S)`.
             labels: `(n,)`.
         """
 
     @abstractmethod
     def finish(self, trainer: Trainer, chunks: int) -> None:
-        """Puts together what all processes have done, on rank 0 alone.
+        """Put together what all processes have done, on rank 0 alone.
 
         Args:
             trainer: The Trainer.
-            chunks: Of the whole.
+            chunks: Number of chunks of all processes.
         """
 
     def advance(self, status: str) -> None:
-        """Moves the bar on.
+        """Move the progress bar on.
 
         Args:
-            status: Shown behind it.
+            status: Text behind the bar.
         """
         assert self._progress is not None
         self._progress.advance(status)
 
     def writes(self, trainer: Trainer) -> bool:
-        """Whether this process is the one that keeps the result of its chunks."""
+        """Return whether this process stores the results of its chunks."""
         return trainer.is_global_zero or not works_in_step(trainer.strategy)
 
     @override
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Puts a bar over the chunks in the place of Lightning's."""
+        """Put a progress bar over the chunks in the place of Lightning's."""
         self._progress = ChunkProgress(trainer, self.task, self.unit)
 
     @override
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Puts the work in the place of the module's own step."""
+        """Put the work in the place of the module's own step.
+
+        Raises:
+            UserError: Under a strategy that takes the model apart.
+        """
         if isinstance(trainer.strategy, FSDPStrategy | DeepSpeedStrategy):
             raise UserError(
                 f"no attack under {type(trainer.strategy).__name__}, which takes the model apart: "
@@ -123,23 +127,23 @@ class ChunkLoop(Callback, ABC):
 
     @override
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Puts the processes' parts together."""
+        """Put the processes' parts together."""
         trainer.strategy.barrier("chunks")
-        # Where only reading tells how many chunks there are, there is one process.
+        # Where the number of chunks is known only after reading, there is one process.
         chunks = chunk_loader(trainer).chunks
         total = self._position if chunks is None else chunks
         on_rank_zero(trainer, lambda: self.finish(trainer, total))
 
     @override
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Gives the strategy its own step back."""
+        """Give the strategy its own step back."""
         self._leave(trainer)
 
     @override
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
     ) -> None:
-        """Gives the strategy its own step back."""
+        """Give the strategy its own step back."""
         self._leave(trainer)
 
     def _leave(self, trainer: Trainer) -> None:
@@ -149,7 +153,7 @@ class ChunkLoop(Callback, ABC):
         self._progress = None
 
     def _step(self, batch: Any, *args: Any) -> int:
-        """Does a chunk; returns its number."""
+        """Work on a chunk and return its number."""
         trainer = self.data.trainer
         assert trainer is not None
         index = chunk_loader(trainer).index(self._position)
@@ -162,22 +166,23 @@ def run_loop(
     trainer: Trainer,
     model: LightningModule,
     loop: ChunkLoop,
-    kept: Callable[[], str],
+    progress: Callable[[], str],
     ckpt_path: str | None = None,
     weights_only: bool | None = None,
 ) -> None:
-    """Runs a loop over its data.
+    """Run a loop over its data.
 
     Args:
         trainer: Brings devices, strategy and precision.
         model: On the device meanwhile.
         loop: The work.
-        kept: What to say of what is done where the user stops it, such as "2 chunks are kept in x".
-        ckpt_path: The model's weights; where None those it has.
+        progress: Returns what a message says is done when the user stops the run, such as "2
+            chunks are stored in x".
+        ckpt_path: The model's weights; None for those it has.
         weights_only: See Lightning's `Trainer.predict`.
 
     Raises:
-        InterruptedRunError: The user stopped it.
+        InterruptedRunError: If the user stopped it.
     """
     try:
         with added_callback(trainer, loop), warnings.catch_warnings():
@@ -194,23 +199,23 @@ def run_loop(
         if not (trainer.interrupted and trainer.is_global_zero):
             raise
         raise InterruptedRunError(
-            f"interrupted. {kept()}: the same command goes on from there."
+            f"interrupted. {progress()}: the same command goes on from there."
         ) from error
 
 
 def chunk_loader(trainer: Trainer) -> ChunkLoader:
-    """The chunks that the predict loop of a `ChunkLoop` runs over."""
+    """Return the chunks that the predict loop of a `ChunkLoop` runs over."""
     loader = trainer.predict_dataloaders
     assert isinstance(loader, ChunkLoader)
     return loader
 
 
 def on_rank_zero(trainer: Trainer, action: Callable[[], None]) -> None:
-    """Does something on rank 0; where it cannot be done, every process ends.
+    """Do something on rank 0; if that fails, end every process.
 
     Raises:
         UserError: On rank 0, what the action raised.
-        SystemExit: On the others, then.
+        SystemExit: On the other ranks, if the action failed on rank 0.
     """
     error: UserError | None = None
     if trainer.is_global_zero:

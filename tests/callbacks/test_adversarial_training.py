@@ -157,7 +157,7 @@ def test_step_follows_the_weighted_sum_of_mean_losses(
 
 
 def full_mix(one: PerturbedLayer) -> PerturbedLayer:
-    """Keep exactly what is mixed, so that the formula knows the rows."""
+    """Keep exactly what is mixed, so that the formula knows the examples."""
     return dataclasses.replace(one, pool=one.mix, refresh=one.mix)
 
 
@@ -175,7 +175,7 @@ def test_keeping_out_gives_the_same_gradients_as_joining_the_hosts_batch() -> No
         torch.testing.assert_close(joined, kept_out, rtol=1e-4, atol=1e-6)
 
 
-def test_equal_weights_for_equal_rows_leave_the_gradient_to_the_hosts_mean() -> None:
+def test_equal_weights_for_equal_examples_leave_the_gradient_to_the_hosts_mean() -> None:
     torch.manual_seed(0)
     host = Host()
     before = copy.deepcopy(host)
@@ -314,7 +314,7 @@ def test_pool_is_refreshed_only_every_n_steps() -> None:
     assert host.rows == [N + 5, N + 5, N + 5, N + 6, N + 6, N + 6, N + 6]
 
 
-def test_accumulated_batches_each_get_rows() -> None:
+def test_accumulated_batches_each_get_examples() -> None:
     host = Host()
     fit(
         host,
@@ -357,7 +357,7 @@ class Closures(Host):
         return torch.optim.LBFGS(self.parameters(), max_iter=4, line_search_fn="strong_wolfe")
 
 
-def test_closures_see_the_same_rows_at_every_evaluation() -> None:
+def test_closures_see_the_same_examples_at_every_evaluation() -> None:
     host, callback = Closures(), AdversarialTraining({"": plan()})
     fit(host, callback)
     assert len(host.rows) > 1
@@ -507,7 +507,7 @@ class Logged(Callback):
         self.values = {k: float(v.detach()) for k, v in trainer.callback_metrics.items()}
 
 
-def test_logged_values_are_those_of_the_examples_and_the_rows() -> None:
+def test_logged_values_are_those_of_the_step_and_the_pool() -> None:
     torch.manual_seed(0)
     host = Host()
     before = copy.deepcopy(host)
@@ -753,7 +753,7 @@ def test_checkpoint_of_another_architecture_is_refused(tmp_path: Any) -> None:
     wider = nn.Sequential(nn.Linear(FEATURES, 9), nn.Tanh(), nn.Linear(9, CLASSES))
     fresh = AdversarialTraining({"net.1": plan()})
     fresh.load_state_dict(copy.deepcopy(state))
-    with pytest.raises(UserError, match=r"keeps 'activation' of shape \(5,\).*have \(9,\)"):
+    with pytest.raises(UserError, match=r"stores 'activation' of shape \(5,\).*have \(9,\)"):
         fit(Host(net=wider), fresh)
 
 
@@ -865,10 +865,10 @@ def test_batch_without_labels_is_refused() -> None:
         loop.fit(Host(), DataLoader(TensorDataset(data()[0]), batch_size=N))
 
 
-def test_entries_that_pool_rows_lack_are_warned_about() -> None:
+def test_entries_that_pool_examples_lack_are_warned_about() -> None:
     x, y = data()
     loop = trainer(AdversarialTraining({"": plan()}))
-    with pytest.warns(UserWarning, match=r"entries \[2\] have a row for each example"):
+    with pytest.warns(UserWarning, match=r"entries \[2\] have a value for each example"):
         loop.fit(Host(), DataLoader(TensorDataset(x, y, torch.arange(N)), batch_size=N))
 
 
@@ -883,12 +883,12 @@ def test_loss_that_ignores_the_logits_is_refused() -> None:
         fit(Odd(), AdversarialTraining({"": plan()}))
 
 
-def test_some_rows_without_gradient_are_warned_about() -> None:
+def test_some_examples_without_gradient_are_warned_about() -> None:
     class Half(Host):
         def forward(self, x: Tensor) -> Tensor:
             return self.net(x) * (torch.arange(len(x)) % 2).unsqueeze(1)
 
-    with pytest.warns(UserWarning, match="6 of 12 rows have a zero"):
+    with pytest.warns(UserWarning, match="6 of 12 examples have a zero"):
         fit(Half(), AdversarialTraining({"": plan()}))
 
 

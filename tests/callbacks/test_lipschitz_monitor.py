@@ -196,7 +196,7 @@ class Doubles(nn.Module):
         return 2 * x if x.sum() > 0 else x
 
 
-def test_what_cannot_be_bounded_is_infinite_and_told_once_and_training_goes_on(
+def test_what_cannot_be_bounded_is_infinite_and_named_once_and_training_goes_on(
     tmp_path: Path,
 ) -> None:
     with pytest.warns(UserWarning, match="logs infinity") as caught:
@@ -352,7 +352,7 @@ def test_options_that_make_no_sense_are_refused(options: dict[str, Any], message
         LipschitzMonitor(**options)
 
 
-def test_unknown_layers_are_told_before_training(tmp_path: Path) -> None:
+def test_unknown_layers_are_named_before_training(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no layer 'net\.9'"):
         run(tmp_path, LipschitzMonitor(layers=["net.9"]))
 

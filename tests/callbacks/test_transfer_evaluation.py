@@ -77,7 +77,7 @@ def test_a_run_is_bit_for_bit_the_same_with_and_without(kind: str, tmp_path: Pat
 def table(folder: Path, step: int) -> dict[str, dict[str, str]]:
     (file,) = folder.rglob(f"transfer/step-{step:08d}.csv")
     with file.open() as text:
-        return {line["rows of"]: line for line in csv.DictReader(text)}
+        return {line["examples of"]: line for line in csv.DictReader(text)}
 
 
 def test_the_numbers_are_those_of_the_weights_at_that_step(tmp_path: Path) -> None:
@@ -137,7 +137,9 @@ def test_without_references_examples_of_an_earlier_state_are_shown_to_the_presen
 
 @pytest.mark.usefixtures("undrawn")
 @pytest.mark.filterwarnings("ignore:The dirpath has changed")
-def test_a_resumed_run_goes_on_with_its_rows_and_its_earlier_examples(tmp_path: Path) -> None:
+def test_a_resumed_run_goes_on_with_its_examples_and_those_of_earlier_states(
+    tmp_path: Path,
+) -> None:
     def fit(folder: Path, *callbacks: Any, **options: Any) -> None:
         callback = evaluation(every_n_steps=2, dirpath=folder)
         ran = trainer(tmp_path, callback, *callbacks, enable_checkpointing=bool(callbacks))

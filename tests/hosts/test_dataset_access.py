@@ -44,11 +44,11 @@ class EveryOther(SequentialSampler):
         TensorLoader(torch.rand(5, 3), torch.zeros(5), 2),
     ],
 )
-def test_loaders_of_the_whole_data_set_have_all_rows_in_its_order(loader: Any) -> None:
+def test_loaders_of_the_whole_data_set_have_all_examples_in_its_order(loader: Any) -> None:
     assert example_order(loader) == range(5)
 
 
-def test_a_subset_has_its_own_rows() -> None:
+def test_a_subset_has_its_own_examples() -> None:
     assert example_order(DataLoader(ROWS, 2, sampler=SubsetRandomSampler([4, 1]))) == [4, 1]
 
 
@@ -63,11 +63,11 @@ def test_a_subset_has_its_own_rows() -> None:
         None,
     ],
 )
-def test_rows_of_other_loaders_are_not_known(loader: Any) -> None:
+def test_examples_of_other_loaders_are_not_known(loader: Any) -> None:
     assert example_order(loader) is None
 
 
-def test_other_rows_are_collated_as_the_loader_does() -> None:
+def test_other_examples_are_collated_as_the_loader_does() -> None:
     loader = DataLoader(ROWS, 2, collate_fn=lambda rows: -torch.stack([row[0] for row in rows]))
     assert [batch.tolist() for batch in loader_over(loader, [4, 0, 3])] == [[-4.0, 0.0], [-3.0]]
     (batch,) = loader_over(loader, [4, 0, 3], batch_size=3)
@@ -85,7 +85,7 @@ class Pids(Dataset[int]):
 
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-def test_rows_are_read_in_workers_where_the_loader_has_some_and_at_most_so_many() -> None:
+def test_examples_are_read_in_workers_where_the_loader_has_some_and_at_most_so_many() -> None:
     (batch,) = loader_over(DataLoader(Pids(), 4), range(4), most_workers=1)
     assert set(batch.tolist()) == {os.getpid()}
     loader = DataLoader(Pids(), 1, num_workers=2)

@@ -80,7 +80,7 @@ def test_empty_pool_generates_whatever_the_step(spliced: Spliced) -> None:
     assert pools.due() == []
 
 
-def test_refresh_takes_the_first_rows_of_the_batch_and_no_more_than_it_has(
+def test_refresh_takes_the_first_examples_of_the_batch_and_no_more_than_it_has(
     spliced: Spliced,
 ) -> None:
     pools = LayerPools({"": plan(refresh=3), "1": plan(refresh=9, stale=False)})
@@ -92,7 +92,7 @@ def test_refresh_takes_the_first_rows_of_the_batch_and_no_more_than_it_has(
     assert torch.equal(pools.by_layer[""].filled("inputs"), made[""].adversarial)
 
 
-def test_join_puts_as_many_rows_as_asked_for_or_there_are(spliced: Spliced) -> None:
+def test_join_puts_as_many_examples_as_asked_for_or_there_are(spliced: Spliced) -> None:
     pools = LayerPools({"": plan(refresh=3, mix=4)})
     assert [len(rows) - N for rows in run(pools, spliced, 3)] == [3, 4, 4]
 
@@ -101,14 +101,14 @@ def test_join_gives_none_before_the_start() -> None:
     assert LayerPools({"": plan()}, start_step=1).join(batch(0)) is None
 
 
-def test_age_is_the_mean_number_of_steps_since_rows_were_made(spliced: Spliced) -> None:
+def test_age_is_the_mean_number_of_steps_since_examples_were_made(spliced: Spliced) -> None:
     pools = LayerPools({"": plan(refresh=3, every_n_steps=2)})
     run(pools, spliced, 4)
-    # Three rows of step 0 and three of step 2, seen at step 4.
+    # Three examples of step 0 and three of step 2, seen at step 4.
     assert pools.age("").item() == (4 + 2) / 2
 
 
-def test_same_seed_gives_the_same_rows_and_another_seed_others(spliced: Spliced) -> None:
+def test_same_seed_gives_the_same_examples_and_another_seed_others(spliced: Spliced) -> None:
     runs = [run(LayerPools({"": plan()}, seed=seed), spliced, 8) for seed in (1, 1, 2)]
     assert all(torch.equal(a, b) for a, b in zip(runs[0], runs[1], strict=True))
     assert not all(torch.equal(a, b) for a, b in zip(runs[0], runs[2], strict=True))
@@ -149,11 +149,11 @@ def test_state_of_other_layers_is_refused() -> None:
         )
 
 
-def test_rows_that_do_not_fit_are_told_with_their_layer(spliced: Spliced) -> None:
+def test_examples_that_do_not_fit_are_named_with_their_layer(spliced: Spliced) -> None:
     pools = LayerPools({"": plan()})
     run(pools, spliced, 1)
     pools.by_layer[""].tensors["inputs"] = torch.zeros(10, 9)
-    with pytest.raises(PoolError, match=r"Layer '': The pool keeps 'inputs' of shape \(9,\)"):
+    with pytest.raises(PoolError, match=r"Layer '': The pool stores 'inputs' of shape \(9,\)"):
         run(pools, spliced, 1)
 
 

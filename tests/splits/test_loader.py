@@ -1,4 +1,4 @@
-"""Rows in the data's own order, in chunks."""
+"""Examples in the data's own order, in chunks."""
 
 from collections import namedtuple
 from dataclasses import dataclass
@@ -25,14 +25,14 @@ SET = TensorDataset(IMAGES, LABELS)
 
 
 class Stream(IterableDataset):
-    """Rows one after the other, without a length."""
+    """Examples one after the other, without a length."""
 
     def __iter__(self):
         return iter(SET)
 
 
 class Odd(Sampler):
-    """The odd rows: what a sampler of the user's may do."""
+    """The odd examples: what a sampler of the user's may do."""
 
     def __iter__(self):
         return iter(range(1, 10, 2))
@@ -55,7 +55,7 @@ def labels_of(loader: ChunkLoader) -> list[list[int]]:
 
 @pytest.mark.parametrize("name", LOADERS)
 @pytest.mark.parametrize("size", [1, 4, 5, 10, 99])
-def test_every_row_comes_once_in_order(name: str, size: int) -> None:
+def test_every_example_comes_once_in_order(name: str, size: int) -> None:
     chunks = ChunkLoader(LOADERS[name], size)
     found = list(chunks)
     assert torch.equal(torch.cat([images for images, _ in found]), IMAGES)
@@ -72,7 +72,7 @@ def test_a_chunk_can_be_changed_without_changing_the_data_set() -> None:
 
 @pytest.mark.parametrize("name", LOADERS)
 @pytest.mark.parametrize("limit", [1, 5, 6, 10, 20])
-def test_a_limit_cuts_the_rows_off(name: str, limit: int) -> None:
+def test_a_limit_cuts_the_examples_off(name: str, limit: int) -> None:
     chunks = ChunkLoader(LOADERS[name], 3, limit)
     assert labels_of(chunks) == [row.tolist() for row in LABELS[:limit].split(3)]
 
@@ -91,7 +91,7 @@ def test_whole_chunks_are_shared_out_to_processes(name: str, world: int) -> None
     assert sum(len(range(rank, 5, world)) for rank in range(world)) == 5
 
 
-def test_a_subsets_rows_come_in_its_own_order() -> None:
+def test_a_subsets_examples_come_in_its_own_order() -> None:
     loader = DataLoader(SET, 2, sampler=SubsetRandomSampler([5, 2, 8]))
     assert labels_of(ChunkLoader(loader, 2)) == [[5, 2], [8]]
 
@@ -104,7 +104,7 @@ def test_a_subsets_rows_come_in_its_own_order() -> None:
     ],
     ids=["sampler", "batch sampler"],
 )
-def test_a_sampler_of_the_users_decides_the_rows(loader: DataLoader) -> None:
+def test_a_sampler_of_the_users_decides_the_examples(loader: DataLoader) -> None:
     chunks = ChunkLoader(loader, 4)
     assert labels_of(chunks) == [[1, 3, 5, 7], [9]]
     assert chunks.examples is chunks.chunks is chunks.own_chunks is None
