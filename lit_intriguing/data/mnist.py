@@ -75,7 +75,7 @@ class MNIST(TensorDataModule):
         """Return the training examples and those held out, in the order of a permutation."""
         images, labels = self._read("train")
         order = self._training_order()
-        train, held_out = order.split([len(order) - self.validation, self.validation])
+        train, held_out = order.tensor_split([len(order) - self.validation])
         return (
             _split(images, labels, train),
             _split(images, labels, held_out) if len(held_out) else None,

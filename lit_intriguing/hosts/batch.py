@@ -48,11 +48,11 @@ class BatchKeys:
                 tensors of the same length.
         """
         there = self._entries_of(batch)
+        inputs, labels = self.inputs, self.labels
         if _is_positional(batch):
-            first, second = self.inputs or 0, 1 if self.labels is None else self.labels
-            inputs, labels = (_from_front(key, batch) for key in (first, second))
+            inputs = _from_front(0 if inputs is None else inputs, batch)
+            labels = _from_front(1 if labels is None else labels, batch)
         else:
-            inputs, labels = self.inputs, self.labels
             inputs = self._only("inputs", there, _inputs_in(there)) if inputs is None else inputs
             labels = self._only("labels", there, _labels_in(there)) if labels is None else labels
         keys = dataclasses.replace(self, inputs=inputs, labels=labels)
@@ -164,7 +164,7 @@ def example_shape(batch: Any, key: Key | None = None) -> tuple[int, ...] | None:
     Returns:
         The shape; None if there is no such tensor.
     """
-    there = entries(batch) if is_container(batch) else {0: batch}
+    there: dict[Key, Any] = entries(batch) if is_container(batch) else {0: batch}
     if key is not None:
         there = {key: there.get(_from_front(key, batch))}
     for entry in there.values():

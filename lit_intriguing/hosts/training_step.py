@@ -2,10 +2,10 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from importlib.metadata import version
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch import __version__ as lightning_version
 
 from lit_intriguing.errors import UserError
 from lit_intriguing.private.of_lightning import (
@@ -23,7 +23,7 @@ class StepNotCalledError(UserError, RuntimeError):
 
     def __init__(self, who: str, step: str) -> None:
         super().__init__(
-            f"{who} had no effect on the first batch: lightning {lightning_version} did not call "
+            f"{who} had no effect on the first batch: lightning {version('lightning')} did not call "
             f"the step that replaces strategy.{step}. Reinstall lit-intriguing: that brings a "
             "version of lightning that it supports."
         )

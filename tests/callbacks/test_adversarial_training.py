@@ -578,7 +578,7 @@ def test_run_with_minimal_examples_is_resumed_bit_by_bit(tmp_path: Any, stop: in
     assert not torch.equal(whole, run(tmp_path / "none", None, start=10**6))
 
 
-@pytest.mark.filterwarnings("ignore:.*rows have a zero or non-finite gradient")
+@pytest.mark.filterwarnings("ignore:.*examples have a zero or non-finite gradient")
 @pytest.mark.parametrize(("layer", "key"), [("", "input"), ("net.1", "net.1")])
 def test_minimal_examples_are_logged_as_what_they_are(layer: str, key: str) -> None:
     torch.manual_seed(0)

@@ -69,9 +69,9 @@ def test_a_trainer_fits_and_tests_with_and_without_held_out_examples(validation:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"test": 9}, "test needs at least 10 rows, one a digit, not 9"),
-        ({"validation": 3}, "validation needs at least 10 rows, one a digit, not 3"),
-        ({"test": 1000, "validation": 790}, "leave too few of the 1797 rows"),
+        ({"test": 9}, "test needs at least 10 examples, one a digit, not 9"),
+        ({"validation": 3}, "validation needs at least 10 examples, one a digit, not 3"),
+        ({"test": 1000, "validation": 790}, "leave too few of the 1797 examples"),
         ({"split_seed": -2}, "split_seed must not be negative: -2"),
         ({"batch_size": 0}, "batch_size must be at least 1"),
     ],

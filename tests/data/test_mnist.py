@@ -17,7 +17,7 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with 60 training examples of the whole format, in place of 60,000."""
     files = contents(ROWS)
     accept(files, monkeypatch)
-    monkeypatch.setattr(mnist, "_ROWS", ROWS)
+    monkeypatch.setattr(mnist, "_SIZE", ROWS)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.delenv(mnist_files.DATA_VARIABLE, raising=False)
     write(tmp_path / "data", files)
@@ -113,8 +113,8 @@ def test_files_that_are_nowhere_are_fetched_once(
     ("options", "message"),
     [
         ({"half": 3}, "half must be 1 or 2 .* not 3"),
-        ({"validation": 60_000}, "validation must be from 0 to 59999 rows, not 60000"),
-        ({"validation": 30_000, "half": 1}, "validation must be from 0 to 29999 rows"),
+        ({"validation": 60_000}, "validation must be from 0 to 59999 examples, not 60000"),
+        ({"validation": 30_000, "half": 1}, "validation must be from 0 to 29999 examples"),
         ({"validation": -1}, "not -1"),
         ({"batch_size": 0}, "^batch_size must be at least 1, not 0"),
         ({"eval_batch_size": 0}, "eval_batch_size must be at least 1, not 0"),

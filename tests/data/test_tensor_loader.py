@@ -156,10 +156,10 @@ def test_a_state_is_loadable_with_weights_only(tmp_path) -> None:
         ({"batch_size": 0}, "batch_size must be at least 1, not 0"),
         ({"seed": -1}, "seed must not be negative: -1"),
         ({"rank": 2, "world_size": 2}, "rank 2 is not among 2 processes"),
-        ({"rows": 0}, "0 rows are too few"),
-        ({"rows": 3, "world_size": 4}, "3 rows are too few for batches of 3 on 4"),
-        ({"rows": 2, "drop_last": True}, "2 rows are too few"),
-        ({"batch_size": 1, "world_size": 3}, "10 rows are too few for batches of 1"),
+        ({"rows": 0}, "0 examples are too few"),
+        ({"rows": 3, "world_size": 4}, "3 examples are too few for batches of 3 on 4"),
+        ({"rows": 2, "drop_last": True}, "2 examples are too few"),
+        ({"batch_size": 1, "world_size": 3}, "10 examples are too few for batches of 1"),
     ],
 )
 def test_sizes_out_of_range_are_refused(options: dict[str, int], message: str) -> None:

@@ -134,7 +134,7 @@ def test_examples_without_an_example_inside_the_bounds_are_reported_and_stay_unc
     message = check_examples("middle", layer, examples)
     assert message is not None
     assert f"'middle': {int(wanted.sum())} of 40 examples have a zero" in message
-    assert "or no example within the bounds, and stay unperturbed" in message
+    assert "or no point within the bounds, and stay unperturbed" in message
 
 
 def test_network_without_any_example_inside_the_bounds_is_refused() -> None:
@@ -144,5 +144,5 @@ def test_network_without_any_example_inside_the_bounds_is_refused() -> None:
     layer = plan()
     rows = Batch(batch().x, torch.zeros_like(batch().labels))
     examples = make(net, {"middle": layer}, rows)["middle"]
-    with pytest.raises(GenerationError, match=r"'middle'.*no example lies .* later start_step"):
+    with pytest.raises(GenerationError, match=r"'middle'.*no point lies .* later start_step"):
         check_examples("middle", layer, examples)

@@ -1,4 +1,4 @@
-"""The pool fills, replaces a random part, gives examples back, and costs no more than their size."""
+"""The pool fills, replaces a random part, gives examples back, and takes no more memory."""
 
 import pytest
 import torch

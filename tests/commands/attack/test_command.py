@@ -198,7 +198,7 @@ def test_initial_weights_are_attacked_with_a_warning(capsys: pytest.CaptureFixtu
     ("option", "message"),
     [
         ("--layer=hiden1", "no layer 'hiden1'. Nearest names: hidden1"),
-        ("--split=validation", "no rows are held out to validate on"),
+        ("--split=validation", "no examples are held out to validate on"),
         ("--limit=0", "limit must be at least 1, not 0"),
         ("--chunk=0", "chunk must be at least 1, not 0"),
         ("--seed=-1", "seed must not be negative"),
