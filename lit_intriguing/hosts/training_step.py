@@ -23,8 +23,8 @@ class StepNotCalledError(UserError, RuntimeError):
 
     def __init__(self, who: str, step: str) -> None:
         super().__init__(
-            f"{who} had no effect on the first batch: lightning {version('lightning')} did not call "
-            f"the step that replaces strategy.{step}. Reinstall lit-intriguing: that brings a "
+            f"{who} had no effect on the first batch: lightning {version('lightning')} did not "
+            f"call the step that replaces strategy.{step}. Reinstall lit-intriguing: that brings a "
             "version of lightning that it supports."
         )
 
