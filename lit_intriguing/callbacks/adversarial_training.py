@@ -87,7 +87,7 @@ class AdversarialTraining(AroundTrainingStep):
             labels, inputs outside the bounds, a model without gradients, and the like.
     """
 
-    mixer: LayerPools
+    pools: LayerPools
     measures: Measures
     _keys: BatchKeys
     _keys_resolved: bool

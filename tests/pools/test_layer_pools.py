@@ -120,7 +120,7 @@ def test_randomness_is_the_pools_own(spliced: Spliced) -> None:
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_mixer_goes_on_from_its_state_bit_by_bit(spliced: Spliced) -> None:
+def test_pools_go_on_from_their_state_bit_by_bit(spliced: Spliced) -> None:
     layers = {"": plan(), "1": plan(relative=True, stale=False)}
     whole = LayerPools(layers, alternate=True, seed=5)
     run(whole, spliced, 7)
