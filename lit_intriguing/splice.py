@@ -88,7 +88,7 @@ class _NoHook:
 
 
 def in_backward() -> bool:
-    """Return whether a backward pass runs: activation checkpointing then calls modules again."""
+    """Whether a backward pass is running: activation checkpointing then calls modules again."""
     return torch._C._current_graph_task_id() != -1
 
 

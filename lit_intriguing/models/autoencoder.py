@@ -180,7 +180,7 @@ class FrozenLayer(nn.Sequential):
         if not self.training or input.requires_grad:
             return self._compute(input)
         if self._seen is None or not self._is_seen(input):
-            # The input is stored with its output, so that its memory is not used for another one.
+            # The input is kept with its output: its memory cannot become another one's.
             self._seen = (input, input._version, self._compute(input))
         return self._seen[2]
 

@@ -209,8 +209,8 @@ class Classifier(LightningModule):
     def _layers(self) -> Iterable[nn.Module]:
         """Return the layers from the input on; other code may have replaced or wrapped some."""
         hidden = [f"hidden{i}" for i in range(1, len(self.widths) - 1)]
-        first = ["dropped_input"] if hasattr(self, "dropped_input") else []
-        return [getattr(self, name) for name in (*first, *hidden, "output")]
+        names = ["dropped_input", *hidden, "output"]
+        return [getattr(self, name) for name in names if hasattr(self, name)]
 
     def _linears(self) -> list[nn.Linear]:
         return [module for module in self.modules() if isinstance(module, nn.Linear)]
