@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from lit_intriguing import callbacks
+from lit_intriguing import attacks, callbacks
 from lit_intriguing.configuration import class_paths
 
 ROOT = Path(__file__).parents[2]
@@ -64,7 +64,18 @@ def test_all_names_are_there_listed_and_of_their_files() -> None:
         assert pickle.loads(pickle.dumps(found)) is found
 
 
+def test_the_adapters_are_attacks_that_load_when_used() -> None:
+    loaded = loaded_by("from lit_intriguing.callbacks import AdversarialTraining")
+    assert not [name for name in loaded if "adapters" in name]
+    assert set(attacks._ADAPTERS) <= set(attacks.__all__) <= set(dir(attacks))
+    for name in attacks._ADAPTERS:
+        found = getattr(attacks, name)
+        assert issubclass(found, attacks.Attack)
+        assert pickle.loads(pickle.dumps(found)) is found
+
+
 def test_other_names_are_no_attributes() -> None:
     with pytest.raises(AttributeError, match=r"'lit_intriguing\.callbacks' has no attribute 'X'"):
         callbacks.X  # noqa: B018
     assert not hasattr(callbacks, "Adversarial")
+    assert not hasattr(attacks, "Foolbax")
