@@ -86,8 +86,8 @@ def test_the_numbers_are_those_of_the_weights_at_that_step(tmp_path: Path) -> No
     logger = CSVLogger(tmp_path, name="logs")
     callback = evaluation(references={"linear": model}, every_n_steps=None)
     trainer(tmp_path, callback, logger=logger).fit(host, shuffled(), plain())
-    assert callback._rows is not None
-    images, labels = callback._rows
+    assert callback._chosen is not None
+    images, labels = callback._chosen
     host.eval()
     model.eval()
     own, theirs = (
@@ -154,7 +154,7 @@ def test_a_resumed_run_goes_on_with_its_examples_and_those_of_earlier_states(
     fit(tmp_path / "resumed", keep("again"), ckpt_path=kept)
     assert list(table(tmp_path / "resumed", 6)) == list(table(tmp_path / "whole", 6))
     whole, resumed = (table(tmp_path / name, 6)["for step 4"] for name in ("whole", "resumed"))
-    assert whole["rows"] == resumed["rows"]
+    assert whole["examples"] == resumed["examples"]
     assert whole["distortion"] == resumed["distortion"]
 
 
