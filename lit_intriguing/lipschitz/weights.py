@@ -100,9 +100,8 @@ def _computed(module: nn.Module) -> Tensor:
 
 
 def _computes_weight(hook: object) -> bool:
-    kinds = (WeightNorm, SpectralNorm)
-    name = hook.name if isinstance(hook, kinds) else getattr(hook, "_tensor_name", None)
-    return isinstance(hook, (*kinds, BasePruningMethod)) and name == "weight"
+    kinds = (WeightNorm, SpectralNorm, BasePruningMethod)
+    return isinstance(hook, kinds) and of_torch.hooked_name(hook) == "weight"
 
 
 def _computed_by(hook: object, module: nn.Module) -> Tensor:

@@ -86,6 +86,12 @@ def global_forward_hooks() -> list[Any]:
     return [*module._global_forward_pre_hooks.values(), *module._global_forward_hooks.values()]
 
 
+def hooked_name(hook: Any) -> str:
+    """Return which tensor of a module a hook of `torch.nn.utils` computes, such as "weight"."""
+    # Hooks of weight and spectral norm say it publicly, those of pruning do not.
+    return str(getattr(hook, "name", getattr(hook, "_tensor_name", "")))
+
+
 def containers_of_hooks(attributes: dict[str, Any]) -> dict[str, dict[Any, Any]]:
     """Return those of a module's attributes that hold hooks of any kind, by their names."""
     return {

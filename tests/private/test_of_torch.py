@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import nn
-from torch.nn.utils import parametrize
+from torch.nn.utils import parametrize, prune
 
 from lit_intriguing.private import of_torch
 
@@ -194,6 +194,14 @@ def test_tensors_without_values_have_shapes_and_refuse_to_be_read() -> None:
     assert not of_torch.is_from_another(x, context)
     with of_torch.without_values() as other:
         assert of_torch.is_from_another(x, other)
+
+
+@carries("the norms of pruned and weight-normalised layers")
+def test_hooks_that_compute_a_weight_name_it() -> None:
+    pruned = prune.l1_unstructured(nn.Linear(3, 2), "weight", amount=1)
+    (hook,) = of_torch.forward_pre_hooks(pruned)
+    assert of_torch.hooked_name(hook) == "weight"
+    assert of_torch.hooked_name(lambda module, inputs: None) == ""
 
 
 @carries("silence while a network is traced whose control flow depends on values")

@@ -51,7 +51,7 @@ def _comparable(value: Any) -> Any:
 def _computed_weights(module: nn.Module) -> set[str]:
     """Return the names of weights that torch's hooks compute before each forward."""
     hooks = [hook for hook in of_torch.forward_pre_hooks(module) if _is_of_torch(hook)]
-    return {getattr(hook, "name", getattr(hook, "_tensor_name", "")) for hook in hooks}
+    return {of_torch.hooked_name(hook) for hook in hooks}
 
 
 def _is_of_torch(hook: Any) -> bool:
