@@ -18,6 +18,8 @@ from lit_intriguing.attacks import GradientAttack
 from lit_intriguing.callbacks import AdversarialTraining, PerturbedLayer
 from lit_intriguing.data import TensorLoader
 
+pytestmark = pytest.mark.integration
+
 ROWS, FEATURES, CLASSES = 48, 6, 3
 
 

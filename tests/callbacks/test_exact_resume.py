@@ -198,6 +198,7 @@ def test_a_module_that_asks_early_for_the_length_of_the_run_resumes_exactly(
     assert torch.equal(weights(straight), weights(again))
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("crash", [1, 3, 4])
 def test_two_processes_killed_and_resumed_are_bit_identical(tmp_path: Path, crash: int) -> None:
     options = {"strategy": "ddp_fork", "devices": 2}

@@ -13,6 +13,8 @@ from lit_intriguing.callbacks import LipschitzMonitor
 from tests.callbacks.scripts import train_in
 from tests.callbacks.test_adversarial_training_distributed import Host, Record, weights_of
 
+pytestmark = pytest.mark.integration
+
 
 def train(folder: Path, strategy: Strategy | str, devices: int, monitored: bool = True) -> None:
     callbacks = [LipschitzMonitor(every_n_steps=2)] if monitored else []

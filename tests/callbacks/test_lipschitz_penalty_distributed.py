@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.strategies import Strategy
@@ -10,6 +11,8 @@ from torch import Tensor
 from lit_intriguing.callbacks import LipschitzPenalty
 from tests.callbacks.scripts import train_in
 from tests.callbacks.test_adversarial_training_distributed import Host, Record, weights_of
+
+pytestmark = pytest.mark.integration
 
 
 def train(folder: Path, strategy: Strategy | str, devices: int, weight: float = 0.5) -> None:

@@ -18,6 +18,8 @@ from lightning.pytorch import Callback, Trainer
 from lit_intriguing import cli
 from lit_intriguing.configuration import shipped
 
+pytestmark = pytest.mark.integration
+
 ROOT = Path(__file__).parents[2]
 RUN = ["--trainer.max_epochs=2", "--trainer.accelerator=cpu", "--trainer.log_every_n_steps=2"]
 TINY = ["--model=tests.tiny.Tiny", *RUN]

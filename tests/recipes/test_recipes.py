@@ -13,6 +13,8 @@ import torch
 
 from lit_intriguing import cli
 
+pytestmark = pytest.mark.integration
+
 RECIPES = Path(__file__).parents[2] / "recipes"
 QUIET = ["--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"]
 SHORT = ["--trainer.max_epochs=1", "--trainer.limit_train_batches=60", *QUIET]

@@ -11,6 +11,8 @@ from lit_intriguing import cli
 from lit_intriguing.data import mnist, mnist_files
 from tests.data.mnist_stand_in import accept, contents, write
 
+pytestmark = pytest.mark.integration
+
 RECIPES = Path(__file__).parents[2] / "recipes"
 ENCODER = "table1/ae400_encoder"
 NAMES = sorted(

@@ -6,6 +6,8 @@ from lit_intriguing.errors import UserError
 from lit_intriguing.training_runs.store import Run, RunStore, Stage
 from lit_intriguing.training_runs.workers import run_all
 
+pytestmark = pytest.mark.integration
+
 
 def threads(run):
     import torch

@@ -24,6 +24,7 @@ def layers(row):
     }
 
 
+@pytest.mark.integration
 def test_the_command_runs_the_recipes_study_to_its_table_and_files(tmp_path, capsys):
     short = ["--only=[none, all]", "--seeds=[0, 1]", "--workers=0", f"--out_dir={tmp_path}"]
     few = '--overrides={"trainer": {"max_epochs": 1, "limit_train_batches": 4}}'
@@ -35,6 +36,7 @@ def test_the_command_runs_the_recipes_study_to_its_table_and_files(tmp_path, cap
     assert len(list((tmp_path / "runs").glob("*.json"))) == 2 * (3 + 2)
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("name", RECIPES)
 def test_every_candidate_of_a_shipped_study_can_be_built_from_its_own_base(name, tmp_path):
     study = parse(RECIPES[name])
@@ -44,6 +46,7 @@ def test_every_candidate_of_a_shipped_study_can_be_built_from_its_own_base(name,
     assert (tuned.validation, reported.validation) == (held_out, 0)
 
 
+@pytest.mark.integration
 def test_the_rows_of_the_recipe_are_what_they_are_called():
     perturbed = {name: sorted(layers(name)) for name in parse(DIGITS).rows}
     hidden = ["hidden1", "hidden2"]

@@ -121,6 +121,7 @@ def chunks_of(folder: Path, count: int) -> None:
     raise AssertionError(f"no {count} chunks within a minute")
 
 
+@pytest.mark.integration
 def test_a_killed_attack_goes_on_after_its_last_chunk(weights: Path, tmp_path: Path) -> None:
     running = process(weights, SLOW, "--attack.seconds=0.5", "--output=killed")
     chunks_of(tmp_path / "killed", 2)
@@ -143,6 +144,7 @@ def test_a_killed_attack_goes_on_after_its_last_chunk(weights: Path, tmp_path: P
     assert all(torch.equal(whole[name], killed[name]) for name in whole)
 
 
+@pytest.mark.integration
 def test_ctrl_c_keeps_the_chunks_and_says_how_to_go_on(weights: Path, tmp_path: Path) -> None:
     running = process(weights, SLOW, "--attack.seconds=0.5")
     chunks_of(tmp_path / "attack", 1)
@@ -155,6 +157,7 @@ def test_ctrl_c_keeps_the_chunks_and_says_how_to_go_on(weights: Path, tmp_path: 
     assert errors.splitlines()[-1].startswith(expected)
 
 
+@pytest.mark.integration
 def test_two_processes_give_the_same_bits_as_one(weights: Path, tmp_path: Path) -> None:
     attack(weights, "--output=one", "--threads=1")
     both = process(

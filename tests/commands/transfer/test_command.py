@@ -50,6 +50,7 @@ def judged(folder: Path) -> list[dict[str, torch.Tensor]]:
     ]
 
 
+@pytest.mark.integration
 def test_the_digits_recipe_trains_once_and_gives_the_same_bits_on_two_processes(tmp_path, capsys):
     file = recipe(tmp_path)
     cli.main(["transfer", f"--config={file}", "--out_dir=one", "--models_dir=models"])
