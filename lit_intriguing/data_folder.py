@@ -7,13 +7,13 @@ DATA_VARIABLE = "LIT_INTRIGUING_DATA"
 
 
 def data_folder() -> Path | None:
-    """`$LIT_INTRIGUING_DATA`; None where it is not set."""
-    named = os.environ.get(DATA_VARIABLE)
-    return Path(named).expanduser() if named else None
+    """Return `$LIT_INTRIGUING_DATA`, or None where it is not set."""
+    folder = os.environ.get(DATA_VARIABLE)
+    return Path(folder).expanduser() if folder else None
 
 
 def found_file(name: str) -> Path:
-    """A file by its path, or by its path within `$LIT_INTRIGUING_DATA` where there is none."""
+    """Return a file by its path, else by its path within `$LIT_INTRIGUING_DATA`."""
     path, folder = Path(name).expanduser(), data_folder()
     if folder is not None and not path.exists() and (folder / name).exists():
         return folder / name

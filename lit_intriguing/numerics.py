@@ -2,7 +2,7 @@
 
 
 def flush_denormals() -> bool:
-    """Makes arithmetic on CPU treat denormal floats (below 1.2e-38) as zero.
+    """Make arithmetic on CPU treat denormal floats (below 1.2e-38) as zero.
 
     Weight decay drives the weights of pixels that are always black through the denormal range,
     where arithmetic is several times slower. The flag belongs to a thread, new threads inherit

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """Finds the known name that `name` most probably stands for.
+    """Find the known name that `name` most probably stands for.
 
     Args:
         name: what was written.
@@ -21,19 +21,19 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     >>> nearest("zebra", ["max_epochs"]) is None
     True
     """
-    # Sorted, so that equally near names give the same answer in each process.
+    # Sorted, so that equally near names give the same result in each process.
     spellings = {k.lower(): k for k in sorted(known, reverse=True)}
     found = difflib.get_close_matches(name.lower(), spellings, n=1)
     return spellings[found[0]] if found else None
 
 
 def did_you_mean(name: str, known: Iterable[str], *, whole: str = "{}") -> str:
-    """Writes the end of an error message: a question with the nearest name, or nothing.
+    """Write the end of an error message: a question with the nearest name, or nothing.
 
     Args:
         name: what was written.
         known: the names that would have been right.
-        whole: a format string that puts the nearest name into its surroundings.
+        whole: a format string that puts the nearest name into a longer one.
 
     >>> did_you_mean("fti", ["fit", "test"])
     " Did you mean 'fit'?"

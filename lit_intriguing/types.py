@@ -10,15 +10,15 @@ from torch import Tensor
 Limit = float | Sequence[float] | Tensor
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Bounds:
     """The box that a perturbed tensor must stay in.
 
     Args:
         lower: Least value, in the units of the tensor (pixels usually in [0, 1]): one number; one
-            number a channel, as a sequence of length C for tensors of shape ``(N, C, ...)``; or a
-            tensor of the shape of one example. May be ``-inf``.
-        upper: Greatest value, likewise; may be ``inf``.
+            number a channel, as a sequence of length C for tensors of shape `(N, C, ...)`; or a
+            tensor of the shape of one example. May be `-inf`.
+        upper: Greatest value, likewise; may be `inf`.
 
     Raises:
         ValueError: If a lower limit lies above its upper limit, or a limit is NaN.
@@ -32,6 +32,9 @@ class Bounds:
 
     lower: Limit = 0.0
     upper: Limit = 1.0
+
+    def __repr__(self) -> str:
+        return f"Bounds(lower={_short(self.lower)}, upper={_short(self.upper)})"
 
     def __post_init__(self) -> None:
         lower, upper = (torch.as_tensor(limit, dtype=torch.float64) for limit in self._limits())
@@ -57,24 +60,24 @@ class Bounds:
         )
 
     def tensors_like(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return both limits on ``x``'s device and dtype, in shapes that broadcast against it.
+        """Return both limits on `x`'s device and dtype, in shapes that broadcast against it.
 
         Args:
-            x: Tensor of shape ``(N, *S)``.
+            x: Tensor of shape `(N, *S)`.
 
         Returns:
             The lower and the upper limit.
 
         Raises:
-            ValueError: If a limit's shape fits neither the channels nor one example of ``x``.
+            ValueError: If a limit's shape fits neither the channels nor one example of `x`.
         """
         lower, upper = (_broadcastable(limit, x) for limit in self._limits())
         return lower, upper
 
     def clamp(self, x: Tensor) -> Tensor:
-        """Return ``x``, of shape ``(N, *S)``, moved to the nearest point of the box.
+        """Return `x`, of shape `(N, *S)`, moved to the nearest point of the box.
 
-        Limits are rounded to ``x``'s dtype first, so the result never leaves the box as seen in
+        Limits are rounded to `x`'s dtype first, so the result never leaves the box as seen in
         that dtype.
         """
         if isinstance(self.lower, float | int) and isinstance(self.upper, float | int):
@@ -83,17 +86,17 @@ class Bounds:
         return x.clamp(lower, upper)
 
     def contains(self, x: Tensor, slack: float = 0.0) -> Tensor:
-        """Return which examples of ``x``, shape ``(N, *S)``, lie in the box: bool ``(N,)``.
+        """Return which examples of `x`, shape `(N, *S)`, lie in the box: bool `(N,)`.
 
         Args:
-            x: Tensor of shape ``(N, *S)``.
-            slack: How far outside still counts as inside, in the units of ``x``.
+            x: Tensor of shape `(N, *S)`.
+            slack: How far outside still counts as inside, in the units of `x`.
         """
         lower, upper = self.tensors_like(x)
         return ((x >= lower - slack) & (x <= upper + slack)).flatten(1).all(1)
 
     def in_units_of(self, scale: Tensor) -> "Bounds":
-        """Return the same box for a tensor divided by ``scale``, positive, shape ``()``."""
+        """Return the same box for a tensor divided by `scale`, positive, shape `()`."""
         if not self.finite:
             return self
         lower, upper = (
@@ -101,6 +104,15 @@ class Bounds:
             for limit in self._limits()
         )
         return Bounds(lower, upper)
+
+
+def _short(limit: Limit) -> str:
+    """Return a limit in a few words: a large tensor by its shape and range."""
+    if not isinstance(limit, Tensor) or limit.numel() == 0:
+        return repr(limit)
+    if limit.numel() <= 4:
+        return repr(limit.tolist())
+    return f"<{tuple(limit.shape)} from {limit.min().item():.4g} to {limit.max().item():.4g}>"
 
 
 UNBOUNDED = Bounds(-torch.inf, torch.inf)
@@ -118,16 +130,21 @@ def _broadcastable(limit: Limit, x: Tensor) -> Tensor:
     )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Perturbation:
-    """What an attack hands back; every tensor is detached.
+    """What an attack returns; every tensor is detached.
 
     Attributes:
-        clean: The examples as given, ``(N, *S)``.
-        adversarial: The perturbed examples, ``(N, *S)``, inside the bounds.
-        success: Whether the criterion is met by ``adversarial`` itself, bool ``(N,)``.
-        queries: Gradient evaluations spent on each example, int64 ``(N,)``.
-        info: What else the attack has to tell of each example, tensors of N rows.
+        clean: The examples as given, `(N, *S)`.
+        adversarial: The perturbed examples, `(N, *S)`, inside the bounds.
+        success: Whether the criterion is met by `adversarial` itself, bool `(N,)`.
+        queries: Gradient evaluations spent on each example, int64 `(N,)`.
+        info: What else the attack says of each example, tensors `(N, ...)`.
+
+    Examples:
+        >>> clean = torch.zeros(2, 4)
+        >>> Perturbation(clean, clean + 0.5, torch.tensor([True, False]), torch.ones(2).long())
+        Perturbation(2 examples of (4,), success 1/2 = 50.0%, mean distortion 0.5, 1.0 queries each)
     """
 
     clean: Tensor
@@ -136,23 +153,36 @@ class Perturbation:
     queries: Tensor
     info: Mapping[str, Tensor] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        count, successes = len(self.success), int(self.success.sum())
+        parts = [f"{count} examples of {tuple(self.clean.shape[1:])}"]
+        if count:
+            parts.append(f"success {successes}/{count} = {successes / count:.1%}")
+            if successes:  # a failure is often the clean example itself
+                mean = self.distortion[self.success].double().mean().item()
+                parts.append(f"mean distortion {mean:.4g}")
+            parts.append(f"{self.queries.double().mean().item():.1f} queries each")
+        if self.info:
+            parts.append(f"info: {', '.join(self.info)}")
+        return f"{type(self).__name__}({', '.join(parts)})"
+
     @property
     def distortion(self) -> Tensor:
-        """Root mean square change of each example, ``(N,)``: the paper's distortion."""
+        """Root mean square change of each example, `(N,)`: the paper's distortion."""
         return distortion(self.clean, self.adversarial)
 
 
 def distortion(clean: Tensor, adversarial: Tensor) -> Tensor:
-    """Return ``sqrt(sum_i (x'_i - x_i)^2 / n)`` for each of N examples.
+    """Return `sqrt(sum_i (x'_i - x_i)^2 / n)` for each of N examples.
 
     Szegedy et al. 2013, section 4.1; n is the number of elements of one example.
 
     Args:
-        clean: Tensor of shape ``(N, *S)``.
+        clean: Tensor of shape `(N, *S)`.
         adversarial: Tensor of the same shape.
 
     Returns:
-        Tensor of shape ``(N,)``, in the units of the examples.
+        Tensor of shape `(N,)`, in the units of the examples.
 
     Examples:
         >>> distortion(torch.zeros(1, 4), torch.full((1, 4), 0.5))

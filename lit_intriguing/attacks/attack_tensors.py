@@ -1,4 +1,4 @@
-"""The work itself: an attack on rows of tensors, without files or Lightning's Trainer."""
+"""An attack on the examples of two tensors, without files or Lightning's Trainer."""
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +12,7 @@ from lit_intriguing.splice import INPUT, Splice, activations, tail
 from lit_intriguing.types import UNBOUNDED, Bounds, Perturbation
 
 CHUNK = 1024
-"""Rows attacked, and written, at once."""
+"""Examples attacked, and written, at once."""
 
 
 def attack_tensors(
@@ -29,7 +29,7 @@ def attack_tensors(
     chunk: int = CHUNK,
     progress: bool = False,
 ) -> Examples:
-    """Attacks the rows of two tensors; `lightning attack` gives the same examples of a split.
+    """Attack the examples of two tensors; `lightning attack` gives the same examples of a split.
 
     Args:
         model: Maps images to logits `(N, C)`; put into evaluation mode meanwhile.
@@ -39,36 +39,36 @@ def attack_tensors(
         goal: Sets the criterion; random wrong targets where None.
         bounds: Of what is attacked; where None [0, 1] for images, none for a hidden layer.
         layer: Name of the submodule whose output is attacked; empty for the images.
-        only_correct: Leave rows alone that the model gets wrong anyway.
+        only_correct: Leave out examples that the model misclassifies anyway.
         seed: Of targets and attack.
-        chunk: Rows at once. Each chunk has random numbers of its own, so that another size gives
-            other targets.
+        chunk: Examples at once. Each chunk has random numbers of its own: another size gives other
+            targets.
         progress: Show a bar on standard error.
 
     Returns:
         The examples, on the CPU.
 
     Raises:
-        ValueError: No rows, labels that are no classes of the model, images that are no floats
+        ValueError: No examples, labels that are no classes of the model, images that are no floats
             or leave the bounds.
         UserError: The model has no such layer, or returns no logits.
     """
     if len(images) == 0 or chunk < 1:
-        raise ValueError(f"nothing to attack: {len(images)} rows in chunks of {chunk}.")
+        raise ValueError(f"nothing to attack: {len(images)} examples in chunks of {chunk}.")
     starts = range(0, len(images), chunk)
     parts = []
     for index, start in enumerate(tqdm(starts, "Attack", disable=not progress, unit="chunk")):
-        rows = slice(start, start + chunk)
+        part = slice(start, start + chunk)
         with chunk_randomness(seed, index) as generator:
-            part = attack_rows(
-                model, attack, images[rows], labels[rows], generator,
+            found = attack_chunk(
+                model, attack, images[part], labels[part], generator,
                 goal=goal, bounds=bounds, layer=layer, only_correct=only_correct,
             )  # fmt: skip
-        parts.append(part.columns())
+        parts.append(found.columns())
     return Examples.of(joined(parts, len(images)))
 
 
-def attack_rows(
+def attack_chunk(
     model: nn.Module,
     attack: Attack,
     images: Tensor,
@@ -80,7 +80,7 @@ def attack_rows(
     layer: str = INPUT,
     only_correct: bool = True,
 ) -> Examples:
-    """Attacks one chunk; arguments and errors as for `attack_tensors`."""
+    """Attack one chunk; arguments and errors as for `attack_tensors`."""
     _check_kinds(images, labels)
     if bounds is None:
         bounds = Bounds() if layer == INPUT else UNBOUNDED
@@ -89,23 +89,23 @@ def attack_rows(
         logits, clean = _logits_and_point(model, layer, images)
         _check_classes(labels, logits)
         predictions = logits.argmax(1)
-        # Drawn for all rows, so that `only_correct` leaves the targets of the others as they are.
+        # Drawn for all examples: `only_correct` does not change the targets of the others.
         criterion = (goal or RandomTargets())(labels, logits, generator)
         attacked = predictions == labels if only_correct else torch.ones_like(labels).bool()
-        (rows,) = attacked.nonzero(as_tuple=True)
-        upper = tail(model, layer, images[rows])
+        (indices,) = attacked.nonzero(as_tuple=True)
+        upper = tail(model, layer, images[indices])
         made = attack(
-            upper, clean[rows], criterion.select(rows), bounds=bounds, generator=generator
+            upper, clean[indices], criterion.select(indices), bounds=bounds, generator=generator
         )
-        answers = predictions.clone()
-        if len(rows):
+        adversarial_predictions = predictions.clone()
+        if len(indices):
             with torch.no_grad():
-                answers[rows] = upper(made.adversarial).argmax(1)
-    return _examples(clean, labels, criterion, predictions, answers, attacked, made)
+                adversarial_predictions[indices] = upper(made.adversarial).argmax(1)
+    return _examples(clean, labels, criterion, predictions, adversarial_predictions, attacked, made)
 
 
 def _logits_and_point(model: nn.Module, layer: str, images: Tensor) -> tuple[Tensor, Tensor]:
-    """The logits `(N, C)`, and the tensor `(N, *S)` that is attacked."""
+    """Return the logits `(N, C)`, and the tensor `(N, *S)` that is attacked."""
     if layer == INPUT:
         with torch.no_grad():
             return tail(model, INPUT, images)(images), images
@@ -122,7 +122,7 @@ def _examples(
     labels: Tensor,
     criterion: Criterion,
     predictions: Tensor,
-    answers: Tensor,
+    adversarial_predictions: Tensor,
     attacked: Tensor,
     made: Perturbation,
 ) -> Examples:
@@ -137,7 +137,7 @@ def _examples(
         labels=labels,
         targets=criterion.labels if targeted else torch.full_like(labels, -1),
         predictions=predictions,
-        adversarial_predictions=answers,
+        adversarial_predictions=adversarial_predictions,
         attacked=attacked,
         success=spread(torch.zeros_like(attacked), made.success),
         distortion=spread(clean.new_zeros(len(clean)), made.distortion),
@@ -158,8 +158,8 @@ def _check_kinds(images: Tensor, labels: Tensor) -> None:
         )
     if labels.ndim != 1 or labels.is_floating_point() or len(labels) != len(images):
         raise ValueError(
-            f"An attack needs the true label of each row, integers of shape ({len(images)},); the "
-            f"data has {labels.dtype} of shape {tuple(labels.shape)}."
+            f"An attack needs the true label of each example, integers of shape ({len(images)},); "
+            f"the data has {labels.dtype} of shape {tuple(labels.shape)}."
         )
 
 

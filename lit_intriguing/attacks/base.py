@@ -1,24 +1,26 @@
 """The sealed call around every attack's search."""
 
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar, cast, final
+from typing import ClassVar, final
 
 import torch
 from torch import Tensor
 
 from lit_intriguing.attacks.criteria import Criterion
+from lit_intriguing.attacks.model_rows import call_with_rows
 from lit_intriguing.autograd import grad_island, ordinary
 from lit_intriguing.types import Bounds, Perturbation
 
 Model = Callable[[Tensor], Tensor]
-"""Maps examples to logits. One with ``takes_rows = True`` wants to know which rows it is given."""
+"""Maps examples to logits; `lit_intriguing.attacks.model_rows` says which take `rows` as well."""
 
 
 @dataclass(frozen=True)
 class Found:
-    """What a search proposes: examples ``(N, *S)``, gradient evaluations ``(N,)``, and more."""
+    """What a search proposes: examples `(N, *S)`, gradient evaluations `(N,)`, and more."""
 
     adversarial: Tensor
     queries: Tensor
@@ -29,16 +31,33 @@ class Attack(ABC):
     """A search for a perturbation of any tensor that feeds a differentiable function to logits.
 
     The tensor may be an image or the activation of a hidden layer. A subclass proposes
-    (:meth:`search`); the call clamps the proposal to the bounds and verifies success on exactly
-    what it hands back.
+    (`search`); the call clamps the proposal to the bounds and verifies success on exactly
+    what it returns.
 
     Attributes:
         batch_size: Examples that go through the model at a time; None: all.
-        columns: What the search tells of each example besides, for batches without any.
+        columns: What else the search returns of each example: names and dtypes, for empty batches.
     """
 
     batch_size: int | None = None
     columns: ClassVar[Mapping[str, torch.dtype]] = {}
+
+    def __repr__(self) -> str:
+        parameters = list(inspect.signature(type(self).__init__).parameters.values())[1:]
+        parts = [
+            f"{parameter.name}={_short(getattr(self, parameter.name))}"
+            for parameter in parameters
+            if hasattr(self, parameter.name)
+            and not _same(getattr(self, parameter.name), self._default(parameter))
+        ]
+        return f"{type(self).__name__}({', '.join(parts)})"
+
+    def _default(self, parameter: inspect.Parameter) -> object:
+        """Return what an option is where it is left out; for `repr`, which leaves it out then.
+
+        A subclass that puts something else in the place of None says so here.
+        """
+        return parameter.default
 
     @final
     def __call__(
@@ -53,19 +72,19 @@ class Attack(ABC):
         """Attack a batch; examples are independent of each other.
 
         Args:
-            model: Maps a tensor like ``x`` to logits ``(N, C)``. Put it in evaluation mode first.
-            x: Examples of shape ``(N, *S)``; N may be 0.
+            model: Maps a tensor like `x` to logits `(N, C)`. Put it in evaluation mode first.
+            x: Examples of shape `(N, *S)`; N may be 0.
             criterion: What counts as success, for N examples.
             bounds: The box to stay in; the default is [0, 1], for pixels.
             generator: Source of randomness, on the CPU; the default is seeded with 0.
 
         Returns:
-            The perturbation, detached. A row on which the search gave a non-finite result is the
-            clean row, without success.
+            The perturbation, detached. Where the search gave a non-finite result, it is the
+            clean example, without success.
 
         Raises:
-            ValueError: If the criterion has another number of examples, ``x`` leaves the bounds or
-                is not floating point, or the model returns no logits ``(N, C)``.
+            ValueError: If the criterion has another number of examples, `x` leaves the bounds or
+                is not floating point, or the model returns no logits `(N, C)`.
         """
         bounds = Bounds() if bounds is None else bounds
         if len(criterion) != len(x):
@@ -96,15 +115,15 @@ class Attack(ABC):
         return Perturbation(clean, adversarial, success, found.queries, dict(found.info))
 
     def _verify(self, model: Model, x: Tensor, criterion: Criterion) -> Tensor:
-        """Return which examples meet the criterion, block by block: bool ``(N,)``."""
+        """Return which examples meet the criterion, block by block: bool `(N,)`."""
         if self.batch_size is None or len(x) <= self.batch_size:
             with torch.no_grad():
                 return criterion.met(as_logits(model(x), len(x)))
-        rows = torch.arange(len(x), device=x.device)
+        indices = torch.arange(len(x), device=x.device)
         with torch.no_grad():
             blocks = [
                 criterion.select(block).met(logits_of(model, x[block], block))
-                for block in torch.split(rows, self.batch_size)
+                for block in torch.split(indices, self.batch_size)
             ]
         return torch.cat(blocks)
 
@@ -122,24 +141,22 @@ class Attack(ABC):
 
 
 def logits_of(model: Model, x: Tensor, rows: Tensor) -> Tensor:
-    """Return the logits of some rows of the attacked batch.
+    """Return the logits of some examples of the attacked batch, `(n, C)`.
 
     Args:
         model: The attacked model.
-        x: Tensors for these rows, ``(n, *S)``.
-        rows: Which of the N rows of the batch they are, an index ``(n,)``. Only a model with
-            ``takes_rows = True`` is told: one that holds more about each row than ``x`` says.
+        x: Tensors for these examples, `(n, *S)`.
+        rows: Which of the N examples of the batch they are, an index `(n,)`; only for a model that
+            takes rows: see `lit_intriguing.attacks.model_rows`.
     """
-    if getattr(model, "takes_rows", False):
-        return as_logits(cast("Callable[[Tensor, Tensor], Tensor]", model)(x, rows), len(x))
-    return as_logits(model(x), len(x))
+    return as_logits(call_with_rows(model, x, rows), len(x))
 
 
 def as_logits(output: object, count: int) -> Tensor:
-    """Return a model's output if it is one row of logits for each of ``count`` examples.
+    """Return a model's output if it holds the logits of `count` examples.
 
     Raises:
-        ValueError: If it is not a floating-point tensor of shape ``(count, C)``.
+        ValueError: If it is not a floating-point tensor of shape `(count, C)`.
     """
     if not isinstance(output, Tensor):
         raise ValueError(
@@ -149,7 +166,7 @@ def as_logits(output: object, count: int) -> Tensor:
     if output.ndim != 2 or len(output) != count or not output.is_floating_point():
         raise ValueError(
             f"The model returned {output.dtype} of shape {tuple(output.shape)} for {count} "
-            f"examples: it must return logits, one row each, ({count}, C)."
+            f"examples: it must return logits of shape ({count}, C)."
         )
     return output
 
@@ -158,7 +175,7 @@ def check_inside(x: Tensor, bounds: Bounds, slack: float = 1e-6) -> None:
     """Raise if an example lies outside the bounds.
 
     Args:
-        x: Examples of shape ``(N, *S)``.
+        x: Examples of shape `(N, *S)`.
         bounds: The box.
         slack: What rounding may add: absolute, or relative to a box wider than 1.
 
@@ -180,5 +197,22 @@ def check_inside(x: Tensor, bounds: Bounds, slack: float = 1e-6) -> None:
 
 
 def per_row(values: Tensor, like: Tensor) -> Tensor:
-    """Return ``values``, shape ``(N,)``, in a shape that broadcasts over ``like``, ``(N, *S)``."""
+    """Return `values`, shape `(N,)`, in a shape that broadcasts over `like`, `(N, *S)`."""
     return values.view(-1, *(1,) * (like.ndim - 1))
+
+
+def _short(value: object) -> str:
+    """Return an option in a few words."""
+    if hasattr(value, "__qualname__"):  # a class or a function
+        return str(value.__qualname__)
+    if isinstance(value, Tensor):
+        return f"<{value.dtype} of shape {tuple(value.shape)}>"
+    text = repr(value)
+    return f"<{type(value).__name__}>" if " at 0x" in text else text
+
+
+def _same(value: object, default: object) -> bool:
+    try:
+        return bool(value == default)
+    except (RuntimeError, ValueError):  # a tensor or an array of several elements
+        return False

@@ -1,8 +1,8 @@
 """The paper's attack: the nearest adversarial example by box-constrained L-BFGS."""
 
+import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import IntEnum
 from typing import ClassVar, Literal
 
 import torch
@@ -12,7 +12,13 @@ from tqdm import tqdm
 from lit_intriguing.attacks.base import Attack, Found, Model
 from lit_intriguing.attacks.criteria import Criterion, Targeted, Untargeted
 from lit_intriguing.attacks.problem import Problem
-from lit_intriguing.solvers import Stage, Tolerances, largest_penalty, nearest_point
+from lit_intriguing.solvers import (
+    Stage,
+    StatusCode,
+    Tolerances,
+    largest_penalty,
+    nearest_point,
+)
 from lit_intriguing.types import Bounds
 
 FAST = (
@@ -23,51 +29,46 @@ FAST = (
 """The fast mode's stages."""
 
 
-class Outcome(IntEnum):
-    """How the search for an example ended: ``info["status"]``."""
+class Outcome(StatusCode):
+    """How the search for an example ended: `info["status"]`; each has a `message`."""
 
-    SETTLED = 0
-    """Found, and the search met its tolerances."""
-    STEPS = 1
-    """Found, but the steps were used up before the tolerances were met."""
-    ALREADY = 2
-    """The clean example meets the criterion: it is returned as it is."""
-    NOT_FOUND = 3
-    """Nothing found: there is no gradient, or none of the points tried was a success."""
-    NOT_FINITE = 4
-    """The model gives NaN or infinity for the clean example."""
+    SETTLED = 0, "Found, and the search met its tolerances."
+    STEPS = 1, "Found, but the steps were used up before the tolerances were met."
+    ALREADY = 2, "The clean example meets the criterion: it is returned as it is."
+    NOT_FOUND = 3, "Nothing found: no gradient, or none of the points tried was a success."
+    NOT_FINITE = 4, "The model gives NaN or infinity for the clean example."
 
 
 class BoxLBFGS(Attack):
     """The nearest adversarial example in L2, by box-constrained L-BFGS.
 
-    Szegedy et al. 2013, section 4.1: minimise ``c |r| + cross-entropy(x + r, target)`` with
-    ``x + r`` in the box, for the largest c whose minimiser still has the target label.
+    Szegedy et al. 2013, section 4.1: minimise `c |r| + cross-entropy(x + r, target)` with
+    `x + r` in the box, for the largest c whose minimiser still has the target label.
 
-    ``mode="paper"`` does that: each example has its own search along c
-    (:func:`~lit_intriguing.solvers.largest_penalty`). ``mode="fast"`` finds somewhat nearer
-    examples with half the gradients: it minimises ``|r|`` subject to the margin between the target
+    `mode="paper"` does that: each example has its own search along c
+    (`lit_intriguing.solvers.largest_penalty`). `mode="fast"` finds somewhat nearer
+    examples with half the gradients: it minimises `|r|` subject to the margin between the target
     and the other classes, which is smooth at first and sharper in each stage
-    (:func:`~lit_intriguing.solvers.nearest_point`).
+    (`lit_intriguing.solvers.nearest_point`).
 
-    All examples share each forward and backward and nothing else. More than ``batch_size`` of them
+    All examples share each forward and backward and nothing else. More than `batch_size` of them
     queue: a finished one makes room for the next. Untargeted, the likeliest wrong labels are
-    targets in turn, and the nearest example is kept.
+    targets in turn, and the nearest example is returned.
 
-    ``info`` holds ``c`` (the weight of ``|r|``, in units of the loss over the L2 length of r; in
+    `info` holds `c` (the weight of `|r|`, in units of the loss over the L2 length of r; in
     the fast mode an estimate, exact to first order where only two classes compete; NaN without
     success as the search saw it),
-    ``status`` (an :class:`Outcome`, int8) and ``target`` (the label aimed at, int64; -1 where none
-    was). A row for which nothing is found spends up to eight times its stages' steps.
+    `status` (an `Outcome`, int8) and `target` (the label aimed at, int64; -1 where none
+    was). An example for which nothing is found spends up to eight times its stages' steps.
 
     Args:
-        mode: ``"fast"`` or ``"paper"``.
-        penalty: For the paper mode: ``"squared"`` weighs ``|r|^2``, which has the same stationary
-            points and fewer jumps between local minima; ``"norm"`` weighs ``|r|``.
+        mode: `"fast"` or `"paper"`.
+        penalty: For the paper mode: `"squared"` weighs `|r|^2`, which has the same stationary
+            points and fewer jumps between local minima; `"norm"` weighs `|r|`.
         candidates: Untargeted: how many wrong labels to try.
         batch_size: Examples worked on at a time.
-        memory: Pairs of the L-BFGS matrix, m. Work space: ``2 m + 12`` times the batch.
-        stages: For the fast mode; the default is :data:`FAST`.
+        memory: Pairs of the L-BFGS matrix, m. Work space: `2 m + 12` times the batch.
+        stages: For the fast mode; the default is `FAST`.
         tolerances: For the paper mode.
         progress: Whether to show a bar over the examples on standard error.
 
@@ -116,6 +117,10 @@ class BoxLBFGS(Attack):
         self.stages = FAST if stages is None else tuple(stages)
         self.tolerances = tolerances or Tolerances()
 
+    def _default(self, parameter: inspect.Parameter) -> object:
+        instead = {"stages": FAST, "tolerances": Tolerances()}
+        return instead.get(parameter.name, super()._default(parameter))
+
     def search(
         self,
         model: Model,
@@ -130,13 +135,13 @@ class BoxLBFGS(Attack):
         logits = whole.logits()
         _check_labels(criterion.labels, logits)
         finite, met = logits.isfinite().all(1), criterion.met(logits)
-        rows = (finite & ~met).nonzero().squeeze(1)
-        aims = self._aims(criterion.select(rows), logits[rows])
-        tries = [self._aim(whole.toward(rows, aim), logits[rows]) for aim in aims.unbind(1)]
-        return _assemble(whole, rows, aims, tries, finite, met)
+        searched = (finite & ~met).nonzero().squeeze(1)
+        aims = self._aims(criterion.select(searched), logits[searched])
+        tries = [self._aim(whole.toward(searched, aim), logits[searched]) for aim in aims.unbind(1)]
+        return _assemble(whole, searched, aims, tries, finite, met)
 
     def _aims(self, criterion: Criterion, logits: Tensor) -> Tensor:
-        """Return the labels to aim at, in turn: int64 ``(n, k)``."""
+        """Return the labels to aim at, in turn: int64 `(n, k)`."""
         if isinstance(criterion, Targeted):
             return criterion.labels.unsqueeze(1)
         if not isinstance(criterion, Untargeted):
@@ -167,7 +172,7 @@ class BoxLBFGS(Attack):
         )
         x, likelihood = problem.shrink(near)
         c = problem.stationary_c(x, near.multiplier, likelihood)
-        return _Try(x, near.feasible, c, near.evaluations, near.settled)
+        return _Try(x, near.success, c, near.evaluations, near.settled)
 
     def _paper(self, problem: Problem, bar: "tqdm[object]") -> "_Try":
         best = largest_penalty(
@@ -181,7 +186,7 @@ class BoxLBFGS(Attack):
             slots=self.slots,
             on_finished=bar.update,
         )
-        return _Try(best.x, best.success, best.c, best.evaluations, best.settled)
+        return _Try(best.point, best.success, best.c, best.evaluations, best.settled)
 
 
 def _check_labels(labels: Tensor, logits: Tensor) -> None:
@@ -197,7 +202,7 @@ def _check_labels(labels: Tensor, logits: Tensor) -> None:
 class _Try:
     """What the search for one target of each of n examples gave.
 
-    Points ``(n, D)``; success, c, evaluations and whether the tolerances were met, ``(n,)``.
+    Points `(n, D)`; success, c, evaluations and whether the tolerances were met, `(n,)`.
     """
 
     x: Tensor
@@ -209,14 +214,14 @@ class _Try:
 
 def _assemble(
     whole: Problem,
-    rows: Tensor,
+    searched: Tensor,
     aims: Tensor,
     tries: Sequence[_Try],
     finite: Tensor,
     met: Tensor,
 ) -> Found:
     """Take the nearest success of each example, and the clean one where there is none."""
-    count, device = len(whole), rows.device
+    count, device = len(whole), searched.device
     adversarial = whole.flat.clone()
     c = whole.flat.new_full((count,), torch.nan)
     target = torch.full((count,), -1, device=device)
@@ -224,14 +229,14 @@ def _assemble(
     status = torch.full((count,), int(Outcome.NOT_FOUND), dtype=torch.int8, device=device)
     status[~finite], status[met] = int(Outcome.NOT_FINITE), int(Outcome.ALREADY)
     if aims.shape[1]:
-        target[rows] = aims[:, 0]
-    best = whole.flat.new_full((len(rows),), torch.inf)
+        target[searched] = aims[:, 0]
+    best = whole.flat.new_full((len(searched),), torch.inf)
     for aim, found in zip(aims.unbind(1), tries, strict=True):
-        queries[rows] += found.evaluations
-        square = (found.x - whole.flat[rows]).square().sum(1)
+        queries[searched] += found.evaluations
+        square = (found.x - whole.flat[searched]).square().sum(1)
         better = (found.success & (square < best)).nonzero().squeeze(1)
         best[better] = square[better]
-        where = rows[better]
+        where = searched[better]
         adversarial[where], c[where] = found.x[better], found.c[better]
         target[where] = aim[better]
         ended = torch.where(found.settled, int(Outcome.SETTLED), int(Outcome.STEPS))

@@ -1,152 +1,21 @@
-"""When an example counts as adversarial, and the loss that leads there."""
+"""What an attack aims at: criteria (`criterion.py`), and goals that set them (`targets.py`).
 
-from abc import ABC, abstractmethod
+The classes bear this module's name: manifests and YAML files hold it.
+"""
 
-import torch
-from torch import Tensor
-from torch.nn import functional as F  # noqa: N812
+from lit_intriguing.attacks.criterion import Criterion, Targeted, Untargeted, lead
+from lit_intriguing.attacks.targets import Goal, RandomTargets, SecondLikeliest, TrueLabels
 
-from lit_intriguing.autograd import ordinary
+__all__ = [
+    "Criterion",
+    "Goal",
+    "RandomTargets",
+    "SecondLikeliest",
+    "Targeted",
+    "TrueLabels",
+    "Untargeted",
+    "lead",
+]
 
-
-class Criterion(ABC):
-    """What an attack wants of the logits of N examples."""
-
-    def __init__(self, labels: Tensor) -> None:
-        if labels.ndim != 1 or labels.is_floating_point() or labels.is_complex():
-            raise ValueError(
-                "A criterion needs integer labels of shape (N,), not "
-                f"{labels.dtype} of shape {tuple(labels.shape)}."
-            )
-        with torch.inference_mode(False):  # so that a copy is ordinary
-            self.labels = ordinary(labels).long()
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def met(self, logits: Tensor) -> Tensor:
-        """Return which rows of ``logits``, shape ``(N, C)``, are as wanted: bool ``(N,)``.
-
-        A row with a NaN or an infinite logit never counts.
-        """
-        return self._met(logits.argmax(1)) & logits.isfinite().all(1)
-
-    @abstractmethod
-    def _met(self, predictions: Tensor) -> Tensor: ...
-
-    @abstractmethod
-    def loss(self, logits: Tensor) -> Tensor:
-        """Return the loss to decrease for each row of ``logits``, shape ``(N, C)``: ``(N,)``."""
-
-    @abstractmethod
-    def margin(self, logits: Tensor) -> Tensor:
-        """Return how far each row of ``logits``, ``(N, C)``, is from success: ``(N,)``.
-
-        In units of the logits; negative only where the criterion is met.
-        """
-
-    def select(self, rows: Tensor) -> "Criterion":
-        """Return the same criterion for some of the rows (an index or a mask)."""
-        return type(self)(self.labels[rows])
-
-
-class Targeted(Criterion):
-    """The prediction is to become ``labels``, int ``(N,)``.
-
-    The loss is the cross-entropy to the target (Szegedy et al. 2013, section 4.1).
-    """
-
-    def _met(self, predictions: Tensor) -> Tensor:
-        return predictions == self.labels
-
-    def loss(self, logits: Tensor) -> Tensor:
-        """Return the cross-entropy to the target, ``(N,)``."""
-        return F.cross_entropy(logits, self.labels, reduction="none")
-
-    def margin(self, logits: Tensor) -> Tensor:
-        """Return the largest other logit minus the target's, ``(N,)``."""
-        return lead(logits, self.labels).neg()
-
-
-class Untargeted(Criterion):
-    """The prediction is to become anything but ``labels``, int ``(N,)``.
-
-    The loss is minus the cross-entropy to the true label.
-    """
-
-    def _met(self, predictions: Tensor) -> Tensor:
-        return predictions != self.labels
-
-    def loss(self, logits: Tensor) -> Tensor:
-        """Return minus the cross-entropy to the true label, ``(N,)``."""
-        return -F.cross_entropy(logits, self.labels, reduction="none")
-
-    def margin(self, logits: Tensor) -> Tensor:
-        """Return the true label's logit minus the largest other one, ``(N,)``."""
-        return lead(logits, self.labels)
-
-
-def lead(logits: Tensor, labels: Tensor) -> Tensor:
-    """Return by how much each label's logit leads the largest other one, ``(N,)``.
-
-    Args:
-        logits: ``(N, C)``.
-        labels: int64 ``(N,)``.
-    """
-    column = labels.unsqueeze(1)
-    others = logits.scatter(1, column, -torch.inf)
-    return logits.gather(1, column).squeeze(1) - others.amax(1)
-
-
-class Goal(ABC):
-    """Sets a criterion for a batch, given the true labels and the clean logits."""
-
-    @abstractmethod
-    def __call__(self, labels: Tensor, logits: Tensor, generator: torch.Generator) -> Criterion:
-        """Return the criterion.
-
-        Args:
-            labels: True labels, int ``(N,)``.
-            logits: Clean logits, ``(N, C)``.
-            generator: Source of randomness, on the CPU.
-        """
-
-    def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and vars(self) == vars(other)
-
-    def __hash__(self) -> int:
-        return hash(type(self))
-
-
-class RandomTargets(Goal):
-    """Toward a wrong label, each equally likely: the paper's choice for its figures and tables."""
-
-    def __call__(self, labels: Tensor, logits: Tensor, generator: torch.Generator) -> Criterion:
-        """Draw a wrong label for each row."""
-        classes = _at_least_two_classes(logits)
-        shift = torch.randint(1, classes, labels.shape, generator=generator).to(labels.device)
-        return Targeted((labels + shift) % classes)
-
-
-class SecondLikeliest(Goal):
-    """Toward the likeliest wrong label."""
-
-    def __call__(self, labels: Tensor, logits: Tensor, generator: torch.Generator) -> Criterion:
-        """Take the wrong label with the largest logit."""
-        _at_least_two_classes(logits)
-        wrong = logits.detach().scatter(1, labels.unsqueeze(1).long(), -torch.inf)
-        return Targeted(wrong.argmax(1))
-
-
-class TrueLabels(Goal):
-    """Away from the true label, wherever that leads."""
-
-    def __call__(self, labels: Tensor, logits: Tensor, generator: torch.Generator) -> Criterion:
-        """Take the true labels as what to leave."""
-        return Untargeted(labels)
-
-
-def _at_least_two_classes(logits: Tensor) -> int:
-    if logits.shape[1] < 2:
-        raise ValueError("A wrong label needs at least two classes; the logits have one column.")
-    return logits.shape[1]
+for _class in (Criterion, Goal, RandomTargets, SecondLikeliest, Targeted, TrueLabels, Untargeted):
+    _class.__module__ = __name__

@@ -1,5 +1,6 @@
 """Gradient steps in L2 and Linf: FGM, FGSM and PGD."""
 
+import inspect
 import math
 from collections.abc import Mapping
 from typing import ClassVar
@@ -18,21 +19,21 @@ _SAFE_LENGTH = 1e-15
 class GradientAttack(Attack):
     """Steps of fixed length along the gradient of the criterion's loss.
 
-    One step with ``norm=2`` is the fast gradient method, with ``norm=inf`` the fast gradient sign
+    One step with `norm=2` is the fast gradient method, with `norm=inf` the fast gradient sign
     method (Goodfellow et al. 2015, section 4); many steps are projected gradient descent (Madry
     et al. 2018, section 2.1).
 
     Args:
-        eps: Greatest length of the perturbation in ``norm``, in the units of the attacked tensor.
-        norm: 2 or ``inf``.
+        eps: Greatest length of the perturbation in `norm`, in the units of the attacked tensor.
+        norm: 2 or `inf`.
         steps: Number of gradient steps.
-        step_size: Length of one step in ``norm``; the default is ``eps`` for one step and
-            ``2.5 * eps / steps`` for several (Madry et al.'s choice).
+        step_size: Length of one step in `norm`; the default is `eps` for one step and
+            `2.5 * eps / steps` for several (Madry et al.'s choice).
         random_start: Whether to start at a random point of the ball instead of at its centre.
 
     Raises:
-        ValueError: If ``eps`` or ``step_size`` is not positive and finite, ``norm`` is neither 2
-            nor ``inf``, or ``steps`` is less than 1.
+        ValueError: If `eps` or `step_size` is not positive and finite, `norm` is neither 2
+            nor `inf`, or `steps` is less than 1.
     """
 
     columns: ClassVar[Mapping[str, torch.dtype]] = {"stuck": torch.bool}
@@ -50,23 +51,28 @@ class GradientAttack(Attack):
         if steps < 1:
             raise ValueError(f"GradientAttack: steps must be at least 1, not {steps}.")
         if step_size is None:
-            step_size = eps if steps == 1 else 2.5 * eps / steps
+            step_size = _usual_step_size(eps, steps)
         for name, length in (("eps", eps), ("step_size", step_size)):
             if not 0 < length < math.inf:
                 raise ValueError(f"GradientAttack: {name} must be positive and finite: {length}.")
         self.eps, self.norm, self.steps = float(eps), float(norm), steps
         self.step_size, self.random_start = float(step_size), random_start
 
+    def _default(self, parameter: inspect.Parameter) -> object:
+        if parameter.name == "step_size":
+            return float(_usual_step_size(self.eps, self.steps))
+        return super()._default(parameter)
+
     @property
     def needs_one_clean_gradient(self) -> bool:
-        """Whether :meth:`one_step` on the clean gradient is the whole attack."""
+        """Whether `one_step` on the clean gradient is the whole attack."""
         return self.steps == 1 and not self.random_start and self.step_size <= self.eps
 
     def one_step(self, x: Tensor, gradient: Tensor, bounds: Bounds) -> Tensor:
-        """Return ``x`` after one step against ``gradient``; both of shape ``(N, *S)``.
+        """Return `x` after one step against `gradient`; both of shape `(N, *S)`.
 
         Several layers attacked in one batch share one clean forward and backward by this method.
-        Rows whose gradient is zero or not finite stay where they are.
+        Examples whose gradient is zero or not finite stay where they are.
         """
         if self.norm == 2 and x.device.type == "cpu":
             return bounds.clamp(_step_l2(x, gradient, self.step_size))
@@ -97,11 +103,15 @@ class GradientAttack(Attack):
         return Found(current, queries, {"stuck": stuck})
 
 
+def _usual_step_size(eps: float, steps: int) -> float:
+    return eps if steps == 1 else 2.5 * eps / steps
+
+
 def input_gradient(model: Model, x: Tensor, criterion: Criterion) -> Tensor:
-    """Return the gradient of the criterion's loss by ``x``, shape ``(N, *S)``.
+    """Return the gradient of the criterion's loss by `x`, shape `(N, *S)`.
 
     Raises:
-        ValueError: If no gradient leads from the model's output to ``x``.
+        ValueError: If no gradient leads from the model's output to `x`.
     """
     x = x.detach().requires_grad_()
     loss = criterion.loss(as_logits(model(x), len(x))).sum()
@@ -114,7 +124,7 @@ def input_gradient(model: Model, x: Tensor, criterion: Criterion) -> Tensor:
 
 
 def no_gradient(where: str = "its input") -> str:
-    """Return the message for a model whose output does not depend differentiably on ``where``."""
+    """Return the message for a model whose output does not depend differentiably on `where`."""
     return (
         f"The model's output has no gradient by {where}. It must return logits that depend on it "
         "differentiably: no argmax, no detach(), no no_grad() on the way."
@@ -122,15 +132,15 @@ def no_gradient(where: str = "its input") -> str:
 
 
 def has_direction(gradient: Tensor) -> Tensor:
-    """Return which rows of a gradient ``(N, *S)`` are finite and not zero: bool ``(N,)``."""
+    """Return for which examples a gradient `(N, *S)` is finite and not zero: bool `(N,)`."""
     flat = gradient.flatten(1)
     return flat.isfinite().all(1) & (flat != 0).any(1)
 
 
 def _step_l2(x: Tensor, gradient: Tensor, step_size: float) -> Tensor:
-    """Return the step along :func:`descent_direction` in L2, in two passes over the rows.
+    """Return the step along `descent_direction` in L2, in two passes over the gradient.
 
-    Rows whose gradient is zero, tiny or not finite are looked for and made again; on an
+    Examples whose gradient is zero, tiny or not finite are looked for and made again; on an
     accelerator the search would make the host wait.
     """
     lengths = torch.linalg.vector_norm(gradient.flatten(1), dim=1)
@@ -144,10 +154,10 @@ def _step_l2(x: Tensor, gradient: Tensor, step_size: float) -> Tensor:
 
 
 def descent_direction(gradient: Tensor, norm: float) -> Tensor:
-    """Return each row's unit vector of steepest descent in ``norm``; zero where there is none.
+    """Return each example's unit vector of steepest descent in `norm`; zero where there is none.
 
-    Rows are scaled by their largest entry first, so that gradients too small to be squared still
-    have a direction.
+    Gradients are scaled by their largest entry first: those too small to be squared still have a
+    direction.
     """
     flat = gradient.flatten(1)
     largest = flat.abs().amax(1, keepdim=True)
@@ -161,7 +171,7 @@ def descent_direction(gradient: Tensor, norm: float) -> Tensor:
 
 
 def project(perturbation: Tensor, eps: float, norm: float) -> Tensor:
-    """Return the nearest perturbation ``(N, *S)`` of length at most ``eps`` in ``norm``."""
+    """Return the nearest perturbation `(N, *S)` of length at most `eps` in `norm`."""
     if norm == math.inf:
         return perturbation.clamp(-eps, eps)
     lengths = perturbation.flatten(1).norm(dim=1).clamp(min=eps)
@@ -169,7 +179,7 @@ def project(perturbation: Tensor, eps: float, norm: float) -> Tensor:
 
 
 def random_in_ball(x: Tensor, eps: float, norm: float, generator: torch.Generator) -> Tensor:
-    """Return perturbations like ``x``, ``(N, *S)``, uniform in the ball of radius ``eps``."""
+    """Return perturbations like `x`, `(N, *S)`, uniform in the ball of radius `eps`."""
     shape = x.flatten(1).shape
     if norm == math.inf:
         flat = (torch.rand(shape, generator=generator) * 2 - 1) * eps

@@ -16,7 +16,7 @@ class GaussianNoise(Attack):
             bounds it is also the expected distortion.
 
     Raises:
-        ValueError: If ``stddev`` is negative or not finite.
+        ValueError: If `stddev` is negative or not finite.
     """
 
     def __init__(self, stddev: float) -> None:

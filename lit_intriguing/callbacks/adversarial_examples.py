@@ -11,7 +11,7 @@ from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 
 from lit_intriguing.attacks import Attack, BoxLBFGS, Goal
-from lit_intriguing.attacks.attack_tensors import attack_rows
+from lit_intriguing.attacks.attack_tensors import attack_chunk
 from lit_intriguing.attacks.base import check_inside
 from lit_intriguing.attacks.examples import Examples
 from lit_intriguing.callbacks.measuring import is_trial, steps_taken
@@ -173,7 +173,7 @@ class AdversarialExamples(OnFixedRows):
     def _attack(self, trainer: Trainer, pl_module: LightningModule, rows: Rows) -> Examples:
         model = in_precision(logits_model(pl_module, self.model), trainer.precision_plugin)
         with self.unseen(pl_module):
-            return attack_rows(
+            return attack_chunk(
                 model,
                 self.attack,
                 *rows,

@@ -10,7 +10,7 @@ from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor, nn
 
 from lit_intriguing.attacks import Attack, BoxLBFGS, Goal
-from lit_intriguing.attacks.attack_tensors import attack_rows
+from lit_intriguing.attacks.attack_tensors import attack_chunk
 from lit_intriguing.attacks.base import check_inside
 from lit_intriguing.attacks.example_sets import ExampleSet, adversarial_set, clean_set
 from lit_intriguing.autograd import preserved
@@ -203,7 +203,7 @@ class TransferEvaluation(OnFixedRows):
             )
 
     def _attack(self, model: nn.Module, name: str, rows: Rows) -> ExampleSet:
-        made = attack_rows(
+        made = attack_chunk(
             model, self.attack, *rows, torch.Generator().manual_seed(self.seed),
             goal=self.goal, bounds=self.bounds, only_correct=False,
         )  # fmt: skip

@@ -15,6 +15,7 @@ from lit_intriguing.cli import delegate
 from lit_intriguing.cli.subcommands import STUDIES, SUBCOMMANDS
 from lit_intriguing.configuration import shipped
 from lit_intriguing.configuration.arguments import is_config, pairs
+from lit_intriguing.configuration.files import load_config
 from lit_intriguing.errors import UsageError, UserError
 from lit_intriguing.spelling import did_you_mean
 
@@ -23,13 +24,13 @@ WEIGHTS_IN_WORDS = ("best", "last", "hpc")
 
 
 def main(args: Sequence[str] | None = None) -> None:
-    """Runs the command line.
+    """Run the command line.
 
     Args:
-        args: the arguments; those of the process where None.
+        args: The arguments; those of the process where None.
 
     Raises:
-        SystemExit: status 2 for a command that cannot be understood, 1 for other errors that the
+        SystemExit: Status 2 for a command that cannot be understood, 1 for other errors that the
             user can put right. Each is one message on standard error.
     """
     arguments = list(sys.argv[1:] if args is None else args)
@@ -60,7 +61,7 @@ def _dispatch(arguments: list[str]) -> None:
 
 
 def overview() -> str:
-    """Writes the help text of the whole command."""
+    """Return the help text of the whole command."""
     width = max(map(len, SUBCOMMANDS))
     lines = [f"  {name:<{width}}  {text}" for name, text in SUBCOMMANDS.items()]
     return "\n".join(
@@ -95,7 +96,7 @@ def _check_global_option(option: str) -> None:
 
 
 def _pass_on(subcommand: str, arguments: list[str]) -> None:
-    """Hands what is not ours to another distribution's `lightning`, where there is one."""
+    """Hand what is not ours to another distribution's `lightning`, where there is one."""
     other = delegate.other_command()
     if other is None:
         suggestion = did_you_mean(subcommand, SUBCOMMANDS)
@@ -122,25 +123,11 @@ def _run(arguments: list[str]) -> None:
 def _check_files(arguments: list[str]) -> None:
     for option, value in pairs(arguments):
         if is_config(option):
-            _check_yaml(shipped.find(value))
+            path = shipped.find(value)
+            if Path(path).is_file():
+                load_config(path)
         elif option == "--ckpt_path":
             _check_checkpoint(value)
-
-
-def _check_yaml(path: str) -> None:
-    if not Path(path).is_file():
-        return
-    import yaml
-
-    try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except yaml.MarkedYAMLError as error:
-        place = "" if error.problem_mark is None else f", line {error.problem_mark.line + 1}"
-        raise UsageError(f"{path}{place}: not valid YAML: {error.problem}.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: not a YAML text file.") from error
-    if content is not None and not isinstance(content, dict):
-        raise UsageError(f"{path}: expected keys and values, found a {type(content).__name__}.")
 
 
 def _check_checkpoint(value: str) -> None:

@@ -7,7 +7,7 @@ METRIC = "test/error"
 
 
 def has_test(model: LightningModule, datamodule: LightningDataModule | None) -> bool:
-    """Tells whether there is a test step and a test set for it."""
+    """Say whether there is a test step and a test set for it."""
     source = is_overridden("test_dataloader", model) or (
         datamodule is not None and is_overridden("test_dataloader", datamodule)
     )
@@ -15,11 +15,11 @@ def has_test(model: LightningModule, datamodule: LightningDataModule | None) -> 
 
 
 def sentence(error: float, paper: str | None) -> str:
-    """Writes the line.
+    """Return the line.
 
     Args:
-        error: the share of wrong answers, in [0, 1].
-        paper: what the paper reports, as text.
+        error: The share of wrong predictions, in [0, 1].
+        paper: What the paper reports, as text.
 
     >>> sentence(0.0108, "below 1.2%")
     'test error 1.08% (paper: below 1.2%)'
@@ -30,7 +30,7 @@ def sentence(error: float, paper: str | None) -> str:
 
 
 def report(trainer: Trainer, paper: str | None) -> None:
-    """Prints the line once, on rank 0, where the model has logged `test/error`."""
+    """Print the line once, on rank 0, where the model has logged `test/error`."""
     error = trainer.callback_metrics.get(METRIC)
     if error is not None and trainer.is_global_zero:
         print(sentence(float(error), paper), flush=True)

@@ -9,7 +9,7 @@ OURS = "lit-intriguing"
 
 
 def other_command() -> EntryPoint | None:
-    """Finds a console script `lightning` of another distribution, such as lightning-sdk.
+    """Find a console script `lightning` of another distribution, such as lightning-sdk.
 
     Two distributions may declare the same script: the file in `bin` is the one installed last,
     but both declarations stay readable.
@@ -21,7 +21,7 @@ def other_command() -> EntryPoint | None:
 
 
 def run(script: EntryPoint, arguments: Sequence[str]) -> None:
-    """Becomes that command; leaves the process with its exit status."""
+    """Become that command; leave the process with its exit status."""
     command = cast("Callable[[], Any]", script.load())
     sys.argv[1:] = arguments
     sys.exit(command())

@@ -15,18 +15,16 @@ from lightning.pytorch.loggers import CSVLogger
 from typing_extensions import override
 
 from lit_intriguing.callbacks.run_progress import RunProgress
-from lit_intriguing.cli import closing_test, failed_download, interruption, repeated_callback
+from lit_intriguing.cli import closing_test, messages
 from lit_intriguing.cli.saved_config import SavedConfig
 from lit_intriguing.cli.subcommands import TRAINER_ARGUMENTS, TRAINER_SUBCOMMANDS
-from lit_intriguing.configuration import class_paths
-from lit_intriguing.configuration import misspelt as diagnosis
-from lit_intriguing.configuration.arguments import written
-from lit_intriguing.configuration.files import ConfigFile
+from lit_intriguing.configuration import class_paths, misspelt, shipped
 from lit_intriguing.configuration.options import OPTIONS
 from lit_intriguing.configuration.parse_errors import one_line
-from lit_intriguing.errors import UsageError, UserError
+from lit_intriguing.errors import InterruptedRunError, UsageError, UserError
 from lit_intriguing.models import Network
 from lit_intriguing.models.weights import read_checkpoint
+from lit_intriguing.private import of_jsonargparse
 from lit_intriguing.trainer import Trainer
 
 SEED = 0
@@ -44,13 +42,13 @@ ONE_PROCESS = {
 
 
 def run(arguments: Sequence[str]) -> None:
-    """Parses the arguments and runs the subcommand.
+    """Parse the arguments and runs the subcommand.
 
     Args:
-        arguments: what stands after the name of the command.
+        arguments: What stands after the name of the command.
 
     Raises:
-        UserError: something is wrong that the user can put right; `UsageError` where it is the
+        UserError: Something is wrong that the user can put right; `UsageError` where it is the
             arguments or a configuration file.
     """
     class_paths.bring_in()
@@ -66,28 +64,22 @@ class Parser(LightningArgumentParser):
     arguments: Sequence[str] = ()
 
     def error(self, message: str, ex: Exception | None = None) -> Any:
-        """Says what is wrong, with the nearest right spelling where a name is."""
+        """Say what is wrong, with the nearest right spelling where a name is."""
         if isinstance(ex, UserError):
             raise ex
         if not self.exit_on_error:  # jsonargparse tries out a member of a union
             super().error(message, ex)
-        subparser = getattr(ex, "subcommand_parser", None) or self._subparser() or self
-        for config in written(self.arguments):
-            diagnosis.check(config, diagnosis.keys_of(subparser))
+        subparser = getattr(ex, "subcommand_parser", None)
+        subparser = subparser or of_jsonargparse.parser_of_subcommand(self, self.arguments) or self
+        misspelt.explain(self.arguments, subparser)
         raise UsageError(one_line(message)) from ex
-
-    def _subparser(self) -> "Parser | None":
-        """Returns the parser of the subcommand in use."""
-        action = self._subcommands_action
-        found = (action.choices.get(a) for a in self.arguments) if action else ()
-        return next((p for p in found if p is not None), None)
 
 
 class Program(LightningCLI):
     """LightningCLI, with `paper`, `test_after_fit` and `threads` as further keys.
 
     Args:
-        arguments: what stands after the name of the command.
+        arguments: What stands after the name of the command.
     """
 
     def __init__(self, arguments: Sequence[str]) -> None:
@@ -110,8 +102,9 @@ class Program(LightningCLI):
     def init_parser(self, **kwargs: Any) -> LightningArgumentParser:
         parser = Parser(**kwargs)
         parser.arguments = self._arguments
+        config = of_jsonargparse.config_file_action(shipped.find)
         parser.add_argument(
-            "-c", "--config", action=ConfigFile, help="YAML file, on disk or shipped; repeatable."
+            "-c", "--config", action=config, help="YAML file, on disk or shipped; repeatable."
         )
         return parser
 
@@ -124,7 +117,7 @@ class Program(LightningCLI):
 
     @override
     def before_instantiate_classes(self) -> None:
-        """Sets the number of threads, before anything computes."""
+        """Set the number of threads, before anything computes."""
         threads = self._option("threads")
         if threads is not None:
             torch.set_num_threads(threads)
@@ -135,7 +128,7 @@ class Program(LightningCLI):
 
     @override
     def _parse_ckpt_path(self) -> None:
-        """Reads the model's options out of the checkpoint, if it is one."""
+        """Read the model's options out of the checkpoint, if it is one."""
         try:
             super()._parse_ckpt_path()
         except UserError:
@@ -150,7 +143,7 @@ class Program(LightningCLI):
         self._refuse_weights_alone()
 
     def _refuse_weights_alone(self) -> None:
-        """Raises for a file of weights alone, of which Lightning would only name a missing key."""
+        """Raise for a file of weights alone, of which Lightning would only name a missing key."""
         options = self.config[self.config.subcommand]
         path = Path(options.get("ckpt_path") or "")
         if self.config.subcommand == "lipschitz" or not path.is_file():
@@ -172,11 +165,11 @@ class Program(LightningCLI):
 
     @override
     def instantiate_classes(self) -> None:
-        """Builds what the configuration names; a refused value is the user's to put right."""
+        """Build what the configuration names; a refused value is the user's to put right."""
         try:
             super().instantiate_classes()
         except ValueError as error:
-            message = failed_download.sentence(str(error)) or one_line(str(error))
+            message = messages.failed_download(str(error)) or one_line(str(error))
             raise UserError(message) from error
 
     @override
@@ -190,7 +183,7 @@ class Program(LightningCLI):
         try:
             trainer = super()._instantiate_trainer(config, callbacks)
         except RuntimeError as error:
-            message = repeated_callback.sentence(str(error))
+            message = messages.repeated_callback(str(error))
             if message is None:
                 raise
             raise UserError(message) from error
@@ -198,7 +191,7 @@ class Program(LightningCLI):
         return trainer
 
     def _wants_progress(self, config: dict[str, Any]) -> bool:
-        """Tells whether nobody chose a progress bar, or none, for this fit."""
+        """Say whether nobody chose a progress bar, or none, for this fit."""
         given = config.get("callbacks") or []
         chosen = any(
             isinstance(c, ProgressBar) for c in (given if isinstance(given, list) else [given])
@@ -211,34 +204,34 @@ class Program(LightningCLI):
 
     @override
     def _run_subcommand(self, subcommand: str) -> None:
-        """Runs the subcommand; Lightning stops gracefully on Ctrl-C, then exits."""
+        """Run the subcommand; Lightning stops gracefully on Ctrl-C, then exits."""
         try:
             super()._run_subcommand(subcommand)
         except SystemExit as error:
             if not self.trainer.interrupted:
                 raise
             if not self.trainer.is_global_zero:
-                sys.exit(interruption.InterruptedRunError.status)
-            raise interruption.InterruptedRunError(interruption.sentence(self.trainer)) from error
+                sys.exit(InterruptedRunError.status)
+            raise InterruptedRunError(messages.interruption(self.trainer)) from error
 
     def before_validate(self) -> None:
-        """Warns where nothing has been trained."""
+        """Warn where nothing has been trained."""
         self._warn_of_initial_weights()
 
     def before_test(self) -> None:
-        """Warns where nothing has been trained."""
+        """Warn where nothing has been trained."""
         self._warn_of_initial_weights()
 
     def before_predict(self) -> None:
-        """Warns where nothing has been trained."""
+        """Warn where nothing has been trained."""
         self._warn_of_initial_weights()
 
     def before_lipschitz(self) -> None:
-        """Warns where nothing has been trained."""
+        """Warn where nothing has been trained."""
         self._warn_of_initial_weights()
 
     def before_attack(self) -> None:
-        """Warns where nothing has been trained."""
+        """Warn where nothing has been trained."""
         self._warn_of_initial_weights()
 
     def _warn_of_initial_weights(self) -> None:
@@ -255,13 +248,13 @@ class Program(LightningCLI):
         print(f"lightning: {text}", file=sys.stderr, flush=True)
 
     def after_fit(self) -> None:
-        """Measures the weights in memory once on the test set and says the result."""
+        """Measure the weights in memory once on the test set and say the result."""
         if self._option("test_after_fit") and closing_test.has_test(self.model, self.datamodule):
             self.trainer.test(self.model, datamodule=self.datamodule, verbose=False)
             self.after_test()
 
     def after_test(self) -> None:
-        """Prints the test error beside the paper's."""
+        """Print the test error beside the paper's."""
         closing_test.report(self.trainer, self._option("paper"))
 
     def _option(self, name: str) -> Any:
@@ -270,7 +263,7 @@ class Program(LightningCLI):
 
 
 def _names_weights(options: Any) -> bool:
-    """Tells whether a class's options, or those within, name weights, as torchvision's can."""
+    """Say whether a class's options, or those within, name weights, as torchvision's can."""
     if not isinstance(options, Namespace):
         return False
     return any(

@@ -1,4 +1,4 @@
-"""Keeps a run's whole configuration with its log."""
+"""Saves a run's whole configuration with its log."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ class SavedConfig(SaveConfigCallback):
 
     @override
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Runs on rank 0 only."""
+        """Write the configuration, on rank 0 only."""
         text = self.parser.dump(self.config, skip_none=False)
         for logger in trainer.loggers:
             _hand_over(logger, text)

@@ -4,8 +4,8 @@ TRAINER_SUBCOMMANDS = {
     "fit": "train a model, then measure it once on the test set",
     "validate": "evaluate on the validation set",
     "test": "evaluate on the test set",
-    "predict": "run a model over data; only a callback (BasePredictionWriter) keeps the outputs",
-    "attack": "make adversarial examples of a split, resumably, and keep them",
+    "predict": "run a model over data; only a callback (BasePredictionWriter) saves the outputs",
+    "attack": "make adversarial examples of a split, resumably, and save them",
     "lipschitz": "bound the Lipschitz constants of a network's layers and of the whole, certified",
 }
 """Each is a method of `lit_intriguing.trainer.Trainer`; a new one needs a line here as well."""
@@ -23,11 +23,11 @@ STUDIES = {
     "ablate": ("lit_intriguing.commands.ablate.command", "compare recipes row by row, resumably"),
     "transfer": (
         "lit_intriguing.commands.transfer.command",
-        "show the adversarial examples made for each of several models to all of them",
+        "evaluate several models on the adversarial examples made for each of them",
     ),
     "probe": (
         "lit_intriguing.commands.probe.command",
-        "ask models along growing perturbations, and in noise around adversarial examples",
+        "measure predictions along growing perturbations, and in noise around examples",
     ),
 }
 """Subcommands of several runs: a module whose `parse` makes a study of arguments, and help."""

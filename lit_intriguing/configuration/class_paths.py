@@ -3,10 +3,8 @@
 import importlib
 import inspect
 import os
-import pkgutil
 import sys
 from collections.abc import Iterator
-from types import ModuleType
 from typing import Any
 
 import torch
@@ -14,9 +12,11 @@ from jsonargparse import ArgumentParser
 from lightning.pytorch import Callback, LightningDataModule, LightningModule
 from lightning.pytorch.loggers import Logger
 
+from lit_intriguing import moved
 from lit_intriguing.attacks import Attack, Goal
 from lit_intriguing.attacks.adapters.named import INSTALLED_BY
 from lit_intriguing.errors import UsageError
+from lit_intriguing.lookup import NotThereError, look_up
 from lit_intriguing.spelling import did_you_mean
 
 BASES = (
@@ -30,14 +30,14 @@ BASES = (
     Attack,
     Goal,
 )
-"""Their imported subclasses may be named without their module."""
+"""Their imported subclasses may be given without their module."""
 
 ROOMS = ("attacks", "callbacks", "data", "models")
-"""Whose classes may be named so, and are therefore imported before a configuration is read."""
+"""Whose classes may be given so, and are therefore imported before a configuration is read."""
 
 
 def bring_in() -> None:
-    """Makes our own classes known by their bare names, and the user's own files importable."""
+    """Make our own classes known by their bare names, and the user's own files importable."""
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())  # as for `python -m`
     for room in ROOMS:
@@ -45,7 +45,7 @@ def bring_in() -> None:
 
 
 def locate(path: str) -> Any:
-    """Imports what a class path names.
+    """Import what a class path names.
 
     Args:
         path: `package.module.Class`, or a bare class name, which is looked for among the imported
@@ -55,11 +55,11 @@ def locate(path: str) -> Any:
         The class or function; None for a bare name that several subclasses share.
 
     Raises:
-        UsageError: nothing has that name; the message tells the first part that is wrong and the
-            nearest right spelling.
+        UsageError: Nothing has that name, or it cannot be imported; the message gives the first
+            part that is wrong and the nearest right spelling.
     """
     if "." in path:
-        return _walk(path.split("."), path)
+        return _located(path)
     found = {c for base in BASES for c in _descendants(base) if c.__name__ == path}
     if not found:
         known = {c.__name__ for base in BASES for c in _descendants(base)}
@@ -74,55 +74,33 @@ def _descendants(base: type) -> Iterator[type]:
         yield from _descendants(child)
 
 
-def _walk(parts: list[str], path: str) -> Any:
-    """Follows the path from its package to its last name."""
-    thing: Any = None
-    for depth, name in enumerate(parts):
-        inside = ".".join(parts[:depth])
-        following = _child(thing, inside, name)
-        if following is None:
-            after = ".".join(parts[depth + 1 :])
-            whole = ".".join(p for p in (inside, "{}", after) if p)
-            suggestion = did_you_mean(name, _names(thing), whole=whole)
-            where = f" ({inside} has no '{name}')" if inside else _no_package(name)
-            if name in INSTALLED_BY:
-                suggestion = f" Install it with: {INSTALLED_BY[name]}"
-            raise UsageError(f"no class or function '{path}'{where}.{suggestion}")
-        thing = following
-    return thing
+def _located(path: str) -> Any:
+    """Look a dotted path up; what is wrong with it is said with the nearest right spelling."""
+    moved.refuse(path)
+    try:
+        return look_up(path)
+    except NotThereError as error:
+        inside, name = error.inside, error.name
+        where = f" ({inside} has no '{name}')" if inside else _no_package(name)
+        if name in INSTALLED_BY:
+            way_out = f" Install it with: {INSTALLED_BY[name]}"
+        else:
+            whole = ".".join(part for part in (inside, "{}", error.after) if part)
+            way_out = did_you_mean(name, error.known, whole=whole)
+        raise UsageError(f"no class or function '{path}'{where}.{way_out}") from error
+    except ImportError as error:
+        raise UsageError(str(error)) from error
 
 
 def _no_package(name: str) -> str:
     return f" (no package or module '{name}' is installed, in this folder or on PYTHONPATH)"
 
 
-def _child(thing: Any, inside: str, name: str) -> Any:
-    """Returns an attribute or a submodule; None where there is neither."""
-    if thing is not None and hasattr(thing, name):
-        return getattr(thing, name)
-    if thing is not None and not isinstance(thing, ModuleType):
-        return None
-    module = f"{inside}.{name}" if inside else name
-    try:
-        return importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        if error.name is not None and (module == error.name or error.name in inside):
-            return None
-        raise UsageError(f"cannot import '{module}': {error}.") from error
-
-
-def _names(thing: Any) -> set[str]:
-    if thing is None:
-        return {name for name in sys.modules if "." not in name and not name.startswith("_")}
-    submodules = {m.name for m in pkgutil.iter_modules(getattr(thing, "__path__", []))}
-    return {name for name in {*dir(thing), *submodules} if not name.startswith("_")}
-
-
 def parameters(target: Any) -> set[str] | None:
-    """Lists the names that a class or function takes, following `**kwargs` to where they go.
+    """Return the names that a class or function takes, following `**kwargs` to where they go.
 
     Returns:
-        The names, or None where the signature cannot be read or takes anything.
+        The names; None where the signature cannot be read or takes anything.
     """
     parser = ArgumentParser(exit_on_error=False)
     try:
@@ -136,7 +114,7 @@ def parameters(target: Any) -> set[str] | None:
 
 
 def _own_parameters(target: Any) -> set[str]:
-    """Adds the parameters that jsonargparse leaves out, such as untyped positional ones."""
+    """Return the parameters that jsonargparse leaves out, such as untyped positional ones."""
     try:
         return set(inspect.signature(target).parameters)
     except (TypeError, ValueError):

@@ -1,11 +1,9 @@
-"""Configuration files: the `--config` option, and reading one by the command line's rules."""
+"""One way to read a configuration: a file, a shipped one by its name, or YAML text."""
 
 from pathlib import Path
 from typing import Any
 
 import yaml
-from jsonargparse import get_loader
-from jsonargparse._actions import ActionConfigFile
 
 from lit_intriguing.configuration import shipped
 from lit_intriguing.configuration.patches import Config
@@ -13,30 +11,46 @@ from lit_intriguing.errors import UsageError
 
 
 def load_config(name: str) -> Config:
-    """Reads a configuration by the rules of the command line (1e-3 is a number).
+    """Read a configuration.
 
     Args:
-        name: A file, or the name of one that is shipped with the package.
+        name: A file, the name of one that is shipped with the package, or YAML text in braces.
 
     Returns:
-        Its content.
+        Its keys and values; none for an empty file.
 
     Raises:
-        UsageError: There is no such file, or it is not a YAML mapping.
+        UsageError: There is no such file, or it holds no keys and values in YAML.
     """
-    path = Path(shipped.find(name))
+    found = shipped.find(name)
+    is_text = found.lstrip().startswith("{")
+    where = "the configuration" if is_text else found
     try:
-        content = get_loader("yaml")(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UsageError(f"{path} cannot be read as YAML: {error}") from error
+        content = yaml_value(found if is_text else Path(found).read_text(encoding="utf-8"))
+    except yaml.MarkedYAMLError as error:
+        place = "" if error.problem_mark is None else f", line {error.problem_mark.line + 1}"
+        raise UsageError(f"{where}{place}: not valid YAML: {error.problem}.") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UsageError(f"{where}: not a YAML text file.") from error
+    except OSError as error:
+        raise UsageError(f"{where} cannot be read: {error.strerror or error}.") from error
+    if content is None:
+        return {}
     if not isinstance(content, dict):
-        raise UsageError(f"{path}: expected keys and values, found a {type(content).__name__}.")
+        raise UsageError(f"{where}: expected keys and values, found a {type(content).__name__}.")
     return content
 
 
-class ConfigFile(ActionConfigFile):
-    """`--config`, which also finds the files shipped with the package."""
+def yaml_value(text: str) -> Any:
+    """Read YAML by the rules of the command line, where 1e-3 is a number.
 
-    def __call__(self, parser: Any, cfg: Any, values: Any, option_string: Any = None) -> None:
-        """Resolves the name and reads the file."""
-        self.apply_config(parser, cfg, self.dest, shipped.find(str(values)))
+    Raises:
+        yaml.YAMLError: The text is no YAML.
+
+    >>> yaml_value("[1e-3, Timer]")
+    [0.001, 'Timer']
+    """
+    # Imported here: the command line asks for files before it imports what takes long.
+    from jsonargparse import get_loader
+
+    return get_loader("yaml")(text)

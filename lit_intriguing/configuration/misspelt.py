@@ -1,16 +1,22 @@
-"""Finds the typo in a configuration: the first key or class path that means nothing."""
+"""The message for a misspelt option: the first key or class path that means nothing.
+
+All of it runs after a parser has refused a configuration, never before.
+"""
 
 import dataclasses
 import types
 import typing
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import yaml
 from jsonargparse import ArgumentParser
 
 from lit_intriguing.configuration import class_paths
+from lit_intriguing.configuration.arguments import written
+from lit_intriguing.configuration.files import yaml_value
 from lit_intriguing.errors import UsageError
+from lit_intriguing.private import of_jsonargparse
 from lit_intriguing.spelling import did_you_mean
 
 SPEC_KEYS = frozenset({"class_path", "init_args", "dict_kwargs"})
@@ -29,27 +35,105 @@ CLASSES = frozenset(
 """Keys of which a bare text, also in a list, is a class path."""
 
 
+def explain(
+    arguments: Sequence[str], parser: ArgumentParser, hints: Mapping[str, Any] | None = None
+) -> None:
+    """Say what is misspelt in a command that a parser has refused.
+
+    Args:
+        arguments: What stands behind the command's name.
+        parser: Of the subcommand.
+        hints: See `check`.
+
+    Raises:
+        UsageError: A name is wrong; the message gives the nearest right one.
+    """
+    check_all(written(arguments), parser, hints)
+
+
+def check_all(
+    configs: Sequence[Mapping[str, Any]],
+    parser: ArgumentParser,
+    hints: Mapping[str, Any] | None = None,
+) -> None:
+    """Check configurations that are merged in their order.
+
+    Args:
+        configs: The contents of files, and options; later ones may leave out a class path that
+            an earlier one gives.
+        parser: Whose options they are.
+        hints: See `check`.
+
+    Raises:
+        UsageError: A name is wrong; the message gives the nearest right one.
+    """
+    classes: dict[str, str] = {}
+    for config in configs:
+        check(_with_classes(config, "", classes), keys_of(parser), hints)
+
+
+def check_entries(arguments: Sequence[str], hints: Mapping[str, Any]) -> None:
+    """Check the keys of dataclasses in dictionaries, such as the rows of an ablation.
+
+    A parser drops an unknown key without a word where the key holds an empty mapping.
+
+    Args:
+        arguments: What stands behind the command's name; a parser has taken it.
+        hints: Types of the options.
+
+    Raises:
+        UsageError: A dataclass has no such key; the message gives the nearest right one.
+    """
+    for config in written(arguments):
+        for name, value in config.items():
+            entries = _value_of(value) if isinstance(value, str) else value
+            for dataclass in _dataclasses(_inside(hints.get(name))):
+                for entry, given in entries.items() if isinstance(entries, Mapping) else ():
+                    if isinstance(given, Mapping):
+                        _check_names(given, f"{name}.{entry}", dataclass)
+
+
 def keys_of(parser: ArgumentParser) -> list[str]:
-    """Lists the keys that a parser takes, dotted: `trainer.max_epochs`, `model`."""
-    return [action.dest for action in parser._actions if not action.dest.endswith("help")]
+    """Return the keys that a parser takes, dotted: `trainer.max_epochs`, `model`."""
+    return [name for name in of_jsonargparse.option_names(parser) if not name.endswith("help")]
 
 
 def check(
     config: Mapping[str, Any], known: Collection[str], hints: Mapping[str, Any] | None = None
 ) -> None:
-    """Checks each key and class path of a configuration against what they may be.
+    """Check each key and class path of a configuration against what they may be.
 
     It checks names only, no values: those are the parser's work.
 
     Args:
-        config: the content of a configuration file.
-        known: the keys that may stand in it, as from `keys_of`.
-        hints: types of keys that hold dataclasses, or dictionaries of such.
+        config: The content of a configuration file.
+        known: The keys that may stand in it, as from `keys_of`.
+        hints: Types of keys that hold dataclasses, or dictionaries of such.
 
     Raises:
-        UsageError: a name is wrong; the message gives the nearest right one.
+        UsageError: A name is wrong; the message gives the nearest right one.
     """
     _Checker(frozenset(known), hints or {}).group(config, "")
+
+
+def _with_classes(value: Any, key: str, classes: dict[str, str]) -> Any:
+    """Return a configuration with the class paths that it leaves to those merged before it.
+
+    Args:
+        value: The configuration, or what stands at a key of it.
+        key: The key, dotted.
+        classes: The class path given last at each key; those of `value` are added.
+    """
+    if isinstance(value, str) and key in CLASSES:
+        classes[key] = value
+    if not isinstance(value, Mapping):
+        return value
+    if "class_path" in value:
+        classes[key] = str(value["class_path"])
+    elif key in classes:
+        value = {"class_path": classes[key], **value}
+    prefix = f"{key}." if key else ""
+    return {name: _with_classes(v, f"{prefix}{name}", classes) for name, v in value.items()}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,10 +142,10 @@ class _Checker:
     hints: Mapping[str, Any]
 
     def group(self, config: Mapping[str, Any], prefix: str) -> None:
-        """Checks the keys of one group of the program's options, such as `trainer`."""
+        """Check the keys of one group of the program's options, such as `trainer`."""
         siblings = {k[len(prefix) :].split(".")[0] for k in self.known if k.startswith(prefix)}
-        for written, value in config.items():
-            name = str(written).removesuffix("+")
+        for key_, value in config.items():
+            name = str(key_).removesuffix("+")
             key = prefix + name
             if name not in siblings:
                 raise UsageError(_unknown_key(key, name, siblings, prefix))
@@ -73,9 +157,9 @@ class _Checker:
                 self.value(value, key, self.hints.get(key))
 
     def class_or_path(self, value: Any, key: str) -> None:
-        """Checks a class given with its arguments, by its name alone, or by a file's name."""
+        """Check a class given with its arguments, by its name alone, or by a file's name."""
         if isinstance(value, str):
-            value = _parsed(value)
+            value = _value_of(value)
         if isinstance(value, list):
             for index, item in enumerate(value):
                 self.class_or_path(item, f"{key}[{index}]")
@@ -85,7 +169,7 @@ class _Checker:
             self.spec({"class_path": value}, key)
 
     def value(self, value: Any, key: str, hint: Any) -> None:
-        """Checks whatever stands at a key: a class with its arguments or by its name, a list."""
+        """Check whatever stands at a key: a class with its arguments or by its name, a list."""
         if isinstance(value, list):
             for index, item in enumerate(value):
                 self.value(item, f"{key}[{index}]", hint)
@@ -93,11 +177,11 @@ class _Checker:
             self.spec(value, key)
         elif isinstance(value, Mapping):
             self.mapping(value, key, hint)
-        elif isinstance(value, str) and _is_class_path(hint):
+        elif isinstance(value, str) and is_class(hint):
             self.class_or_path(value, key)
 
     def spec(self, spec: Mapping[str, Any], key: str) -> None:
-        """Checks `class_path` and the arguments given for that class."""
+        """Check `class_path` and the arguments given for that class."""
         try:
             target = class_paths.locate(str(spec["class_path"]))
         except UsageError as error:
@@ -116,33 +200,42 @@ class _Checker:
         target: Any,
         extra: frozenset[str] = frozenset(),
     ) -> None:
-        """Checks the arguments for a class or function, by name and then inside."""
-        names = class_paths.parameters(target)
-        if names is None:
-            return
-        hints = _hints(target)
-        for written, value in given.items():
-            name = str(written).removesuffix("+")
-            if name not in names:
-                owner = getattr(target, "__name__", str(target))
-                suggestion = did_you_mean(name, names | extra)
-                raise UsageError(f"{key}: {owner} has no parameter '{name}'.{suggestion}")
+        """Check the arguments for a class or function, by name and then inside."""
+        _check_names(given, key, target, extra)
+        hints = hints_of(target)
+        for name, value in given.items():
+            name = str(name).removesuffix("+")
             self.value(value, f"{key}.{name}", hints.get(name))
 
     def mapping(self, value: Mapping[str, Any], key: str, hint: Any) -> None:
-        """Checks a dictionary that is a dataclass's arguments, or holds such dictionaries."""
+        """Check a dictionary that is a dataclass's arguments, or holds such dictionaries."""
         for dataclass in _dataclasses(hint):
             self.arguments(value, key, dataclass)
             return
         for name, item in value.items():
-            shown = str(name) or "''"  # the empty name stands for a model's input
-            self.value(item, f"{key}.{shown}", _inside(hint))
+            quoted = str(name) or "''"  # the empty name stands for a model's input
+            self.value(item, f"{key}.{quoted}", _inside(hint))
 
 
-def _parsed(text: str) -> Any:
-    """Reads an option's text: `true`, or `[Timer, {class_path: Timer}]`."""
+def _check_names(
+    given: Mapping[str, Any], key: str, target: Any, extra: frozenset[str] = frozenset()
+) -> None:
+    """Check the names of arguments for a class or function."""
+    names = class_paths.parameters(target)
+    if names is None:
+        return
+    for written_name in given:
+        name = str(written_name).removesuffix("+")
+        if name not in names | extra:
+            owner = getattr(target, "__name__", str(target))
+            suggestion = did_you_mean(name, names | extra)
+            raise UsageError(f"{key}: {owner} has no parameter '{name}'.{suggestion}")
+
+
+def _value_of(text: str) -> Any:
+    """Read an option's text: `true`, or `[Timer, {class_path: Timer}]`."""
     try:
-        return yaml.safe_load(text)
+        return yaml_value(text)
     except yaml.YAMLError:
         return text
 
@@ -152,7 +245,8 @@ def _unknown_key(key: str, name: str, siblings: Collection[str], prefix: str) ->
     return f"no option '{key}'.{suggestion}"
 
 
-def _hints(target: Any) -> dict[str, Any]:
+def hints_of(target: Any) -> dict[str, Any]:
+    """Return the types of what a class or function takes, by name, as far as they are known."""
     try:
         return typing.get_type_hints(vars(target).get("__init__", target))
     except (NameError, TypeError, AttributeError):
@@ -160,13 +254,13 @@ def _hints(target: Any) -> dict[str, Any]:
 
 
 def _options(hint: Any) -> tuple[Any, ...]:
-    """Splits a union into its members."""
+    """Split a union into its members."""
     is_union = typing.get_origin(hint) in (typing.Union, types.UnionType)
     return typing.get_args(hint) if is_union else (hint,)
 
 
-def _is_class_path(hint: Any) -> bool:
-    """Tells whether a text can only be the class path of an object wanted."""
+def is_class(hint: Any) -> bool:
+    """Say whether a value can only stand for an object, by its class path."""
     wanted = [one for one in _options(hint) if one is not type(None)]
     return bool(wanted) and all(
         isinstance(one, type) and issubclass(one, class_paths.BASES) for one in wanted
@@ -180,7 +274,7 @@ def _dataclasses(hint: Any) -> Iterator[type]:
 
 
 def _inside(hint: Any) -> Any:
-    """Returns the type of a dictionary's values, or None where it is not known."""
+    """Return the type of a dictionary's values, or None where it is not known."""
     for option in _options(hint):
         origin = typing.get_origin(option)
         if isinstance(origin, type) and issubclass(origin, Mapping):

@@ -25,10 +25,10 @@ _RESTRICTED = {
 
 
 def one_line(message: str) -> str:
-    """Says which key has which unsuitable value, and what was expected.
+    """Say which key has which unsuitable value, and what was expected.
 
     Args:
-        message: what the parser has to say, often tens of lines for nested types.
+        message: What the parser has to say, often tens of lines for nested types.
 
     Returns:
         One line; the message itself without its line breaks where it has another form.
@@ -62,7 +62,7 @@ def one_line(message: str) -> str:
 
 
 def _kind(found: re.Match[str]) -> str:
-    """Says what one member of a union takes."""
+    """Say what one member of a union takes."""
     choices, name, restricted = found.groups()
     if choices is not None:
         return " or ".join(choice.strip("'\" ") for choice in choices.split(","))
@@ -72,24 +72,24 @@ def _kind(found: re.Match[str]) -> str:
 
 
 def _deepest(message: str) -> int:
-    """Finds where the last nested class's own complaint starts; 0 without nesting."""
+    """Return where the last nested class's own complaint starts; 0 without nesting."""
     return max((m.start() for m in _CLASS.finditer(message)), default=0)
 
 
 def _own_branch(message: str) -> str:
-    """Cuts off the other members of the outer union, which complain about the same value."""
+    """Cut off the other members of the outer union, which complain about the same value."""
     return message.split("\n    - ")[0]
 
 
 def _first_member(message: str) -> str:
-    """Returns what the first member of a union has to say; it is the one that was meant."""
+    """Return what the first member of a union has to say; it is the one that was meant."""
     member = r"Errors:\n(\s*)- (.*?)(?=\n\1- |\n\s*Given value|\Z)"
     listed = re.search(member, message, re.DOTALL)
     return listed.group(2) if listed else message
 
 
 def _inside(message: str, start: int) -> str:
-    """Names the class and its parameter, for a complaint from inside a class's arguments."""
+    """Name the class and its parameter, for a complaint from inside a class's arguments."""
     if start == 0:
         return ""
     owner = _CLASS.match(message[start:])

@@ -11,9 +11,10 @@ Config = dict[str, Any]
 
 
 def merged(base: Any, *patches: Any) -> Any:
-    """Applies patches to a configuration, one after the other.
+    """Apply patches to a configuration, one after the other.
 
-    A mapping is merged key by key, null deletes the key (its default then holds), anything else
+    A change is no further configuration: `merging.merged_files` merges those. Here a mapping is
+    merged key by key, null deletes the key (its default then holds), anything else
     replaces what was there. Two rules are added to RFC 7396 for configurations with classes:
 
     - a mapping merged into a list changes the entries that its keys name by their class: with
@@ -45,7 +46,7 @@ def merged(base: Any, *patches: Any) -> Any:
 
 
 def class_name(entry: Any) -> str:
-    """The bare name of the class that a configuration entry stands for, or an empty string.
+    """Return the bare name of the class that a configuration entry stands for, or an empty string.
 
     Args:
         entry: A class path, or a mapping with `class_path`.
@@ -100,11 +101,11 @@ def _apply_to_list(base: list[Any], patch: Mapping[str, Any]) -> list[Any]:
 
 
 def with_value(config: Any, path: Sequence[str], value: Any) -> Any:
-    """A copy of a configuration with one value set, unless a list on the way lacks the class.
+    """Return a copy with one value set; the same where a list on the way lacks the class.
 
     Args:
         config: A configuration.
-        path: Keys from the outside in; an entry of a list is named by its class.
+        path: Keys from the outside in; the key of a list's entry is its class.
         value: What to set.
 
     Returns:
@@ -116,7 +117,7 @@ def with_value(config: Any, path: Sequence[str], value: Any) -> Any:
     >>> with_value({"callbacks": []}, ["callbacks", "Timer", "seed"], 3)
     {'callbacks': []}
     """
-    if _lacking(config, path):
+    if missing_class(config, path):
         return config
     patch = value
     for key in reversed(path):
@@ -124,8 +125,8 @@ def with_value(config: Any, path: Sequence[str], value: Any) -> Any:
     return merged(config, patch)
 
 
-def _lacking(config: Any, path: Sequence[str]) -> tuple[str, list[str]] | None:
-    """The class that a list on the way lacks, and those it has; None where there is a way."""
+def missing_class(config: Any, path: Sequence[str]) -> tuple[str, list[str]] | None:
+    """Return the class that a list on the way lacks, and those it has; None if none is."""
     inner = config
     for key in path:
         if isinstance(inner, list):

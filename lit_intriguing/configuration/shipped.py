@@ -9,7 +9,7 @@ FOLDERS = ("recipes", "configs")
 
 
 def root() -> Path:
-    """Returns the folder that holds `recipes` and `configs`.
+    """Return the folder that holds `recipes` and `configs`.
 
     An installed wheel carries them inside the package; in a checkout they stand beside it.
     """
@@ -18,24 +18,24 @@ def root() -> Path:
 
 
 def names() -> list[str]:
-    """Lists what is shipped, as `recipes/adv_digits.yaml` or `configs/logger/csv.yaml`."""
+    """Return what is shipped, as `recipes/adv_digits.yaml` or `configs/logger/csv.yaml`."""
     base = root()
     found = (p for folder in FOLDERS for p in (base / folder).rglob("*.yaml"))
     return sorted(p.relative_to(base).as_posix() for p in found)
 
 
 def find(name: str) -> str:
-    """Resolves the name of a configuration file: first on disk, then in the package.
+    """Find a configuration file by its name: first on disk, then in the package.
 
     Args:
-        name: a path; or a shipped file's name, with or without its folder and `.yaml`
+        name: A path; or a shipped file's name, with or without its folder and `.yaml`
             (`recipes/adv_digits.yaml`, `adv_digits`, `logger/csv`).
 
     Returns:
         A path that exists; a web address or YAML text is handed back as it came.
 
     Raises:
-        UsageError: neither the disk nor the package has such a file.
+        UsageError: Neither the disk nor the package has such a file.
     """
     if "://" in name or name.lstrip().startswith("{") or Path(name).is_file():
         return name
@@ -50,7 +50,7 @@ def find(name: str) -> str:
 
 
 def _suggestion(name: str) -> str:
-    """Compares with the files beside the one asked for, then with everything shipped."""
+    """Compare with the files beside the one asked for, then with everything shipped."""
     folder = Path(name).parent
     beside = [p.as_posix() for p in folder.glob("*.y*ml")] if folder.is_dir() else []
     short = [Path(n).name for n in names()]

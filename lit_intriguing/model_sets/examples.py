@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from lit_intriguing.attacks import Attack, Goal, RandomTargets
-from lit_intriguing.attacks.attack_tensors import CHUNK, attack_rows
+from lit_intriguing.attacks.attack_tensors import CHUNK, attack_chunk
 from lit_intriguing.attacks.examples import Examples
 from lit_intriguing.commands.attack.job import default_attack
 from lit_intriguing.errors import UsageError
@@ -87,11 +87,11 @@ def made_for(
         The examples, of n images.
 
     Raises:
-        ValueError: See `attack_rows`.
-        UserError: See `attack_rows`.
+        ValueError: See `attack_chunk`.
+        UserError: See `attack_chunk`.
     """
     with chunk_randomness(job.seed, index) as generator:
-        return attack_rows(
+        return attack_chunk(
             model, job.attack, images, labels, generator,
             goal=job.goal, bounds=job.bounds, only_correct=job.only_correct,
         )  # fmt: skip

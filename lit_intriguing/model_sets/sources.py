@@ -3,20 +3,19 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from jsonargparse import ArgumentError, ArgumentParser
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 
-from lit_intriguing.configuration import class_paths, parse_errors
-from lit_intriguing.configuration.files import load_config
+from lit_intriguing.configuration import class_paths
+from lit_intriguing.configuration.instances import instance
+from lit_intriguing.configuration.merging import merged_files
 from lit_intriguing.configuration.patches import Config, merged
 from lit_intriguing.errors import UsageError, UserError
 from lit_intriguing.models.weights import load_weights, read_checkpoint
 from lit_intriguing.training_runs.measure import build
 
-T = TypeVar("T")
 WAYS = ("recipe", "model", "function", "checkpoint")
 
 
@@ -97,51 +96,12 @@ class Function(nn.Module):
 
 
 def fit_config(files: list[str]) -> Config:
-    """Merges configurations as several `--config` do; `key+` appends to a list.
+    """Merge configurations as several `--config` of `lightning fit`, with its default seed.
 
     Raises:
         UsageError: A file is not there, or no configuration.
     """
-    config: Config = {"seed_everything": 0}  # the command line's own
-    for name in files:
-        config = _over(config, load_config(name))
-    return config
-
-
-def _over(below: Mapping[str, Any], above: Mapping[str, Any]) -> Config:
-    result = dict(below)
-    for key, value in above.items():
-        name = key.removesuffix("+")
-        under = result.get(name)
-        if name != key:
-            more = value if isinstance(value, list) else [value]
-            result[name] = [*(under or []), *more]
-        elif isinstance(under, Mapping) and isinstance(value, Mapping):
-            # Another class takes nothing of the one before.
-            other = "class_path" in value and value["class_path"] != under.get("class_path")
-            result[key] = _over({} if other else under, value)
-        else:
-            result[key] = _over({}, value) if isinstance(value, Mapping) else value
-    return result
-
-
-def instance(spec: Mapping[str, Any], kind: type[T]) -> T:
-    """Makes what `class_path` and `init_args` say.
-
-    Raises:
-        UsageError: There is no such class, or it does not take these arguments.
-    """
-    class_paths.bring_in()
-    if "class_path" not in spec:
-        raise UsageError(f"a class_path is missing in {dict(spec)}.")
-    class_paths.locate(str(spec["class_path"]))
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_argument("--it", type=kind)
-    try:
-        made: T = parser.instantiate(parser.parse_object({"it": dict(spec)})).it
-    except (ArgumentError, TypeError) as error:
-        raise UsageError(parse_errors.one_line(str(error))) from error
-    return made
+    return {"seed_everything": 0, **merged_files(files)}
 
 
 def load_model(source: ModelSource, config: Config | None, weights: Path | None) -> nn.Module:
@@ -164,7 +124,7 @@ def load_model(source: ModelSource, config: Config | None, weights: Path | None)
         model = Function(class_paths.locate(source.function))
     else:
         spec = source.model or _own_class(content or {}, path)
-        model = instance(spec, nn.Module)
+        model = instance(spec, nn.Module, "model")
     if isinstance(model, LightningModule):
         model.configure_model()
     if content is not None and path is not None:

@@ -10,7 +10,7 @@ Limit = float | Tensor
 
 @dataclass(frozen=True)
 class Box:
-    """Lower and upper limits, each a number or a tensor of shape ``(D,)``; may be infinite.
+    """Lower and upper limits, each a number or a tensor of shape `(D,)`; may be infinite.
 
     Raises:
         ValueError: If a limit is NaN or a lower one lies above its upper one.
@@ -28,11 +28,11 @@ class Box:
 
     @classmethod
     def like(cls, x: Tensor, lower: Limit, upper: Limit) -> "Box":
-        """Return the box with limits of ``x``'s dtype and device.
+        """Return the box with limits of `x`'s dtype and device.
 
         Args:
-            x: Tensor of shape ``(N, D)``.
-            lower: A number, or a tensor of no or one element, or of shape ``(D,)``.
+            x: Tensor of shape `(N, D)`.
+            lower: A number, or a tensor of no or one element, or of shape `(D,)`.
             upper: Likewise.
 
         Raises:
@@ -51,19 +51,19 @@ class Box:
         return bool((lower == -torch.inf).all() & (upper == torch.inf).all())
 
     def project_(self, x: Tensor) -> Tensor:
-        """Move ``x``, shape ``(..., D)``, to the nearest point of the box, in place."""
+        """Move `x`, shape `(..., D)`, to the nearest point of the box, in place."""
         return x.clamp_(self.lower, self.upper)  # type: ignore[arg-type]
 
     def free(self, x: Tensor, toward: Tensor, *, out: Tensor, spare: Tensor) -> Tensor:
-        """Return 0 where ``x`` is at a limit and ``toward`` at or beyond the same, else 1.
+        """Return 0 where `x` is at a limit and `toward` at or beyond the same, else 1.
 
         By arithmetic: a comparison that writes numbers costs a tenth of one that writes booleans.
 
         Args:
-            x: Points in the box, ``(n, D)``.
-            toward: Where each is drawn to, ``(n, D)``; overwritten.
-            out: Where to write the result, ``(n, D)``.
-            spare: Work space, ``(n, D)``.
+            x: Points in the box, `(n, D)`.
+            toward: Where each is drawn to, `(n, D)`; overwritten.
+            out: Where to write the result, `(n, D)`.
+            spare: Work space, `(n, D)`.
         """
         both = self.project_(toward).add_(x)
         torch.ne(both, 2 * self.lower, out=out)

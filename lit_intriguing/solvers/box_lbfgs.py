@@ -2,57 +2,33 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from enum import IntEnum
 
 import torch
 from torch import Tensor
 
 from lit_intriguing.autograd import grad_island, ordinary
+from lit_intriguing.solvers.batch_state import SlotTable
 from lit_intriguing.solvers.box import Box, Limit
 from lit_intriguing.solvers.descent import Descent
 from lit_intriguing.solvers.evaluation import Objective, evaluate
-from lit_intriguing.solvers.numbers import Numbers
-from lit_intriguing.solvers.running import Part, Search, check, run
+from lit_intriguing.solvers.search import Part, Search, check, run
+from lit_intriguing.solvers.solution import Solution, Status
 
 _IDLE = 10
-"""So many steps in a row without a change beyond rounding are the end of what the dtype can do."""
+"""After so many consecutive steps without a change beyond rounding the dtype can do no more."""
 
 
-class Status(IntEnum):
-    """Why a problem ended."""
+@dataclass(frozen=True, repr=False)
+class BoxSolution(Solution):
+    """Minimisers of N problems of D variables: where each ended.
 
-    CONVERGED = 0
-    """The projected gradient is within its tolerance."""
-    PRECISION = 1
-    """The objective no longer falls in its floating point precision."""
-    STEPS = 2
-    """The number of steps was used up."""
-    NOT_FINITE = 3
-    """The objective or its gradient is NaN, infinite or too large to square at x0, and x is x0."""
-
-
-@dataclass(frozen=True)
-class BoxSolution:
-    """Solutions of N problems of D variables.
+    Where the status is `NOT_FINITE`, the point is x0 and the numbers are NaN.
 
     Attributes:
-        x: Where each ended, in the box, ``(N, D)``.
-        value: The objective there, ``(N,)``.
-        gradient_norm: Largest entry of ``clip(x - g) - x``, exactly, ``(N,)``.
-        evaluations: Gradients spent, int64 ``(N,)``.
-        status: A :class:`Status` each, int8 ``(N,)``.
+        gradient_norm: Largest entry of `clip(x - g) - x`, exactly, `(N,)`.
     """
 
-    x: Tensor
-    value: Tensor
     gradient_norm: Tensor
-    evaluations: Tensor
-    status: Tensor
-
-    @property
-    def converged(self) -> Tensor:
-        """Which problems ended at a stationary point as far as the dtype can tell: ``(N,)``."""
-        return self.status <= Status.PRECISION
 
 
 def minimise_box(
@@ -70,32 +46,32 @@ def minimise_box(
     """Minimise N independent functions of D variables, each in the same box.
 
     Projected L-BFGS with the limits held by an active set (Bertsekas 1982) and steps cut by
-    backtracking (Nocedal and Wright 2006, chapter 3). All rows share each forward and backward,
-    and nothing else. Work space: at most ``2 * history + 12`` times ``slots * D`` numbers.
+    backtracking (Nocedal and Wright 2006, chapter 3). All problems share each forward and backward,
+    and nothing else. Work space: at most `2 * history + 12` times `slots * D` numbers.
 
     Args:
-        fun: Maps points ``(n, D)`` and the problems they belong to, int64 ``(n,)`` of 0 .. N-1,
-            to values ``(n,)``; row i may depend on point i only, differentiably.
-        x0: First points, ``(N, D)``, moved into the box; any floating dtype and device.
-        lower: Least value: a number, or one for each coordinate, ``(D,)``; may be ``-inf``.
+        fun: Maps points `(n, D)` and the problems they belong to, int64 `(n,)` of 0 .. N-1,
+            to values `(n,)`; value i may depend on point i only, differentiably.
+        x0: First points, `(N, D)`, moved into the box; any floating dtype and device.
+        lower: Least value: a number, or one for each coordinate, `(D,)`; may be `-inf`.
         upper: Greatest value, likewise; may equal the least, which fixes the coordinate.
         history: Pairs that the inverse Hessian is made of, m.
         max_steps: Gradients spent on a problem, at most.
-        gtol: Ends a problem once no entry of ``clip(x - g) - x`` exceeds it.
+        gtol: Ends a problem once no entry of `clip(x - g) - x` exceeds it.
         slots: Problems worked on at a time; None: all.
-        on_finished: Told how many problems have just been finished.
+        on_finished: Called with the number of problems that have just been finished.
 
     Returns:
         The solutions; a problem that fails does not disturb the others.
 
     Raises:
-        ValueError: If ``x0`` is not of shape ``(N, D)``, the box is empty or of another shape, an
-            option is out of its range, or ``fun`` gives no gradient or not one value a row.
+        ValueError: If `x0` is not of shape `(N, D)`, the box is empty or of another shape, an
+            option is out of its range, or `fun` gives no gradient or not `n` values.
 
     Examples:
         >>> target = torch.tensor([[2.0, -1.0], [0.5, 0.25]])
-        >>> def distance(x, rows):
-        ...     return (x - target[rows]).square().sum(1)
+        >>> def distance(x, problems):
+        ...     return (x - target[problems]).square().sum(1)
         >>> minimise_box(distance, torch.zeros(2, 2), 0.0, 1.0).x
         tensor([[1.0000, 0.0000],
                 [0.5000, 0.2500]])
@@ -115,7 +91,7 @@ def minimise_box(
 
 def _empty(x0: Tensor) -> BoxSolution:
     none = x0.new_zeros(0)
-    return BoxSolution(x0, none, none, none.long(), none.to(torch.int8))
+    return BoxSolution(x0, none, none.long(), none.to(torch.int8), none)
 
 
 class _Run(Search):
@@ -133,9 +109,9 @@ class _Run(Search):
         self._fun, self._max_steps, self._gtol, self._box = fun, max_steps, gtol, box
         nan = x0.new_full((len(x0),), torch.nan)
         none = torch.zeros(len(x0), dtype=torch.int64, device=x0.device)
-        self.found = BoxSolution(x0.clone(), nan, nan.clone(), none, none.to(torch.int8))
-        self._descent = Descent(x0[self.slots.rows], box, memory=history, anchored=False)
-        self._at = Numbers(len(self.slots.rows), self.slots.rows, steps=0, idle=0)
+        self.found = BoxSolution(x0.clone(), nan, none, none.to(torch.int8), nan.clone())
+        self._descent = Descent(x0[self.slots.problems], box, memory=history, anchored=False)
+        self._at = SlotTable(len(self.slots.problems), self.slots.problems, steps=0, idle=0)
 
     @property
     def parts(self) -> Sequence[Part]:
@@ -147,18 +123,18 @@ class _Run(Search):
         descent, idle = self._descent, self._at["idle"]
         new = descent.fresh
         trial = descent.propose()
-        found = evaluate(self._fun, trial, self.slots.rows)
-        outcome = descent.judge(trial, found)
+        found = evaluate(self._fun, trial, self.slots.problems)
+        outcome = descent.test(trial, found)
         descent.advance(trial, found, outcome)
         self._at["steps"].add_(1)
         # A rejected trial neither counts nor begins the count again.
         progress = outcome.accepted & ~outcome.idle
         idle.add_(outcome.idle).masked_fill_(progress | new, 0)
-        self._status = self._judged()
+        self._status = self._ending()
         return self.finish(((self._status >= 0) & self.slots.working).nonzero().squeeze(1))
 
     def _projected_gradient(self) -> Tensor:
-        """Return the largest entry of ``clip(x - g) - x``, ``(n,)``."""
+        """Return the largest entry of `clip(x - g) - x`, `(n,)`."""
         descent, (moved, spare) = self._descent, self._descent.pairs.spares
         # Not as the difference of two points, which loses gradients smaller than their rounding.
         torch.neg(descent.pairs.a, out=moved)
@@ -166,8 +142,8 @@ class _Run(Search):
         torch.minimum(moved, torch.sub(self._box.upper, descent.x, out=spare), out=moved)
         return moved.abs_().amax(1) if moved.shape[1] else descent.value * 0
 
-    def _judged(self) -> Tensor:
-        """Return why each slot ended, or -1 where it goes on: ``(n,)``."""
+    def _ending(self) -> Tensor:
+        """Return why each slot ended, or -1 where it goes on: `(n,)`."""
         self._norm, steps = self._projected_gradient(), self._at["steps"]
         status = torch.full_like(steps, -1)
         for why, where in (
@@ -179,17 +155,17 @@ class _Run(Search):
             status = torch.where(where, int(why), status)
         return status
 
-    def write(self, slots: Tensor, rows: Tensor) -> None:
+    def write(self, slots: Tensor, problems: Tensor) -> None:
         """Write the results of some slots down."""
         descent, found = self._descent, self.found
         broken = descent.fresh[slots]
-        found.status[rows] = self._status[slots].to(torch.int8)
-        found.x[rows] = descent.x[slots]
-        found.value[rows] = descent.value[slots].masked_fill(broken, torch.nan)
-        found.gradient_norm[rows] = self._norm[slots].masked_fill(broken, torch.nan)
-        found.evaluations[rows] = self._at["steps"][slots]
+        found.status[problems] = self._status[slots].to(torch.int8)
+        found.point[problems] = descent.x[slots]
+        found.value[problems] = descent.value[slots].masked_fill(broken, torch.nan)
+        found.gradient_norm[problems] = self._norm[slots].masked_fill(broken, torch.nan)
+        found.evaluations[problems] = self._at["steps"][slots]
 
-    def load(self, slots: Tensor, rows: Tensor) -> None:
+    def load(self, slots: Tensor, problems: Tensor) -> None:
         """Start new problems in some slots."""
-        self._descent.load(slots, self._x0[rows])
+        self._descent.load(slots, self._x0[problems])
         self._at.load(slots)

@@ -1,17 +1,14 @@
-"""One projected L-BFGS step for each of many problems at once."""
+"""One projected L-BFGS step for each of many problems at once; see also `line_search`."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from lit_intriguing.solvers.box import Box
 from lit_intriguing.solvers.evaluation import Evaluation, squared_lengths
-from lit_intriguing.solvers.pairs import Pairs, Product
-
-_SUFFICIENT = 1e-4
-"""Share of the decrease foretold by the gradient that a step must reach (Armijo)."""
+from lit_intriguing.solvers.lbfgs_memory import Pairs, Product
+from lit_intriguing.solvers.line_search import Step, decreases_enough, next_length
 
 _FORGET_BELOW = 1e-3
 """A step cut to less than this says that the memory misleads: it is emptied."""
@@ -19,66 +16,33 @@ _FORGET_BELOW = 1e-3
 _PER_SLOT = ("anchor", "x", "value", "square", "multiplier", "length", "fresh", "_slope")
 
 Retune = Callable[[Product], Tensor]
-"""Chooses the multiplier of each slot, ``(n,)``, once inner products with H are known."""
-
-
-@dataclass(frozen=True)
-class Step:
-    """What became of a trial; one entry for each of n slots.
-
-    Attributes:
-        accepted: Whether the objective fell enough, bool.
-        full: Whether the step was not cut, bool; never the first trial, which is the anchor.
-        slope: ``g . d``, the derivative along the direction (not positive).
-        square: ``|trial - x0|^2``.
-        moved: ``|trial - x|^2``.
-        change: Of the objective.
-        rounding: What rounding may change in it.
-    """
-
-    accepted: Tensor
-    full: Tensor
-    slope: Tensor
-    square: Tensor
-    moved: Tensor
-    change: Tensor
-    rounding: Tensor
-
-    @property
-    def idle(self) -> Tensor:
-        """Whether the objective changed by no more than rounding, bool."""
-        return self.change.abs() <= self.rounding
-
-    @property
-    def still(self) -> Tensor:
-        """Whether the trial of a step that was not cut is the point itself, bool."""
-        return self.full & (self.moved == 0)
+"""Chooses the multiplier of each slot, `(n,)`, once inner products with H are known."""
 
 
 class Descent:
-    """Decreases ``F(x) = q/2 |x - x0|^2 + multiplier * f(x)`` in a box, for n problems at once.
+    """Decreases `F(x) = q/2 |x - x0|^2 + multiplier * f(x)` in a box, for n problems at once.
 
     Every slot is a problem of its own: point, multiplier, memory and step length. A step goes
-    along ``-H g`` on the free coordinates and is clipped to the box (Bertsekas 1982; without the
+    along `-H g` on the free coordinates and is clipped to the box (Bertsekas 1982; without the
     tolerance for almost active limits). The pair is
     stored also where the step is rejected, and the next direction uses it. A new problem's first
     trial is its anchor itself, so that it is evaluated together with the others' trials.
 
     Args:
-        x0: First points and anchors, in the box, ``(n, D)``; copied.
+        x0: First points and anchors, in the box, `(n, D)`; copied.
         box: Where to stay.
         memory: Number of pairs, m.
         anchored: Whether q is 1, else 0.
 
     Attributes:
-        anchor: x0, ``(n, D)``.
-        x: The points, ``(n, D)``.
-        value: f at the points, ``(n,)``.
-        square: ``|x - x0|^2``, ``(n,)``.
-        multiplier: Weight of f, ``(n,)``.
-        length: Step length to try, ``(n,)``.
-        fresh: Which slots have not been evaluated yet, bool ``(n,)``.
-        pairs: The memory, with ``r = q (x - x0)`` and ``a``, the gradient of f.
+        anchor: x0, `(n, D)`.
+        x: The points, `(n, D)`.
+        value: f at the points, `(n,)`.
+        square: `|x - x0|^2`, `(n,)`.
+        multiplier: Weight of f, `(n,)`.
+        length: Step length to try, `(n,)`.
+        fresh: Which slots have not been evaluated yet, bool `(n,)`.
+        pairs: The memory, with `r = q (x - x0)` and `a`, the gradient of f.
     """
 
     def __init__(self, x0: Tensor, box: Box, *, memory: int, anchored: bool) -> None:
@@ -93,13 +57,13 @@ class Descent:
         self._trial, self._free = torch.empty_like(x0), torch.empty_like(x0)
 
     def propose(self, retune: Retune | None = None) -> Tensor:
-        """Return the points to try next, ``(n, D)``, in the box.
+        """Return the points to try next, `(n, D)`, in the box.
 
         Args:
             retune: Chooses new multipliers before the direction is settled; None keeps them.
 
         Returns:
-            Work space, which :meth:`advance` takes back.
+            Work space, which `advance` takes back.
         """
         free = self._free_coordinates() if self._bounded else None
         product = self.pairs.apply(self.multiplier, free)
@@ -115,37 +79,40 @@ class Descent:
             return torch.add(self.x, step, out=self._trial)
         return self._box.project_(torch.addcmul(self.x, step, free, out=self._trial))
 
-    def judge(self, trial: Tensor, found: Evaluation) -> Step:
-        """Judge the trial points by F and store their pairs; the points stay for now.
+    def test(self, trial: Tensor, found: Evaluation) -> Step:
+        """Test the trial points by F and store their pairs; the points stay for now.
 
         Args:
-            trial: What :meth:`propose` returned.
+            trial: What `propose` returned.
             found: Values and gradients of f there.
+
+        Returns:
+            Which trials are accepted, and what is known of the others.
         """
         finite, multiplier = found.finite, self.multiplier
         step = self.pairs.store(trial, self.x, found.gradient, finite)
         moved = squared_lengths(step)
-        descent = self._products(self.pairs.a, step).mul_(multiplier)
+        predicted = self._products(self.pairs.a, step).mul_(multiplier)
         # By differences: no digits are lost to the size of F itself.
         change = (found.value - self.value).mul_(multiplier)
         size = (self.value * multiplier).abs_()
         if self._anchored:
             along = self._products(self.pairs.r, step)
-            descent += along
+            predicted += along
             change += along.add_(moved, alpha=0.5)
             size = torch.maximum(size, self.square / 2)
         rounding = size.mul_(4 * torch.finfo(trial.dtype).eps)
-        enough = change <= torch.add(rounding, descent, alpha=_SUFFICIENT)
+        enough = decreases_enough(change, predicted, rounding)
         accepted = (enough | self.fresh).logical_and_(finite)
         difference = self.pairs.r if self._anchored else self.pairs.spares[0]
         square = squared_lengths(torch.sub(trial, self.anchor, out=difference))
         result = Step(accepted, self.length == 1, self._slope, square, moved, change, rounding)
-        self._shorten(result, descent)
+        self._set_length(result, predicted)
         return result
 
     def advance(self, trial: Tensor, found: Evaluation, step: Step) -> None:
-        """Go to the trial points that were accepted; takes ``trial`` back."""
-        # Few rows are rejected, so these are put back: to choose for each element costs much more.
+        """Go to the trial points that were accepted; takes `trial` back."""
+        # Few trials are rejected, so these are put back: to choose by element costs much more.
         stay = step.accepted.logical_not().nonzero().squeeze(1)
         x, a = self.x.index_select(0, stay), self.pairs.a.index_select(0, stay)
         trial.index_copy_(0, stay, x)
@@ -161,8 +128,8 @@ class Descent:
         """Go to other points of the same problems, which are evaluated next; the memory stays.
 
         Args:
-            slots: An index, ``(k,)``.
-            x: The points, ``(k, D)``.
+            slots: An index, `(k,)`.
+            x: The points, `(k, D)`.
         """
         difference = x - self.anchor[slots]
         self.x[slots], self.square[slots] = x, squared_lengths(difference)
@@ -174,8 +141,8 @@ class Descent:
         """Start new problems at their anchors in some slots.
 
         Args:
-            slots: An index, ``(k,)``.
-            x0: The anchors, ``(k, D)``.
+            slots: An index, `(k,)`.
+            x0: The anchors, `(k, D)`.
         """
         self.anchor[slots], self.x[slots] = x0, x0
         self.pairs.load(slots)
@@ -190,11 +157,11 @@ class Descent:
         self._trial, self._free = self._trial[: len(slots)], self._free[: len(slots)]
 
     def _products(self, u: Tensor, v: Tensor) -> Tensor:
-        """Return the inner product of each row, ``(n,)``, in work space that is there."""
+        """Return the inner product of each problem's vectors, `(n,)`, without new memory."""
         return torch.mul(u, v, out=self.pairs.spares[0]).sum(1)
 
     def _free_coordinates(self) -> Tensor:
-        """Return 0 where ``x`` is at a limit and ``-g`` points out of the box, else 1: ``(n, D)``.
+        """Return 0 where `x` is at a limit and `-g` points out of the box, else 1: `(n, D)`.
 
         Inside the box a coordinate is free even where g is 0, as it is at a minimiser: the next
         multiplier moves it again.
@@ -223,15 +190,12 @@ class Descent:
         step[slots] = gradient.mul_((-scale * self.length[slots]).unsqueeze(1))
         self._slope[slots] = -square * scale
 
-    def _shorten(self, step: Step, descent: Tensor) -> None:
-        """Set the next step length: 1, or the minimiser of a parabola within [0.1, 0.5].
+    def _set_length(self, step: Step, predicted: Tensor) -> None:
+        """Set the length of the next step.
 
         A step that was good and showed no curvature is followed by one of twice its length.
         """
-        accepted, change = step.accepted, step.change
         if not self._anchored:
-            further = accepted & step.full & ~(self._inverse > 0).any(0)
+            further = step.accepted & step.full & ~(self._inverse > 0).any(0)
             self.pairs.reach = torch.where(further, 2 * self.pairs.reach, self.pairs.reach)
-        excess = (change - descent).clamp_(min=torch.finfo(change.dtype).tiny)
-        factor = (descent / excess).mul_(-0.5).clamp_(0.1, 0.5).nan_to_num_(0.1)
-        self.length = (factor.mul_(self.length)).masked_fill_(accepted, 1.0)
+        self.length = next_length(self.length, step.accepted, step.change, predicted)

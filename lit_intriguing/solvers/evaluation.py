@@ -7,36 +7,36 @@ import torch
 from torch import Tensor
 
 Objective = Callable[[Tensor, Tensor], Tensor]
-"""Maps points ``(n, D)`` of the problems ``rows``, int64 ``(n,)``, to values ``(n,)``."""
+"""Maps points `(n, D)` of some problems, and which these are, int64 `(n,)`, to values `(n,)`."""
 
 
 class Evaluation(NamedTuple):
-    """Of n points: values ``(n,)`` and gradients ``(n, D)``, both detached."""
+    """Of n points: values `(n,)` and gradients `(n, D)`, both detached."""
 
     value: Tensor
     gradient: Tensor
 
     @property
     def finite(self) -> Tensor:
-        """Which rows have a finite value, and a gradient of finite length: bool ``(n,)``."""
+        """Which problems have a finite value, and a gradient of finite length: bool `(n,)`."""
         length: Tensor = torch.linalg.vector_norm(self.gradient, dim=1)
         return (self.value + length).abs_() < torch.inf
 
 
 def squared_lengths(vectors: Tensor) -> Tensor:
-    """Return the squared L2 length of each row of ``vectors``, ``(n, D)``: ``(n,)``.
+    """Return the squared L2 length of each of `vectors`, `(n, D)`: `(n,)`.
 
-    By the norm, which reads the rows once and writes nothing.
+    By the norm, which reads the vectors once and writes nothing.
     """
     lengths: Tensor = torch.linalg.vector_norm(vectors, dim=1)
     return lengths.square_()
 
 
 def differentiate(values: Tensor, x: Tensor) -> Tensor:
-    """Return the gradient of each of ``values``, ``(n,)``, by its own row of ``x``: ``(n, D)``.
+    """Return the gradient of each of `values`, `(n,)`, by its own point of `x`: `(n, D)`.
 
     Raises:
-        ValueError: If no gradient leads from the values to ``x``.
+        ValueError: If no gradient leads from the values to `x`.
     """
     gradient = None
     if values.requires_grad:
@@ -49,30 +49,30 @@ def differentiate(values: Tensor, x: Tensor) -> Tensor:
     return gradient
 
 
-def evaluate(fun: Objective, x: Tensor, rows: Tensor) -> Evaluation:
-    """Return values and gradients of ``fun`` at ``x``, shape ``(n, D)``.
+def evaluate(fun: Objective, x: Tensor, problems: Tensor) -> Evaluation:
+    """Return values and gradients of `fun` at `x`, shape `(n, D)`.
 
     Raises:
-        ValueError: If the values are not of shape ``(n,)`` or have no gradient by ``x``.
+        ValueError: If the values are not of shape `(n,)` or have no gradient by `x`.
     """
     with torch.enable_grad():
         x = x.detach().requires_grad_()
-        return _differentiated(fun(x, rows), x)
+        return _differentiated(fun(x, problems), x)
 
 
 def evaluate_with_margin(
     fun: Callable[..., tuple[Tensor, Tensor]], x: Tensor, *arguments: Tensor
 ) -> tuple[Evaluation, Tensor]:
-    """Return values and gradients of a function that tells a margin as well, and the margin.
+    """Return values and gradients of a function that returns a margin as well, and the margin.
 
     Args:
         fun: Called with the points and the arguments; returns values, and margins without a
-            gradient, ``(n,)`` each.
-        x: Points, ``(n, D)``.
+            gradient, `(n,)` each.
+        x: Points, `(n, D)`.
         arguments: What else the function takes.
 
     Raises:
-        ValueError: As :func:`evaluate`.
+        ValueError: As `evaluate`.
     """
     with torch.enable_grad():
         x = x.detach().requires_grad_()

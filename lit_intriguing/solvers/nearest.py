@@ -8,16 +8,17 @@ import torch
 from torch import Tensor
 
 from lit_intriguing.autograd import grad_island, ordinary
-from lit_intriguing.solvers.best import Best
+from lit_intriguing.solvers.batch_state import NearestSuccess, SlotTable
 from lit_intriguing.solvers.box import Box, Limit
-from lit_intriguing.solvers.descent import Descent, Step
+from lit_intriguing.solvers.descent import Descent
 from lit_intriguing.solvers.evaluation import evaluate_with_margin
-from lit_intriguing.solvers.numbers import Numbers
-from lit_intriguing.solvers.pairs import Product
-from lit_intriguing.solvers.running import Part, Search, check, run
+from lit_intriguing.solvers.lbfgs_memory import Product
+from lit_intriguing.solvers.line_search import Step
+from lit_intriguing.solvers.search import Part, Search, check, run
+from lit_intriguing.solvers.solution import NearestSolution, success_status
 
 Constraint = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
-"""Maps points ``(n, D)``, rows ``(n,)`` and smoothing ``(n,)`` to two tensors ``(n,)``.
+"""Maps points `(n, D)`, their problems `(n,)` and smoothing `(n,)` to two tensors `(n,)`.
 
 The first, differentiable, is the constraint made smooth: the more, the larger the smoothing. The
 second is the constraint itself; a point is feasible where it is negative.
@@ -37,8 +38,8 @@ class Stage:
     Args:
         smoothing: Of the constraint, in the problem's unit.
         tolerance: The stage ends where the step foretells a change of less than this times
-            ``|x - x0|^2``, in the objective and in the constraint.
-        inside: How far inside the feasible set the step aims: this times ``|x - x0|^2`` over the
+            `|x - x0|^2`, in the objective and in the constraint.
+        inside: How far inside the feasible set the step aims: this times `|x - x0|^2` over the
             multiplier.
         steps: Steps after which the stage ends, once a feasible point is known; eight times as
             many end it anyway.
@@ -60,27 +61,27 @@ class Stage:
             raise ValueError(f"Stage: steps must be at least 1, not {self.steps}.")
 
 
-@dataclass(frozen=True)
-class Nearest:
-    """Solutions of N problems.
+@dataclass(frozen=True, repr=False)
+class Nearest(NearestSolution):
+    """The nearest feasible points of N problems.
 
     Attributes:
-        x: The nearest feasible point that was met, x0 where there was none; ``(N, D)``.
-        feasible: Whether there was one, bool ``(N,)``.
-        square: ``|x - x0|^2``, infinite where none was met; ``(N,)``.
-        margin: The constraint itself at x, ``(N,)``.
-        multiplier: Weight of the constraint at the end, ``(N,)``.
-        evaluations: Gradients spent, int64 ``(N,)``.
-        settled: Whether the last stage ended by its tolerance, bool ``(N,)``.
+        margin: The constraint itself at the point, `(N,)`.
+        multiplier: Weight of the constraint at the end, `(N,)`.
     """
 
-    x: Tensor
-    feasible: Tensor
-    square: Tensor
     margin: Tensor
     multiplier: Tensor
-    evaluations: Tensor
-    settled: Tensor
+
+    @property
+    def feasible(self) -> Tensor:
+        """Another name of `success`, `(N,)`."""
+        return self.success
+
+    @property
+    def square(self) -> Tensor:
+        """Another name of `value`, `|point - x0|^2`, `(N,)`."""
+        return self.value
 
 
 def nearest_point(
@@ -95,29 +96,29 @@ def nearest_point(
     slots: int = 256,
     on_finished: Callable[[int], None] | None = None,
 ) -> Nearest:
-    """Find for each row the nearest point of the box at which the constraint is negative.
+    """Find for each problem the nearest point of the box at which the constraint is negative.
 
-    Descends on ``1/2 |x - x0|^2 + multiplier * constraint`` with the multiplier chosen in each
+    Descends on `1/2 |x - x0|^2 + multiplier * constraint` with the multiplier chosen in each
     step so that the step's linear model ends on the boundary: sequential quadratic programming
     with one constraint and an L-BFGS matrix, on a constraint that is smooth at first and sharper
     from stage to stage.
 
     Args:
         fun: The constraint.
-        x0: Points to stay near to, in the box, ``(N, D)``.
-        lower: Lower limit: a number or ``(D,)``; may be infinite.
+        x0: Points to stay near to, in the box, `(N, D)`.
+        lower: Lower limit: a number or `(D,)`; may be infinite.
         upper: Upper limit, likewise.
-        unit: Of the smoothing, positive, ``(N,)``: usually the constraint at x0.
+        unit: Of the smoothing, positive, `(N,)`: usually the constraint at x0.
         stages: The continuation.
         memory: Pairs of the L-BFGS matrix.
         slots: Problems worked on at a time.
-        on_finished: Told how many problems have just been finished.
+        on_finished: Called with the number of problems that have just been finished.
 
     Returns:
-        The solutions. Rows do not depend on each other.
+        The solutions. Problems do not depend on each other.
 
     Raises:
-        ValueError: If ``x0`` is not of shape ``(N, D)``, the box is empty or of another shape, a
+        ValueError: If `x0` is not of shape `(N, D)`, the box is empty or of another shape, a
             number is less than 1, there is no stage, or the constraint has no gradient.
     """
     check(x0, memory=memory, slots=slots, stages=len(stages))
@@ -145,20 +146,21 @@ class _Search(Search):
         self._stages = torch.tensor(table, dtype=torch.float64).to(x0)
         infinity = x0.new_full((len(x0),), torch.inf)
         none = torch.zeros(len(x0), dtype=torch.int64, device=x0.device)
-        self._best = Best(x0, self.slots)
+        self._best = NearestSuccess(x0, self.slots)
         self.found = Nearest(
             self._best.x,
-            none.bool(),
             infinity,
-            infinity.clone(),
-            infinity.clone(),
             none,
-            none.bool(),
+            none.to(torch.int8),
+            infinity.clone(),
+            infinity.clone(),
         )
-        rows = self.slots.rows
-        self._descent = Descent(x0[rows], box, memory=memory, anchored=True)
-        self._at = Numbers(len(rows), x0, stage=0, steps=0, evaluations=0, unit=1, change=_CHANGE)
-        self._at["unit"].copy_(unit[rows])
+        first = self.slots.problems
+        self._descent = Descent(x0[first], box, memory=memory, anchored=True)
+        self._at = SlotTable(
+            len(first), x0, stage=0, steps=0, evaluations=0, unit=1, change=_CHANGE
+        )
+        self._at["unit"].copy_(unit[first])
         self._look_up()
 
     @property
@@ -170,11 +172,11 @@ class _Search(Search):
         """Take one step in each slot; returns how many problems were finished by it."""
         descent, at = self._descent, self._at
         trial = descent.propose(self._multiplier)
-        found, margin = evaluate_with_margin(self._fun, trial, self.slots.rows, self._smoothing)
+        found, margin = evaluate_with_margin(self._fun, trial, self.slots.problems, self._smoothing)
         # The first multiplier, at x0, is not held to what was before.
         at["change"].fill_(_CHANGE).masked_fill_(descent.fresh, torch.inf)
-        outcome = descent.judge(trial, found)
-        self._best.meet(trial, outcome.square, margin)
+        outcome = descent.test(trial, found)
+        self._best.update(trial, outcome.square, margin)
         descent.advance(trial, found, outcome)
         at["steps"].add_(1)
         at["evaluations"].add_(1)
@@ -185,13 +187,13 @@ class _Search(Search):
         return self._end(ended.logical_and_(self.slots.working).nonzero().squeeze(1), hopeless)
 
     def _look_up(self) -> None:
-        """Take over what the stages say for the slots that are in them, ``(n,)`` each."""
+        """Take over what the stages say for the slots that are in them, `(n,)` each."""
         limits = self._stages[:, self._at["stage"].long()]
         smoothing, self._tolerance, self._inside, self._limit = limits.unbind()
         self._smoothing = smoothing * self._at["unit"]
 
     def _multiplier(self, product: Product) -> Tensor:
-        """Solve ``f + a.d = -inside |x - x0|^2 / multiplier``, ``d = -H (r + multiplier a)``."""
+        """Solve `f + a.d = -inside |x - x0|^2 / multiplier`, `d = -H (r + multiplier a)`."""
         descent, change = self._descent, self._at["change"]
         old, (_, crossed), (_, curvature) = descent.multiplier, *product.inner.unbind(1)
         aim = torch.addcdiv(descent.value, self._inside * descent.square, old)
@@ -200,7 +202,7 @@ class _Search(Search):
         return torch.where((curvature > 0).logical_and_(new < torch.inf), new, old)
 
     def _urge(self) -> Tensor:
-        """Return a factor that grows where a stage has used its steps twice in vain: ``(n,)``.
+        """Return a factor that grows where a stage has used its steps twice in vain: `(n,)`.
 
         At a kink of the constraint the linear model promises what does not come, and only a larger
         multiplier moves the minimiser into the feasible set.
@@ -209,7 +211,7 @@ class _Search(Search):
         return late.clamp_(min=0).div_(_PATIENCE).exp2_()
 
     def _is_settled(self, outcome: Step) -> Tensor:
-        """Return which slots are at the minimiser of their stage: bool ``(n,)``."""
+        """Return which slots are at the minimiser of their stage: bool `(n,)`."""
         descent = self._descent
         off = torch.addcmul(self._inside * descent.square, descent.multiplier, descent.value)
         off = off.abs_().sub_(outcome.slope)
@@ -217,7 +219,7 @@ class _Search(Search):
         return near.logical_and_(outcome.accepted).logical_and_(outcome.full)
 
     def _spent(self) -> Tensor:
-        """Return which slots have used up the steps of their stage: bool ``(n,)``."""
+        """Return which slots have used up the steps of their stage: bool `(n,)`."""
         return self._at["steps"] >= torch.where(self._best.found, self._limit, 8 * self._limit)
 
     def _end(self, slots: Tensor, hopeless: Tensor) -> int:
@@ -234,19 +236,20 @@ class _Search(Search):
         self._look_up()
         return finished
 
-    def write(self, slots: Tensor, rows: Tensor) -> None:
+    def write(self, slots: Tensor, problems: Tensor) -> None:
         """Write the results of some slots down."""
         best, found = self._best, self.found
-        found.square[rows] = best.square[slots]
-        found.margin[rows] = best.margin[slots]
-        found.feasible[rows] = best.found[slots]
-        found.multiplier[rows] = self._descent.multiplier[slots]
-        found.evaluations[rows] = self._at["evaluations"][slots].long()
-        found.settled[rows] = self._settled[slots]
+        found.value[problems] = best.square[slots]
+        found.margin[problems] = best.margin[slots]
+        found.multiplier[problems] = self._descent.multiplier[slots]
+        found.evaluations[problems] = self._at["evaluations"][slots].long()
+        found.status[problems] = success_status(
+            best.found[slots], self._settled[slots], self._descent.fresh[slots]
+        )
 
-    def load(self, slots: Tensor, rows: Tensor) -> None:
+    def load(self, slots: Tensor, problems: Tensor) -> None:
         """Start new problems in some slots."""
-        self._descent.load(slots, self._x0[rows])
+        self._descent.load(slots, self._x0[problems])
         self._best.load(slots)
         self._at.load(slots)
-        self._at["unit"][slots] = self._units[rows]
+        self._at["unit"][slots] = self._units[problems]

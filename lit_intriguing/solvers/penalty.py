@@ -8,16 +8,17 @@ import torch
 from torch import Tensor
 
 from lit_intriguing.autograd import grad_island, ordinary
-from lit_intriguing.solvers.best import Best
+from lit_intriguing.solvers.batch_state import NearestSuccess, SlotTable
 from lit_intriguing.solvers.box import Box, Limit
-from lit_intriguing.solvers.descent import Descent, Step
+from lit_intriguing.solvers.descent import Descent
 from lit_intriguing.solvers.evaluation import evaluate_with_margin, squared_lengths
-from lit_intriguing.solvers.numbers import Numbers
-from lit_intriguing.solvers.pairs import Product
-from lit_intriguing.solvers.running import Part, Search, check, run
+from lit_intriguing.solvers.lbfgs_memory import Product
+from lit_intriguing.solvers.line_search import Step
+from lit_intriguing.solvers.search import Part, Search, check, run
+from lit_intriguing.solvers.solution import NearestSolution, success_status
 
 Loss = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
-"""Maps points ``(n, D)`` and rows ``(n,)`` to two tensors ``(n,)``.
+"""Maps points `(n, D)` and their problems `(n,)` to two tensors `(n,)`.
 
 The first, differentiable, is the loss; the second is negative where the point is a success.
 """
@@ -26,7 +27,7 @@ _BRACKET = 4.0
 """Factor between weights while no success, or no failure, is known."""
 
 _SOLVES, _FRUITLESS = 40, 12
-"""Minimisations after which a row's search ends anyway, and without any success."""
+"""Minimisations after which a problem's search ends anyway, and without any success."""
 
 
 @dataclass(frozen=True)
@@ -35,9 +36,9 @@ class Tolerances:
 
     Args:
         c: Ratio of the least failing to the largest succeeding c, less 1.
-        distance: Difference of their distances ``|r|``, relative.
+        distance: Difference of their distances `|r|`, relative.
         slope: A minimisation ends where the step foretells a decrease of less than this times
-            ``|r|^2``, in units of ``|r|^2 / 2``.
+            `|r|^2`, in units of `|r|^2 / 2`.
         steps: Steps after which a minimisation ends anyway.
 
     Raises:
@@ -57,23 +58,15 @@ class Tolerances:
             raise ValueError(f"Tolerances: steps must be at least 1, not {self.steps}.")
 
 
-@dataclass(frozen=True)
-class Penalised:
-    """Solutions of N problems.
+@dataclass(frozen=True, repr=False)
+class Penalised(NearestSolution):
+    """The nearest successful points of N problems.
 
     Attributes:
-        x: The nearest successful point that was met, x0 where there was none; ``(N, D)``.
-        success: Whether there was one, bool ``(N,)``.
-        c: The largest weight of the distance whose minimiser succeeds, NaN without; ``(N,)``.
-        evaluations: Gradients spent, int64 ``(N,)``.
-        settled: Whether the search ended by its tolerances, bool ``(N,)``.
+        c: The largest weight of the distance whose minimiser succeeds, NaN without; `(N,)`.
     """
 
-    x: Tensor
-    success: Tensor
     c: Tensor
-    evaluations: Tensor
-    settled: Tensor
 
 
 def largest_penalty(
@@ -90,7 +83,7 @@ def largest_penalty(
 ) -> Penalised:
     """Search along c for the largest at which the minimiser still succeeds.
 
-    Szegedy et al. 2013, section 4.1: minimise ``c |r| + loss(x0 + r)`` in the box, and search
+    Szegedy et al. 2013, section 4.1: minimise `c |r| + loss(x0 + r)` in the box, and search
     along c for the boundary of success. As c weighs the distance, the smallest r belongs to the
     largest c that succeeds. First c changes by factors of 4 until one success and one failure are
     known, then it is interpolated by regula falsi on (log c, margin) with the Illinois weights
@@ -98,24 +91,24 @@ def largest_penalty(
 
     Args:
         fun: Loss and margin of success.
-        x0: Points to stay near to, in the box, ``(N, D)``.
-        lower: Lower limit: a number or ``(D,)``; may be infinite.
+        x0: Points to stay near to, in the box, `(N, D)`.
+        lower: Lower limit: a number or `(D,)`; may be infinite.
         upper: Upper limit, likewise.
-        squared: Whether to weigh ``|r|^2``, which has the same stationary points, is smooth at 0
-            and jumps less between local minima; else ``|r|`` itself, whose minimiser is x0 until
+        squared: Whether to weigh `|r|^2`, which has the same stationary points, is smooth at 0
+            and jumps less between local minima; else `|r|` itself, whose minimiser is x0 until
             c falls below the gradient's length.
         tolerances: When to stop.
         memory: Pairs of the L-BFGS matrix.
         slots: Problems worked on at a time.
-        on_finished: Told how many problems have just been finished.
+        on_finished: Called with the number of problems that have just been finished.
 
     Returns:
-        The solutions, c in the units of ``c |r|`` in both cases: the weight of ``|r|^2`` times
-        ``2 |r|``. Rows do not depend on each other. The nearest success met on the way is
+        The solutions, c in the units of `c |r|` in both cases: the weight of `|r|^2` times
+        `2 |r|`. Problems do not depend on each other. The nearest success met on the way is
         returned, which may be nearer than the minimiser that c belongs to.
 
     Raises:
-        ValueError: If ``x0`` is not of shape ``(N, D)``, the box is empty or of another shape, a
+        ValueError: If `x0` is not of shape `(N, D)`, the box is empty or of another shape, a
             number is less than 1, or the loss has no gradient.
     """
     check(x0, memory=memory, slots=slots)
@@ -126,11 +119,11 @@ def largest_penalty(
     return search.found
 
 
-class _End(Numbers):
+class _End(SlotTable):
     """One end of each slot's bracket: the last minimiser that failed, or that succeeded.
 
-    ``weight``: 1 / c, 0 or infinite while there is none. ``margin``: of success, weighed down by
-    the Illinois rule. ``distance``: ``|r|``.
+    `weight`: 1 / c, 0 or infinite while there is none. `margin`: of success, weighed down by
+    the Illinois rule. `distance`: `|r|`.
     """
 
     def __init__(self, slots: int, like: Tensor, *, weight: float) -> None:
@@ -161,13 +154,15 @@ class _Search(Search):
         self._fun, self._squared, self._tolerances = fun, squared, tolerances
         nan = x0.new_full((len(x0),), torch.nan)
         none = torch.zeros(len(x0), dtype=torch.int64, device=x0.device)
-        self._best = Best(x0, self.slots)
-        self.found = Penalised(self._best.x, none.bool(), nan, none, none.bool())
-        count = len(self.slots.rows)
-        self._descent = Descent(x0[self.slots.rows], box, memory=memory, anchored=True)
+        self._best = NearestSuccess(x0, self.slots)
+        self.found = Penalised(
+            self._best.x, x0.new_full((len(x0),), torch.inf), none, none.to(torch.int8), nan
+        )
+        count = len(self.slots.problems)
+        self._descent = Descent(x0[self.slots.problems], box, memory=memory, anchored=True)
         # Of the current minimisation: 1 / c, steps so far, margin of success at the point. Of the
         # search: minimisations, gradients, the first multiplier, which end was moved last.
-        self._at = Numbers(
+        self._at = SlotTable(
             count, x0, weight=0, steps=0, margin=0, solves=0, evaluations=0, first=0, last=0
         )
         self._fail = _End(count, x0, weight=0.0)
@@ -183,9 +178,9 @@ class _Search(Search):
         descent, at, working = self._descent, self._at, self.slots.working
         new = descent.fresh
         trial = descent.propose(None if self._squared else self._reweigh)
-        found, margin = evaluate_with_margin(self._fun, trial, self.slots.rows)
-        outcome = descent.judge(trial, found)
-        self._best.meet(trial, outcome.square, margin)
+        found, margin = evaluate_with_margin(self._fun, trial, self.slots.problems)
+        outcome = descent.test(trial, found)
+        self._best.update(trial, outcome.square, margin)
         descent.advance(trial, found, outcome)
         at["margin"].copy_(torch.where(outcome.accepted, margin, at["margin"]))
         at["steps"].add_(1)
@@ -200,7 +195,7 @@ class _Search(Search):
         return self.finish(finished.nonzero().squeeze(1))
 
     def _reweigh(self, product: Product) -> Tensor:
-        """Return the multiplier at which ``|r|^2 / 2`` weighs as much as ``c |r|``."""
+        """Return the multiplier at which `|r|^2 / 2` weighs as much as `c |r|`."""
         descent, weight = self._descent, self._at["weight"]
         return torch.where(descent.square > 0, weight * descent.square.sqrt(), descent.multiplier)
 
@@ -223,7 +218,7 @@ class _Search(Search):
         at["steps"][slots] = 0.0
 
     def _ended(self, outcome: Step, new: Tensor) -> Tensor:
-        """Return which slots are at their minimiser: bool ``(n,)``."""
+        """Return which slots are at their minimiser: bool `(n,)`."""
         limit, square = self._tolerances, self._descent.square
         settled = -outcome.slope <= limit.slope * square
         vanished = square <= 1e-8 * self._best.square.where(self._best.found, 0.0)
@@ -231,7 +226,7 @@ class _Search(Search):
         return (ended | (self._at["steps"] >= limit.steps)) & ~new
 
     def _next_weight(self, slots: Tensor) -> Tensor:
-        """Move the bracket of slots at their minimiser; returns which are done, bool ``(n,)``."""
+        """Move the bracket of slots at their minimiser; returns which are done, bool `(n,)`."""
         success = self._at["margin"][slots] < 0
         self._move(self._succeed, self._fail, slots[success], 1.0)
         self._move(self._fail, self._succeed, slots[~success], -1.0)
@@ -262,7 +257,7 @@ class _Search(Search):
     def _start_again(self, slots: Tensor) -> None:
         """Choose the next weights; each minimisation goes on from where the last one ended.
 
-        Not so from a failure with ``|r|``, whose minimiser may be x0 itself, where the penalty has
+        Not so from a failure with `|r|`, whose minimiser may be x0 itself, where the penalty has
         a kink: from the nearest success, which costs one more gradient.
         """
         if not len(slots):
@@ -277,7 +272,7 @@ class _Search(Search):
         descent.length[slots] = 1.0
         if not self._squared:
             back = slots[high.isfinite() & (at["margin"][slots] >= 0)]
-            descent.restart(back, self._best.x[self.slots.rows[back]])
+            descent.restart(back, self._best.x[self.slots.problems[back]])
 
     def _between(self, slots: Tensor) -> Tensor:
         """Return the weights to try: by factors of 4, or by regula falsi."""
@@ -289,18 +284,21 @@ class _Search(Search):
         inside = torch.where(low > 0, inside, high / _BRACKET)
         return torch.where(high.isfinite(), inside, low * _BRACKET)
 
-    def write(self, slots: Tensor, rows: Tensor) -> None:
+    def write(self, slots: Tensor, problems: Tensor) -> None:
         """Write the results of some slots down."""
         weight, _, distance = self._succeed.of(slots)
         settled = weight.isfinite()
         c = 1 / weight * (2 * distance if self._squared else 1.0)
-        self.found.success[rows] = self._best.found[slots]
-        self.found.c[rows] = torch.where(settled, c, torch.nan)
-        self.found.evaluations[rows] = self._at["evaluations"][slots].long()
-        self.found.settled[rows] = settled & (self._at["solves"][slots] < _SOLVES)
+        self.found.value[problems] = self._best.square[slots]
+        self.found.c[problems] = torch.where(settled, c, torch.nan)
+        self.found.evaluations[problems] = self._at["evaluations"][slots].long()
+        settled &= self._at["solves"][slots] < _SOLVES
+        self.found.status[problems] = success_status(
+            self._best.found[slots], settled, self._descent.fresh[slots]
+        )
 
-    def load(self, slots: Tensor, rows: Tensor) -> None:
+    def load(self, slots: Tensor, problems: Tensor) -> None:
         """Start new problems in some slots."""
-        self._descent.load(slots, self._x0[rows])
+        self._descent.load(slots, self._x0[problems])
         for part in (self._best, self._at, self._fail, self._succeed):
             part.load(slots)

@@ -1,8 +1,8 @@
 """What a step of adversarial training costs through Lightning, next to a bare PyTorch loop.
 
-Both train 784-100-100-10 by recipes/adv_mnist.yaml: pools of 2,000 rows for the input and both
+Both train 784-100-100-10 by recipes/adv_mnist.yaml: pools of 2,000 examples for the input and both
 hidden layers, refreshed every second step; one clean forward gives the gradients for every layer,
-and rows that join at a hidden layer do not pay for the layers below. The bare loop does nothing
+and examples that join at a hidden layer do not pay for the layers below. The bare loop does nothing
 else: no log, no hook, the training's own forward serves the gradients. Through Lightning, metrics
 stay on the device and a CSV logger is written to every 50 steps. Also: clean training with the
 callback attached but idle, against clean training without it. Blocks of steps alternate in one
@@ -37,13 +37,13 @@ SIZES, WEIGHTS, POOL = (1.5, 0.06, 0.06), (2.0, 1.0, 1.0), 2_000
 
 
 class BarePool:
-    """Rows and labels of one layer, some of them replaced now and then."""
+    """Examples and labels of one layer, some of them replaced now and then."""
 
     def __init__(self) -> None:
         self.rows, self.labels, self.count = torch.empty(0), torch.empty(0), 0
 
     def replace(self, rows: Tensor, labels: Tensor) -> None:
-        """Fill up, then put the new rows over old ones chosen at random."""
+        """Fill up, then put the new examples over old ones chosen at random."""
         if not self.count:
             self.rows = rows.new_empty(POOL, rows.shape[1])
             self.labels = labels.new_empty(POOL)
@@ -55,7 +55,7 @@ class BarePool:
         self.rows[slots], self.labels[slots] = rows[: len(slots)], labels[: len(slots)]
 
     def draw(self, rows: int) -> tuple[Tensor, Tensor]:
-        """Return some rows and their labels."""
+        """Return some examples and their labels."""
         chosen = torch.randperm(self.count)[:rows]
         return self.rows[chosen], self.labels[chosen]
 
@@ -73,10 +73,10 @@ def bare(x: Tensor, y: Tensor, batch: int, every: int) -> None:
     )
     steps = -(-len(x) // batch)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-    kept = [BarePool() for _ in WEIGHTS]
+    pools = [BarePool() for _ in WEIGHTS]
     for step, rows in enumerate(torch.randperm(len(x)).split(batch)):
         refresh = step % every == 0
-        loss = bare_loss(weights, biases, x[rows].flatten(1), y[rows], kept, refresh)
+        loss = bare_loss(weights, biases, x[rows].flatten(1), y[rows], pools, refresh)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -88,18 +88,18 @@ def bare_loss(
     biases: list[Tensor],
     x: Tensor,
     y: Tensor,
-    kept: list[BarePool],
+    pools: list[BarePool],
     refresh: bool,
 ) -> Tensor:
-    """Return the loss on a batch and on rows of each layer's pool."""
+    """Return the loss on a batch and on examples of each layer's pool."""
     activations = [x.requires_grad_(refresh)]
     for weight, bias in zip(weights[:-1], biases[:-1], strict=True):
         activations.append(F.linear(activations[-1], weight, bias).relu())
     logits = F.linear(activations[-1], weights[-1], biases[-1])
     if refresh:
-        bare_examples(activations, logits, y, kept)
+        bare_examples(activations, logits, y, pools)
     loss = F.cross_entropy(logits, y)
-    for layer, pool in enumerate(kept):
+    for layer, pool in enumerate(pools):
         hidden, labels = pool.draw(len(x))
         for above in range(layer, len(weights)):
             hidden = F.linear(hidden, weights[above], biases[above])
@@ -109,7 +109,7 @@ def bare_loss(
 
 
 def bare_examples(
-    activations: list[Tensor], logits: Tensor, y: Tensor, kept: list[BarePool]
+    activations: list[Tensor], logits: Tensor, y: Tensor, pools: list[BarePool]
 ) -> None:
     """Put new examples of each layer in its pool, by the gradients of the one clean forward."""
     targets = (y + torch.randint(1, 10, y.shape)) % 10
@@ -119,11 +119,11 @@ def bare_examples(
         clean = a.detach()
         size = SIZES[layer] * (clean.var(0).sum().sqrt() if layer else 1)
         lengths = gradient.norm(dim=1, keepdim=True).clamp(min=1e-12)
-        kept[layer].replace(clean - size * gradient / lengths, y)
+        pools[layer].replace(clean - size * gradient / lengths, y)
 
 
 def pools(batch: int, every: int, start_step: int = 0) -> AdversarialTraining:
-    """Return the callback with a stored pool of 2,000 rows for each layer."""
+    """Return the callback with a stored pool of 2,000 examples for each layer."""
     layers = {
         name: PerturbedLayer(
             GradientAttack(size),
@@ -173,7 +173,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--blocks", type=int, default=7, help="epochs of each, alternating")
     parser.add_argument("--rows", type=int, default=30_000, help="images in an epoch")
-    parser.add_argument("--batch", type=int, default=200, help="rows in a step")
+    parser.add_argument("--batch", type=int, default=200, help="images in a step")
     parser.add_argument("--every", type=int, default=2, help="steps from refresh to refresh")
     options = parser.parse_args()
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)

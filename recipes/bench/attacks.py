@@ -6,9 +6,9 @@ a backward apart. Each method runs `--repeat` times, the methods in turn; exampl
 overhead are medians of these runs. Slow methods run once, on few images, in one batch of these.
 The overhead is the time over that of as many bare forward and backward passes, in the same
 batches, timed just before and after. On a CPU, seconds are those of the process, on one thread.
-Distortion is the mean over the rows on which every method with at least 99% success succeeded,
-for another method over those on which it did too. Networks are trained at the first run and kept.
-Methods whose package is not installed are named and skipped; the packages come with
+Distortion is the mean over the images on which every method with at least 99% success succeeded,
+for another method over those on which it did too. Networks are trained at the first run and stored.
+Methods whose package is not installed are reported and skipped; the packages come with
 
     pip install 'lit-intriguing[adversarial-library,foolbox]'
 
@@ -45,7 +45,7 @@ def arguments() -> argparse.Namespace:
     add("--methods", default=list(METHODS), **several, help=f"of {', '.join(METHODS)}")
     add("--images", type=int, default=512, help="training images attacked")
     add("--slow-images", type=int, default=32, help="the first of these for the slow methods")
-    add("--batch", type=int, default=256, help="rows of a batch")
+    add("--batch", type=int, default=256, help="images of a batch")
     add("--repeat", type=int, default=3, help="runs of each method, slow ones once, the first "
         "after one on two images to warm up; with 1 there is none")  # fmt: skip
     add("--seed", type=int, default=0, help="of the choice of images and targets")
@@ -178,10 +178,10 @@ def report(
     results = compare(searches, network, problems, options)
     if not results:
         return
-    lines, used = table.lines(results), int(table.counting_rows(results).sum())
+    lines, used = table.lines(results), int(table.counting_images(results).sum())
     speed = 1 / measure.bare(network, problems.x[: options.batch])
     print(f"\n{name} on {device}, batch {options.batch}, seed {options.seed}")
-    print(f"distortion over {used} of {len(problems)} rows; bare passes: {speed:.4g} rows/s\n")
+    print(f"distortion over {used} of {len(problems)} images; bare passes: {speed:.4g} images/s\n")
     print(table.text(lines), flush=True)
     if options.csv:
         common = {"network": name, "device": device, "batch": options.batch}

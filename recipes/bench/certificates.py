@@ -3,7 +3,7 @@
 Of each network: the product of its layers' constants, the joint bound and its time, the largest
 norm of a Jacobian that a gradient search finds (a lower bound), the median certified L2 radius of
 the test images by the product, by the joint bound and by pairs of classes, and the attack's
-distances: no certified radius may be larger. Networks are trained at the first run and kept. Run
+distances: no certified radius may be larger. Networks are trained at the first run and stored. Run
 
     python recipes/bench/certificates.py --networks fc100 fc200
 """
@@ -102,12 +102,12 @@ class Search:
         return j
 
     def squares(self, x: Tensor, sharpness: float) -> Tensor:
-        """The squared norms (N,)."""
+        """Return the squared norms (N,)."""
         j = self.jacobians(x, sharpness)
         return torch.linalg.eigvalsh(j @ j.mT)[:, -1]
 
     def run(self, x: Tensor, steps: int) -> float:
-        """The largest norm met at any point, with any of the rates, from inputs (N, n_0)."""
+        """Return the largest norm met at any point, with any of the rates, from inputs (N, n_0)."""
         return max(self.ascend(x, steps, *rates) for rates in self.RATES)
 
     def ascend(self, x: Tensor, steps: int, rate: float, least: float) -> float:
@@ -130,7 +130,7 @@ class Search:
 
 
 def attack_distances(network: nn.Module, x: Tensor, y: Tensor) -> Tensor:
-    """L2 distances (N,) at which the answer is wrong; infinite where the attack finds nothing."""
+    """Return L2 distances `(N,)` to wrong predictions; infinite where the attack finds none."""
     found = BoxLBFGS()(network, x, Untargeted(y))
     distances = (found.adversarial.double() - found.clean.double()).flatten(1).norm(dim=1)
     return distances.where(found.success, torch.inf)

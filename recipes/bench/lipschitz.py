@@ -7,8 +7,8 @@ convergence; of layers so large that this takes minutes only a lower bound is co
 to it are printed as "at most". A number below it bounds nothing. `spectral_norm` is the norm of the
 reshaped kernel, which torch's function of that name divides by. orthogonium's Gram iterations are
 as many as cost 2e11 multiplications, at most 4. Seconds are those of one thread of this process;
-each method runs once on a layer. Methods whose package is not installed are named and skipped; they
-come with
+each method runs once on a layer. Methods whose package is not installed are reported and skipped;
+they come with
 
     pip install deel-torchlip orthogonium
 

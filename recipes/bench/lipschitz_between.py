@@ -52,12 +52,12 @@ class Carried(Callback):
 
 
 def norm(matrix: Tensor) -> float:
-    """The largest singular value."""
+    """Return the largest singular value."""
     return torch.linalg.matrix_norm(matrix, 2).item()
 
 
 def change(matrix: Tensor) -> float:
-    """A bound of it that takes no time."""
+    """Return a bound of it that takes no time."""
     sizes = matrix.abs()
     sums = math.sqrt(sizes.sum(0).max().item() * sizes.sum(1).max().item())
     return min(matrix.norm().item(), sums)

@@ -69,7 +69,7 @@ class Alternating(Callback):
         self.seconds: dict[bool, list[float]] = {True: [], False: []}
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: Any) -> None:
-        """The blocks that do not count have it."""
+        """Return the blocks that do not count have it."""
         self._attach(trainer, True)
 
     def on_train_batch_end(
@@ -118,7 +118,7 @@ class AlexNet(LightningModule):
         return self.net(x)
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
-        """The loss of a batch."""
+        """Return the loss of a batch."""
         return nn.functional.cross_entropy(self(batch[0]), batch[1])
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
@@ -127,7 +127,7 @@ class AlexNet(LightningModule):
 
 
 def dense() -> Classifier:
-    """The network and optimiser of recipes/baseline_mnist.yaml."""
+    """Return the network and optimiser of recipes/baseline_mnist.yaml."""
     return Classifier(
         optimizer=lambda parameters: torch.optim.Adam(
             parameters, lr=3e-3, weight_decay=1e-4, fused=True
@@ -143,7 +143,7 @@ def train(
     folder: str,
     epochs: int = 1,
 ) -> None:
-    """Some epochs through Lightning."""
+    """Train some epochs through Lightning."""
     Trainer(
         max_epochs=epochs, accelerator="cpu", callbacks=callbacks, logger=CSVLogger(folder),
         enable_progress_bar=False, enable_checkpointing=False, enable_model_summary=False,

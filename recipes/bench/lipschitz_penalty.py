@@ -4,8 +4,8 @@ For each weight of the penalty and each seed it trains as the recipe does (weigh
 recipes/baseline_mnist.yaml) and prints a row: error in percent on the 10,000 test images, or with
 `--held-out` on the last 10,000 training images, trained on the others; the layers' norms; the
 product and the joint bound of the network; the median certified L2 radius over all images, by
-pairs of classes, zero where the answer is wrong; and the mean distortion of box-constrained L-BFGS,
-toward random targets, on the first images. Then rows of means and
+pairs of classes, zero where the prediction is wrong; and the mean distortion of box-constrained
+L-BFGS, toward random targets, on the first images. Then rows of means and
 standard deviations for each weight. Run it with
 
     OMP_NUM_THREADS=1 python recipes/bench/lipschitz_penalty.py --weights 0 3e-3 --seeds 0 1 2 3 4
@@ -20,7 +20,7 @@ import torch
 from lightning.pytorch import Trainer, seed_everything
 
 from lit_intriguing.attacks import BoxLBFGS
-from lit_intriguing.attacks.attack_tensors import attack_rows
+from lit_intriguing.attacks.attack_tensors import attack_chunk
 from lit_intriguing.callbacks import LipschitzPenalty
 from lit_intriguing.data import MNIST
 from lit_intriguing.data.tensor_module import Split
@@ -36,7 +36,7 @@ COLUMNS = ("error, %", "hidden1", "hidden2", "output", "product", "joint", "radi
 
 
 def trained(weight: float, epochs: int, seed: int, data: MNIST) -> Classifier:
-    """A network of the recipe, of its last epoch."""
+    """Return a network of the recipe, of its last epoch."""
     seed_everything(seed, verbose=False)
     model = Classifier(
         optimizer=lambda parameters: torch.optim.Adam(
@@ -53,7 +53,7 @@ def trained(weight: float, epochs: int, seed: int, data: MNIST) -> Classifier:
 
 
 def row(model: Classifier, images: Split, attacked: int) -> list[float]:
-    """The numbers of a network."""
+    """Return the numbers of a network."""
     x, y = images.inputs, images.labels
     logits = float64_logits(model, x)
     found = network_norm(model, SHAPE)
@@ -63,7 +63,7 @@ def row(model: Classifier, images: Split, attacked: int) -> list[float]:
     pairs = pair_norms([weight for _, weight, _ in layers], [s for *_, s in layers[:-1]])
     radii = certified_radius(logits, pairs, y)
     generator = torch.Generator().manual_seed(0)
-    made = attack_rows(model, BoxLBFGS(), x[:attacked], y[:attacked], generator)
+    made = attack_chunk(model, BoxLBFGS(), x[:attacked], y[:attacked], generator)
     return [
         100 * (logits.argmax(1) != y).double().mean().item(),
         *(layer.norm.value for layer in found.layers),
@@ -75,7 +75,7 @@ def row(model: Classifier, images: Split, attacked: int) -> list[float]:
 
 
 def shown(name: str, numbers: list[float]) -> str:
-    """A line of the table."""
+    """Return a line of the table."""
     return f"| {name} | " + " | ".join(f"{number:.4g}" for number in numbers) + " |"
 
 

@@ -31,7 +31,7 @@ class Linear(LightningModule):
         self.net = nn.Linear(784, 10)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return logits ``(N, 10)``."""
+        """Return logits `(N, 10)`."""
         return self.net(x)
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
@@ -64,7 +64,7 @@ def resident() -> float:
 
 
 class Peak(threading.Thread):
-    """Looks again and again at the memory until told to stop."""
+    """Measures the memory again and again until it is stopped."""
 
     def __init__(self) -> None:
         super().__init__(daemon=True)
@@ -103,7 +103,7 @@ def main() -> None:
         train(100, folder)
         small, _, small_file = train(100, folder)
         full, peak, file = train(60_000, folder)
-    print(f"the pool's rows {60_000 * 784 * 4 / 1e6:.0f} MB")
+    print(f"the pool's examples {60_000 * 784 * 4 / 1e6:.0f} MB")
     print(f"memory with the pool, less that without: {full - small:.0f} MB")
     print(f"more while the checkpoint is written: {peak - full:.0f} MB")
     print(f"checkpoint, less that without: {file - small_file:.0f} MB")

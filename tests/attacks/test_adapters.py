@@ -1,4 +1,4 @@
-"""Attacks of other libraries: guard, units, rows and messages, with stand-ins for the libraries."""
+"""Attacks of other libraries: guard, units and messages, with stand-ins for the libraries."""
 
 import math
 import random
@@ -24,7 +24,7 @@ from lit_intriguing.attacks import (
     Torchattacks,
     Untargeted,
 )
-from lit_intriguing.attacks.adapters import MissingLibraryError, Shown
+from lit_intriguing.attacks.adapters import MissingLibraryError, StandIn
 from lit_intriguing.splice import tail
 from lit_intriguing.types import UNBOUNDED, Bounds
 
@@ -141,23 +141,23 @@ def test_global_randomness_follows_the_generator() -> None:
 def test_gradients_through_the_stand_in_are_the_models() -> None:
     net, x = network(), images()
     for again in (False, True):
-        shown, a, b = Shown(net, x), x.clone().requires_grad_(), x.clone().requires_grad_()
-        logits = shown(a)
+        stand_in, a, b = StandIn(net, x), x.clone().requires_grad_(), x.clone().requires_grad_()
+        logits = stand_in(a)
         torch.testing.assert_close(logits, net(b))
         logits[:, 0].sum().backward(retain_graph=again)
         net(b)[:, 0].sum().backward()
         torch.testing.assert_close(a.grad, b.grad)
-        assert (shown.forwards, shown.gradients) == (3, 3)
+        assert (stand_in.forwards, stand_in.gradients) == (3, 3)
         if again:
             logits[:, 1].sum().backward()
-            assert shown.gradients == 6
+            assert stand_in.gradients == 6
 
 
 def test_the_stand_in_shows_nothing_of_the_model() -> None:
-    shown = Shown(network(), images())
-    assert [name for name, _ in shown.named_parameters()] == ["whereabouts"]
-    assert list(shown.modules()) == [shown]
-    assert not shown.training
+    stand_in = StandIn(network(), images())
+    assert [name for name, _ in stand_in.named_parameters()] == ["whereabouts"]
+    assert list(stand_in.modules()) == [stand_in]
+    assert not stand_in.training
 
 
 def test_a_model_without_gradients_is_named() -> None:
@@ -333,7 +333,7 @@ def test_a_hidden_layers_rows_are_told_apart_one_by_one() -> None:
     attack = AdversarialLibrary(repeating, one_by_one=True)
     found = attack(whole, hidden, Untargeted(LABELS))
     torch.testing.assert_close(found.adversarial, (whole(hidden) / 10).clamp(0, 1))
-    with pytest.raises(ValueError, match=r"asks for 6 of 3 rows.*take one_by_one=True"):
+    with pytest.raises(ValueError, match=r"asks for 6 of 3 examples.*set one_by_one=True"):
         AdversarialLibrary(repeating)(whole, hidden, Untargeted(LABELS))
     straight = AdversarialLibrary(adv_lib_like)
     assert straight(whole, hidden, Untargeted(LABELS)).queries.tolist() == [1] * 3

@@ -165,11 +165,11 @@ def test_attacks_that_draw_globally_are_repeatable_too() -> None:
     ("images", "labels", "message"),
     [
         (torch.zeros(2, 9, dtype=torch.uint8), torch.zeros(2).long(), "images are torch.uint8"),
-        (torch.zeros(2, 9), torch.zeros(2), "true label of each row, integers of shape"),
+        (torch.zeros(2, 9), torch.zeros(2), "true label of each example, integers of shape"),
         (torch.zeros(2, 9), torch.zeros(3).long(), r"integers of shape \(2,\)"),
         (torch.zeros(2, 9), torch.tensor([0, 3]), "from 0 to 3, but the model has 3 classes"),
         (torch.zeros(2, 9), torch.tensor([-1, 2]), "from -1 to 2, but the model"),
-        (torch.zeros(0, 9), torch.zeros(0).long(), "nothing to attack: 0 rows"),
+        (torch.zeros(0, 9), torch.zeros(0).long(), "nothing to attack: 0 examples"),
         (torch.full((2, 9), 7.0), torch.tensor([0, 1]), "range from 7 to 7 and leave the bounds"),
     ],
 )

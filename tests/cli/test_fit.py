@@ -370,7 +370,7 @@ def test_after_ctrl_c_without_a_checkpoint_that_is_said(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     line = interrupted(["--trainer.callbacks.epoch=0"], capsys)
-    assert line.startswith("lightning: interrupted. No checkpoint was kept")
+    assert line.startswith("lightning: interrupted. No checkpoint was saved")
 
 
 def test_ctrl_c_in_the_closing_test_does_not_offer_more_training(

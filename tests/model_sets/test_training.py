@@ -13,6 +13,9 @@ from lit_intriguing.model_sets.sources import fit_config
 from lit_intriguing.model_sets.training import Training, weights_of
 from lit_intriguing.training_runs.store import Run, Stage
 
+CLASSIFIER = "lit_intriguing.models.Classifier"
+TIMER = {"class_path": "lightning.pytorch.callbacks.Timer"}
+
 
 @pytest.fixture
 def trained(monkeypatch):
@@ -34,11 +37,11 @@ def trained(monkeypatch):
 @pytest.fixture
 def files(tmp_path):
     contents = {
-        "base": {"model": {"class_path": "A", "init_args": {"width": 1}}, "trainer": {"n": 1}},
-        "more": {"model": {"init_args": {"encoder": "x"}}, "trainer": {"callbacks+": ["C"]}},
+        "base": {"model": {"class_path": CLASSIFIER, "init_args": {"widths": [1]}}},
+        "more": {"model": {"init_args": {"encoder": "x"}}, "trainer": {"callbacks+": [TIMER]}},
         "first": {"first": True},
         "broken": {"broken": True},
-        "other": {"model": {"class_path": "B"}, "seed_everything": 4},
+        "other": {"model": {"class_path": "lit_intriguing.models.Network"}, "seed_everything": 4},
     }
     for name, content in contents.items():
         (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(content))
@@ -48,12 +51,11 @@ def files(tmp_path):
 def test_configurations_are_merged_as_on_the_command_line(files):
     assert fit_config([files["base"], files["more"], files["more"]]) == {
         "seed_everything": 0,
-        "model": {"class_path": "A", "init_args": {"width": 1, "encoder": "x"}},
-        "trainer": {"n": 1, "callbacks": ["C", "C"]},
+        "model": {"class_path": CLASSIFIER, "init_args": {"widths": [1], "encoder": "x"}},
+        "trainer": {"callbacks": [TIMER, TIMER]},
     }
-    # Another class takes nothing of the one before.
     other = fit_config([files["base"], files["other"]])
-    assert other["model"] == {"class_path": "B"}
+    assert other["model"] == {"class_path": "lit_intriguing.models.Network", "init_args": {}}
     assert other["seed_everything"] == 4
 
 

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from lit_intriguing.attacks.margin import smooth_margin
+from lit_intriguing.attacks.problem import smooth_margin
 
 
 class Quadratics:

@@ -9,28 +9,28 @@ from typing import Any
 
 from torch import Tensor
 
-from lit_intriguing.attacks.adapters.borrowed import Borrowed
+from lit_intriguing.attacks.adapters.base import ExternalAttack
 from lit_intriguing.attacks.adapters.named import library
-from lit_intriguing.attacks.adapters.shown import Shown
+from lit_intriguing.attacks.adapters.stand_in import StandIn
 
 
-class AutoAttack(Borrowed):
-    """AutoAttack (Croce and Hein 2020), on images ``(N, C, H, W)``, untargeted.
+class AutoAttack(ExternalAttack):
+    """AutoAttack (Croce and Hein 2020), on images `(N, C, H, W)`, untargeted.
 
-    Rows that no attack of the ensemble broke come back unchanged. Its warnings, of zero gradients
-    for one, go to the logger ``auto-attack`` or to the screen.
+    Examples that no attack of the ensemble broke come back unchanged. Its warnings, of zero
+    gradients for one, go to the logger `auto-attack` or to the screen.
 
     Args:
-        eps: Greatest length of the perturbation in ``norm``, in widths of the box.
+        eps: Greatest length of the perturbation in `norm`, in widths of the box.
         norm: "Linf", "L2" or "L1".
         version: "standard" (needs ten classes or more), "plus", "rand" for networks with
             randomness, or "custom".
         attacks: With "custom", which of apgd-ce, apgd-dlr, apgd-t, fab, fab-t and square.
-        one_by_one: Whether each row is attacked by itself.
+        one_by_one: Whether each example is attacked by itself.
 
     Raises:
         MissingLibraryError: If neither autoattack nor pyautoattack is installed.
-        ValueError: For an unknown norm or version, or ``attacks`` that do not go with the version;
+        ValueError: For an unknown norm or version, or `attacks` that do not go with the version;
             in the call, for examples that are no images, or targets.
     """
 
@@ -64,8 +64,8 @@ class AutoAttack(Borrowed):
         """The attack's name, for messages."""
         return "AutoAttack"
 
-    def run(self, model: Shown, x: Tensor, labels: Tensor, targeted: bool, seed: int) -> object:
-        """Let AutoAttack search; arguments as in :meth:`Borrowed.run`."""
+    def run(self, model: StandIn, x: Tensor, labels: Tensor, targeted: bool, seed: int) -> object:
+        """Let AutoAttack search; arguments as in `ExternalAttack.run`."""
         if targeted:
             raise ValueError("AutoAttack has no targeted search; take the goal TrueLabels.")
         takes = inspect.signature(self._make).parameters
@@ -77,13 +77,13 @@ class AutoAttack(Borrowed):
         attack = self._make(model, device=x.device, **options)
         evaluate = attack.run_standard_evaluation
         size = "bs" if "bs" in inspect.signature(evaluate).parameters else "batch_size"
-        with _tracing_kept():
+        with _tracer_restored():
             found = evaluate(x, labels, **{size: len(x)})
         return found[0] if isinstance(found, tuple) else found
 
 
 @contextmanager
-def _tracing_kept() -> Iterator[None]:
+def _tracer_restored() -> Iterator[None]:
     """Restore the tracer of a debugger or of a measurement of coverage, which AutoAttack drops."""
     tracer = sys.gettrace()
     try:

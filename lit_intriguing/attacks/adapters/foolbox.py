@@ -4,24 +4,24 @@ from typing import Any
 
 from torch import Tensor
 
-from lit_intriguing.attacks.adapters.borrowed import Borrowed
+from lit_intriguing.attacks.adapters.base import ExternalAttack
 from lit_intriguing.attacks.adapters.named import Named, check_options, chosen, library
-from lit_intriguing.attacks.adapters.shown import Shown
+from lit_intriguing.attacks.adapters.stand_in import StandIn
 
 
-class Foolbox(Borrowed):
+class Foolbox(ExternalAttack):
     """An attack of foolbox 3 (Rauber et al. 2020).
 
     Args:
-        attack: A foolbox attack, or its class path with ``init_args``.
+        attack: A foolbox attack, or its class path with `init_args`.
         epsilon: Greatest size of the perturbation in the attack's own distance, in widths of the
             box; None for the smallest perturbation, which attacks that minimise take alone.
         options: More arguments to call it with.
-        one_by_one: Whether each row is attacked by itself.
+        one_by_one: Whether each example is attacked by itself.
 
     Raises:
         MissingLibraryError: If foolbox is not installed.
-        ValueError: If there is no such attack or option, or the attack needs an ``epsilon``.
+        ValueError: If there is no such attack or option, or the attack needs an `epsilon`.
     """
 
     def __init__(
@@ -50,8 +50,8 @@ class Foolbox(Borrowed):
         """The attack's name, for messages."""
         return f"foolbox's {type(self.attack).__name__}"
 
-    def run(self, model: Shown, x: Tensor, labels: Tensor, targeted: bool, seed: int) -> object:
-        """Let foolbox search; arguments as in :meth:`Borrowed.run`."""
+    def run(self, model: StandIn, x: Tensor, labels: Tensor, targeted: bool, seed: int) -> object:
+        """Let foolbox search; arguments as in `ExternalAttack.run`."""
         criteria = self._foolbox.criteria
         criterion = (
             criteria.TargetedMisclassification if targeted else criteria.Misclassification
@@ -68,8 +68,8 @@ class Foolbox(Borrowed):
         """Return the library's error, or one that says what to do."""
         if "init_attack failed" in str(error):
             return ValueError(
-                f"{self.title} gives up the whole batch: {error}. With one_by_one=True such rows "
-                "fail alone."
+                f"{self.title} gives up the whole batch: {error}. With one_by_one=True such "
+                "examples fail alone."
             )
         if "unsupported criterion" in str(error):
             kind = "targets" if targeted else "labels to leave"

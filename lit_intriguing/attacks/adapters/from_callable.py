@@ -6,9 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lit_intriguing.attacks.adapters.borrowed import guarded
+from lit_intriguing.attacks.adapters.base import guarded
 from lit_intriguing.attacks.adapters.named import Named, check_options, chosen
-from lit_intriguing.attacks.adapters.shown import Shown
+from lit_intriguing.attacks.adapters.stand_in import StandIn
 from lit_intriguing.attacks.base import Attack, Found, Model
 from lit_intriguing.attacks.criteria import Criterion
 from lit_intriguing.types import Bounds
@@ -17,15 +17,15 @@ from lit_intriguing.types import Bounds
 class FromCallable(Attack):
     """A function of your own as an attack.
 
-    It is called like an attack, ``function(model, x, criterion, bounds=..., generator=...)``,
-    inside the guard, and returns M examples like ``x``, or a sequence of M with None for a failed
-    one. Tensors, dtype and bounds are as the caller gave them; ``model`` is the stand-in.
+    It is called like an attack, `function(model, x, criterion, bounds=..., generator=...)`,
+    inside the guard, and returns M examples like `x`, or a sequence of M with None for a failed
+    one. Tensors, dtype and bounds are as the caller gave them; `model` is the stand-in.
 
     Args:
-        function: The function, or its path with ``init_args`` to call it with besides; of a class,
+        function: The function, or its path with `init_args` to call it with besides; of a class,
             the object that the options make is called.
         options: More arguments to call it with.
-        one_by_one: Whether each row is attacked by itself.
+        one_by_one: Whether each example is attacked by itself.
 
     Raises:
         MissingLibraryError: If the path's package cannot be found.
@@ -58,11 +58,11 @@ class FromCallable(Attack):
     ) -> Found:
         """Call the function."""
 
-        def one_batch(shown: Shown, batch: Tensor, rows: slice, seed: int) -> object:
+        def one_batch(stand_in: StandIn, batch: Tensor, part: slice, seed: int) -> object:
             wanted = criterion.select(
-                torch.arange(len(criterion))[rows].to(criterion.labels.device)
+                torch.arange(len(criterion))[part].to(criterion.labels.device)
             )
-            return self.function(shown, batch, wanted, bounds=bounds, generator=generator)
+            return self.function(stand_in, batch, wanted, bounds=bounds, generator=generator)
 
         return guarded(
             model, x, one_batch, generator, title="the function", one_by_one=self.one_by_one

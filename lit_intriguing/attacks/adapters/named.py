@@ -1,4 +1,4 @@
-"""What a user names or passes as a foreign attack, and libraries that are not installed."""
+"""Attacks of other libraries by class path or object, and libraries that are not installed."""
 
 import importlib
 import inspect
@@ -11,7 +11,7 @@ from lit_intriguing.errors import UserError
 from lit_intriguing.spelling import did_you_mean
 
 Named = str | dict[str, Any] | Callable[..., Any]
-"""A class path, one with ``init_args``, or the Python object itself."""
+"""A class path, one with `init_args`, or the Python object itself."""
 
 INSTALLED_BY = {
     "adv_lib": "pip install 'lit-intriguing[adversarial-library]'",
@@ -28,17 +28,17 @@ class MissingLibraryError(UserError, ImportError):
 
 @dataclass(frozen=True)
 class Choice:
-    """A foreign class, function or object, and the options it is to be called with."""
+    """A class, function or object of another library, and the options to call it with."""
 
     target: Any
     options: dict[str, Any] = field(default_factory=dict)
 
 
 def chosen(attack: object, options: Mapping[str, Any] | None = None) -> Choice:
-    """Return what ``attack`` names.
+    """Return what `attack` names.
 
     Args:
-        attack: A class path, a mapping with ``class_path`` and ``init_args``, or an object.
+        attack: A class path, a mapping with `class_path` and `init_args`, or an object.
         options: More arguments to call it with.
 
     Raises:
@@ -52,14 +52,15 @@ def chosen(attack: object, options: Mapping[str, Any] | None = None) -> Choice:
     strange = sorted(set(attack) - {"class_path", "init_args"})
     if strange or not isinstance(attack.get("class_path"), str):
         raise ValueError(
-            f"A foreign attack is written with class_path and init_args, not with {sorted(attack)}."
+            "Write an attack of another library with class_path and init_args, not with "
+            f"{sorted(attack)}."
         )
     given = {**(attack.get("init_args") or {}), **(options or {})}
     return Choice(_located(attack["class_path"]), given)
 
 
 def check_options(function: Callable[..., object], options: Mapping[str, object]) -> None:
-    """Raise where ``function`` does not take an option.
+    """Raise where `function` does not take an option.
 
     Raises:
         ValueError: With the nearest right spelling.

@@ -4,19 +4,19 @@ from typing import Any
 
 from torch import Tensor
 
-from lit_intriguing.attacks.adapters.borrowed import Borrowed
+from lit_intriguing.attacks.adapters.base import ExternalAttack
 from lit_intriguing.attacks.adapters.named import Named, check_options, chosen
-from lit_intriguing.attacks.adapters.shown import Shown
+from lit_intriguing.attacks.adapters.stand_in import StandIn
 
 
-class Torchattacks(Borrowed):
-    """An attack of torchattacks (Kim 2020), on images ``(N, C, H, W)``.
+class Torchattacks(ExternalAttack):
+    """An attack of torchattacks (Kim 2020), on images `(N, C, H, W)`.
 
     Args:
-        attack: The class or a partial of it, or its class path with ``init_args``; ``model`` is
+        attack: The class or a partial of it, or its class path with `init_args`; `model` is
             filled in for each batch. Lengths are in widths of the box.
         options: More arguments to call it with.
-        one_by_one: Whether each row is attacked by itself.
+        one_by_one: Whether each example is attacked by itself.
 
     Raises:
         MissingLibraryError: If torchattacks is not installed.
@@ -46,8 +46,8 @@ class Torchattacks(Borrowed):
         made = getattr(self.attack, "func", self.attack)  # of a partial
         return f"torchattacks' {getattr(made, '__name__', made)}"
 
-    def run(self, model: Shown, x: Tensor, labels: Tensor, targeted: bool, seed: int) -> object:
-        """Let torchattacks search; arguments as in :meth:`Borrowed.run`."""
+    def run(self, model: StandIn, x: Tensor, labels: Tensor, targeted: bool, seed: int) -> object:
+        """Let torchattacks search; arguments as in `ExternalAttack.run`."""
         attack = self.attack(model, **self.options)
         if targeted:
             if "targeted" not in attack.supported_mode:

@@ -11,7 +11,7 @@ class UnitBox:
 
     Args:
         bounds: A finite box; with [0, 1] itself nothing but the dtype is changed.
-        x: The examples, ``(N, *S)``, inside the box but for rounding.
+        x: The examples, `(N, *S)`, inside the box but for rounding.
         asked_by: Who needs the box, for the message.
 
     Raises:
@@ -37,12 +37,12 @@ class UnitBox:
         self.seen = unit.float().clamp(0, 1)
 
     def back(self, seen: Tensor) -> Tensor:
-        """Return points of [0, 1], shape ``(M, *S)``, in the box and the dtype of ``x``."""
+        """Return points of [0, 1], shape `(M, *S)`, in the box and the dtype of `x`."""
         points = seen.to(self._x.dtype)
         if self._identity:
             return points
         return self._lower + points * torch.where(self._movable, self._width, 0.0)
 
     def result(self, seen: Tensor) -> Tensor:
-        """Return the same for the N examples; elements that did not move are those of ``x``."""
+        """Return the same for the N examples; elements that did not move are those of `x`."""
         return torch.where(seen == self.seen, self._x, self.back(seen))

@@ -16,7 +16,7 @@ from lit_intriguing.commands.ablate.output import (
 )
 from lit_intriguing.commands.ablate.plan import Plan, Row
 from lit_intriguing.commands.ablate.run import AblationRun
-from lit_intriguing.configuration.files import load_config
+from lit_intriguing.configuration.merging import merged_files
 from lit_intriguing.configuration.patches import merged
 from lit_intriguing.errors import UsageError, UserError
 from lit_intriguing.spelling import did_you_mean
@@ -122,7 +122,7 @@ class Ablation:
         """
         self._check()
         rows = self.rows if self.only is None else {name: self.rows[name] for name in self.only}
-        base = merged(load_config(self.base), self.overrides)
+        base = merged(merged_files([self.base]), self.overrides)
         plan = Plan(base, rows, self.seeds, self.tune_seeds, self.tuning, self.seed_keys)
         for key in plan.candidates():  # what cannot be merged is refused here
             plan.tune_runs(*key)

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from lit_intriguing.configuration.patches import Config, _lacking, merged, with_value
+from lit_intriguing.configuration.patches import Config, merged, missing_class, with_value
 from lit_intriguing.errors import UsageError
 from lit_intriguing.spelling import did_you_mean
 from lit_intriguing.training_runs.store import Run, Stage
@@ -84,7 +84,7 @@ class Plan:
         """
         configs = [self.base, *(self.final_runs(*key)[0].config for key in self.candidates())]
         for key in self.seed_keys:
-            lacking = [_lacking(config, key.split(".")) for config in configs]
+            lacking = [missing_class(config, key.split(".")) for config in configs]
             if all(lacking):
                 name, names = lacking[0] or ("", [])
                 raise UsageError(

@@ -8,7 +8,7 @@ from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 from typing_extensions import override
 
-from lit_intriguing.attacks.attack_tensors import attack_rows
+from lit_intriguing.attacks.attack_tensors import attack_chunk
 from lit_intriguing.attacks.examples import joined
 from lit_intriguing.commands.attack.job import AttackJob
 from lit_intriguing.commands.attack.output import write
@@ -84,7 +84,7 @@ class AttackRun(ChunkLoop):
         model = in_precision(trainer.lightning_module, trainer.precision_plugin)
         try:
             with chunk_randomness(job.seed, index) as generator:
-                made = attack_rows(
+                made = attack_chunk(
                     model, job.attack, at_least_single(images), labels, generator,
                     goal=job.goal, bounds=job.bounds, layer=job.layer,
                     only_correct=job.only_correct,

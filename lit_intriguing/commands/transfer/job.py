@@ -12,10 +12,10 @@ from lit_intriguing.commands.transfer.pictures import write_pictures
 from lit_intriguing.commands.transfer.run import TransferRun
 from lit_intriguing.commands.transfer.sets import TransferJob
 from lit_intriguing.commands.transfer.table import Interval, Table, TableRow
+from lit_intriguing.configuration.instances import instance
 from lit_intriguing.errors import UsageError
 from lit_intriguing.model_sets.job import ExampleStudy
 from lit_intriguing.model_sets.run import Models
-from lit_intriguing.model_sets.sources import instance
 from lit_intriguing.spelling import did_you_mean
 from lit_intriguing.splits.split import Split, SplitData
 
@@ -101,7 +101,11 @@ class TransferMatrix(ExampleStudy[TransferJob, Table]):
         rows: list[TableRow] = []
         failed: dict[str, str] = {}
         for title, clean in self.clean.items():
-            data = self.data if clean.data is None else instance(clean.data, LightningDataModule)
+            data = (
+                self.data
+                if clean.data is None
+                else instance(clean.data, LightningDataModule, "data")
+            )
             found = self._pass(trainer, models, bare, failures, data, clean.split, None, title)
             if found is not None:
                 rows.append(replace(found.rows[0], title=title))

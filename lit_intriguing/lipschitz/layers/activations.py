@@ -9,8 +9,8 @@ from torch.nn.utils.parametrize import type_before_parametrizations
 
 from lit_intriguing.lipschitz.norm import Norm
 from lit_intriguing.lipschitz.registry import CannotBoundError, Shape, register_norm
-from lit_intriguing.lipschitz.rounding import raised
 from lit_intriguing.lipschitz.weights import finite_weight
+from lit_intriguing.solvers.spectral.rounding import raised
 
 Slopes = tuple[float, float]
 

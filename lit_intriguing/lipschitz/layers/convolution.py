@@ -24,12 +24,12 @@ from lit_intriguing.lipschitz.norm import Norm, product
 from lit_intriguing.lipschitz.registry import CannotBoundError, Method, Shape, register_norm
 from lit_intriguing.lipschitz.weights import finite_weight
 from lit_intriguing.solvers.spectral import (
-    Line,
+    PaddedAxis,
     Symbol,
     certified_norm,
-    containing,
-    line,
+    enclosing_axis,
     padded,
+    padded_axis,
     probable_norm,
     sampled,
     supremum,
@@ -165,7 +165,7 @@ def _zero_padded(
 ) -> Norm:
     reduced = _reduced(layer, weight, lines)
     triples = list(zip(lines, image, outputs, strict=True))
-    reduced_lines = [containing(_lines(*triple)) for triple in triples]
+    reduced_lines = [enclosing_axis(_lines(*triple)) for triple in triples]
     if min(one.period for one in reduced_lines) == 0:  # each output lies in the padding
         return Norm(0.0)
     inside = all(_reads_only_pixels(*triple) for triple in triples)
@@ -187,7 +187,7 @@ def _reduced(layer: _ConvNd, weight: Tensor, lines: Sequence[Axis]) -> Symbol:
     return symbol(weight, layer.groups, strides, [1] * len(lines))
 
 
-def _lines(axis: Axis, image: int, outputs: int) -> list[Line]:
+def _lines(axis: Axis, image: int, outputs: int) -> list[PaddedAxis]:
     """Of each class of outputs; see :func:`_reduced`."""
     common = math.gcd(axis.stride, axis.dilation)
     classes, found = axis.dilation // common, []
@@ -195,7 +195,7 @@ def _lines(axis: Axis, image: int, outputs: int) -> list[Line]:
         start, first = divmod(one * axis.stride - axis.before, axis.dilation)
         pixels = -((first - image) // axis.dilation)
         made = -((one - outputs) // classes)
-        found.append(line(pixels, axis.kernel, axis.stride // common, -start, made))
+        found.append(padded_axis(pixels, axis.kernel, axis.stride // common, -start, made))
     return found
 
 

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from lit_intriguing.lipschitz.layers.windows import spatial
 from lit_intriguing.lipschitz.norm import ONE, Norm, greatest
 from lit_intriguing.lipschitz.registry import CannotBoundError, Shape, register_norm
-from lit_intriguing.lipschitz.rounding import raised
 from lit_intriguing.lipschitz.weights import finite_weight
+from lit_intriguing.solvers.spectral.rounding import raised
 
 BatchNorm = nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d | nn.SyncBatchNorm
 InstanceNorm = nn.InstanceNorm1d | nn.InstanceNorm2d | nn.InstanceNorm3d

@@ -12,7 +12,7 @@ from lit_intriguing.lipschitz.layers.line import line_norm, separable
 from lit_intriguing.lipschitz.layers.windows import Window, most_frequent, per_axis, root, spatial
 from lit_intriguing.lipschitz.norm import Norm, unknown
 from lit_intriguing.lipschitz.registry import CannotBoundError, Shape, register_norm
-from lit_intriguing.lipschitz.rounding import raised
+from lit_intriguing.solvers.spectral.rounding import raised
 
 MaxPool = nn.MaxPool1d | nn.MaxPool2d | nn.MaxPool3d
 AvgPool = nn.AvgPool1d | nn.AvgPool2d | nn.AvgPool3d

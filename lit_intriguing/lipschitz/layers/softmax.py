@@ -6,7 +6,7 @@ from torch import nn
 
 from lit_intriguing.lipschitz.norm import Norm, unknown
 from lit_intriguing.lipschitz.registry import CannotBoundError, Shape, register_norm
-from lit_intriguing.lipschitz.rounding import raised
+from lit_intriguing.solvers.spectral.rounding import raised
 
 
 @register_norm(nn.Softmax)

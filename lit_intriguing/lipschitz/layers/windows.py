@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from lit_intriguing.lipschitz.norm import Norm
 from lit_intriguing.lipschitz.registry import Shape
-from lit_intriguing.lipschitz.rounding import raised
+from lit_intriguing.solvers.spectral.rounding import raised
 
 Extent = int | Sequence[int]
 

@@ -2,17 +2,17 @@
 
 from lit_intriguing.solvers.spectral.bounds import padded, sampled, supremum
 from lit_intriguing.solvers.spectral.dense import certified_norm
-from lit_intriguing.solvers.spectral.extent import Line, containing, line
 from lit_intriguing.solvers.spectral.lanczos import probable_norm
+from lit_intriguing.solvers.spectral.padded_axis import PaddedAxis, enclosing_axis, padded_axis
 from lit_intriguing.solvers.spectral.symbol import Symbol, symbol
 
 __all__ = [
-    "Line",
+    "PaddedAxis",
     "Symbol",
     "certified_norm",
-    "containing",
-    "line",
+    "enclosing_axis",
     "padded",
+    "padded_axis",
     "probable_norm",
     "sampled",
     "supremum",

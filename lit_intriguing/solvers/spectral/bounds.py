@@ -9,7 +9,7 @@ import torch
 from lit_intriguing.solvers.spectral.cells import Frequencies, Samples, greatest_norm
 from lit_intriguing.solvers.spectral.cropped import cropped
 from lit_intriguing.solvers.spectral.dense import certified_norm
-from lit_intriguing.solvers.spectral.extent import Line
+from lit_intriguing.solvers.spectral.padded_axis import PaddedAxis
 from lit_intriguing.solvers.spectral.peak import Peak, find_peak, find_peaks, norms_at
 from lit_intriguing.solvers.spectral.stripes import SIDE, striped
 from lit_intriguing.solvers.spectral.symbol import Symbol
@@ -35,7 +35,7 @@ def supremum(found: Symbol, tolerance: float = TOLERANCE) -> float:
 
     Args:
         found: Its symbol.
-        tolerance: How far above ``sup sigma(A(xi))`` the bound may stand, relative.
+        tolerance: How far above `sup sigma(A(xi))` the bound may stand, relative.
 
     Returns:
         Not below the supremum, which is the norm for images without end.
@@ -50,12 +50,12 @@ def _supremum(found: Symbol, peak: Peak, tolerance: float) -> float:
     return greatest_norm(found, domain, peak.norm, above=None, tolerance=tolerance)
 
 
-def padded(found: Symbol, lines: Sequence[Line]) -> float:
+def padded(found: Symbol, axes: Sequence[PaddedAxis]) -> float:
     """Bound the norm of a zero-padded convolution of images of a given size.
 
     Args:
         found: The symbol.
-        lines: Its dimensions.
+        axes: Its dimensions.
 
     Returns:
         The bound: of small images exact in one dimension, or by samples that the image's edge
@@ -63,20 +63,20 @@ def padded(found: Symbol, lines: Sequence[Line]) -> float:
     """
     if max(found.counts) == 1:
         return float(certified_norm(found.taps[:, 0]).max())
-    peaks, periods = find_peaks(found), [line.period for line in lines]
+    peaks, periods = find_peaks(found), [axis.period for axis in axes]
     peak = peaks[0]
-    if _is_middling(found, lines):
-        bound = cropped(found, peaks, lines)
+    if _is_middling(found, axes):
+        bound = cropped(found, peaks, axes)
         if bound is not None:
             return bound
     above = None if _are_few(found, periods) else _supremum(found, peak, 1e-3)
-    bound = striped(found, peak, lines, above)
+    bound = striped(found, peak, axes, above)
     return sampled(found, periods) if bound is None else bound
 
 
-def _is_middling(found: Symbol, lines: Sequence[Line]) -> bool:
+def _is_middling(found: Symbol, axes: Sequence[PaddedAxis]) -> bool:
     """Whether each side is of a length at which the edge counts, but does not count for most."""
-    sides = [line.outputs for line, count in zip(lines, found.counts, strict=True) if count > 1]
+    sides = [axis.outputs for axis, count in zip(axes, found.counts, strict=True) if count > 1]
     if len(found.taps) > MANY or not MIDDLING <= min(sides) <= max(sides) <= SIDE:
         return False
     order = min(found.taps.shape[-2:])
@@ -88,9 +88,9 @@ def _are_few(found: Symbol, sizes: Sequence[int]) -> bool:
 
 
 def sampled(found: Symbol, sizes: Sequence[int], thetas: Sequence[float] | None = None) -> float:
-    """Bound ``max_j sigma(A(2 pi (j + theta) / M))`` over samples ``j``.
+    """Bound `max_j sigma(A(2 pi (j + theta) / M))` over samples `j`.
 
-    Circular convolution of period ``s M`` has this norm for theta = 0; for any theta it is that of
+    Circular convolution of period `s M` has this norm for theta = 0; for any theta it is that of
     the circular convolution between two multiplications by phases, which keep norms.
 
     Args:
@@ -113,7 +113,7 @@ def sampled(found: Symbol, sizes: Sequence[int], thetas: Sequence[float] | None 
 
 
 def _at_peak(found: Symbol, peak: Peak, sizes: Sequence[int], thetas: Sequence[float]) -> float:
-    """The greatest norm of the samples around the peak, from below."""
+    """Return the greatest norm of the samples around the peak, from below."""
     size, theta = torch.tensor(sizes), torch.tensor(thetas)
     place = peak.angles * size / (2 * math.pi) - theta
     corners = torch.tensor(list(itertools.product((0.0, 1.0), repeat=len(sizes))))

@@ -27,9 +27,9 @@ class Cells:
     """Boxes of frequencies, each with a frequency in it that stands for it.
 
     Attributes:
-        low: First corner, ``(B, d)``, in steps of a grid or in radians.
+        low: First corner, `(B, d)`, in steps of a grid or in radians.
         high: Last corner, both included.
-        groups: ``(B,)``, which group of channels.
+        groups: `(B,)`, which group of channels.
     """
 
     low: Tensor
@@ -55,7 +55,7 @@ class Frequencies:
             self._ends[first] /= 2
 
     def cells(self, groups: int) -> Cells:
-        """The first cells."""
+        """Return the first cells."""
         lines = []
         for end in self._ends:
             count = self._parts if end else 1
@@ -64,11 +64,11 @@ class Frequencies:
         return _grid_of(lines, groups)
 
     def point(self, cells: Cells) -> Tensor:
-        """The centre, in radians."""
+        """Return the centre, in radians."""
         return (cells.low + cells.high) / 2
 
     def reach(self, cells: Cells) -> Tensor:
-        """At least how far the cell goes from its point, ``(B, d)``, radians."""
+        """At least how far the cell goes from its point, `(B, d)`, radians."""
         return (cells.high - cells.low) / 2 * (1 + 1e-12) + 1e-14
 
     def split(self, cells: Cells) -> Cells:
@@ -78,7 +78,7 @@ class Frequencies:
 
 
 class Samples:
-    """The frequencies ``2 pi (j + theta) / M``: cells are ranges of j."""
+    """The frequencies `2 pi (j + theta) / M`: cells are ranges of j."""
 
     def __init__(self, sizes: Sequence[int], thetas: Sequence[float], parts: int) -> None:
         self._sizes = torch.tensor(sizes, dtype=torch.float64)
@@ -95,7 +95,7 @@ class Samples:
         return self
 
     def cells(self, groups: int) -> Cells:
-        """The first cells."""
+        """Return the first cells."""
         lines = []
         for last in self._lasts:
             step = max(1, -(-(last + 1) // self._parts))
@@ -107,11 +107,11 @@ class Samples:
         return ((cells.low + cells.high) / 2).floor()
 
     def point(self, cells: Cells) -> Tensor:
-        """The sample next to the centre, in radians."""
+        """Return the sample next to the centre, in radians."""
         return 2 * math.pi * (self._middle(cells) + self._thetas) / self._sizes
 
     def reach(self, cells: Cells) -> Tensor:
-        """At least how far the cell goes from its point, ``(B, d)``; zero of one sample."""
+        """At least how far the cell goes from its point, `(B, d)`; zero of one sample."""
         middle = self._middle(cells)
         far = torch.maximum(middle - cells.low, cells.high - middle)
         return far * (2 * math.pi * (1 + 1e-12)) / self._sizes
@@ -153,17 +153,17 @@ def joined(parts: Sequence[Cells]) -> Cells:
 def greatest_norm(
     found: Symbol, domain: Domain, start: float, *, above: float | None, tolerance: float
 ) -> float:
-    """Bound ``max sigma(A(xi))`` over all frequencies of a domain from above.
+    """Bound `max sigma(A(xi))` over all frequencies of a domain from above.
 
     Along the segment from a cell's point to the frequency where the norm is greatest, the phase
-    in the middle taken out, ``Re u* A v`` is a real trigonometric function of exponential type
-    ``w = sum_i reach_i (Q_i - 1) / 2``, bounded by the supremum S of the norm. It cannot fall
+    in the middle taken out, `Re u* A v` is a real trigonometric function of exponential type
+    `w = sum_i reach_i (Q_i - 1) / 2`, bounded by the supremum S of the norm. It cannot fall
     faster than the cosine (Duffin and Schaeffer 1938): the norm at the point is at least
-    ``S cos(w)``, and anywhere in the cell at most ``S cos(arccos(norm at the point / S) - w)``.
-    Hence a cell passes with the target ``tau`` if its point's norm is at most
+    `S cos(w)`, and anywhere in the cell at most `S cos(arccos(norm at the point / S) - w)`.
+    Hence a cell passes with the target `tau` if its point's norm is at most
 
-    * ``tau cos(w)``, where S itself is sought, and w below pi / 2;
-    * ``S cos(arccos(tau / S) + w)``, where S is known and the domain is a part; ``tau`` where the
+    * `tau cos(w)`, where S itself is sought, and w below pi / 2;
+    * `S cos(arccos(tau / S) + w)`, where S is known and the domain is a part; `tau` where the
       cell is a single frequency.
 
     Cells that fail are split. The target starts at the greatest norm seen and grows with it.
@@ -206,13 +206,13 @@ def _margin(found: Symbol, tau: float) -> float:
 def stubborn(
     found: Symbol, domain: Samples, tau: float, above: float | None = None
 ) -> tuple[Cells, float]:
-    """The single frequencies of a domain whose norm exceeds a target, about.
+    """Return the single frequencies of a domain whose norm exceeds a target, about.
 
     Args:
         found: The symbol.
         domain: Where.
         tau: The target.
-        above: As of :func:`greatest_norm`; None: each frequency is looked at by itself.
+        above: As of `greatest_norm`; None: each frequency is looked at by itself.
 
     Returns:
         Those that do not pass, and how far above tau the norms of the others may be.
@@ -256,7 +256,7 @@ def _clearly_below(squares: Tensor, levels: Tensor) -> Tensor:
 
 
 def _limits(reach: Tensor, counts: Sequence[int], tau: float, above: float | None) -> Tensor:
-    """The norm that a cell's point may have, ``(B,)``; zero or less: split without looking."""
+    """Return the norm that a cell's point may have, `(B,)`; zero or less: split without looking."""
     taps = torch.tensor(counts, dtype=torch.float64)
     width = (reach * (taps - 1) / 2).sum(-1)
     if above is None:
@@ -270,7 +270,7 @@ def _limits(reach: Tensor, counts: Sequence[int], tau: float, above: float | Non
 
 
 def _greatest(squares: Tensor) -> float:
-    """The greatest norm among matrices, of the one where power steps see most."""
+    """Return the greatest norm among matrices, of the one where power steps see most."""
     if not len(squares):
         return 0.0
     generator = torch.Generator().manual_seed(0)

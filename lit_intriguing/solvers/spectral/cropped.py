@@ -10,8 +10,8 @@ from torch import Tensor
 
 from lit_intriguing.solvers.spectral.cells import Samples
 from lit_intriguing.solvers.spectral.dense import certified_norm, definite
-from lit_intriguing.solvers.spectral.extent import Line
 from lit_intriguing.solvers.spectral.lanczos import top_eigenvector
+from lit_intriguing.solvers.spectral.padded_axis import PaddedAxis
 from lit_intriguing.solvers.spectral.peak import Peak, norms_at
 from lit_intriguing.solvers.spectral.rounding import frobenius, gamma, rounded_up
 from lit_intriguing.solvers.spectral.stripes import fall_of
@@ -35,24 +35,24 @@ CHUNK = 2**19
 
 Index = tuple[int, ...]
 Few = dict[Index, tuple[Tensor, Tensor]]
-"""Of samples: e ``(m,)``, and the c ``(m, r)``."""
+"""Of samples: e `(m,)`, and the c `(m, r)`."""
 
 
 @dataclass
 class Crop:
     """A circular convolution on a torus, of which only a box of positions is left.
 
-    Of the zero-padded convolution T and the circular one C that contains it, ``T T* <= P C C* P``
-    with P the projector on the positions of the outputs (``T* T`` and the pixels' blocks where
-    these have fewer channels). In Fourier space ``C C*`` is block diagonal with the Gram matrices G
+    Of the zero-padded convolution T and the circular one C that contains it, `T T* <= P C C* P`
+    with P the projector on the positions of the outputs (`T* T` and the pixels' blocks where
+    these have fewer channels). In Fourier space `C C*` is block diagonal with the Gram matrices G
     of the symbol at the samples. Let V have orthonormal columns and suppose
 
-    * ``G <= tau^2 - s V V*`` at all samples but a few;
-    * ``G <= tau^2 - s V V* + sum e x x*``, ``x = V c``, at each of these few, mostly with one x.
+    * `G <= tau^2 - s V V*` at all samples but a few;
+    * `G <= tau^2 - s V V* + sum e x x*`, `x = V c`, at each of these few, mostly with one x.
 
-    Then ``P C C* P <= tau^2 + max(0, kappa - s)`` with kappa the greatest eigenvalue of the matrix
-    ``sqrt(e_j e_l) <l|P|j> <c_l|c_j>`` over the few, for what they add is at most ``kappa V V*``.
-    A sample alone has ``<j|P|j> = n / M``, so that it may exceed ``tau^2`` by ``s (M / n - 1)``:
+    Then `P C C* P <= tau^2 + max(0, kappa - s)` with kappa the greatest eigenvalue of the matrix
+    `sqrt(e_j e_l) <l|P|j> <c_l|c_j>` over the few, for what they add is at most `kappa V V*`.
+    A sample alone has `<j|P|j> = n / M`, so that it may exceed `tau^2` by `s (M / n - 1)`:
     the signal of one frequency does not fit into the image.
 
     Attributes:
@@ -72,11 +72,11 @@ class Crop:
 
     @property
     def share(self) -> float:
-        """``<j|P|j>``."""
+        """`<j|P|j>`."""
         return math.prod(self.kept) / math.prod(self.sizes)
 
     def angles(self, index: Tensor) -> Tensor:
-        """Radians of samples ``(B, d)``."""
+        """Radians of samples `(B, d)`."""
         sizes = torch.tensor(self.sizes, dtype=torch.float64)
         thetas = torch.tensor(self.thetas, dtype=torch.float64)
         return 2 * math.pi * (index + thetas) / sizes
@@ -87,7 +87,7 @@ class Crop:
         return self.found.squares_at(self.angles(index), groups)
 
     def mirrored(self, index: Index) -> Index:
-        """The sample whose Gram matrix is the conjugate."""
+        """Return the sample whose Gram matrix is the conjugate."""
         triples = zip(index, self.thetas, self.sizes, strict=True)
         return tuple(int(-i - 2 * theta) % size for i, theta, size in triples)
 
@@ -107,13 +107,13 @@ class Crop:
         return float(certified_norm((matrix + matrix.mH) / 2)) * (1 + 1e-9)
 
 
-def cropped(found: Symbol, peaks: Sequence[Peak], lines: Sequence[Line]) -> float | None:
+def cropped(found: Symbol, peaks: Sequence[Peak], axes: Sequence[PaddedAxis]) -> float | None:
     """Bound the norm of a zero-padded convolution by samples and the image's edge.
 
     Args:
         found: Its symbol.
         peaks: Of the symbol's norm, the greatest first.
-        lines: Its dimensions.
+        axes: Its dimensions.
 
     Returns:
         The bound; None where it would not be lower than that of the samples alone, or does not
@@ -122,11 +122,11 @@ def cropped(found: Symbol, peaks: Sequence[Peak], lines: Sequence[Line]) -> floa
     if found.taps.is_complex():
         return None
     sizes = tuple(
-        line.period if count > 1 else 1 for line, count in zip(lines, found.counts, strict=True)
+        axis.period if count > 1 else 1 for axis, count in zip(axes, found.counts, strict=True)
     )
-    thetas = _farthest(peaks, sizes, fall_of(found, peaks[0], lines))
+    thetas = _farthest(peaks, sizes, fall_of(found, peaks[0], axes))
     kept = tuple(
-        _kept(found, i, line, size) for i, (line, size) in enumerate(zip(lines, sizes, strict=True))
+        _kept(found, i, axis, size) for i, (axis, size) in enumerate(zip(axes, sizes, strict=True))
     )
     crops = [Crop(found, sizes, thetas, kept, group) for group in range(len(found.taps))]
     tops = [_tops(crop, peaks) for crop in crops]
@@ -140,14 +140,14 @@ def cropped(found: Symbol, peaks: Sequence[Peak], lines: Sequence[Line]) -> floa
 
 
 def _level(crop: Crop, greatest: float) -> float:
-    """The target's square: how far the greatest sample may exceed it, and some room."""
+    """Return the target's square: how far the greatest sample may exceed it, and some room."""
     return greatest * (1 - 0.6 * SHARE * (1 / crop.share - 1))
 
 
 def _farthest(
     peaks: Sequence[Peak], sizes: Sequence[int], fall: Sequence[float]
 ) -> tuple[float, ...]:
-    """The thetas with which the norms of the samples around the peaks are least."""
+    """Return the thetas with which the norms of the samples around the peaks are least."""
 
     def greatest(thetas: tuple[float, ...]) -> float:
         heights: list[float] = []
@@ -167,19 +167,19 @@ def _farthest(
     return min(itertools.product(*ways), key=greatest)
 
 
-def _kept(found: Symbol, dim: int, line: Line, size: int) -> int:
+def _kept(found: Symbol, dim: int, axis: PaddedAxis, size: int) -> int:
     """Blocks of the side on which the Gram matrices act that outputs, or pixels, lie in."""
     if found.counts[dim] == 1 or size == 1:
         return size
     if found.taps.shape[-2] <= found.taps.shape[-1]:
-        return min(size, line.outputs)
-    read = (line.outputs + found.counts[dim] - 1) * line.stride
-    last = min(line.first + line.pixels, read) - 1
-    return min(size, last // line.stride - line.first // line.stride + 1)
+        return min(size, axis.outputs)
+    read = (axis.outputs + found.counts[dim] - 1) * axis.stride
+    last = min(axis.first + axis.pixels, read) - 1
+    return min(size, last // axis.stride - axis.first // axis.stride + 1)
 
 
 def _tops(crop: Crop, peaks: Sequence[Peak]) -> dict[Index, tuple[float, Tensor]]:
-    """The top eigenvalue and vector, about, of the greatest samples around the peaks."""
+    """Return the top eigenvalue and vector, about, of the greatest samples around the peaks."""
     places: list[Index] = []
     sizes = torch.tensor(crop.sizes, dtype=torch.float64)
     for peak in peaks:
@@ -216,7 +216,7 @@ def _predicted(crop: Crop, tops: dict[Index, tuple[float, Tensor]], level: float
 
 
 def _bound(crop: Crop, tops: dict[Index, tuple[float, Tensor]], greatest: float) -> float:
-    """The bound's square; infinite where it does not come about."""
+    """Return the bound's square; infinite where it does not come about."""
     known = list(tops.values())
     for turn in range(ROUNDS):
         greatest = max([greatest, *(value for value, _ in known)])
@@ -230,7 +230,7 @@ def _bound(crop: Crop, tops: dict[Index, tuple[float, Tensor]], greatest: float)
 
 
 def _basis(crop: Crop, vectors: Sequence[Tensor]) -> Tensor:
-    """Orthonormal real columns, ``(k, r)``, that span the vectors and their conjugates."""
+    """Orthonormal real columns, `(k, r)`, that span the vectors and their conjugates."""
     order = min(crop.found.taps.shape[-2:])
     if not vectors:
         return torch.zeros(order, 0, dtype=torch.float64)
@@ -272,9 +272,9 @@ def _pass(crop: Crop, basis: Tensor, level: float, patient: bool) -> list[tuple[
 
 
 def _added(squares: Tensor, basis: Tensor, level: float) -> tuple[Tensor, Tensor] | None:
-    """The least e, and c, with which a sample passes.
+    """Return the least e, and c, with which a sample passes.
 
-    With ``B = level - G`` they are the inverses of the negative eigenvalues of ``V* B^-1 V`` and
+    With `B = level - G` they are the inverses of the negative eigenvalues of `V* B^-1 V` and
     their vectors, if there are as many of them as of B (Haynsworth's inertia of a bordered matrix).
     """
     wide = basis.to(squares)

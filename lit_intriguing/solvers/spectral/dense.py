@@ -25,16 +25,16 @@ ALL = 512
 def certified_norm(matrix: Tensor) -> Tensor:
     """Bound the largest singular value of each matrix from above, rounding included.
 
-    An estimate ``tau`` of the largest singular value is certified by a Cholesky factorisation of
-    ``tau^2 I - A* A`` (of the smaller side): if it succeeds, the smallest eigenvalue of that matrix
+    An estimate `tau` of the largest singular value is certified by a Cholesky factorisation of
+    `tau^2 I - A* A` (of the smaller side): if it succeeds, the smallest eigenvalue of that matrix
     is at least a known, tiny negative number (Rump 2006, *Verification of positive definiteness*).
 
     Args:
-        matrix: ``(..., m, n)``, real or complex; taken in float64.
+        matrix: `(..., m, n)`, real or complex; taken in float64.
 
     Returns:
-        ``(...)`` float64: not below the largest singular value, and above it by rounding alone, a
-        few ``n^2`` units of 1.1e-16, or where both sides exceed 512 by about 1e-6; infinite where
+        `(...)` float64: not below the largest singular value, and above it by rounding alone, a
+        few `n^2` units of 1.1e-16, or where both sides exceed 512 by about 1e-6; infinite where
         an entry is not finite.
     """
     if matrix.numel() == 0:
@@ -63,13 +63,13 @@ def _certified(matrix: Tensor) -> float:
 
 
 def gram(matrix: Tensor) -> Tensor:
-    """Return the lower triangle of ``A* A`` or ``A A*``, whichever is smaller.
+    """Return the lower triangle of `A* A` or `A A*`, whichever is smaller.
 
     Args:
-        matrix: ``(..., m, n)`` float64 or complex128.
+        matrix: `(..., m, n)` float64 or complex128.
 
     Returns:
-        ``(..., k, k)``, k the smaller of m and n; what stands above the diagonal is undefined.
+        `(..., k, k)`, k the smaller of m and n; what stands above the diagonal is undefined.
     """
     rows = matrix if matrix.shape[-2] < matrix.shape[-1] else matrix.mH
     squares = rows.new_zeros(*rows.shape[:-1], rows.shape[-2])
@@ -91,14 +91,14 @@ def _fill_lower(squares: Tensor, rows: Tensor) -> None:
 
 
 def definite(squares: Tensor, levels: Tensor) -> Tensor:
-    """Whether ``level I - G`` passes a Cholesky factorisation in floating point, for each matrix.
+    """Whether `level I - G` passes a Cholesky factorisation in floating point, for each matrix.
 
     Args:
-        squares: ``(B, k, k)`` Hermitian; the lower triangle counts.
-        levels: ``(B,)`` float64.
+        squares: `(B, k, k)` Hermitian; the lower triangle counts.
+        levels: `(B,)` float64.
 
     Returns:
-        ``(B,)`` bool. Where true, the largest singular value of A is at most :func:`norm_below`.
+        `(B,)` bool. Where true, the largest singular value of A is at most `norm_below`.
     """
     shifted = -squares
     shifted.diagonal(dim1=-2, dim2=-1).add_(levels.to(squares.device)[:, None])
@@ -128,23 +128,23 @@ def _factorises(matrix: Tensor) -> bool:
 
 
 def norm_below(level: float, order: int, error: float) -> float:
-    """The certified norm of a matrix whose computed Gram matrix passed :func:`definite`.
+    """Return the certified norm of a matrix whose computed Gram matrix passed `definite`.
 
     Args:
-        level: ``tau^2``.
+        level: `tau^2`.
         order: k, of the Gram matrix.
         error: At least the norm of the Gram matrix's own error; of a product of matrices at most
-            ``gamma(m)`` times the squared Frobenius norm, m the length of the sums.
+            `gamma(m)` times the squared Frobenius norm, m the length of the sums.
 
     Returns:
-        ``sqrt(tau^2 + errors)``: that of the factorisation is at most ``gamma(k + 1)`` times the
-        trace of ``tau^2 I - G``.
+        `sqrt(tau^2 + errors)`: that of the factorisation is at most `gamma(k + 1)` times the
+        trace of `tau^2 I - G`.
     """
     return rounded_up(math.sqrt(level * (1 + order * gamma(order)) + error))
 
 
 def top_eigenvalue(squares: Tensor) -> float:
-    """Estimate the largest eigenvalue of a Hermitian matrix ``(k, k)``, to 1e-6 or better.
+    """Estimate the largest eigenvalue of a Hermitian matrix `(k, k)`, to 1e-6 or better.
 
     The lower triangle counts.
     """

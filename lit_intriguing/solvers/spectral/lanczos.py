@@ -53,11 +53,11 @@ class Krylov:
         return torch.diag(diagonal) + torch.diag(second, 1) + torch.diag(second, -1)
 
     def ritz(self) -> float:
-        """The largest Ritz value: not above the largest eigenvalue but by rounding."""
+        """Return the largest Ritz value: not above the largest eigenvalue but by rounding."""
         return float(torch.linalg.eigvalsh(self._tridiagonal())[-1])
 
     def ritz_vector(self) -> tuple[float, Tensor, float]:
-        """The largest Ritz value, its vector, and the norm of its residual."""
+        """Return the largest Ritz value, its vector, and the norm of its residual."""
         values, vectors = torch.linalg.eigh(self._tridiagonal())
         top = vectors[:, -1].to(self._basis.dtype)
         residual = self.beta[-1] * abs(float(vectors[-1, -1]))
@@ -68,12 +68,12 @@ def top_eigenvector(operator: Operator, start: Tensor, steps: int = 300) -> tupl
     """Estimate the largest eigenvalue of a Hermitian operator and its vector.
 
     Args:
-        operator: Positive semidefinite, on vectors ``(k,)``.
+        operator: Positive semidefinite, on vectors `(k,)`.
         start: Any vector that is not orthogonal to the one sought; its type is that of the work.
         steps: At most that many products.
 
     Returns:
-        The value, usually to 1e-6 and never far above the truth, and a vector ``(k,)``.
+        The value, usually to 1e-6 and never far above the truth, and a vector `(k,)`.
     """
     krylov = Krylov(operator, start, steps)
     while not krylov.exhausted:
@@ -87,10 +87,10 @@ def top_eigenvector(operator: Operator, start: Tensor, steps: int = 300) -> tupl
 
 
 def miss(dimension: int, risk: float) -> float:
-    """How short a random unit vector's component along a fixed one is with probability ``risk``.
+    """How short a random unit vector's component along a fixed one is with probability `risk`.
 
-    The density of a component is at most ``sqrt(N / 2 pi)``, so that ``P(|component| < delta)`` is
-    at most ``delta sqrt(2 N / pi)`` (van Dorsselaer, Hochstenbach and van der Vorst 2000, sec. 3).
+    The density of a component is at most `sqrt(N / 2 pi)`, so that `P(|component| < delta)` is
+    at most `delta sqrt(2 N / pi)` (van Dorsselaer, Hochstenbach and van der Vorst 2000, sec. 3).
     """
     return risk * math.sqrt(math.pi / (2 * dimension))
 
@@ -98,8 +98,8 @@ def miss(dimension: int, risk: float) -> float:
 def probable_bound(krylov: Krylov, dimension: int, risk: float) -> float:
     """Bound the largest eigenvalue from a Lanczos run whose start was drawn at random.
 
-    The k-th Lanczos polynomial p has ``1 = |p(T) v| >= |component of v| p(largest eigenvalue)`` and
-    grows beyond the largest Ritz value: the eigenvalue is at most the t with ``p(t) = 1 / delta``
+    The k-th Lanczos polynomial p has `1 = |p(T) v| >= |component of v| p(largest eigenvalue)` and
+    grows beyond the largest Ritz value: the eigenvalue is at most the t with `p(t) = 1 / delta`
     (the same source, theorem 3).
 
     Args:
@@ -122,7 +122,7 @@ def probable_bound(krylov: Krylov, dimension: int, risk: float) -> float:
 
 
 def _log_polynomial(krylov: Krylov, t: float) -> float:
-    """The logarithm of the Lanczos polynomial beyond its zeros."""
+    """Return the logarithm of the Lanczos polynomial beyond its zeros."""
     log, ratio = 0.0, math.inf  # ratio of one polynomial to the one before
     for index, (alpha, beta) in enumerate(zip(krylov.alpha, krylov.beta, strict=True)):
         below = krylov.beta[index - 1] / ratio if index else 0.0
@@ -145,10 +145,10 @@ def probable_norm(
     steps: int = STEPS,
     seed: int = 0,
 ) -> float:
-    """Bound the norm of a linear map with probability ``1 - risk``.
+    """Bound the norm of a linear map with probability `1 - risk`.
 
     Args:
-        apply: The map, of vectors ``(dimension,)``.
+        apply: The map, of vectors `(dimension,)`.
         adjoint: Its adjoint.
         dimension: Of the map's domain.
         dtype: float64 or complex128.

@@ -18,7 +18,7 @@ MANY = 128
 
 @dataclass(frozen=True)
 class Peak:
-    """A frequency ``(d,)`` in radians, its group of channels, and the norm there (from below)."""
+    """A frequency `(d,)` in radians, its group of channels, and the norm there (from below)."""
 
     angles: Tensor
     group: int
@@ -26,7 +26,7 @@ class Peak:
 
 
 def find_peak(found: Symbol, *, rounds: int = 5) -> Peak:
-    """Search the frequency at which the norm is greatest; see :func:`find_peaks`."""
+    """Search the frequency at which the norm is greatest; see `find_peaks`."""
     return find_peaks(found, rounds=rounds)[0]
 
 
@@ -34,7 +34,7 @@ def find_peaks(found: Symbol, *, rounds: int = 5) -> list[Peak]:
     """Search frequencies at which the norm is great.
 
     From the best of a coarse grid, in turn: the singular vector u at the frequency, and the
-    frequency at which ``|A* u|`` is greatest, whose square is a polynomial of few coefficients.
+    frequency at which `|A* u|` is greatest, whose square is a polynomial of few coefficients.
     Each turn can only raise the norm.
 
     Args:
@@ -52,14 +52,14 @@ def find_peaks(found: Symbol, *, rounds: int = 5) -> list[Peak]:
 
 
 def norms_at(found: Symbol, angles: Tensor, groups: Tensor, steps: int = 12) -> Tensor:
-    """Estimate norms from below by power steps, ``(B,)``."""
+    """Estimate norms from below by power steps, `(B,)`."""
     batch = max(1, 2**21 // min(found.taps.shape[-2:]) ** 2)
     pairs = zip(torch.split(angles, batch), torch.split(groups, batch), strict=True)
     return torch.cat([_power(found.squares_at(*pair), steps)[0] for pair in pairs])
 
 
 def _power(squares: Tensor, steps: int, start: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """Norms from below ``(B,)`` and vectors ``(B, k)`` of Gram matrices ``(B, k, k)``."""
+    """Norms from below `(B,)` and vectors `(B, k)` of Gram matrices `(B, k, k)`."""
     generator = torch.Generator().manual_seed(0)
     draw = torch.randn(squares.shape[-1], 1, dtype=torch.float64, generator=generator)
     single = squares.to(torch.complex64)  # an estimate can do with half of the memory traffic
@@ -72,7 +72,7 @@ def _power(squares: Tensor, steps: int, start: Tensor | None = None) -> tuple[Te
 
 
 def _coarse(found: Symbol) -> tuple[Tensor, Tensor]:
-    """A grid, as fine as the norm varies where that is not too many points."""
+    """Return a grid, as fine as the norm varies where that is not too many points."""
     wide = [count > 1 for count in found.counts]
     sides = [2 * count if more else 1 for count, more in zip(found.counts, wide, strict=True)]
     if math.prod(sides) > MANY:
@@ -102,7 +102,7 @@ def _climb(found: Symbol, angles: Tensor, group: int, rounds: int) -> Peak:
 
 
 def _best_angle(found: Symbol, angles: Tensor, group: int, vector: Tensor) -> Tensor:
-    """Where ``|A* vector|`` is greatest near an angle, by a shrinking pattern."""
+    """Where `|A* vector|` is greatest near an angle, by a shrinking pattern."""
     coefficients, offsets = found.squares_along(group, vector)
     dims = len(found.counts)
     moves = torch.tensor(list(itertools.product((-2.0, -1.0, 0.0, 1.0, 2.0), repeat=dims)))

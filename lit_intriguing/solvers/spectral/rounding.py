@@ -10,7 +10,7 @@ UNIT = 2.0**-53
 
 
 def gamma(terms: int) -> float:
-    """The relative error of a sum of that many products (Higham 2002, lemma 3.1), with slack.
+    """Return the relative error of a sum of so many products (Higham 2002, lemma 3.1), with slack.
 
     Four times the classical bound with twice the terms: enough for complex arithmetic, in which a
     product is four real ones, and for the rounding of this number itself.
@@ -20,7 +20,7 @@ def gamma(terms: int) -> float:
 
 
 def greatest_entry(tensor: Tensor) -> float:
-    """The greatest absolute value; NaN or infinity where there is one, zero of no entries."""
+    """Return the greatest absolute value: NaN or infinity where there is one, 0 of no entries."""
     return float(torch.linalg.vector_norm(tensor, math.inf)) if tensor.numel() else 0.0
 
 
@@ -39,7 +39,7 @@ def scaled(tensor: Tensor) -> tuple[Tensor, float]:
 
 
 def rounded_up(value: float) -> float:
-    """A little above, for the last few operations that led to a number; zero stays zero.
+    """Return a little above, for the last few operations that led to a number; zero stays zero.
 
     What is next to zero is raised to 1e-300, as smaller numbers may have been flushed to zero.
     """
@@ -47,10 +47,29 @@ def rounded_up(value: float) -> float:
 
 
 def frobenius(tensor: Tensor) -> Tensor:
-    """At least the Frobenius norm of each matrix ``(..., m, n)``, rounding included."""
+    """At least the Frobenius norm of each matrix `(..., m, n)`, rounding included."""
     size = tensor.shape[-2:].numel()
     flat = tensor.reshape(*tensor.shape[:-2], size)
     if flat.is_complex():  # torch takes the norm of real numbers tens of times faster
         flat = torch.view_as_real(flat.resolve_conj()).flatten(-2)
     norm: Tensor = torch.linalg.vector_norm(flat, dim=-1)
     return norm * (1 + gamma(tensor.shape[-1] * tensor.shape[-2]))
+
+
+FEW_ROUNDINGS = 2.0**-49
+"""Relative error of at most fourteen roundings in float64, and of the factor itself."""
+
+
+def raised(value: float) -> float:
+    """Return a number not below the true one, of which `value` is off by a few roundings.
+
+    Args:
+        value: Zero or more. Zero stays zero: it is meant to be exact.
+
+    Examples:
+        >>> raised(1 / 6) > 1 / 6
+        True
+        >>> raised(0.0)
+        0.0
+    """
+    return value and math.nextafter(value * (1 + FEW_ROUNDINGS), math.inf)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lit_intriguing.solvers.spectral.cells import Cells, Samples, stubborn
-from lit_intriguing.solvers.spectral.extent import Line
+from lit_intriguing.solvers.spectral.padded_axis import PaddedAxis
 from lit_intriguing.solvers.spectral.peak import Peak, norms_at
 from lit_intriguing.solvers.spectral.rounding import rounded_up
 from lit_intriguing.solvers.spectral.symbol import Symbol
@@ -27,7 +27,7 @@ TOLERANCE = 1e-4
 
 @dataclass(frozen=True)
 class Plan:
-    """Which dimension is exact, and the samples ``2 pi (j + theta) / M`` in all of them."""
+    """Which dimension is exact, and the samples `2 pi (j + theta) / M` in all of them."""
 
     exact: int
     sizes: tuple[int, ...]
@@ -37,15 +37,15 @@ class Plan:
 class Stripes:
     """A zero-padded convolution, at each frequency across one dimension a block Toeplitz matrix.
 
-    It is a part of a convolution that is circular with period ``s M`` across and finite along the
-    exact dimension. Multiplied by ``exp(+-2 pi i theta j / M)`` across on both sides, which keeps
+    It is a part of a convolution that is circular with period `s M` across and finite along the
+    exact dimension. Multiplied by `exp(+-2 pi i theta j / M)` across on both sides, which keeps
     norms and commutes with what happens along, its Fourier transform across is, for each frequency,
-    the finite block Toeplitz matrix of the taps ``sum_q taps[q, .] exp(i q xi)``: the norm is the
+    the finite block Toeplitz matrix of the taps `sum_q taps[q, .] exp(i q xi)`: the norm is the
     greatest of theirs. The symbol's norms at the samples of any period that is long enough along
     bound each of them from above, so that few have to be factorised.
     """
 
-    def __init__(self, found: Symbol, line: Line, exact: int) -> None:
+    def __init__(self, found: Symbol, axis: PaddedAxis, exact: int) -> None:
         self._exact, self._count = exact, found.counts[exact]
         counts = [count for i, count in enumerate(found.counts) if i != exact] or [1]
         size, rows, columns = len(found.taps), *found.taps.shape[2:]
@@ -53,15 +53,15 @@ class Stripes:
         self._across = Symbol(
             spread.reshape(size, math.prod(counts), self._count * rows, columns), tuple(counts)
         )
-        self._kept = _kept(line, self._count)
+        self._kept = _kept(axis, self._count)
 
     def at(self, angles: Tensor, group: int, phases: Tensor) -> Toeplitz:
-        """The matrix at a frequency ``(d,)``, whose exact dimension does not count.
+        """Return the matrix at a frequency `(d,)`, whose exact dimension does not count.
 
         Args:
             angles: Radians.
             group: Of channels.
-            phases: ``(columns,)``, each column's phase of the exact dimension's stride.
+            phases: `(columns,)`, each column's phase of the exact dimension's stride.
         """
         others = torch.cat([angles[: self._exact], angles[self._exact + 1 :]])
         others = others if len(others) else angles.new_zeros(1)
@@ -79,32 +79,34 @@ class Stripes:
         return math.sqrt(self._count) * (1 + 1e-9) * self._across.error
 
 
-def _kept(line: Line, count: int) -> Tensor:
-    """Which phases of the blocks that are read lie on a pixel, ``(blocks, s)``."""
-    blocks = line.outputs + count - 1
-    places = torch.arange(blocks * line.stride).reshape(blocks, line.stride)
-    return (places >= line.first) & (places < line.first + line.pixels)
+def _kept(axis: PaddedAxis, count: int) -> Tensor:
+    """Which phases of the blocks that are read lie on a pixel, `(blocks, s)`."""
+    blocks = axis.outputs + count - 1
+    places = torch.arange(blocks * axis.stride).reshape(blocks, axis.stride)
+    return (places >= axis.first) & (places < axis.first + axis.pixels)
 
 
-def striped(found: Symbol, peak: Peak, lines: Sequence[Line], above: float | None) -> float | None:
+def striped(
+    found: Symbol, peak: Peak, axes: Sequence[PaddedAxis], above: float | None
+) -> float | None:
     """Bound the norm of a zero-padded convolution.
 
     Args:
         found: Its symbol.
         peak: Of the symbol's norm.
-        lines: Its dimensions.
+        axes: Its dimensions.
         above: An upper bound of the symbol's norm, which saves work where samples are many; without
             it each is looked at by itself.
 
     Returns:
         The bound; None where every dimension is long or its factorisations are too much work.
     """
-    worth = [i for i in range(len(lines)) if _is_worth(found, lines[i], i)]
+    worth = [i for i in range(len(axes)) if _is_worth(found, axes[i], i)]
     if not worth:
         return None
-    plan = _best_plan(found, peak, lines, worth)
-    stripes = Stripes(found, lines[plan.exact], plan.exact)
-    phases = _phases(found, lines, plan.exact)
+    plan = _best_plan(found, peak, axes, worth)
+    stripes = Stripes(found, axes[plan.exact], plan.exact)
+    phases = _phases(found, axes, plan.exact)
     at_peak = [stripes.at(angles, peak.group, phases) for angles in _beside(peak, plan)]
     tau = max(max(matrix.estimate() for matrix in at_peak), 1e-6 * peak.norm) * (1 + TOLERANCE)
     parts = max(plan.sizes) if above is None else 2 * max(found.counts)
@@ -120,42 +122,42 @@ def striped(found: Symbol, peak: Peak, lines: Sequence[Line], above: float | Non
     return rounded_up(bound)
 
 
-def _is_worth(found: Symbol, line: Line, exact: int) -> bool:
-    if not 1 <= line.outputs <= SIDE or found.counts[exact] == 1:
+def _is_worth(found: Symbol, axis: PaddedAxis, exact: int) -> bool:
+    if not 1 <= axis.outputs <= SIDE or found.counts[exact] == 1:
         return False
     small = min(found.taps.shape[-2:])
-    return 4.0 * line.outputs * small**3 * found.counts[exact] ** 2 <= WORK
+    return 4.0 * axis.outputs * small**3 * found.counts[exact] ** 2 <= WORK
 
 
-def _phases(found: Symbol, lines: Sequence[Line], exact: int) -> Tensor:
-    """The phase of each column: columns are channels, then the phases of each dimension."""
-    strides = [line.stride for line in lines]
+def _phases(found: Symbol, axes: Sequence[PaddedAxis], exact: int) -> Tensor:
+    """Return the phase of each column: columns are channels, then the phases of each dimension."""
+    strides = [axis.stride for axis in axes]
     phases = torch.arange(found.taps.shape[-1]) // math.prod(strides[exact + 1 :])
     return phases % strides[exact]
 
 
-def _best_plan(found: Symbol, peak: Peak, lines: Sequence[Line], worth: Sequence[int]) -> Plan:
-    """The plan whose samples lie farthest from the peak, weighed by how fast the norm falls there.
+def _best_plan(found: Symbol, peak: Peak, axes: Sequence[PaddedAxis], worth: Sequence[int]) -> Plan:
+    """Return the plan whose samples lie farthest from the peak, in units of the norm's fall there.
 
     Longer periods than the least are tried for that sake.
     """
-    fall = fall_of(found, peak, lines)
+    fall = fall_of(found, peak, axes)
     plans = []
     for exact in worth:
         ways = [
-            _ways(line, count, i == exact)
-            for i, (line, count) in enumerate(zip(lines, found.counts, strict=True))
+            _ways(axis, count, i == exact)
+            for i, (axis, count) in enumerate(zip(axes, found.counts, strict=True))
         ]
         for way in itertools.product(*ways):
             plans.append(Plan(exact, *zip(*way, strict=True)))
     return max(plans, key=lambda plan: _score(plan, peak, fall))
 
 
-def _ways(line: Line, count: int, exact: bool) -> list[tuple[int, float]]:
+def _ways(axis: PaddedAxis, count: int, exact: bool) -> list[tuple[int, float]]:
     if count == 1:
         return [(1, 0.0)]
     longer = 1 if exact else 4
-    return [(line.period + more, theta) for more in range(longer) for theta in (0.5, 0.0)]
+    return [(axis.period + more, theta) for more in range(longer) for theta in (0.5, 0.0)]
 
 
 def _score(plan: Plan, peak: Peak, fall: Sequence[float]) -> tuple[float, float]:
@@ -171,10 +173,10 @@ def _score(plan: Plan, peak: Peak, fall: Sequence[float]) -> tuple[float, float]
     return score, along
 
 
-def fall_of(found: Symbol, peak: Peak, lines: Sequence[Line]) -> list[float]:
+def fall_of(found: Symbol, peak: Peak, axes: Sequence[PaddedAxis]) -> list[float]:
     """How fast the norm falls from its peak, in each dimension, per square of the angle."""
     moves = torch.diag(
-        torch.tensor([math.pi / (2 * max(1, line.period)) for line in lines]).double()
+        torch.tensor([math.pi / (2 * max(1, axis.period)) for axis in axes]).double()
     )
     points = peak.angles + torch.cat([moves, -moves, torch.zeros_like(moves[:1])])
     groups = torch.full((len(points),), peak.group)
@@ -184,7 +186,7 @@ def fall_of(found: Symbol, peak: Peak, lines: Sequence[Line]) -> list[float]:
 
 
 def _beside(peak: Peak, plan: Plan) -> Iterator[Tensor]:
-    """The frequencies across that lie on either side of the peak."""
+    """Return the frequencies across that lie on either side of the peak."""
     sides = [(0,) if i == plan.exact or m == 1 else (0, 1) for i, m in enumerate(plan.sizes)]
     sizes, thetas = torch.tensor(plan.sizes).double(), torch.tensor(plan.thetas).double()
     place = (peak.angles * sizes / (2 * math.pi) - thetas).floor()

@@ -13,13 +13,13 @@ from lit_intriguing.solvers.spectral.rounding import UNIT, gamma
 
 @dataclass(frozen=True)
 class Symbol:
-    """``A(xi) = sum_q taps[q] exp(i q xi)``, for each group of channels.
+    """`A(xi) = sum_q taps[q] exp(i q xi)`, for each group of channels.
 
-    The paper's section 4.3 has the filters' Fourier transforms at ``xi`` and its aliases side by
+    The paper's section 4.3 has the filters' Fourier transforms at `xi` and its aliases side by
     side; these are the polyphase components, which a unitary matrix leads to the aliases.
 
     Attributes:
-        taps: ``(G, K, rows, columns)``, K = the product of ``counts``, float64 or complex128.
+        taps: `(G, K, rows, columns)`, K = the product of `counts`, float64 or complex128.
         counts: Q, the number of taps of a phase, in each dimension.
     """
 
@@ -28,26 +28,26 @@ class Symbol:
 
     @cached_property
     def offsets(self) -> Tensor:
-        """The q of each tap, ``(K, d)``."""
+        """The q of each tap, `(K, d)`."""
         lines = [torch.arange(count, dtype=torch.float64) for count in self.counts]
         return torch.cartesian_prod(*lines).reshape(-1, len(lines)).to(self.taps.device)
 
     @cached_property
     def adjoint(self) -> "Symbol":
-        """``A*`` times the phase that makes it a symbol; its norms are the same."""
+        """`A*` times the phase that makes it a symbol; its norms are the same."""
         return Symbol(self.taps.mH.flip(1), self.counts)
 
     @cached_property
     def error(self) -> float:
-        """At most the Frobenius norm of the rounding error of :meth:`at`, angles within 2 pi."""
+        """At most the Frobenius norm of the rounding error of `at`, angles within 2 pi."""
         sizes = torch.linalg.vector_norm(self.taps, dim=(-2, -1)).sum(-1)
         return 2 * (self._phase_error + gamma(len(self.offsets))) * float(sizes.max())
 
     @cached_property
     def squares_error(self) -> float:
-        """At most the norm of the rounding error of :meth:`squares_at`, angles within 2 pi.
+        """At most the norm of the rounding error of `squares_at`, angles within 2 pi.
 
-        Entry by entry it is a small multiple of ``(sum_q |taps[q]|) (sum_q |taps[q]|)*``.
+        Entry by entry it is a small multiple of `(sum_q |taps[q]|) (sum_q |taps[q]|)*`.
         """
         terms = len(self.offsets) * (1 + max(self.taps.shape[-2:]))
         offsets = 2 ** len(self.counts) * len(self.offsets)
@@ -63,19 +63,19 @@ class Symbol:
         """Evaluate at frequencies.
 
         Args:
-            angles: ``(B, d)``, radians in [-2 pi, 2 pi].
-            groups: ``(B,)``: of which group of channels.
+            angles: `(B, d)`, radians in [-2 pi, 2 pi].
+            groups: `(B,)`: of which group of channels.
 
         Returns:
-            ``(B, rows, columns)``, complex.
+            `(B, rows, columns)`, complex.
         """
         return _evaluated(self.taps, self.offsets, angles, groups)
 
     def squares_at(self, angles: Tensor, groups: Tensor) -> Tensor:
-        """Evaluate ``A* A`` or ``A A*``, whichever is smaller, at frequencies; see :meth:`at`.
+        """Evaluate `A* A` or `A A*`, whichever is smaller, at frequencies; see `at`.
 
         Returns:
-            ``(B, k, k)``, complex, Hermitian.
+            `(B, k, k)`, complex, Hermitian.
         """
         coefficients, offsets = self._squares
         turns = angles @ offsets.T
@@ -92,14 +92,14 @@ class Symbol:
 
     @cached_property
     def _squares(self) -> tuple[Tensor, Tensor]:
-        """What the Gram matrices are made of, and the offsets ``(K', d)``.
+        """What the Gram matrices are made of, and the offsets `(K', d)`.
 
-        ``A A* = sum_d H_d exp(i d xi)`` with ``H_d = sum_q A_{q + d} A_q*`` and ``H_-d = H_d*``:
-        one of each such pair is enough, and half of ``H_0``.
+        `A A* = sum_d H_d exp(i d xi)` with `H_d = sum_q A_{q + d} A_q*` and `H_-d = H_d*`:
+        one of each such pair is enough, and half of `H_0`.
 
         Returns:
-            Coefficients ``(G, 1, K', k, k)`` H of complex taps; of real ones ``(G, 2, K', k, k)``,
-            ``H + H^T`` and ``H - H^T``, which the cosines and the sines multiply.
+            Coefficients `(G, 1, K', k, k)` H of complex taps; of real ones `(G, 2, K', k, k)`,
+            `H + H^T` and `H - H^T`, which the cosines and the sines multiply.
         """
         if self.taps.shape[-2] > self.taps.shape[-1]:
             return self.adjoint._squares
@@ -113,14 +113,14 @@ class Symbol:
         return torch.stack(parts, 1), offsets.to(self.taps.device, torch.float64)
 
     def squares_along(self, group: int, vector: Tensor) -> tuple[Tensor, Tensor]:
-        """The polynomial ``vector* G(xi) vector`` of the Gram matrices G.
+        """Return the polynomial `vector* G(xi) vector` of the Gram matrices G.
 
         Args:
             group: Of channels.
-            vector: ``(k,)``, complex.
+            vector: `(k,)`, complex.
 
         Returns:
-            Coefficients ``(K',)`` and offsets ``(K', d)``; twice the real part is its value.
+            Coefficients `(K',)` and offsets `(K', d)`; twice the real part is its value.
         """
         coefficients, offsets = self._squares
         chosen = coefficients[group]
@@ -138,7 +138,7 @@ def _evaluated(taps: Tensor, offsets: Tensor, angles: Tensor, groups: Tensor) ->
 
 
 def _combined(factors: Tensor, taps: Tensor, groups: Tensor) -> Tensor:
-    """Sum taps ``(G, K, rows, columns)`` of each row's group with factors ``(B, K)``, flat."""
+    """Sum taps `(G, K, rows, columns)` of each row's group with factors `(B, K)`, flat."""
     factors = factors.to(taps.dtype)
     if len(taps) == 1:
         return factors @ taps[0].flatten(1)
@@ -150,7 +150,7 @@ def _combined(factors: Tensor, taps: Tensor, groups: Tensor) -> Tensor:
 
 
 def _shifted_product(spread: Tensor, shift: Sequence[int]) -> Tensor:
-    """``sum_q A_{q + shift} A_q*`` of taps ``(G, Q_1, ..., Q_d, m, n)``."""
+    """`sum_q A_{q + shift} A_q*` of taps `(G, Q_1, ..., Q_d, m, n)`."""
     every = slice(None)
     later = spread[(every, *(slice(max(d, 0), d if d < 0 else None) for d in shift))]
     sooner = spread[(every, *(slice(max(-d, 0), -d if d > 0 else None) for d in shift))]
@@ -162,14 +162,14 @@ def symbol(weight: Tensor, groups: int, strides: Sequence[int], dilations: Seque
     """Split a convolution into the phases of its stride.
 
     Args:
-        weight: ``(outputs, inputs of a group, k_1, ..., k_d)``, float64 or complex128.
+        weight: `(outputs, inputs of a group, k_1, ..., k_d)`, float64 or complex128.
         groups: Of channels.
         strides: Steps of the input from output to output.
         dilations: Steps of the input from tap to tap.
 
     Returns:
-        The symbol, with ``Q = ceil(extent / stride)`` taps a phase: tap t of the input belongs to
-        phase ``t mod s`` and has ``q = t // s``.
+        The symbol, with `Q = ceil(extent / stride)` taps a phase: tap t of the input belongs to
+        phase `t mod s` and has `q = t // s`.
     """
     kernel = weight.shape[2:]
     counts = tuple(

@@ -14,11 +14,11 @@ from lit_intriguing.solvers.spectral.rounding import frobenius, gamma
 
 @dataclass(frozen=True)
 class Toeplitz:
-    """``y_i = sum_q taps[q] x_(i + q)``, i = 0 ... R - 1, with some entries of x left out.
+    """`y_i = sum_q taps[q] x_(i + q)`, i = 0 ... R - 1, with some entries of x left out.
 
     Attributes:
-        taps: ``(Q, m, n)``, float64 or complex128.
-        kept: ``(R + Q - 1, n)`` bool, which entries of x there are.
+        taps: `(Q, m, n)`, float64 or complex128.
+        kept: `(R + Q - 1, n)` bool, which entries of x there are.
     """
 
     taps: Tensor
@@ -35,7 +35,7 @@ class Toeplitz:
         return 4.0 * self.rows * self.taps.shape[1] ** 3 * len(self.taps) ** 2
 
     def turned(self) -> "Toeplitz":
-        """The adjoint, without rows at both ends that are zero; its norm is at least this one's.
+        """Return the adjoint without zero rows at both ends; its norm is at least this one's.
 
         Of a block of x that is there in part it takes the whole.
         """
@@ -47,7 +47,7 @@ class Toeplitz:
         return Toeplitz(self.taps.mH.flip(0), inside[:, None].expand(-1, self.taps.shape[1]))
 
     def estimate(self) -> float:
-        """The norm, to 1e-6 or so, by Lanczos in half the precision."""
+        """Return the norm, to 1e-6 or so, by Lanczos in half the precision."""
         count, rows, columns = self.taps.shape
         narrow = self.taps.to(torch.complex64 if self.taps.is_complex() else torch.float32)
         back = narrow.conj().transpose(0, 1).reshape(rows, count * columns)
@@ -67,7 +67,7 @@ class Toeplitz:
         return math.sqrt(max(0.0, top_eigenvector(apply, start.to(narrow))[0]))
 
     def passes(self, tau: float) -> bool:
-        """Whether ``tau^2 I - T T*`` factorises; then :meth:`norm_below` bounds the norm.
+        """Whether `tau^2 I - T T*` factorises; then `norm_below` bounds the norm.
 
         The factor has the band of the matrix: what is left out here would be products with zeros.
         """
@@ -93,14 +93,14 @@ class Toeplitz:
         return True
 
     def norm_below(self, tau: float) -> float:
-        """The certified norm where :meth:`passes` said yes."""
+        """Return the certified norm where `passes` said yes."""
         count, rows, columns = self.taps.shape
         total = self.rows * float(frobenius(self.taps).square().sum())
         error = gamma(count * (columns + 1)) * total
         return norm_below(tau * tau, self.rows * rows, error)
 
     def _gram(self, row: int, column: int) -> Tensor:
-        """The block of ``T T*``, column at most row."""
+        """Return the block of `T T*`, column at most row."""
         size, last = self.taps.shape[1], column + len(self.taps) - 1
         found = self.taps.new_zeros(size, size)
         for place in range(row, last + 1):
@@ -109,13 +109,13 @@ class Toeplitz:
 
     @cached_property
     def _masks(self) -> tuple[Tensor, Tensor]:
-        """The different rows of ``kept``, and which one each is."""
+        """The different rows of `kept`, and which one each is."""
         different, which = torch.unique(self.kept, dim=0, return_inverse=True)
         return different, which
 
     @cached_property
     def _products(self) -> list[Tensor]:
-        """``taps[p] taps[q]*`` for all p and q, ``(Q, m, Q, m)``, of each mask's columns."""
+        """`taps[p] taps[q]*` for all p and q, `(Q, m, Q, m)`, of each mask's columns."""
         count, size = self.taps.shape[:2]
         flats = [self.taps[:, :, mask].flatten(0, 1) for mask in self._masks[0]]
         return [(flat @ flat.mH).reshape(count, size, count, size) for flat in flats]

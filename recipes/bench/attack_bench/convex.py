@@ -1,11 +1,11 @@
 """The smallest perturbation that takes softmax regression to a target, proved by its multipliers.
 
-With logits ``W x + b`` the problem is convex::
+With logits `W x + b` the problem is convex::
 
     minimise 1/2 |x - x0|^2  with  A x + b >= 0  and  x in [0, 1],   rows of A: w_target - w_j
 
-and so has a dual in as many variables as there are wrong labels: ``x(m) = clip(x0 + A^T m)`` for
-multipliers ``m >= 0``. The dual is concave and piecewise quadratic; projected Newton steps end
+and so has a dual in as many variables as there are wrong labels: `x(m) = clip(x0 + A^T m)` for
+multipliers `m >= 0`. The dual is concave and piecewise quadratic; projected Newton steps end
 after a few (Bertsekas 1982, Projected Newton methods).
 """
 
@@ -21,8 +21,8 @@ class Nearest:
     """A solution and its proof.
 
     Attributes:
-        x: Shape ``(D,)``.
-        multipliers: Shape ``(C - 1,)``, not negative.
+        x: Shape `(D,)`.
+        multipliers: Shape `(C - 1,)`, not negative.
         residual: The most by which a condition of Karush, Kuhn and Tucker fails: a margin below
             zero, or a multiplier times its margin. The others hold by construction.
     """
@@ -38,9 +38,9 @@ def nearest(
     """Return the nearest point of [0, 1]^D at which no logit exceeds the target's.
 
     Args:
-        weight: Shape ``(C, D)``.
-        bias: Shape ``(C,)``.
-        x: Shape ``(D,)``, in the box.
+        weight: Shape `(C, D)`.
+        bias: Shape `(C,)`.
+        x: Shape `(D,)`, in the box.
         target: The label wanted.
         tolerance: The residual at which to stop.
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 @dataclass
 class Tally:
-    """Rows sent through a network.
+    """Images sent through a network.
 
     Attributes:
         gradients: With a backward pass to the input behind them.
@@ -21,10 +21,10 @@ class Tally:
 
 
 class Counted(nn.Module):
-    """The same logits as the network's, and a tally of rows.
+    """The same logits as the network's, and a count of images.
 
-    A row counts as a gradient evaluation when a backward pass arrives at the logits, whether the
-    attack has use for that row or not: rows of a batch that are finished cost as much as others.
+    An image counts as a gradient evaluation when a backward pass arrives at the logits, whether the
+    attack has use for it or not: images of a batch that are finished cost as much as others.
     """
 
     def __init__(self, network: nn.Module, tally: Tally | None = None) -> None:
@@ -34,7 +34,7 @@ class Counted(nn.Module):
         self.eval()
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return logits ``(N, C)`` of images ``(N, *S)``."""
+        """Return logits `(N, C)` of images `(N, *S)`."""
         logits: Tensor = self.network(x)
         self.tally.forwards += len(x)
         if logits.requires_grad:
@@ -49,6 +49,6 @@ class Counted(nn.Module):
         return Counted(copy.deepcopy(self.network).double(), self.tally)
 
     def reaches(self, x: Tensor, targets: Tensor) -> Tensor:
-        """Return which images ``(N, *S)`` are taken for their targets: bool ``(N,)``."""
+        """Return which images `(N, *S)` are taken for their targets: bool `(N,)`."""
         with torch.no_grad():
             return self(x).argmax(1) == targets

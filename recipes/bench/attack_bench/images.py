@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from lit_intriguing.attacks.criteria import RandomTargets
+from lit_intriguing.attacks import RandomTargets
 from lit_intriguing.data import mnist_files
 from lit_intriguing.errors import UserError
 
@@ -16,7 +16,7 @@ OSTRICH, SIDE = 9, 227
 
 @dataclass(frozen=True)
 class Problems:
-    """What is attacked: images ``(N, *S)`` in [0, 1], their labels and targets ``(N,)``."""
+    """What is attacked: images `(N, *S)` in [0, 1], their labels and targets `(N,)`."""
 
     x: Tensor
     labels: Tensor
@@ -27,7 +27,7 @@ class Problems:
         return Problems(self.x[:count], self.labels[:count], self.targets[:count])
 
     def split(self, batch: int) -> list["Problems"]:
-        """Return them in parts of so many rows."""
+        """Return them in parts of so many images."""
         parts = (t.split(batch) for t in (self.x, self.labels, self.targets))
         return [Problems(*part) for part in zip(*parts, strict=True)]
 
@@ -41,7 +41,7 @@ class Problems:
 
 @cache
 def mnist(part: str) -> tuple[Tensor, Tensor]:
-    """Return all images ``(N, 1, 28, 28)`` and labels of `train` or `t10k`."""
+    """Return all images `(N, 1, 28, 28)` and labels of `train` or `t10k`."""
     paths = mnist_files.require(None)
     images, labels = (f"{part}-{kind}-ubyte" for kind in ("images-idx3", "labels-idx1"))
     x = mnist_files.read(images, paths[images]).unsqueeze(1).float().div_(255)
@@ -57,25 +57,25 @@ def digits(network: nn.Module, count: int, seed: int) -> Problems:
     generator = torch.Generator().manual_seed(seed)
     x, y = mnist("train")
     order = torch.randperm(len(x), generator=generator)
-    kept: list[Tensor] = []
-    for rows in order.split(1000):
+    found: list[Tensor] = []
+    for part in order.split(1000):
         with torch.no_grad():
-            right = network(x[rows]).argmax(1) == y[rows]
-        kept.append(rows[right])
-        if sum(map(len, kept)) >= count:
+            correct = network(x[part]).argmax(1) == y[part]
+        found.append(part[correct])
+        if sum(map(len, found)) >= count:
             break
-    rows = torch.cat(kept)[:count]
-    if len(rows) < count:
-        raise UserError(f"the network gets only {len(rows)} images right: ask for fewer")
-    targets = RandomTargets()(y[rows], torch.empty(count, 10), generator).labels
-    return Problems(x[rows], y[rows], targets)
+    chosen = torch.cat(found)[:count]
+    if len(chosen) < count:
+        raise UserError(f"only {len(chosen)} images are classified correctly: ask for fewer")
+    targets = RandomTargets()(y[chosen], torch.empty(count, 10), generator).labels
+    return Problems(x[chosen], y[chosen], targets)
 
 
 def photographs(network: nn.Module, count: int, seed: int, folder: Path) -> Problems:
     """Return photographs that the network gets right, in random order, all toward "ostrich".
 
     Args:
-        network: Takes images ``(N, 3, 227, 227)`` to 1,000 logits.
+        network: Takes images `(N, 3, 227, 227)` to 1,000 logits.
         count: How many at most.
         seed: Of their order.
         folder: One folder a class, the classes in alphabetical order those of the network.

@@ -21,8 +21,8 @@ class Measured:
     """A method on one network.
 
     Attributes:
-        success: Which examples have the target's label, bool ``(N,)``.
-        rms: Root mean square of each perturbation, pixels in [0, 1], double ``(N,)``.
+        success: Which examples have the target's label, bool `(N,)`.
+        rms: Root mean square of each perturbation, pixels in [0, 1], double `(N,)`.
         violation: The most by which a pixel leaves [0, 1].
         gradients: Evaluations an example; `forwards`: those without a backward pass.
         seconds: Of each run over all examples: of the processor on a CPU, of the wall on a GPU.
@@ -72,7 +72,7 @@ def timed(run: Callable[[], Tensor], device: torch.device) -> tuple[Tensor, floa
 
 
 def bare(network: nn.Module, x: Tensor) -> float:
-    """Return seconds a row of the logits and their gradient by the images, and nothing else."""
+    """Return seconds an image of the logits and their gradient by the images, and nothing else."""
 
     def once() -> Tensor:
         point = x.detach().requires_grad_()
@@ -92,11 +92,11 @@ def run(
     method: Method, search: Search, network: nn.Module, problems: Problems, batch: int
 ) -> Measured:
     """Return what one run of a method finds and costs."""
-    rows = problems.x[: 1 if method.single else batch]
-    before = bare(network, rows) if method.counted else 0.0
+    images = problems.x[: 1 if method.single else batch]
+    before = bare(network, images) if method.counted else 0.0
     model, device = Counted(network), problems.x.device
     found, seconds = timed(lambda: search(model, problems, batch), device)
-    after = bare(network, rows) if method.counted else 0.0
+    after = bare(network, images) if method.counted else 0.0
     count, tally = len(problems), model.tally
     result = judged(network, problems, found, batch)
     result.gradients = tally.gradients / count

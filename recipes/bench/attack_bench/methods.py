@@ -13,7 +13,7 @@ from .counted import Counted
 from .images import Problems
 
 Search = Callable[[Counted, Problems, int], Tensor]
-"""Takes a network, problems and the rows of a batch to examples ``(N, *S)``."""
+"""Takes a network, problems and the images of a batch to examples `(N, *S)`."""
 
 
 class NotApplicableError(Exception):

@@ -1,4 +1,4 @@
-"""The networks attacked: trained once, the same for a seed, and kept in a folder."""
+"""The networks attacked: trained once, the same for a seed, and stored in a folder."""
 
 import re
 from collections.abc import Callable
@@ -124,7 +124,7 @@ def train(plan: Plan, seed: int) -> nn.Module:
 
 
 def error(network: nn.Module, x: Tensor, y: Tensor) -> float:
-    """Return the percentage of wrong answers."""
+    """Return the percentage of wrong predictions."""
     with torch.no_grad():
         wrong = [
             (network(a).argmax(1) != b) for a, b in zip(x.split(1000), y.split(1000), strict=True)

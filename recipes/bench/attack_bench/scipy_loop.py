@@ -1,6 +1,6 @@
 """The attack as the paper tells it: SciPy's L-BFGS-B, an image at a time, c by bisection.
 
-Szegedy et al. 2013, section 4.1: minimise ``c|r| + loss(x + r, target)`` in the box, and search
+Szegedy et al. 2013, section 4.1: minimise `c|r| + loss(x + r, target)` in the box, and search
 for the boundary c. Everything in double precision, each solve from the clean image.
 """
 
@@ -22,7 +22,7 @@ class Minimum:
     """A minimiser of the penalised loss in the box [0, 1].
 
     Attributes:
-        x: Shape ``(*S)``, double.
+        x: Shape `(*S)`, double.
         value: Of the objective.
         evaluations: Of the objective and its gradient.
     """
@@ -41,15 +41,15 @@ def minimise(
     squared: bool = False,
     loss: Callable[[Tensor], Tensor] | None = None,
 ) -> Minimum:
-    """Minimise ``c|r| + loss``, or ``c|r|^2 + loss``, over ``x + r`` in [0, 1].
+    """Minimise `c|r| + loss`, or `c|r|^2 + loss`, over `x + r` in [0, 1].
 
     Args:
-        model: Takes images ``(1, *S)`` in double precision to logits.
-        x: One image, ``(*S)``.
+        model: Takes images `(1, *S)` in double precision to logits.
+        x: One image, `(*S)`.
         target: The label wanted.
-        c: Weight of the penalty, ``|r|`` the L2 norm in pixels.
+        c: Weight of the penalty, `|r|` the L2 norm in pixels.
         squared: Whether to square the norm.
-        loss: Of logits ``(1, C)``; the default is the cross-entropy to the target.
+        loss: Of logits `(1, C)`; the default is the cross-entropy to the target.
     """
     clean = x.detach().double()
     label = torch.tensor([target], device=x.device)
@@ -94,11 +94,11 @@ def attack(
     """Return the nearest of all minimisers with the target's label, the clean image if none.
 
     Args:
-        model: As in :func:`minimise`.
-        x: One image, ``(*S)``.
+        model: As in `minimise`.
+        x: One image, `(*S)`.
         target: The label wanted.
-        reached: Whether an image of ``x``'s dtype has the label.
-        squared: Whether the penalty is ``c|r|^2``.
+        reached: Whether an image of `x`'s dtype has the label.
+        squared: Whether the penalty is `c|r|^2`.
         tolerance: Where the bisection of the largest c that succeeds stops, relative to c.
         c: The first one tried; powers of ten from it bracket the boundary.
     """

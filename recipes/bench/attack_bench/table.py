@@ -1,4 +1,4 @@
-"""The table of a network: one line a method, distortions on the same rows."""
+"""The table of a network: one line a method, distortions on the same images."""
 
 import csv
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from .measure import Measured
 from .methods import EXACT, REFERENCE
 
 FULL = 0.99
-"""Success from which a method has a say in which rows count."""
+"""Success from which a method has a say in which images count."""
 
 HEADINGS = {
     "method": "method",
@@ -40,27 +40,27 @@ FORMATS = {
 Cells = dict[str, str | float | None]
 
 
-def counting_rows(results: Mapping[str, Measured]) -> Tensor:
-    """Return the rows on which every method of full success succeeded: bool ``(N,)``.
+def counting_images(results: Mapping[str, Measured]) -> Tensor:
+    """Return the images on which every method of full success succeeded: bool `(N,)`.
 
-    A method that ran on the first few rows has a say in those.
+    A method that ran on the first few images has a say in those.
     """
-    rows = torch.ones(max(map(len, results.values())), dtype=torch.bool)
+    images = torch.ones(max(map(len, results.values())), dtype=torch.bool)
     for name, result in results.items():
         if name != EXACT and result.success.double().mean() >= FULL:
-            rows[: len(result)] &= result.success
-    return rows
+            images[: len(result)] &= result.success
+    return images
 
 
 def lines(results: Mapping[str, Measured]) -> list[Cells]:
     """Return the cells of each method's line; None where there is nothing to say."""
-    rows = counting_rows(results)
-    return [_line(name, result, results, rows) for name, result in results.items()]
+    images = counting_images(results)
+    return [_line(name, result, results, images) for name, result in results.items()]
 
 
-def _line(name: str, result: Measured, results: Mapping[str, Measured], rows: Tensor) -> Cells:
+def _line(name: str, result: Measured, results: Mapping[str, Measured], images: Tensor) -> Cells:
     # The exact solution lies on the boundary, where rounding decides on the label.
-    mine = rows[: len(result)] if name == EXACT else rows[: len(result)] & result.success
+    mine = images[: len(result)] if name == EXACT else images[: len(result)] & result.success
     return {
         "method": name,
         "images": len(result),
@@ -79,15 +79,15 @@ def _line(name: str, result: Measured, results: Mapping[str, Measured], rows: Te
 def _ratio(
     result: Measured, results: Mapping[str, Measured], to: str, mine: Tensor
 ) -> float | None:
-    """Return the ratio of the mean distortions on the rows that both have."""
+    """Return the ratio of the mean distortions on the images that both have."""
     if to not in results:
         return None
     reference = results[to]
     count = min(len(result), len(reference))
-    rows = mine[:count]
+    images = mine[:count]
     if to != EXACT:
-        rows = rows & reference.success[:count]
-    return (result.rms[:count][rows].mean() / reference.rms[:count][rows].mean()).item()
+        images = images & reference.success[:count]
+    return (result.rms[:count][images].mean() / reference.rms[:count][images].mean()).item()
 
 
 def text(table: list[Cells]) -> str:

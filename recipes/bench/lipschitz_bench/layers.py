@@ -117,7 +117,7 @@ def _random(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
 
 
 def _rank_one(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
-    """Return positive numbers ``(m, n)`` of rank one and norm one."""
+    """Return positive numbers `(m, n)` of rank one and norm one."""
     left, right = (torch.rand(size, generator=generator) for size in shape)
     return torch.outer(left / left.norm(), right / right.norm())
 

@@ -28,7 +28,7 @@ def norm(problem: Problem) -> float:
     """Return the largest singular value: of the matrix if it is small, else by Lanczos.
 
     Lanczos gives a value that is not above the truth, so that what lies below it lies below the
-    truth. Where :func:`is_least` it is not run to convergence: the value is a lower bound, that of
+    truth. Where `is_least` it is not run to convergence: the value is a lower bound, that of
     a wave at the frequency where the symbol is greatest, after some steps.
     """
     apply, adjoint = operations(problem)
@@ -42,7 +42,7 @@ def norm(problem: Problem) -> float:
 
 
 def is_least(problem: Problem) -> bool:
-    """Whether :func:`norm` gives only a lower bound."""
+    """Whether `norm` gives only a lower bound."""
     layer = problem.layer
     if not isinstance(layer, nn.Conv2d) or layer.stride != (1, 1) or layer.groups > 1:
         return False
@@ -50,7 +50,7 @@ def is_least(problem: Problem) -> bool:
 
 
 def wave(problem: Problem) -> Tensor:
-    """Return a start ``(1, *shape)`` next to the top singular vector of a large image.
+    """Return a start `(1, *shape)` next to the top singular vector of a large image.
 
     Any start gives a lower bound, so that it may come from the package.
     """
@@ -87,7 +87,7 @@ def lanczos(
     start: Tensor | None = None,
     steps: int = MAX_STEPS,
 ) -> float:
-    """Return the largest singular value by Lanczos on ``T* T``, from a random start or another."""
+    """Return the largest singular value by Lanczos on `T* T`, from a random start or another."""
     generator = torch.Generator().manual_seed(1)
     q = torch.randn(1, *shape, generator=generator, dtype=torch.float64)
     q = q if start is None else start.clone()

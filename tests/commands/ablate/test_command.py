@@ -99,7 +99,7 @@ TYPOS = {
     ),
     "a class in a candidate": (
         "rows: {a: {candidates: [{model: {init_args: {optimizer: {class_path: Adm}}}}]}}",
-        "rows.a.candidates[0].model.init_args.optimizer: no class 'Adm'. Did you mean 'Adam'?",
+        "row 'a', candidate 1: model.init_args.optimizer: no class 'Adm'. Did you mean 'Adam'?",
     ),
     "a callback that is changed": (
         "rows: {a: {candidates: [{}], overrides: {trainer: {callbacks: {ExactResum: null}}}}}",

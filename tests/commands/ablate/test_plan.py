@@ -1,7 +1,6 @@
 import pytest
 
 from lit_intriguing.commands.ablate.plan import Plan, Row
-from lit_intriguing.configuration.files import load_config
 from lit_intriguing.configuration.patches import with_value
 from lit_intriguing.errors import UsageError
 from lit_intriguing.training_runs.store import Stage
@@ -56,25 +55,3 @@ def test_a_patch_that_does_not_fit_names_row_and_candidate():
     rows = {"a": Row([{}, {"callbacks": {"Timer": None}}])}
     with pytest.raises(UsageError, match="row 'a', candidate 2: a change to 'Timer' in a list"):
         plan(rows=rows).final_runs("a", 1)
-
-
-def test_a_base_is_read_by_the_command_lines_rules(tmp_path):
-    file = tmp_path / "base.yaml"
-    file.write_text("lr: 1e-3\n")
-    assert load_config(str(file)) == {"lr": 1e-3}
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [("- 1\n", "expected keys and values, found a list"), ("a: [\n", "cannot be read as YAML")],
-)
-def test_a_base_that_is_no_mapping_is_refused(tmp_path, content, message):
-    file = tmp_path / "base.yaml"
-    file.write_text(content)
-    with pytest.raises(UsageError, match=message):
-        load_config(str(file))
-
-
-def test_a_base_that_is_not_there_is_refused():
-    with pytest.raises(UsageError, match="no file 'nowhere"):
-        load_config("nowhere.yaml")

@@ -10,7 +10,6 @@ from lightning.pytorch.callbacks import TQDMProgressBar
 from lightning.pytorch.strategies import FSDPStrategy
 
 from lit_intriguing.attacks import GradientAttack
-from lit_intriguing.commands.attack.job import AttackJob
 from lit_intriguing.commands.attack.run import AttackRun
 from lit_intriguing.errors import UserError
 from lit_intriguing.splits.split import SplitData
@@ -68,7 +67,8 @@ def test_too_small_a_disk_is_told_before_anything_is_written(
 
 
 def test_a_strategy_that_takes_the_model_apart_is_refused(tmp_path: Path) -> None:
-    run = AttackRun(AttackJob(), Store(tmp_path), SplitData(OwnData(), "test", 10, None))
+    data = SplitData(OwnData(), "test", 10, None)
+    run = AttackRun(SimpleNamespace(), Store(tmp_path), data)
     trainer = SimpleNamespace(strategy=FSDPStrategy.__new__(FSDPStrategy))
     with pytest.raises(UserError, match="no attack under FSDPStrategy"):
         run.on_predict_start(trainer, OwnData())

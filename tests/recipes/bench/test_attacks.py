@@ -137,7 +137,7 @@ def test_distortion_is_compared_on_the_rows_of_full_success() -> None:
     half = measured([True, False] * (many // 2), [4.0, 50.0] * (many // 2))
     slow = measured([True] * 3, [3.0] * 3)
     results = {"pdgd500": full, "ddn100": almost, "fmn100": half, "scipy": slow}
-    assert table.counting_rows(results).tolist() == [False] + [True] * (many - 1)
+    assert table.counting_images(results).tolist() == [False] + [True] * (many - 1)
     lines = {line["method"]: line for line in table.lines(results)}
     assert [lines[name]["rms"] for name in results] == [1.0, 2.0, 4.0, 3.0]
     assert [lines[name]["to_pdgd"] for name in results] == [1.0, 2.0, 4.0, 3.0]
@@ -149,7 +149,7 @@ def test_the_exact_row_needs_no_success_and_others_are_compared_with_it() -> Non
         "pdgd500": measured([True] * 2, [1.5] * 2),
         "exact": measured([False] * 2, [1.0] * 2),
     }
-    assert table.counting_rows(results).all()
+    assert table.counting_images(results).all()
     pdgd, exact = table.lines(results)
     assert (pdgd["to_exact"], exact["to_exact"], exact["success"]) == (1.5, 1.0, None)
 
@@ -229,7 +229,7 @@ def test_images_are_those_that_the_network_gets_right_and_targets_are_wrong(tmp_
     assert len(found.targets.unique()) == 10
     assert torch.equal(found.x, images.digits(network, 50, seed=3).x)
     assert not torch.equal(found.x, images.digits(network, 50, seed=4).x)
-    with pytest.raises(UserError, match=r"gets only \d+ images right: ask for fewer"):
+    with pytest.raises(UserError, match=r"only \d+ images are classified correctly: ask for fewer"):
         images.digits(network, 601, seed=3)
 
 
@@ -245,7 +245,7 @@ def test_the_script_prints_a_table_and_writes_the_file(monkeypatch, capsys, tmp_
         "--images", "3", "--slow-images", "1", "--repeat", "2", "--device", "cpu",
         "--cache", str(tmp_path), "--csv", str(file))  # fmt: skip
     captured = capsys.readouterr()
-    assert "distortion over 3 of 3 rows" in captured.out
+    assert "distortion over 3 of 3 images" in captured.out
     assert "exact: skipped, only for softmax regression, fc10" in captured.err
     rows = lines_of(file)
     assert [(r["network"], r["method"], r["images"]) for r in rows] == [

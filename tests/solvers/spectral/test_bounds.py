@@ -4,12 +4,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from lit_intriguing.solvers.spectral import Symbol, line, sampled, supremum, symbol
+from lit_intriguing.solvers.spectral import Symbol, padded_axis, sampled, supremum, symbol
 
 
 def sampled_by_svd(found: Symbol, sizes: tuple[int, ...], thetas: tuple[float, ...]) -> float:
-    lines = [torch.arange(m, dtype=torch.float64) + t for m, t in zip(sizes, thetas, strict=True)]
-    angles = torch.cartesian_prod(*lines).reshape(-1, len(lines))
+    axes = [torch.arange(m, dtype=torch.float64) + t for m, t in zip(sizes, thetas, strict=True)]
+    angles = torch.cartesian_prod(*axes).reshape(-1, len(axes))
     angles = 2 * torch.pi * angles / torch.tensor(sizes)
     norms = [
         torch.linalg.matrix_norm(found.at(angles, torch.full((len(angles),), g)), 2).max()
@@ -60,7 +60,7 @@ def test_periods_keep_outputs_and_pixels_apart() -> None:
     """By hand: which taps lead from which pixel to which output, with and without wrapping."""
     ranges = [range(1, 7), range(1, 5), range(1, 4), range(6), range(1, 6)]
     for image, taps, stride, before, outputs in itertools.product(*ranges):
-        m = line(image, taps, stride, before, outputs).period
+        m = padded_axis(image, taps, stride, before, outputs).period
         pairs = [(i, i * stride + j - before, j) for i in range(outputs) for j in range(taps)]
         inside = {(i, u, j) for i, u, j in pairs if 0 <= u < image}
         if m == 0:

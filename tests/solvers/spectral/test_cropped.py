@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.nn.functional import conv2d
 
-from lit_intriguing.solvers.spectral import line, sampled, symbol
+from lit_intriguing.solvers.spectral import padded_axis, sampled, symbol
 from lit_intriguing.solvers.spectral.cropped import Crop, cropped
 from lit_intriguing.solvers.spectral.peak import find_peaks
 
@@ -20,9 +20,9 @@ def bounds(
     truth = float(torch.linalg.matrix_norm(outputs.flatten(1), 2))
     found = symbol(weight, groups, [stride] * 2, [1] * 2)
     sides = zip(image, shape[2:], outputs.shape[2:], strict=True)
-    lines = [line(n, kernel, stride, padding, made) for n, kernel, made in sides]
-    samples = sampled(found, [one.period for one in lines])
-    return truth, samples, cropped(found, find_peaks(found), lines)
+    axes = [padded_axis(n, kernel, stride, padding, made) for n, kernel, made in sides]
+    samples = sampled(found, [one.period for one in axes])
+    return truth, samples, cropped(found, find_peaks(found), axes)
 
 
 CASES = [
@@ -83,5 +83,5 @@ def test_what_the_few_add_is_the_norm_of_the_cropped_waves() -> None:
 
 def test_complex_weights_are_left_to_others() -> None:
     found = symbol(torch.ones(3, 3, 3, 3, dtype=torch.complex128), 1, (1, 1), (1, 1))
-    lines = [line(8, 3, 1, 1, 8)] * 2
-    assert cropped(found, find_peaks(found), lines) is None
+    axes = [padded_axis(8, 3, 1, 1, 8)] * 2
+    assert cropped(found, find_peaks(found), axes) is None

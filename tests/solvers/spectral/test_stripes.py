@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.nn.functional import conv1d, conv2d, conv3d
 
-from lit_intriguing.solvers.spectral import line, padded, sampled, symbol
+from lit_intriguing.solvers.spectral import padded, padded_axis, sampled, symbol
 
 CONVOLUTION = {1: conv1d, 2: conv2d, 3: conv3d}
 
@@ -20,8 +20,8 @@ def norms(
     truth = float(torch.linalg.matrix_norm(outputs.flatten(1), 2))
     found = symbol(weight, groups, [stride] * dims, [1] * dims)
     sides = zip(image, shape[2:], outputs.shape[2:], strict=True)
-    lines = [line(n, kernel, stride, padding, made) for n, kernel, made in sides]
-    return truth, sampled(found, [one.period for one in lines]), padded(found, lines)
+    axes = [padded_axis(n, kernel, stride, padding, made) for n, kernel, made in sides]
+    return truth, sampled(found, [one.period for one in axes]), padded(found, axes)
 
 
 @pytest.mark.parametrize("few", [0, 4096])

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Line:
+class PaddedAxis:
     """A dimension of a zero-padded convolution, without the outputs that read no pixel.
 
     Attributes:
-        period: The least M for which the circular convolution of period ``s M`` contains it; zero
+        period: The least M for which the circular convolution of period `s M` contains it; zero
             if no output is left.
         outputs: Number of outputs that are left.
         stride: s.
@@ -24,10 +24,10 @@ class Line:
     pixels: int
 
 
-def line(image: int, kernel: int, stride: int, before: int, outputs: int) -> Line:
+def padded_axis(image: int, kernel: int, stride: int, before: int, outputs: int) -> PaddedAxis:
     """Describe a dimension without dilation.
 
-    Output i reads pixels ``i s - before`` to ``i s - before + kernel - 1``. Outputs that read no
+    Output i reads pixels `i s - before` to `i s - before + kernel - 1`. Outputs that read no
     pixel at all are zero and do not count. Of the others no read pixel that lies beside the image
     may fall on the image again: the first one a period further, and the last one a period back.
 
@@ -41,17 +41,17 @@ def line(image: int, kernel: int, stride: int, before: int, outputs: int) -> Lin
     first = max(0, -((kernel - 1 - before) // stride))
     last = min(outputs - 1, (image - 1 + before) // stride)
     if last < first or image < 1:
-        return Line(0, 0, stride, 0, 0)
+        return PaddedAxis(0, 0, stride, 0, 0)
     lowest, highest = first * stride - before, last * stride - before + kernel - 1
     period = -(-max(image - lowest, highest + 1) // stride)
-    return Line(period, last - first + 1, stride, max(0, -lowest), image - max(0, lowest))
+    return PaddedAxis(period, last - first + 1, stride, max(0, -lowest), image - max(0, lowest))
 
 
-def containing(lines: Sequence[Line]) -> Line:
-    """A line of the same taps and stride that contains each of them."""
-    if len(lines) == 1:
-        return lines[0]
-    longest = max(lines, key=lambda one: one.period)
-    outputs = max(one.outputs for one in lines)
+def enclosing_axis(axes: Sequence[PaddedAxis]) -> PaddedAxis:
+    """Return an axis of the same taps and stride that contains each of them."""
+    if len(axes) == 1:
+        return axes[0]
+    longest = max(axes, key=lambda one: one.period)
+    outputs = max(one.outputs for one in axes)
     reach = (longest.period + outputs) * longest.stride  # beyond what is read
-    return Line(longest.period, outputs, longest.stride, 0, reach)
+    return PaddedAxis(longest.period, outputs, longest.stride, 0, reach)

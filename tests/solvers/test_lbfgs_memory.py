@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from lit_intriguing.solvers.pairs import Pairs
+from lit_intriguing.solvers.lbfgs_memory import Pairs
 
 SLOTS, DIMENSIONS, SIZE = 5, 7, 3
 MULTIPLIER = torch.linspace(0.5, 3.0, SLOTS, dtype=torch.float64)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from lit_intriguing.attacks.criteria import Targeted
-from lit_intriguing.attacks.margin import smooth_margin
+from lit_intriguing.attacks.problem import smooth_margin
 
 
 def logits(rows: int, classes: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> Tensor:

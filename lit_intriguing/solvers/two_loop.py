@@ -13,12 +13,12 @@ class Gram:
         like: Gives dtype and device.
 
     Attributes:
-        table: ``(m + 1, 2, m + 1, 2, n)``; the last place belongs to r and a.
-        ss: Of steps with steps, ``(m, m, n)``, a view; likewise ``sf``, of steps with changes,
-            and ``ff``.
-        sv: Of steps with r and a, ``(m, 2, n)``; ``fv``, of changes.
-        pairs_v: Both, ``(m, 2, 2, n)``.
-        vv: Of r and a, ``(2, 2, n)``.
+        table: `(m + 1, 2, m + 1, 2, n)`; the last place belongs to r and a.
+        ss: Of steps with steps, `(m, m, n)`, a view; likewise `sf`, of steps with changes,
+            and `ff`.
+        sv: Of steps with r and a, `(m, 2, n)`; `fv`, of changes.
+        pairs_v: Both, `(m, 2, 2, n)`.
+        vv: Of r and a, `(2, 2, n)`.
     """
 
     def __init__(self, size: int, slots: int, like: Tensor) -> None:
@@ -38,21 +38,21 @@ class Gram:
 
         Args:
             part: Which k of the n problems.
-            vectors: All of theirs, ``(k, 2 m + 2, D)``.
-            changed: The newest pair, r and a, ``(k, 4, D)``; masked, if the products are.
+            vectors: All of theirs, `(k, 2 m + 2, D)`.
+            changed: The newest pair, r and a, `(k, 4, D)`; masked, if the products are.
         """
         torch.bmm(vectors, changed.transpose(1, 2), out=self._products[part])
 
     def update(self, newest: int) -> None:
-        """Take the computed products over; ``newest`` is the place of the newest pair."""
+        """Take the computed products over; `newest` is the place of the newest pair."""
         self._rows[newest].copy_(self._found)
         self._columns[newest].copy_(self._found)
 
     def keep(self, slots: Tensor) -> "Gram":
         """Return the inner products of some problems (an index)."""
-        kept = Gram(len(self.table) - 1, len(slots), self.table)
-        kept.table.copy_(self.table[..., slots])
-        return kept
+        selected = Gram(len(self.table) - 1, len(slots), self.table)
+        selected.table.copy_(self.table[..., slots])
+        return selected
 
 
 class TwoLoops:
@@ -64,11 +64,11 @@ class TwoLoops:
         like: Gives dtype and device.
 
     Attributes:
-        sy: ``s_i . y_j``, to be written before a run, ``(m, m, n)``.
-        yy: ``y_i . y_j``, likewise, ``(m, m, n)``.
-        sv: ``s_i . v`` for the two vectors v, likewise, ``(m, 2, n)``; overwritten by a run.
-        yv: ``y_i . v``, likewise.
-        sy_diagonal: ``s_i . y_i``, ``(m, n)``, a view; ``yy_diagonal`` likewise.
+        sy: `s_i . y_j`, to be written before a run, `(m, m, n)`.
+        yy: `y_i . y_j`, likewise, `(m, m, n)`.
+        sv: `s_i . v` for the two vectors v, likewise, `(m, 2, n)`; overwritten by a run.
+        yv: `y_i . v`, likewise.
+        sy_diagonal: `s_i . y_i`, `(m, n)`, a view; `yy_diagonal` likewise.
     """
 
     def __init__(self, size: int, slots: int, like: Tensor) -> None:
@@ -83,13 +83,13 @@ class TwoLoops:
         self._squares = self.yy.unsqueeze(2).unbind(1)
 
     def run(self, inverse: Tensor, scale: Tensor | None, oldest: int) -> tuple[Tensor, Tensor]:
-        """Return coefficients, ``(m, 2, n)`` each, valid until the next run.
+        """Return coefficients, `(m, 2, n)` each, valid until the next run.
 
-        ``H v = scale * (v - sum_i first_i y_i) + sum_i second_i s_i``.
+        `H v = scale * (v - sum_i first_i y_i) + sum_i second_i s_i`.
 
         Args:
-            inverse: ``1 / s_i . y_i``, 0 for a pair that takes no part, ``(m, n)``.
-            scale: What the inverse Hessian starts from, ``(n,)``; None: the identity.
+            inverse: `1 / s_i . y_i`, 0 for a pair that takes no part, `(m, n)`.
+            scale: What the inverse Hessian starts from, `(n,)`; None: the identity.
             oldest: Place of the oldest pair.
         """
         size = len(inverse)

@@ -5,28 +5,28 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from lit_intriguing.solvers.gram import Gram, TwoLoops
+from lit_intriguing.solvers.two_loop import Gram, TwoLoops
 
 _CURVATURE, _COSINE = 1e-4, 1e-8
-"""A pair is skipped if ``s.y`` is at most 1e-4 ``s.s``, or 1e-8 ``|s||y|`` without an anchor."""
+"""A pair is skipped if `s.y` is at most 1e-4 `s.s`, or 1e-8 `|s||y|` without an anchor."""
 
 
 _BLOCKS = 2
-"""Rows are masked block by block, in so many blocks, to save work space."""
+"""Problems are masked block by block, in so many blocks, to save work space."""
 
 _SPARES = 4 // _BLOCKS
-"""Four vectors of a row are masked; between two products there is room for so many of all rows."""
+"""Four vectors of a problem are masked: room for so many of all problems between two products."""
 
 
 class Product(NamedTuple):
     """The inverse Hessian applied to two vectors r and a, as combinations of what is stored.
 
     Attributes:
-        coefficients: Of the stored steps and changes, ``(m, 2, 2, n)``: pair, step or change,
+        coefficients: Of the stored steps and changes, `(m, 2, 2, n)`: pair, step or change,
             r or a, problem.
-        scale: Of the vectors themselves, ``(n,)``; None: 1.
-        inner: ``u . H v`` for u, v in (r, a): ``(2, 2, n)``.
-        inverse: ``1 / s.y`` of the pairs in use, 0 for the others, ``(m, n)``.
+        scale: Of the vectors themselves, `(n,)`; None: 1.
+        inner: `u . H v` for u, v in (r, a): `(2, 2, n)`.
+        inverse: `1 / s.y` of the pairs in use, 0 for the others, `(m, n)`.
     """
 
     coefficients: Tensor
@@ -38,8 +38,8 @@ class Product(NamedTuple):
 class Pairs:
     """The last m steps of n problems and the changes of the gradient along them.
 
-    The Hessian is that of ``q/2 |x - x0|^2 + multiplier * f(x)``. Steps S and changes Y_f of the
-    gradient of f are stored apart, and ``Y = q S + multiplier * Y_f`` is formed when it is needed,
+    The Hessian is that of `q/2 |x - x0|^2 + multiplier * f(x)`. Steps S and changes Y_f of the
+    gradient of f are stored apart, and `Y = q S + multiplier * Y_f` is formed when it is needed,
     so that the memory stays valid while the multiplier changes.
 
     Args:
@@ -47,19 +47,19 @@ class Pairs:
         dimensions: Number of coordinates, D.
         size: Number of pairs, m.
         anchored: Whether q is 1; the inverse Hessian then starts from the identity. Else it starts
-            from the newest pair's ``s.y / y.y`` (Nocedal and Wright 2006, eq. 7.20), and where
-            there is none from ``reach / |a|``, for a first step of length 1 and, where steps show
+            from the newest pair's `s.y / y.y` (Nocedal and Wright 2006, eq. 7.20), and where
+            there is none from `reach / |a|`, for a first step of length 1 and, where steps show
             no curvature, twice the length each time.
         like: Gives dtype and device.
 
     Attributes:
         vectors: Of each problem its pairs (step, change of the gradient), and in the last place
-            the two vectors (r, a) that the inverse Hessian is applied to: ``(n, m + 1, 2, D)``.
-        r: The first vector, ``(n, D)``, a view to write to.
+            the two vectors (r, a) that the inverse Hessian is applied to: `(n, m + 1, 2, D)`.
+        r: The first vector, `(n, D)`, a view to write to.
         a: The second vector, likewise.
-        spares: Two work spaces, ``(n, D)`` each, free to use between two calls of :meth:`apply`.
-        usable: 1 where a pair may be used, ``(m, n)``.
-        reach: Length of a step without any pair, for want of an anchor, ``(n,)``.
+        spares: Two work spaces, `(n, D)` each, free to use between two calls of `apply`.
+        usable: 1 where a pair may be used, `(m, n)`.
+        reach: Length of a step without any pair, for want of an anchor, `(n,)`.
     """
 
     def __init__(
@@ -91,13 +91,13 @@ class Pairs:
         self._parts = [slice(i, min(i + block, slots)) for i in range(0, slots, block or 1)]
 
     def store(self, trial: Tensor, x: Tensor, gradient: Tensor, finite: Tensor) -> Tensor:
-        """Keep the pair from ``x`` to ``trial`` in place of the oldest; returns the step.
+        """Store the pair from `x` to `trial` in place of the oldest; returns the step.
 
         Args:
-            trial: New points, ``(n, D)``.
+            trial: New points, `(n, D)`.
             x: Old points, whose gradient is the vector a.
             gradient: Gradient of f at the new points.
-            finite: Which rows to keep, bool ``(n,)``; the others forget their oldest pair.
+            finite: Which problems to store it of, bool `(n,)`; the others forget their oldest pair.
         """
         step, change = self.vectors[:, self._next].unbind(1)
         torch.sub(trial, x, out=step)
@@ -133,8 +133,8 @@ class Pairs:
         """Apply the inverse Hessian on the free coordinates to r and a.
 
         Args:
-            multiplier: Weight of f in the Hessian, ``(n,)``.
-            free: 1 for a free coordinate, 0 for one held at its limit, ``(n, D)``; None: all free.
+            multiplier: Weight of f in the Hessian, `(n,)`.
+            free: 1 for a free coordinate, 0 for one held at its limit, `(n, D)`; None: all free.
 
         Returns:
             The product, valid until the next call.
@@ -155,7 +155,7 @@ class Pairs:
         return self._product(first, second, scale, multiplier, inverse)
 
     def _fill_loops(self, multiplier: Tensor) -> Tensor:
-        """Write the inner products with Y to the loops; returns ``1 / s.y``, 0 for unused pairs."""
+        """Write the inner products with Y to the loops; returns `1 / s.y`, 0 for unused pairs."""
         gram, loops = self._gram, self._loops
         sy, yy = loops.sy, loops.yy
         loops.sv.copy_(gram.sv)
@@ -181,7 +181,7 @@ class Pairs:
         multiplier: Tensor,
         inverse: Tensor,
     ) -> Product:
-        """Return the loops' result in terms of what is stored: ``y = q s + multiplier * f``."""
+        """Return the loops' result in terms of what is stored: `y = q s + multiplier * f`."""
         steps, changes = self._coefficients.unbind(1)
         if scale is None:
             torch.sub(second, first, out=steps)
@@ -195,7 +195,7 @@ class Pairs:
         return Product(self._coefficients, scale, inner, inverse)
 
     def combine(self, product: Product, multiplier: Tensor, length: Tensor, out: Tensor) -> Tensor:
-        """Write ``-length * H (r + multiplier * a)`` on all coordinates to ``out``, ``(n, D)``."""
+        """Write `-length * H (r + multiplier * a)` on all coordinates to `out`, `(n, D)`."""
         c, weights = product.coefficients, self._weights
         torch.addcmul(c[:, :, 0], c[:, :, 1], multiplier, out=weights[:-1])
         if product.scale is None:
@@ -208,7 +208,7 @@ class Pairs:
         return out
 
     def _scale(self, inverse: Tensor) -> Tensor:
-        """Return what the inverse Hessian starts from for want of an anchor, ``(n,)``."""
+        """Return what the inverse Hessian starts from for want of an anchor, `(n,)`."""
         aa = self._gram.vv[1, 1]
         scale = self.reach * aa.clamp(min=torch.finfo(aa.dtype).tiny).rsqrt()
         newest = self._loops.sy_diagonal / self._loops.yy_diagonal

@@ -6,11 +6,11 @@ from typing import Protocol, final
 
 from torch import Tensor
 
-from lit_intriguing.solvers.slots import Slots
+from lit_intriguing.solvers.batch_state import Slots
 
 
 class Part(Protocol):
-    """Something that a search holds for each of its slots."""
+    """Something that a search stores for each of its slots."""
 
     def keep(self, slots: Tensor) -> None:
         """Drop all slots but these (an index)."""
@@ -20,7 +20,7 @@ class Search(ABC):
     """Many problems under way.
 
     Args:
-        x0: First points of all N, ``(N, D)``.
+        x0: First points of all N, `(N, D)`.
         slots: Problems worked on at a time.
 
     Attributes:
@@ -34,29 +34,29 @@ class Search(ABC):
     @property
     @abstractmethod
     def parts(self) -> Sequence[Part]:
-        """All that is kept for each slot, but the slots themselves."""
+        """All that is stored for each slot, except the slots themselves."""
 
     @abstractmethod
     def step(self) -> int:
         """Take one step in each slot; returns how many problems were finished by it."""
 
     @abstractmethod
-    def write(self, slots: Tensor, rows: Tensor) -> None:
-        """Write the results of some slots (an index) down as those of the problems ``rows``."""
+    def write(self, slots: Tensor, problems: Tensor) -> None:
+        """Write the results of some slots (an index) down as those of the problems `problems`."""
 
     @abstractmethod
-    def load(self, slots: Tensor, rows: Tensor) -> None:
-        """Start the problems ``rows`` in some slots (an index)."""
+    def load(self, slots: Tensor, problems: Tensor) -> None:
+        """Start the problems `problems` in some slots (an index)."""
 
     @final
     def finish(self, slots: Tensor) -> int:
         """Write down what some slots (an index) found, and give resting slots new problems."""
         if not len(slots):
             return 0
-        self.write(slots, self.slots.rows[slots])
+        self.write(slots, self.slots.problems[slots])
         filled = self.slots.finish(slots)
         if len(filled):
-            self.load(filled, self.slots.rows[filled])
+            self.load(filled, self.slots.problems[filled])
         keep = self.slots.worth_keeping()
         if keep is not None:
             for part in (self.slots, *self.parts):
@@ -69,10 +69,10 @@ def check(x0: Tensor, **at_least_one: int | None) -> None:
 
     Args:
         x0: First points.
-        at_least_one: Numbers that must be at least 1, by their names.
+        at_least_one: SlotTable that must be at least 1, by their names.
 
     Raises:
-        ValueError: If ``x0`` is not floating point of shape ``(N, D)`` or a number is less than 1.
+        ValueError: If `x0` is not floating point of shape `(N, D)` or a number is less than 1.
     """
     if x0.ndim != 2 or not x0.is_floating_point():
         raise ValueError(
@@ -88,7 +88,7 @@ def run(search: Search, on_finished: Callable[[int], None] | None) -> None:
 
     Args:
         search: The problems.
-        on_finished: Told how many problems have just been finished.
+        on_finished: Called with the number of problems that have just been finished.
     """
     while search.slots:
         finished = search.step()

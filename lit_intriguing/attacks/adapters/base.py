@@ -1,33 +1,33 @@
-"""What all adapters share: the guard, the units, the rows."""
+"""What all adapters of other libraries share: the guard, the units, the examples."""
 
-import inspect
 import math
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-from lit_intriguing.attacks.adapters.shown import Shown
+from lit_intriguing.attacks.adapters.stand_in import StandIn
 from lit_intriguing.attacks.adapters.unit_box import UnitBox
 from lit_intriguing.attacks.base import Attack, Found, Model
 from lit_intriguing.attacks.criteria import Criterion, Targeted, Untargeted
+from lit_intriguing.attacks.model_rows import call_with_rows, takes_rows
 from lit_intriguing.errors import UserError
 from lit_intriguing.isolation import own_randomness, untouched
 from lit_intriguing.types import Bounds
 
-__all__ = ["Borrowed", "Shown"]
+__all__ = ["ExternalAttack", "StandIn"]
 
 
-class Borrowed(Attack):
+class ExternalAttack(Attack):
     """An attack of another library, inside the guard; what holds for all stands in the package.
 
     Args:
-        one_by_one: Whether each row is attacked by itself.
+        one_by_one: Whether each example is attacked by itself.
     """
 
     images_only = False
-    """Whether the library takes shapes ``(N, C, H, W)`` alone."""
+    """Whether the library takes shapes `(N, C, H, W)` alone."""
 
     def __init__(self, one_by_one: bool = False) -> None:
         self.one_by_one = one_by_one
@@ -38,13 +38,13 @@ class Borrowed(Attack):
         """The attack's name, for messages."""
 
     @abstractmethod
-    def run(self, model: Shown, x: Tensor, labels: Tensor, targeted: bool, seed: int) -> object:
+    def run(self, model: StandIn, x: Tensor, labels: Tensor, targeted: bool, seed: int) -> object:
         """Let the library search.
 
         Args:
             model: The stand-in for the model; it maps points of [0, 1] to logits.
-            x: Examples in [0, 1], float32, ``(M, *S)``.
-            labels: Targets, or labels to leave, int64 ``(M,)``.
+            x: Examples in [0, 1], float32, `(M, *S)`.
+            labels: Targets, or labels to leave, int64 `(M,)`.
             targeted: Which of the two.
             seed: For a library that does not take the global random states.
 
@@ -69,8 +69,8 @@ class Borrowed(Attack):
         targeted, labels = goal(criterion, self.title), criterion.labels.to(x.device)
         box = UnitBox(bounds, x, self.title)
 
-        def one_batch(shown: Shown, seen: Tensor, rows: slice, seed: int) -> object:
-            return self.run(shown, seen, labels[rows], targeted, seed)
+        def one_batch(stand_in: StandIn, seen: Tensor, part: slice, seed: int) -> object:
+            return self.run(stand_in, seen, labels[part], targeted, seed)
 
         found = guarded(
             model, box.seen, one_batch, generator,
@@ -82,36 +82,36 @@ class Borrowed(Attack):
 def guarded(
     model: Model,
     seen: Tensor,
-    one_batch: Callable[[Shown, Tensor, slice, int], object],
+    one_batch: Callable[[StandIn, Tensor, slice, int], object],
     generator: torch.Generator,
     *,
     title: str,
     one_by_one: bool,
     back: Callable[[Tensor], Tensor] = lambda seen: seen,
 ) -> Found:
-    """Run a foreign search on the batch, or row by row, and put back what it touched.
+    """Run a search of another library on the batch, or one by one, and put back what it touched.
 
     Args:
         model: The model attacked.
-        seen: What the search sees, ``(N, *S)``.
-        one_batch: The search: stand-in for the model, examples, which rows, seed.
+        seen: What the search sees, `(N, *S)`.
+        one_batch: The search: stand-in for the model, examples, their slice of the batch, seed.
         generator: Source of the seeds.
         title: Its name, for messages.
-        one_by_one: Whether each row is a batch.
+        one_by_one: Whether each example is a batch.
         back: From what the search sees to the model's input.
     """
     size = 1 if one_by_one else len(seen)
     found, forwards, gradients = [], [], []
     for start in range(0, len(seen), size):
-        rows = slice(start, start + size)
-        batch = seen[rows].clone()
+        part = slice(start, start + size)
+        batch = seen[part].clone()
         seed = int(torch.randint(2**31, (), generator=generator))
-        shown = Shown(_for_rows(model, back, start, size), batch)
+        stand_in = StandIn(_for_rows(model, back, start, size), batch)
         with untouched(model), own_randomness(seed):
-            result = one_batch(shown, batch, rows, seed)
-        found.append(as_rows(result, seen[rows], title))
-        forwards += [math.ceil(shown.forwards / size)] * size
-        gradients += [math.ceil(shown.gradients / size)] * size
+            result = one_batch(stand_in, batch, part, seed)
+        found.append(as_examples(result, seen[part], title))
+        forwards += [math.ceil(stand_in.forwards / size)] * size
+        gradients += [math.ceil(stand_in.gradients / size)] * size
     counts = torch.tensor([gradients, forwards], dtype=torch.int64, device=seen.device)
     return Found(torch.cat(found), counts[0], {"forwards": counts[1]})
 
@@ -121,41 +121,37 @@ def _for_rows(
 ) -> Callable[[Tensor], Tensor]:
     """Return the model on what the library sees of a batch.
 
-    A tail of a network, which must know whose rows it gets, can follow a library that repeats or
-    leaves out rows only where there is but one.
+    A network above a hidden layer must know which examples it gets. With a library that repeats or
+    leaves out examples, that is known only where there is just one.
     """
-    if "rows" not in _parameters(model):
+    if not takes_rows(model):
         return lambda seen: model(back(seen))
-    takes_rows: Callable[..., Tensor] = model
 
     def with_rows(seen: Tensor) -> Tensor:
-        if size == 1:
-            return takes_rows(back(seen), torch.full((len(seen),), start, device=seen.device))
-        if len(seen) == size:
-            return takes_rows(back(seen), torch.arange(start, start + size, device=seen.device))
-        try:
-            return takes_rows(back(seen))  # the whole network's tail needs no rows
-        except UserError as error:
-            raise ValueError(
-                f"The library asks for {len(seen)} of {size} rows, and the model must know which: "
-                "take one_by_one=True."
-            ) from error
+        if size > 1 and len(seen) != size:
+            return _whole_batch(model, back(seen), size)
+        rows = torch.arange(start, start + size, device=seen.device)
+        logits: Tensor = call_with_rows(model, back(seen), rows.expand(len(seen)))
+        return logits
 
     return with_rows
 
 
-def _parameters(function: Callable[..., object]) -> Sequence[str]:
+def _whole_batch(model: Model, x: Tensor, size: int) -> Tensor:
     try:
-        return list(inspect.signature(function).parameters)
-    except (TypeError, ValueError):
-        return []
+        return model(x)  # the model itself needs no rows, a network above a layer does
+    except UserError as error:
+        raise ValueError(
+            f"The library asks for {len(x)} of {size} examples, and the model must know which: set "
+            "one_by_one=True."
+        ) from error
 
 
 def goal(criterion: Criterion, title: str) -> bool:
     """Return whether a criterion is targeted.
 
     Raises:
-        ValueError: If it is neither :class:`Targeted` nor :class:`Untargeted`; a subclass may mean
+        ValueError: If it is neither `Targeted` nor `Untargeted`; a subclass may mean
             something else, which no library would know.
     """
     if type(criterion) not in (Targeted, Untargeted):
@@ -165,8 +161,8 @@ def goal(criterion: Criterion, title: str) -> bool:
     return type(criterion) is Targeted
 
 
-def as_rows(result: object, like: Tensor, title: str) -> Tensor:
-    """Return what a library handed back as a tensor like ``like``; what is missing is NaN.
+def as_examples(result: object, like: Tensor, title: str) -> Tensor:
+    """Return the result of a library as a tensor like `like`; what is missing is NaN.
 
     Raises:
         ValueError: If it cannot be that many examples of that shape.
@@ -175,7 +171,7 @@ def as_rows(result: object, like: Tensor, title: str) -> Tensor:
         return torch.full_like(like, math.nan)
     if isinstance(result, list | tuple) and len(result) == len(like):
         missing = torch.full_like(like[:1], math.nan)[0]
-        result = torch.stack([missing if row is None else _tensor(row, like) for row in result])
+        result = torch.stack([missing if one is None else _tensor(one, like) for one in result])
     found = _tensor(result, like)
     if found.shape != like.shape:
         raise ValueError(

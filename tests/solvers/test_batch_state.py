@@ -1,10 +1,10 @@
 import torch
 
-from lit_intriguing.solvers.numbers import Numbers
+from lit_intriguing.solvers.batch_state import SlotTable
 
 
 def test_rows_begin_as_told_and_are_views_to_write_to() -> None:
-    numbers = Numbers(3, torch.zeros(0, dtype=torch.float64), steps=0, weight=torch.inf)
+    numbers = SlotTable(3, torch.zeros(0, dtype=torch.float64), steps=0, weight=torch.inf)
     numbers["steps"].add_(1)
     assert numbers["steps"].tolist() == [1.0, 1.0, 1.0]
     assert numbers["weight"].tolist() == [torch.inf] * 3
@@ -12,7 +12,7 @@ def test_rows_begin_as_told_and_are_views_to_write_to() -> None:
 
 
 def test_loaded_slots_begin_anew() -> None:
-    numbers = Numbers(3, torch.zeros(0, dtype=torch.int64), steps=2, idle=0)
+    numbers = SlotTable(3, torch.zeros(0, dtype=torch.int64), steps=2, idle=0)
     numbers["steps"].add_(5)
     numbers["idle"].add_(1)
     numbers.load(torch.tensor([0, 2]))
@@ -21,7 +21,7 @@ def test_loaded_slots_begin_anew() -> None:
 
 
 def test_kept_slots_keep_their_numbers_and_are_still_written_to() -> None:
-    numbers = Numbers(4, torch.zeros(0), steps=0)
+    numbers = SlotTable(4, torch.zeros(0), steps=0)
     numbers["steps"].copy_(torch.arange(4))
     numbers.keep(torch.tensor([3, 1]))
     numbers["steps"].add_(10)

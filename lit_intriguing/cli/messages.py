@@ -1,0 +1,91 @@
+"""What the command line says of failures that Lightning or a download words for a programmer."""
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch.trainer.states import TrainerFn
+
+from lit_intriguing.private import of_lightning_cli
+
+_DOWNLOAD = re.compile(r"<urlopen error (?:\[Errno -?\d+\] )?([^>]+)>|(HTTP Error \d+: \w[\w ]*)")
+_REPEATED = re.compile(r"more than one stateful callback of type `(\w+)`")
+_WAYS_OUT = {
+    "AdversarialTraining": (
+        "Fragments in configs/attack combine with recipes that have none "
+        "(baseline_mnist, dropout_mnist)."
+    )
+}
+_OTHERWISE = "Leave one of them out of the configuration files."
+
+
+def failed_download(message: str) -> str | None:
+    """Say what to do where weights that a model fetches by their name cannot be fetched.
+
+    Args:
+        message: The text of an error from making the configuration's objects.
+
+    Returns:
+        One line; None where the error is about something else.
+
+    >>> failed_download("- <urlopen error [Errno -2] Name or service not known>").split(":")[0]
+    'the pretrained weights cannot be downloaded (Name or service not known)'
+    >>> failed_download("width must be positive")
+    """
+    found = _DOWNLOAD.search(message)
+    if found is None:
+        return None
+    return (
+        f"the pretrained weights cannot be downloaded ({found[1] or found[2]}): leave them out, "
+        "and name a file of weights, as lit_intriguing.models.Network takes one (--model.weights "
+        "FILE)."
+    )
+
+
+def repeated_callback(message: str) -> str | None:
+    """Say what to do about two callbacks of one class, whose states Lightning cannot tell apart.
+
+    They come where a fragment adds what a recipe already has.
+
+    Args:
+        message: The text of a `RuntimeError` from building the Trainer.
+
+    Returns:
+        One line; None where the error is about something else.
+
+    >>> repeated_callback("Found more than one stateful callback of type `ExactResume`. In the ...")
+    'there are two ExactResume callbacks. Leave one of them out of the configuration files.'
+    """
+    found = _REPEATED.search(message)
+    if found is None:
+        return None
+    name = found.group(1)
+    return f"there are two {name} callbacks. {_WAYS_OUT.get(name, _OTHERWISE)}"
+
+
+def interruption(trainer: Trainer) -> str:
+    """Say how to go on after Ctrl-C, with the newest checkpoint on disk where there is one."""
+    if trainer.state.fn != TrainerFn.FITTING:
+        return "interrupted."
+    checkpoint = newest_checkpoint(trainer)
+    if checkpoint is None:
+        return "interrupted. No checkpoint was saved: the same command begins again."
+    path = shlex.quote(str(checkpoint))
+    return f"interrupted. To go on, repeat the command with --ckpt_path {path}"
+
+
+def newest_checkpoint(trainer: Trainer) -> Path | None:
+    """Return the checkpoint written last among those that the Trainer's callbacks know."""
+    paths = {Path(p) for c in trainer.checkpoint_callbacks for p in _known_to(c) if p}
+    there = [p for p in paths if p.exists()]
+    # Copies such as last.ckpt may share a time with their original: the name decides then.
+    return max(there, key=lambda p: (p.stat().st_mtime_ns, p.name), default=None)
+
+
+def _known_to(callback: Checkpoint) -> Iterator[str]:
+    for name in ("last_model_path", "best_model_path"):
+        yield str(getattr(callback, name, ""))
+    yield of_lightning_cli.newest_path(callback)
