@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from lit_intriguing.errors import UserError
+from lit_intriguing.private import of_torch
 
 INPUT = ""
 Edit = Callable[[Tensor], Tensor]
@@ -56,7 +57,7 @@ def add_forward_hook(
 def is_compiled(model: nn.Module) -> bool:
     """Whether ``torch.compile`` has wrapped the model or a submodule, or was called on it."""
     return any(
-        "_orig_mod" in module._modules or module._compiled_call_impl is not None
+        of_torch.is_compile_wrapper(module) or of_torch.is_compiled_in_place(module)
         for module in model.modules()
     )
 
@@ -89,7 +90,7 @@ class _NoHook:
 
 def in_backward() -> bool:
     """Whether a backward pass is running: activation checkpointing then calls modules again."""
-    return torch._C._current_graph_task_id() != -1
+    return of_torch.in_backward()
 
 
 class Splice:

@@ -18,11 +18,13 @@ from lit_intriguing.figures.loggers import destinations
 from lit_intriguing.hosts.batch import Key
 from lit_intriguing.hosts.logits import logits_model
 from lit_intriguing.isolation import own_randomness
-from lit_intriguing.lipschitz.network import LayerBound, NetworkNorm, network_norm
+from lit_intriguing.lipschitz.layer_bounds import LayerBound, NetworkNorm
+from lit_intriguing.lipschitz.network import network_norm
 from lit_intriguing.lipschitz.norm import Norm, unknown
 from lit_intriguing.lipschitz.registry import Rule, operator_norm
-from lit_intriguing.lipschitz.tracked import Following, estimated_norm
-from lit_intriguing.lipschitz.unwrapped import full_weight, plain, plain_name, sharded
+from lit_intriguing.lipschitz.tracked import TrackedNorm, estimated_norm
+from lit_intriguing.lipschitz.unwrapped import full_weight, sharded, unwrapped
+from lit_intriguing.private.of_torch import uncompiled_name
 from lit_intriguing.splice import submodule
 
 NETWORK = "network"
@@ -51,7 +53,7 @@ class LipschitzMonitor(Measuring):
     a bound of what its weights have changed by, is too loose to log (recipes/lipschitz_mnist.md).
 
     What cannot be bounded is logged as infinity, and a warning says why, once; training goes on.
-    That is so under a forward hook that may change an output, too (`lipschitz.plain.changed_by`).
+    That is so under a forward hook that may change an output, too (see `HARMLESS_HOOKS`).
 
     It only measures: weights, gradients, modes and random states are bit for bit as without it, and
     it keeps nothing in checkpoints. Under several processes the first one works; weights that are
@@ -110,10 +112,10 @@ class LipschitzMonitor(Measuring):
         self.joint, self.model, self.inputs = joint, model, inputs
         self.input_shape = None if input_shape is None else tuple(input_shape)
         self.certified: NetworkNorm | None = None
-        self._wanted = None if layers is None else [plain_name(layer) for layer in layers]
+        self._wanted = None if layers is None else [uncompiled_name(layer) for layer in layers]
         self._shape: tuple[int, ...] | None = None
         self._sharded: bool | None = None
-        self._following = Following(seed)
+        self._following = TrackedNorm(seed)
         self._estimated_step = self._certified_step = -1
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -123,7 +125,7 @@ class LipschitzMonitor(Measuring):
             UnknownLayerError: For an unknown layer.
             UserError: For a layer outside the model, or if the model is not known.
         """
-        self._warned, self._following = set(), Following(self.seed)
+        self._warned, self._following = set(), TrackedNorm(self.seed)
         self._shape = self._sharded = None
         self._estimated_step = self._certified_step = -1
         logits_model(pl_module, self.model)
@@ -212,7 +214,7 @@ class LipschitzMonitor(Measuring):
         """What is known of the network as it is now, and of layers asked for that it leaves out."""
         assert self._shape is not None
         with torch.no_grad(), own_randomness(self.seed % 2**32):
-            copy = plain(model, full_weight)
+            copy = unwrapped(model, full_weight)
             try:
                 found = network_norm(copy, self._shape, joint=joint, layer_norm=layer_norm)
             except ValueError as error:

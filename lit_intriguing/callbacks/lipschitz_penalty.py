@@ -12,10 +12,12 @@ from typing_extensions import override
 
 from lit_intriguing.errors import UserError
 from lit_intriguing.hosts.training_step import AroundTrainingStep, Step, logs_now
+from lit_intriguing.lipschitz.layers.geometry import Convolution
 from lit_intriguing.lipschitz.linear_map import linear_map
 from lit_intriguing.lipschitz.power import PowerIteration
 from lit_intriguing.lipschitz.registry import CannotBoundError
-from lit_intriguing.lipschitz.unwrapped import is_fully_sharded, plain, plain_name
+from lit_intriguing.lipschitz.unwrapped import unwrapped
+from lit_intriguing.private.of_torch import is_fully_sharded, uncompiled_name
 from lit_intriguing.splice import add_forward_hook, submodule
 
 FIRST_STEPS = 20
@@ -111,7 +113,7 @@ class LipschitzPenalty(AroundTrainingStep):
         if not pl_module.automatic_optimization:
             raise UserError(
                 "LipschitzPenalty adds to the loss that training_step returns, which manual "
-                "optimisation does not use: add lit_intriguing.lipschitz.power.PowerIteration's "
+                "optimisation does not use: add lit_intriguing.lipschitz.PowerIteration's "
                 "norm to the loss in the module itself, or use automatic optimisation"
             )
         if self.is_new_run(trainer):
@@ -158,13 +160,13 @@ class LipschitzPenalty(AroundTrainingStep):
 
     def _penalty(self, pl_module: LightningModule) -> Tensor:
         _reshard(pl_module)
-        layers = {name: plain(x) for name, x in self._layers.items() if _trains(x)}
+        layers = {name: unwrapped(x) for name, x in self._layers.items() if _trains(x)}
         if not self._in_step:
             self._improve(layers)
         self._in_step = True
         norms = {name: self._powers[name].norm(layer) for name, layer in layers.items()}
         total = self._sum(list(norms.values()), pl_module.device)
-        self._norms = {plain_name(name): norm.detach() for name, norm in norms.items()}
+        self._norms = {uncompiled_name(name): norm.detach() for name, norm in norms.items()}
         self._value = total.detach()
         return total
 
@@ -188,8 +190,9 @@ class LipschitzPenalty(AroundTrainingStep):
     def _shape(self, name: str) -> tuple[int, ...]:
         if name not in self._shapes:
             raise UserError(
-                f"LipschitzPenalty: the training step did not call the layer {plain_name(name)!r}, "
-                "so the size of its input is not known: name the layers that it calls in layers"
+                "LipschitzPenalty: the training step did not call the layer "
+                f"{uncompiled_name(name)!r}, so the size of its input is not known: name the "
+                "layers that it calls in layers"
             )
         return self._shapes[name]
 
@@ -230,12 +233,12 @@ def _all(pl_module: LightningModule) -> dict[str, nn.Module]:
     seen: set[int] = set()
     left_out = []
     for name, layer in pl_module.named_modules():
-        if not isinstance(layer, nn.Linear | nn.modules.conv._ConvNd):
+        if not isinstance(layer, nn.Linear | Convolution):
             continue
         problem = _problem(layer)
         weights = {id(weight) for weight in _weights(layer)}
         if problem:
-            left_out.append(f"{plain_name(name)} ({problem})")
+            left_out.append(f"{uncompiled_name(name)} ({problem})")
         elif not weights & seen:
             layers[name] = layer
         seen |= weights
@@ -253,7 +256,7 @@ def _problem(layer: nn.Module) -> str:
     """Why the layer is no linear map; empty if it is one."""
     try:
         with torch.no_grad():
-            linear_map(plain(layer), None)
+            linear_map(unwrapped(layer), None)
     except CannotBoundError as error:
         return str(error)
     except ValueError:  # a convolution wants a shape

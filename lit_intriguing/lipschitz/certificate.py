@@ -1,4 +1,4 @@
-"""What Lipschitz bounds certify: the distance inside which no input changes the answer."""
+"""What Lipschitz bounds certify: the distance inside which no input changes the prediction."""
 
 import math
 from collections.abc import Collection
@@ -13,7 +13,7 @@ from lit_intriguing.lipschitz.norm import Kind, Norm
 from lit_intriguing.solvers.spectral.rounding import rounded_up
 
 RELATIVE_ERROR = 1e-9
-"""Assumed of float64 logits, relative to a row's largest: a million times what a sum is off by."""
+"""Assumed of float64 logits, relative to an example's largest: a million times that of a sum."""
 
 _ROUNDED_DOWN = 1 - 2.0**-51
 """The rounding of a difference and of what is taken from it, downwards."""
@@ -23,11 +23,11 @@ def float64_logits(model: nn.Module, x: Tensor) -> Tensor:
     """Compute a model's logits in float64, in evaluation mode.
 
     Args:
-        model: Maps ``(N, *S)`` to ``(N, K)``; left as it is.
-        x: Examples ``(N, *S)``.
+        model: Maps `(N, *S)` to `(N, K)`; left as it is.
+        x: Examples `(N, *S)`.
 
     Returns:
-        Float64 ``(N, K)``, detached.
+        Float64 `(N, K)`, detached.
     """
     state = {
         name: tensor.double() if tensor.is_floating_point() else tensor
@@ -46,23 +46,23 @@ def certified_radius(
     logit_error: float | None = None,
     accept: Collection[Kind] = ("exact", "upper"),
 ) -> Tensor:
-    """Bound from below the L2 distance to the nearest input with another answer.
+    """Bound from below the L2 distance to the nearest input with another prediction.
 
-    The logit i leads j by ``f_i - f_j``, which a step of length r lowers by at most ``L_ij r``
+    The logit i leads j by `f_i - f_j`, which a step of length r lowers by at most `L_ij r`
     (Tsuzuku et al. 2018, "Lipschitz-margin training", proposition 1).
 
     Args:
-        logits: ``(N, K)``, float64: :func:`float64_logits`.
-        norms: Bound of each difference of two logits, ``(K, K)``, as of `pair_norms`; or of the
-            whole network, a `Norm` or a number, of which ``sqrt(2)`` times bounds each difference.
+        logits: `(N, K)`, float64: `float64_logits`.
+        norms: Bound of each difference of two logits, `(K, K)`, as of `pair_norms`; or of the
+            whole network, a `Norm` or a number, of which `sqrt(2)` times bounds each difference.
             Numbers and tensors count as certified.
-        labels: ``(N,)``; rows whose answer is another have radius zero. Without, none has.
+        labels: `(N,)`; misclassified examples have radius zero. Without labels, none has.
         logit_error: How far each logit may be off the exact one, in their units. By default
-            `RELATIVE_ERROR` times the row's largest logit, for logits in float64 only.
+            `RELATIVE_ERROR` times the example's largest logit, for logits in float64 only.
         accept: Kinds of `Norm` to take. What follows from the two weaker ones is not certified.
 
     Returns:
-        L2 radii ``(N,)``, float64, in the units of the inputs: every input strictly nearer has the
+        L2 radii `(N,)`, float64, in the units of the inputs: every input strictly nearer has the
         same largest logit. Zero where nothing is known, also where a logit is NaN, or
         the difference of two is infinite in float64.
 
@@ -80,32 +80,32 @@ def certified_radius(
     bounds = _pairwise(norms, logits.shape[1], accept)
     wide = logits.detach().cpu().double()
     error = wide.abs().amax(1) * RELATIVE_ERROR if logit_error is None else logit_error
-    answers = wide.argmax(1)
+    predictions = wide.argmax(1)
     ahead = wide.amax(1, keepdim=True) - wide
     lead = ahead * _ROUNDED_DOWN - torch.as_tensor(2 * error).view(-1, 1)
-    stretch = bounds[answers]
+    stretch = bounds[predictions]
     greatest = torch.finfo(wide.dtype).max  # of two finite numbers the quotient may overflow
     radii = torch.where(stretch > 0, (lead / stretch).clamp(max=greatest), math.inf)
     radii = torch.where(lead > 0, radii, 0.0)
-    radii.scatter_(1, answers.unsqueeze(1), math.inf)
+    radii.scatter_(1, predictions.unsqueeze(1), math.inf)
     radii = radii.amin(1) / rounded_up(1.0)
     known = ahead.isfinite().all(1)
     if labels is not None:
-        known &= answers == labels.cpu()
+        known &= predictions == labels.cpu()
     return torch.where(known, radii, 0.0)
 
 
 def certified_accuracy(radii: Tensor, correct: Tensor, at: Tensor) -> Tensor:
-    """The share of examples that are read rightly, certified, at each distance.
+    """Return the share of examples that are certified correct at each distance.
 
     Args:
-        radii: Of :func:`certified_radius`, ``(N,)``.
-        correct: Whether each is read rightly, bool ``(N,)``.
-        at: L2 distances, zero or more, ``(R,)``: no input so far from an example, or nearer, may
-            have another answer.
+        radii: Of `certified_radius`, `(N,)`.
+        correct: Whether each is classified correctly, bool `(N,)`.
+        at: L2 distances, zero or more, `(R,)`: no input so far from an example, or nearer, may
+            have another prediction.
 
     Returns:
-        Shares in [0, 1], float64 ``(R,)``; NaN without examples.
+        Shares in [0, 1], float64 `(R,)`; NaN without examples.
 
     Raises:
         ValueError: Other shapes or types, or distances below zero.
@@ -127,7 +127,7 @@ def certified_accuracy(radii: Tensor, correct: Tensor, at: Tensor) -> Tensor:
 
 
 def _pairwise(norms: Norm | Tensor | float, classes: int, accept: Collection[Kind]) -> Tensor:
-    """Return bounds of all differences, ``(K, K)``."""
+    """Return bounds of all differences, `(K, K)`."""
     if isinstance(norms, Norm):
         if norms.kind not in accept:
             raise ValueError(

@@ -16,13 +16,13 @@ from torch.nn.functional import (
     linear,
 )
 from torch.nn.functional import pad as zero_pad
-from torch.nn.modules.conv import _ConvNd
 from torch.nn.utils.parametrize import type_before_parametrizations
 
 from lit_intriguing.lipschitz.layers.geometry import (
     CONVOLUTIONS,
     TRANSPOSED,
     Axis,
+    Convolution,
     axes,
     padded_positions,
     sizes,
@@ -43,8 +43,8 @@ class LinearMap:
     Attributes:
         domain: Shape of one input example.
         codomain: Shape of one output example.
-        apply: Maps ``(N, *domain)`` to ``(N, *codomain)``.
-        adjoint: Maps ``(N, *codomain)`` to ``(N, *domain)``.
+        apply: Maps `(N, *domain)` to `(N, *codomain)`.
+        adjoint: Maps `(N, *codomain)` to `(N, *domain)`.
     """
 
     domain: Shape
@@ -60,7 +60,7 @@ def linear_map(
 
     Args:
         module: The layer; its bias is left out. Nothing in it changes.
-        input_shape: Shape of one example, without the batch dimension. A ``Linear`` does without.
+        input_shape: Shape of one example, without the batch dimension. A `Linear` does without.
         dtype: Of the computation; by default the weight's own. Complex weights stay complex.
 
     Returns:
@@ -83,7 +83,7 @@ def linear_map(
         return _dense(weight, input_shape)
     if input_shape is None:
         raise ValueError(f"{kind.__name__}: the map depends on the shape of an example; give it.")
-    return convolution_map(cast(_ConvNd, module), weight, input_shape)
+    return convolution_map(cast(Convolution, module), weight, input_shape)
 
 
 def _dense(weight: Tensor, input_shape: Shape | None) -> LinearMap:
@@ -99,8 +99,8 @@ def _dense(weight: Tensor, input_shape: Shape | None) -> LinearMap:
     )
 
 
-def convolution_map(module: _ConvNd, weight: Tensor, input_shape: Shape) -> LinearMap:
-    """Take a convolution layer with another weight as a linear map; see :func:`linear_map`.
+def convolution_map(module: Convolution, weight: Tensor, input_shape: Shape) -> LinearMap:
+    """Take a convolution layer with another weight as a linear map; see `linear_map`.
 
     Args:
         module: The layer.
@@ -114,40 +114,40 @@ def convolution_map(module: _ConvNd, weight: Tensor, input_shape: Shape) -> Line
         ValueError: If the layer does not take that shape.
     """
     image, outputs = sizes(module, input_shape)
-    lines = axes(module)
+    dimensions = axes(module)
     if type_before_parametrizations(module) in TRANSPOSED:
-        back = _correlation(lines, weight.conj(), module.groups, "zeros", image, outputs)
-        forth = _spreading(lines, weight, module.groups, "zeros", image)
+        back = _correlation(dimensions, weight.conj(), module.groups, "zeros", image, outputs)
+        forth = _spreading(dimensions, weight, module.groups, "zeros", image)
         return LinearMap(input_shape, (module.out_channels, *image), forth, back)
     mode = module.padding_mode
-    forth = _correlation(lines, weight, module.groups, mode, image, outputs)
-    back = _spreading(lines, weight.conj(), module.groups, mode, image)
+    forth = _correlation(dimensions, weight, module.groups, mode, image, outputs)
+    back = _spreading(dimensions, weight.conj(), module.groups, mode, image)
     return LinearMap(input_shape, (module.out_channels, *outputs), forth, back)
 
 
 def _correlation(
-    lines: Sequence[Axis], weight: Tensor, groups: int, mode: str, image: Shape, outputs: Shape
+    dimensions: Sequence[Axis], weight: Tensor, groups: int, mode: str, image: Shape, outputs: Shape
 ) -> Operation:
-    """The convolution of an image; outputs beyond those asked for are dropped."""
-    stride, dilation = [a.stride for a in lines], [a.dilation for a in lines]
-    pad = _padding(lines, mode, image)
-    forward = _FORWARD[len(lines)]
+    """Return the convolution of an image, without outputs beyond those asked for."""
+    stride, dilation = [a.stride for a in dimensions], [a.dilation for a in dimensions]
+    pad = _padding(dimensions, mode, image)
+    forward = _FORWARD[len(dimensions)]
 
     def apply(x: Tensor) -> Tensor:
         y = forward(pad(x), weight, None, stride, 0, dilation, groups)
-        return _cropped(y, [0] * len(lines), outputs)
+        return _cropped(y, [0] * len(dimensions), outputs)
 
     return apply
 
 
 def _spreading(
-    lines: Sequence[Axis], weight: Tensor, groups: int, mode: str, image: Shape
+    dimensions: Sequence[Axis], weight: Tensor, groups: int, mode: str, image: Shape
 ) -> Operation:
-    """The transposed convolution onto an image, behind it the adjoint of the padding."""
-    stride, dilation = [a.stride for a in lines], [a.dilation for a in lines]
-    forward = _TRANSPOSED[len(lines)]
-    padded = tuple(a.before + size + a.after for a, size in zip(lines, image, strict=True))
-    unpad = _unpadding(lines, mode, image)
+    """Return the transposed convolution onto an image, then the adjoint of the padding."""
+    stride, dilation = [a.stride for a in dimensions], [a.dilation for a in dimensions]
+    forward = _TRANSPOSED[len(dimensions)]
+    padded = tuple(a.before + size + a.after for a, size in zip(dimensions, image, strict=True))
+    unpad = _unpadding(dimensions, mode, image)
 
     def apply(y: Tensor) -> Tensor:
         x = forward(y, weight, None, stride, 0, 0, groups, dilation)
@@ -156,11 +156,11 @@ def _spreading(
     return apply
 
 
-def _padding(lines: Sequence[Axis], mode: str, image: Shape) -> Operation:
+def _padding(dimensions: Sequence[Axis], mode: str, image: Shape) -> Operation:
     if mode == "zeros":
-        sides = [side for axis in reversed(lines) for side in (axis.before, axis.after)]
+        sides = [side for axis in reversed(dimensions) for side in (axis.before, axis.after)]
         return lambda x: zero_pad(x, sides)
-    places = _places(lines, mode, image)
+    places = _places(dimensions, mode, image)
 
     def pad(x: Tensor) -> Tensor:
         for dim, place in enumerate(places, start=2):
@@ -170,11 +170,11 @@ def _padding(lines: Sequence[Axis], mode: str, image: Shape) -> Operation:
     return pad
 
 
-def _unpadding(lines: Sequence[Axis], mode: str, image: Shape) -> Operation:
-    """The adjoint of the padding: each copy of a pixel is added to it."""
+def _unpadding(dimensions: Sequence[Axis], mode: str, image: Shape) -> Operation:
+    """Return the adjoint of the padding: each copy of a pixel is added to it."""
     if mode == "zeros":
-        return lambda x: _cropped(x, [axis.before for axis in lines], image)
-    places = _places(lines, mode, image)
+        return lambda x: _cropped(x, [axis.before for axis in dimensions], image)
+    places = _places(dimensions, mode, image)
 
     def unpad(x: Tensor) -> Tensor:
         for dim, (place, size) in enumerate(zip(places, image, strict=True), start=2):
@@ -185,8 +185,8 @@ def _unpadding(lines: Sequence[Axis], mode: str, image: Shape) -> Operation:
     return unpad
 
 
-def _places(lines: Sequence[Axis], mode: str, image: Shape) -> list[Tensor]:
-    pairs = zip(lines, image, strict=True)
+def _places(dimensions: Sequence[Axis], mode: str, image: Shape) -> list[Tensor]:
+    pairs = zip(dimensions, image, strict=True)
     return [torch.tensor(padded_positions(axis, size, mode)) for axis, size in pairs]
 
 
@@ -197,6 +197,6 @@ def _cropped(x: Tensor, first: Sequence[int], size: Shape) -> Tensor:
 
 
 def _extended(x: Tensor, size: Shape) -> Tensor:
-    """Zeros behind, or cropped there: pixels that no tap reaches."""
+    """Add zeros at the end, or crop there: pixels that no tap reaches."""
     behind = [n - have for n, have in zip(reversed(size), reversed(x.shape[2:]), strict=True)]
     return zero_pad(x, [side for n in behind for side in (0, n)])

@@ -18,10 +18,10 @@ class Norm:
 
     Attributes:
         value: Zero or more, perhaps infinite; never NaN.
-        kind: ``exact``: the least constant, to the rounding of float64. ``upper``: certified not to
-            lie below it, rounding included. ``probable``: not below it but with probability
-            ``risk``. ``estimate``: usually close, on either side.
-        risk: Probability that a ``probable`` value lies below the least constant.
+        kind: `exact`: the least constant, to the rounding of float64. `upper`: certified not to
+            lie below it, rounding included. `probable`: not below it but with probability
+            `risk`. `estimate`: usually close, on either side.
+        risk: Probability that a `probable` value lies below the least constant.
         reason: Why nothing better than infinity is known; the layer's name goes with it.
 
     Raises:
@@ -51,7 +51,7 @@ class Norm:
         return math.isfinite(self.value)
 
     def text(self, digits: int = 4) -> str:
-        """The value in so many significant digits; a bound from above is rounded upwards.
+        """Return the value in so many significant digits; a bound from above is rounded upwards.
 
         >>> Norm(1.23401, "upper").text(), Norm(1.23401).text()
         ('1.235', '1.234')
@@ -62,7 +62,7 @@ class Norm:
         return f"{float(up):.{digits}g}"
 
     def certainty(self) -> str:
-        """The kind in words: with its probability, and ``unknown`` where nothing is known.
+        """Return the kind in words, with its probability; `unknown` where nothing is known.
 
         >>> Norm(2.0, "probable", 1e-9).certainty(), Norm(2.0).certainty()
         ('probable, 1 - 1e-9', 'exact')
@@ -72,13 +72,13 @@ class Norm:
         return probability(self.risk) if self.kind == "probable" else self.kind
 
     def times(self, factor: float) -> "Norm":
-        """The constant of the map multiplied by a number, which may be negative."""
+        """Return the constant of the map multiplied by a number, which may be negative."""
         value = _product(self.value, abs(factor))
         return Norm(value, self.kind, self.risk, self.reason)
 
 
 def probability(risk: float) -> str:
-    """How sure a probable value is, in words.
+    """Return how sure a probable value is, in words.
 
     >>> probability(5e-9), probability(0.25)
     ('probable, 1 - 5e-9', 'probable, 1 - 0.25')
@@ -91,18 +91,18 @@ ONE = Norm(1.0)
 
 
 def unknown(reason: str) -> Norm:
-    """Infinity, with its reason."""
+    """Return infinity, with its reason."""
     return Norm(math.inf, "upper", reason=reason)
 
 
 def product(norms: Iterable[Norm]) -> Norm:
-    """The constant of maps applied one after another.
+    """Return the constant of maps applied one after another.
 
     Args:
         norms: Of the maps, in any order.
 
     Returns:
-        The product, of the weakest kind among them. Of several maps it is at best ``upper``: the
+        The product, of the weakest kind among them. Of several maps it is at best `upper`: the
         directions in which they stretch most need not meet. Identities do not count.
     """
     found = [norm for norm in norms if norm != ONE]
@@ -110,19 +110,19 @@ def product(norms: Iterable[Norm]) -> Norm:
 
 
 def total(norms: Iterable[Norm]) -> Norm:
-    """The constant of a sum of maps of the same input: the sum of theirs; see :func:`product`."""
+    """Return the constant of a sum of maps of the same input: the sum of theirs; see `product`."""
     found = list(norms)
     return found[0] if len(found) == 1 else _composed(found, 0.0, _sum)
 
 
 def root_of_squares(norms: Iterable[Norm]) -> Norm:
-    """The constant of a concatenation of maps of the same input; see :func:`product`."""
+    """Return the constant of a concatenation of maps of the same input; see `product`."""
     found = list(norms)
     return found[0] if len(found) == 1 else _composed(found, 0.0, _hypotenuse)
 
 
 def greatest(norms: Iterable[Norm]) -> Norm:
-    """The constant of maps of separate parts of the input: the greatest, of the weakest kind."""
+    """Return the constant of maps of separate parts of the input: the greatest, weakest kind."""
     found = list(norms)
     value = max((norm.value for norm in found), default=0.0)
     return Norm(value, _weakest(found, "exact"), _risk(found), _reason(found))
@@ -141,7 +141,7 @@ def _weakest(norms: Iterable[Norm], best: Kind) -> Kind:
 
 
 def _risk(norms: Iterable[Norm]) -> float:
-    """At most the sum, whether the failures depend on each other or not; none of an estimate."""
+    """Return at most the sum of the risks, dependent or not; none of an estimate."""
     found = list(norms)
     probable = _weakest(found, "exact") == "probable"
     return min(1.0, math.fsum(norm.risk for norm in found)) if probable else 0.0

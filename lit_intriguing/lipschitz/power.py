@@ -13,7 +13,7 @@ from lit_intriguing.lipschitz.registry import Shape
 
 
 class PowerIteration:
-    """Keeps the direction in which a linear layer stretches most, as far as it has been found.
+    """The direction in which a linear layer stretches most, as far as it has been found.
 
     Weights change little from step to step of a training, so the direction found before is a good
     one to start from, and a step once in a while follows the norm. What it gives are estimates,
@@ -22,7 +22,7 @@ class PowerIteration:
     It computes in the weights' own type, at least float32, with autocast switched off.
 
     Args:
-        input_shape: Of one example, without the batch dimension; a ``Linear`` does without.
+        input_shape: Of one example, without the batch dimension; a `Linear` does without.
         seed: Of the first direction, drawn on the CPU by a generator of its own.
     """
 
@@ -34,12 +34,12 @@ class PowerIteration:
         """Improve the direction; a step costs one application of the layer and one of its adjoint.
 
         Args:
-            layer: A layer that :func:`linear_map` takes, with its weights as they are now.
+            layer: A layer that `linear_map` takes, with its weights as they are now.
             steps: How many.
-            scale: Factor on each output channel, ``(C,)``, of a BatchNorm behind the layer.
+            scale: Factor on each output channel, `(C,)`, of a BatchNorm behind the layer.
 
         Returns:
-            The estimate ``||T* T v|| / ||T v||`` of the last step, ``()``, detached; 0 where the
+            The estimate `||T* T v|| / ||T v||` of the last step, `()`, detached; 0 where the
             layer annihilates v, infinite or NaN where its weights are too large or not finite.
 
         Raises:
@@ -66,16 +66,16 @@ class PowerIteration:
         return estimate
 
     def norm(self, layer: nn.Module) -> Tensor:
-        """``||T v||`` at the direction found so far, which is held fast.
+        """Return `||T v||` at the direction found so far, which stays constant.
 
-        Its gradient with respect to the weights, ``d||T v|| = <T v / ||T v||, dT v>``, is that of
+        Its gradient with respect to the weights, `d||T v|| = <T v / ||T v||, dT v>`, is that of
         the norm where v is the direction of greatest stretch and no other is stretched as much.
 
         Args:
-            layer: As for :meth:`step`.
+            layer: As for `step`.
 
         Returns:
-            ``()``, differentiable in the layer's parameters; where the layer annihilates v, 0 with
+            `()`, differentiable in the layer's parameters; where the layer annihilates v, 0 with
             gradient 0.
 
         Raises:
@@ -87,7 +87,7 @@ class PowerIteration:
             return norm
 
     def _start(self, mapped: LinearMap, like: Tensor) -> Tensor:
-        """The direction as a batch of one; a new one where there is none of that shape."""
+        """Return the direction as a batch of one; a new one where there is none of that shape."""
         shape = (1, *mapped.domain)
         if self.vector is None or self.vector.shape != shape:
             generator = torch.Generator().manual_seed(self.seed)
@@ -108,7 +108,7 @@ def _scaled(mapped: LinearMap, scale: Tensor) -> LinearMap:
 
 @contextmanager
 def _computing(layer: nn.Module, shape: Shape | None) -> Iterator[tuple[LinearMap, Tensor]]:
-    """The layer as a map, in a type that power steps can do with, and a tensor of that type."""
+    """Yield the layer as a map in a type for power steps, and a tensor of that type."""
     parameter = next(layer.parameters(), torch.empty(0))
     kind = torch.promote_types(parameter.dtype, torch.float32)
     with torch.autocast(parameter.device.type, enabled=False):

@@ -1,21 +1,26 @@
 """The Lipschitz constant of a layer: an open registry by exact type."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Literal, TypeVar, get_args
 
 from torch import nn
 from torch.nn.utils.parametrize import type_before_parametrizations
 
-from lit_intriguing.lipschitz.norm import Norm, unknown
+from lit_intriguing.lipschitz.norm import ONE, Norm, unknown
 from lit_intriguing.lipschitz.unwrapped import changed_by
 
 Shape = tuple[int, ...]
 Rule = Callable[[nn.Module, Shape | None], Norm]
+Check = Callable[[nn.Module, Shape | None], object]
 M = TypeVar("M", bound=nn.Module)
 
 Method = Literal["certified", "probable"]
 
 _RULES: dict[type[nn.Module], dict[Method, Rule]] = {}
+_CHECKS: dict[type[nn.Module], Check] = {}
+_ONLY_CHECKED = ContextVar("_ONLY_CHECKED", default=False)
 
 
 class CannotBoundError(ValueError):
@@ -25,19 +30,22 @@ class CannotBoundError(ValueError):
 def register_norm(
     *kinds: type[M],
     method: Method = "certified",
+    check: Callable[[M, Shape | None], object] | None = None,
 ) -> Callable[[Callable[[M, Shape | None], Norm]], Callable[[M, Shape | None], Norm]]:
-    """Say how the constant of a type of layer is found; the last one to say it is heard.
+    """Register how the constant of a type of layer is found, in place of what was registered.
 
     Args:
-        kinds: Layer types. Subclasses are not meant: they may override ``forward``.
+        kinds: Layer types. Subclasses are not meant: they may override `forward`.
         method: Which of the constants `operator_norm` can be asked for. Most types have a certified
             one alone, which then stands for the probable one, too. A new certified rule takes the
             place of both.
+        check: Raises what the rule would raise, but takes no time; `validate` calls it in place of
+            the rule. Without it, `validate` calls the rule.
 
     Returns:
-        A decorator for a function of the layer, in the mode ``eval``, and of the shape of one
-        example ``(C, ...)``, without the batch dimension, or None where it is not known. It returns
-        a constant that holds for inputs of that shape, without it for any; or raises
+        A decorator for a function of the layer, in evaluation mode, and of the shape of one example
+        `(C, ...)`, without the batch dimension, or None where it is not known. It returns a
+        constant that holds for inputs of that shape, without a shape for any; or raises
         `CannotBoundError`.
 
     Raises:
@@ -51,6 +59,10 @@ def register_norm(
         for kind in kinds:
             before = {} if method == "certified" else _RULES.get(kind, {})
             _RULES[kind] = {**before, method: rule}  # type: ignore[dict-item]
+            if method == "certified":
+                _CHECKS.pop(kind, None)
+            if check is not None:
+                _CHECKS[kind] = check  # type: ignore[assignment]
         return rule
 
     return register
@@ -66,10 +78,10 @@ def operator_norm(
 
     Args:
         module: A layer of a type for which there is a rule. Its mode does not matter.
-        input_shape: Shape of one example, without the batch dimension: ``(C, H, W)`` for a 2-D
+        input_shape: Shape of one example, without the batch dimension: `(C, H, W)` for a 2-D
             convolution. Without it the constant holds for all shapes, and where that needs more
             than is known, it is infinite.
-        method: ``"certified"``; or ``"probable"``, of kind ``probable``, where that may be tighter:
+        method: `"certified"`; or `"probable"`, of kind `probable`, where that may be tighter:
             of convolutions whose input's shape is known. A value of that kind is too low with
             probability `Norm.risk`, 1e-9 a layer. Other layers are certified, and a convolution
             may be, where its certified bound is the smaller one or memory for the other ends.
@@ -80,7 +92,7 @@ def operator_norm(
         infinite, with the reason.
 
     Raises:
-        ValueError: If ``input_shape`` does not fit the layer, or for another method.
+        ValueError: If `input_shape` does not fit the layer, or for another method.
 
     Examples:
         >>> operator_norm(nn.ReLU())
@@ -98,21 +110,34 @@ def operator_norm(
     if why:
         return unknown(f"{kind.__name__}: this one {why}")
     try:
+        if _ONLY_CHECKED.get() and kind in _CHECKS:
+            _CHECKS[kind](module, input_shape)
+            return ONE
         return rule(module, input_shape)
     except CannotBoundError as error:
         return unknown(f"{kind.__name__}: {error}")
 
 
+@contextmanager
+def only_checked() -> Iterator[None]:
+    """Let `operator_norm` compute no norm: it returns 1 where a layer's check raises nothing."""
+    token = _ONLY_CHECKED.set(True)
+    try:
+        yield
+    finally:
+        _ONLY_CHECKED.reset(token)
+
+
 def check_method(method: str) -> None:
-    """Refuse a method that there is not.
+    """Refuse a method that does not exist.
 
     Raises:
-        ValueError: With those that there are.
+        ValueError: With those that do.
     """
     if method not in get_args(Method):
         raise ValueError(f"the method is {' or '.join(get_args(Method))}, not {method!r}.")
 
 
 def has_rule(module: nn.Module) -> bool:
-    """Whether there is a rule for the module's exact type."""
+    """Return whether there is a rule for the module's exact type."""
     return type_before_parametrizations(module) in _RULES

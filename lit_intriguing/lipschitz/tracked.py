@@ -1,4 +1,4 @@
-"""A network's bound between two certifications, followed by the estimates of its linear layers."""
+"""A network's bound between two certifications, tracked by estimates of its linear layers."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -7,13 +7,14 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from lit_intriguing.lipschitz.layer_bounds import NetworkNorm
 from lit_intriguing.lipschitz.layers.normalisation import BatchNorm, channel_scale
 from lit_intriguing.lipschitz.linear_map import linear_map
-from lit_intriguing.lipschitz.network import NetworkNorm
 from lit_intriguing.lipschitz.norm import Norm
 from lit_intriguing.lipschitz.power import PowerIteration
 from lit_intriguing.lipschitz.registry import CannotBoundError, Shape, operator_norm
-from lit_intriguing.lipschitz.unwrapped import full_weight, plain, plain_name, sharded
+from lit_intriguing.lipschitz.unwrapped import full_weight, sharded, unwrapped
+from lit_intriguing.private.of_torch import uncompiled_name
 
 FIRST_STEPS = 20
 """Power steps on a direction that is still random, or that changes are to count from."""
@@ -22,8 +23,10 @@ STEPS = 2
 """Power steps on a direction found before."""
 
 
-class Following:
-    """Warm directions of a network's linear layers, and the bound that they started from.
+class TrackedNorm:
+    """The norm of a network while it trains: its last bound times what estimates changed by since.
+
+    Each linear layer's norm is estimated by power steps from the direction found before.
 
     Args:
         seed: Of the first directions.
@@ -54,7 +57,7 @@ class Following:
         for layer in found.layers:
             if layer.name in modules and layer.name not in self._powers:
                 try:
-                    linear_map(_plain(modules[layer.name]), layer.input_shape)
+                    linear_map(_untouched(modules[layer.name]), layer.input_shape)
                 except ValueError:  # no linear layer, or of an unknown shape
                     continue
                 self._powers[layer.name] = PowerIteration(layer.input_shape, self.seed)
@@ -72,26 +75,26 @@ class Following:
             steps: How many.
 
         Returns:
-            The estimates by the layers' names, without what ``torch.compile`` put into these.
+            The estimates by the layers' names, without what `torch.compile` put into these.
         """
         modules = _modules(model)
         estimates = {
-            name: power.step(_plain(modules[name]), steps, self._scale(modules, name))
+            name: power.step(_untouched(modules[name]), steps, self._scale(modules, name))
             for name, power in self._powers.items()
         }
         return {name: estimate.item() for name, estimate in estimates.items()}
 
     def _scale(self, modules: Mapping[str, nn.Module], name: str) -> Tensor | None:
-        """The factors of the BatchNorm folded into a layer, if there is one; NaN if it has none."""
+        """Return the factors of a BatchNorm folded into a layer, if any; NaN if unknown."""
         if name not in self._folded:
             return None
         try:
-            return channel_scale(cast(BatchNorm, _plain(modules[self._folded[name]])))
+            return channel_scale(cast(BatchNorm, _untouched(modules[self._folded[name]])))
         except CannotBoundError:
             return torch.tensor(math.nan)
 
     def network(self, estimates: dict[str, float]) -> float:
-        """The network's last bound times what the estimates have changed by since.
+        """Return the network's last bound times what the estimates have changed by since.
 
         Exact for layers in a chain, as far as the estimates are. Where branches are added it
         overstates a change.
@@ -123,12 +126,12 @@ def estimated_norm(module: nn.Module, shape: Shape | None, seed: int = 0) -> Nor
 
 
 def _modules(model: nn.Module) -> dict[str, nn.Module]:
-    return {plain_name(name): module for name, module in model.named_modules()}
+    return {uncompiled_name(name): module for name, module in model.named_modules()}
 
 
-def _plain(module: nn.Module) -> nn.Module:
+def _untouched(module: nn.Module) -> nn.Module:
     if sharded(module):
-        return plain(module, full_weight)
+        return unwrapped(module, full_weight)
     # A copy would cost as much as a power step of a small layer.
     untouched = type(module).__module__.startswith("torch.nn.") and "forward" not in vars(module)
-    return module if untouched else plain(module)
+    return module if untouched else unwrapped(module)

@@ -8,7 +8,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules import module as torch_module
+
+from lit_intriguing.private import of_torch
 
 WEIGHT_HOOKS = "torch.nn.utils"
 """Where the hooks come from that compute a weight before each forward."""
@@ -27,17 +28,17 @@ HARMLESS_HOOKS = [
 """Python modules and packages whose forward hooks leave a layer's function as it is.
 
 They gather weights, count, or note what passes. To these a program may append its own: what a
-hook does cannot be told from outside.
+hook does cannot be seen from outside.
 """
 
 _ADVICE = (
     ": remove it or, if it only looks, append the Python module that it comes from to "
-    "lit_intriguing.lipschitz.unwrapped.HARMLESS_HOOKS"
+    "lit_intriguing.lipschitz.HARMLESS_HOOKS"
 )
 
 _CHANGED_BY = "_lit_intriguing_changed_by"
 _ORIGINALS = "_lit_intriguing_originals"
-_KEPT = ("_parameters", "_buffers", "_modules", "forward", _CHANGED_BY, _ORIGINALS)
+_NOT_COPIED = (*of_torch.PARTS, "forward", _CHANGED_BY, _ORIGINALS)
 
 
 class Scripted(nn.Module):
@@ -50,16 +51,16 @@ class Scripted(nn.Module):
         self.eval()
 
 
-def plain(module: nn.Module, weight: Callable[[Tensor], Tensor] | None = None) -> nn.Module:
+def unwrapped(module: nn.Module, weight: Callable[[Tensor], Tensor] | None = None) -> nn.Module:
     """Copy a module's structure, not its weights.
 
-    What was done to the module for a run is undone in the copy: the types that ``fully_shard``
-    gave its parts, ``torch.compile`` around it or inside it, and hooks, except those that compute a
-    weight (``weight_norm``, ``spectral_norm``, pruning). Of forward hooks that may change what a
-    part gives, `changed_by` still tells. All is in evaluation mode. The module itself stays as it
+    What was done to the module for a run is undone in the copy: the types that `fully_shard`
+    gave its parts, `torch.compile` around it or inside it, and hooks, except those that compute a
+    weight (`weight_norm`, `spectral_norm`, pruning). Of forward hooks that may change what a
+    part gives, `changed_by` still says so. All is in evaluation mode. The module itself stays as it
     is: what is set on the copy, or put into its lists, dictionaries and sets, does not reach it.
-    Methods and parts that the module keeps as attributes are the copy's own in it. What TorchScript
-    compiled is not copied; `changed_by` tells.
+    Methods and parts that the module stores as attributes are the copy's own in it. What
+    TorchScript compiled is not copied; `changed_by` says so.
 
     Args:
         module: Any; parts and weights that occur several times do so in the copy.
@@ -71,21 +72,22 @@ def plain(module: nn.Module, weight: Callable[[Tensor], Tensor] | None = None) -
     done: dict[int, Any] = {}
     copy = _copied(module, weight or _same, done)
     for each in [one for one in done.values() if isinstance(one, nn.Module)]:
+        hooks = of_torch.containers_of_hooks(vars(each))
         for name, value in vars(each).items():
-            if name not in _KEPT and "hooks" not in name:
+            if name not in _NOT_COPIED and name not in hooks:
                 each.__dict__[name] = _own(value, done)
     return copy
 
 
 def changed_by(module: nn.Module) -> str:
-    """Say what may make a module's output another than that of its type's ``forward``.
+    """Say what may make a module's output differ from that of its type's forward.
 
-    That is a ``forward`` of its own, in torch's own modules any other method, and any forward hook
+    That is a `forward` of its own, in torch's own modules any other method, and any forward hook
     or pre-hook, the module's or one that torch calls for all, that does not come from
     `HARMLESS_HOOKS`: a hook can return anything.
 
     Args:
-        module: Any, or a copy by `plain` of one. Its submodules are not looked at.
+        module: Any, or a copy by `unwrapped` of one. Its submodules are not looked at.
 
     Returns:
         A few words to follow the module's name; empty if there is nothing.
@@ -99,35 +101,19 @@ def changed_by(module: nn.Module) -> str:
 
 
 def originals(copy: nn.Module) -> list[nn.Module]:
-    """What the parts of a copy by `plain` are copies of, where that is a copy, its original too."""
+    """Return what the parts of a copy are copies of; where that is a copy, its original too."""
     return [one for part in copy.modules() for one in vars(part).get(_ORIGINALS, ())]
 
 
 def full_weight(weight: Tensor) -> Tensor:
-    """The weight, detached; of a distributed one all of it, on the CPU: every process must call."""
+    """Return the weight, detached; a distributed one whole, on the CPU: all processes call."""
     gather = getattr(weight, "full_tensor", None)
     return weight.detach() if gather is None else gather().detach().cpu()
 
 
 def sharded(module: nn.Module) -> bool:
-    """Whether any parameter is distributed over processes."""
+    """Return whether any parameter is distributed over processes."""
     return any(hasattr(parameter, "full_tensor") for parameter in module.parameters())
-
-
-def is_fully_sharded(module: nn.Module) -> bool:
-    """Whether ``fully_shard`` was called on this very module."""
-    return type(module).__name__.startswith("FSDP") and any(
-        kind.__name__ == "FSDPModule" for kind in type(module).__mro__
-    )
-
-
-def plain_name(name: str) -> str:
-    """A submodule's name without what ``torch.compile`` put into it.
-
-    >>> plain_name("net._orig_mod.0")
-    'net.0'
-    """
-    return ".".join(part for part in name.split(".") if part != "_orig_mod")
 
 
 def _same(weight: Tensor) -> Tensor:
@@ -137,8 +123,8 @@ def _same(weight: Tensor) -> Tensor:
 def _copied(
     module: nn.Module, weight: Callable[[Tensor], Tensor], done: dict[int, Any]
 ) -> nn.Module:
-    if _is_compiled(module):
-        inner = _copied(module._orig_mod, weight, done)  # type: ignore[arg-type]
+    if of_torch.is_compile_wrapper(module):
+        inner = _copied(of_torch.inside_compile_wrapper(module), weight, done)
         inner.__dict__[_CHANGED_BY] = _hooked(module) or _hooked(inner)
         inner.__dict__[_ORIGINALS] += (module,)
         return inner
@@ -147,46 +133,45 @@ def _copied(
     if isinstance(module, torch.jit.ScriptModule):
         done[id(module)] = Scripted()
         return done[id(module)]  # type: ignore[no-any-return]
-    copy: nn.Module = object.__new__(_kind(module))
+    copy: nn.Module = object.__new__(of_torch.type_before_sharding(module))
     done[id(module)] = copy
     # Past `__setattr__`, which would look for parameters and find none set up.
     copy.__dict__.update(_without_traces(module))
-    copy.__dict__["_modules"] = {
-        name: part if part is None else _copied(part, weight, done)
-        for name, part in module._modules.items()
-    }
-    for kind in ("_parameters", "_buffers"):
+    for kind in of_torch.PARTS:
         copy.__dict__[kind] = {
-            name: tensor if tensor is None else _replaced(tensor, weight, done)
-            for name, tensor in getattr(module, kind).items()
+            name: part if part is None else _part(part, weight, done)
+            for name, part in of_torch.own_parts(module, kind).items()
         }
     return copy
 
 
-def _kind(module: nn.Module) -> type[Any]:
-    # `fully_shard` makes a type with the bases (FSDPModule, the module's own type).
-    return type(module).__bases__[-1] if is_fully_sharded(module) else type(module)
+def _part(
+    part: nn.Module | Tensor, weight: Callable[[Tensor], Tensor], done: dict[int, Any]
+) -> nn.Module | Tensor:
+    if isinstance(part, nn.Module):
+        return _copied(part, weight, done)
+    return _replaced(part, weight, done)
 
 
 def _without_traces(module: nn.Module) -> dict[str, Any]:
-    """The module's attributes, its containers of hooks new and empty."""
-    kept = {**vars(module), _CHANGED_BY: _hooked(module)}
-    kept[_ORIGINALS] = (*kept.get(_ORIGINALS, ()), module)
+    """Return the module's attributes, its containers of hooks new and empty."""
+    attributes = {**vars(module), _CHANGED_BY: _hooked(module), "training": False}
+    attributes[_ORIGINALS] = (*attributes.get(_ORIGINALS, ()), module)
     if not _has_own_forward(module):
-        kept.pop("forward", None)
-    for name, value in kept.items():
-        if "hooks" in name and isinstance(value, dict):
-            kept[name] = type(value)(
-                (key, hook)
-                for key, hook in value.items()
-                if name == "_forward_pre_hooks" and _comes_from([WEIGHT_HOOKS], hook)
-            )
-    return {**kept, "training": False, "_compiled_call_impl": None}
+        attributes.pop("forward", None)
+    of_torch.set_not_compiled(attributes)
+    for name, hooks in of_torch.containers_of_hooks(attributes).items():
+        attributes[name] = type(hooks)(
+            (key, hook)
+            for key, hook in hooks.items()
+            if name == of_torch.PRE_HOOKS and _comes_from([WEIGHT_HOOKS], hook)
+        )
+    return attributes
 
 
 def _has_own_forward(module: nn.Module) -> bool:
     # DDP through Lightning leaves the type's own behind, bound, as an attribute.
-    if "forward" not in vars(module) or _is_compiled(module):
+    if "forward" not in vars(module) or of_torch.is_compile_wrapper(module):
         return False
     forward = vars(module)["forward"]
     bound = getattr(forward, "__func__", None), getattr(forward, "__self__", None)
@@ -194,34 +179,31 @@ def _has_own_forward(module: nn.Module) -> bool:
 
 
 def _own_methods(module: nn.Module) -> list[str]:
-    """The names of methods of a type of torch's that this one module has others in place of."""
+    """Return the names of the methods of a type of torch's that were replaced on this module."""
     kind = type(module)
     if not kind.__module__.startswith("torch.nn."):
         return []
     methods = (name for name in vars(module) if isinstance(getattr(kind, name, None), FunctionType))
-    return [name for name in methods if name == "_call_impl" or not hasattr(nn.Module, name)]
-
-
-def _is_compiled(module: nn.Module) -> bool:
-    return type(module).__name__ == "OptimizedModule"
+    return [
+        name for name in methods if name in of_torch.call_methods() or not hasattr(nn.Module, name)
+    ]
 
 
 def _hooked(module: nn.Module) -> str:
-    hooks = _strange([*module._forward_pre_hooks.values(), *module._forward_hooks.values()])
+    hooks = _strange([*of_torch.forward_pre_hooks(module), *of_torch.forward_hooks(module)])
     if hooks:
         return f"has a forward hook that may change its output ({', '.join(hooks)}){_ADVICE}"
     return str(vars(module).get(_CHANGED_BY, ""))
 
 
 def _hooked_everywhere() -> str:
-    found = torch_module._global_forward_pre_hooks, torch_module._global_forward_hooks
-    hooks = _strange([hook for each in found for hook in each.values()])
+    hooks = _strange(of_torch.global_forward_hooks())
     text = f"is under a global forward hook that may change outputs ({', '.join(hooks)}){_ADVICE}"
     return text if hooks else ""
 
 
 def _strange(hooks: Iterable[Any]) -> list[str]:
-    """The names of those that may do anything."""
+    """Return the names of those that may do anything."""
     return [_name(hook) for hook in hooks if not _comes_from(HARMLESS_HOOKS, hook)]
 
 
@@ -241,7 +223,7 @@ def _name(hook: Any) -> str:
 
 
 def _own(value: Any, done: dict[int, Any]) -> Any:
-    """An attribute's value in the copy: what belongs to the module replaced, containers new."""
+    """Return an attribute's value in the copy: the module's own parts replaced, containers new."""
     if id(value) in done:
         return done[id(value)]
     if isinstance(value, MethodType):

@@ -1,14 +1,11 @@
 """The weight that a layer's forward would use in evaluation mode."""
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
-from torch.nn.utils import parametrize
 from torch.nn.utils.parametrize import is_parametrized
 from torch.nn.utils.prune import BasePruningMethod
 from torch.nn.utils.spectral_norm import SpectralNorm
@@ -16,45 +13,33 @@ from torch.nn.utils.weight_norm import WeightNorm
 
 from lit_intriguing.autograd import preserved
 from lit_intriguing.lipschitz.registry import CannotBoundError
+from lit_intriguing.private import of_torch
 from lit_intriguing.solvers.spectral.rounding import greatest_entry
 
 
 def forward_weight(module: nn.Module) -> Tensor:
-    """Return the ``weight`` that the layer's forward would use in evaluation mode.
+    """Return the `weight` that the layer's forward would use in evaluation mode.
 
     Parametrisations are computed, also those of the older kind that a hook computes before each
-    forward (``weight_norm``, ``spectral_norm``, pruning). Nothing in the layer changes. Shards of
+    forward (`weight_norm`, `spectral_norm`, pruning). Nothing in the layer changes. Shards of
     a distributed weight are gathered, for which all processes have to call.
 
     Args:
-        module: A layer with an attribute ``weight``.
+        module: A layer with an attribute `weight`.
 
     Returns:
         The weight, differentiable in the layer's parameters, in its own type and on its device.
 
     Raises:
-        CannotBoundError: If it cannot be told which weight the forward would use.
+        CannotBoundError: If it is not known which weight the forward would use.
     """
-    with preserved(module), uncached():
+    with preserved(module), of_torch.no_parametrization_cache():
         weight = _computed(module)
     return weight.full_tensor() if hasattr(weight, "full_tensor") else weight
 
 
-@contextmanager
-def uncached() -> Iterator[None]:
-    """Compute parametrisations anew, also inside ``parametrize.cached``, and keep none there.
-
-    Its cache goes by the identity of modules, which those of a copy share with later ones.
-    """
-    before, parametrize._cache = parametrize._cache, {}
-    try:
-        yield
-    finally:
-        parametrize._cache = before
-
-
 def finite_weight(module: nn.Module) -> Tensor:
-    """Return :func:`forward_weight`, detached, in float64 or complex128, on its device.
+    """Return `forward_weight`, detached, in float64 or complex128, on its device.
 
     Parametrisations are computed in that type, from the parameters as they are: those of half
     precision would be off in the third digit.
@@ -63,8 +48,7 @@ def finite_weight(module: nn.Module) -> Tensor:
         CannotBoundError: As there, and if it contains a number that is not finite.
     """
     with torch.inference_mode(False), torch.no_grad():
-        plain = module._parameters.get("weight") is not None
-        found = forward_weight(module) if plain else _double_weight(module)
+        found = forward_weight(module) if _is_parameter(module) else _double_weight(module)
         weight = _double(found.detach())
     if not (weight.is_floating_point() or weight.is_complex()):
         raise CannotBoundError(f"its weight is of type {weight.dtype}")
@@ -84,6 +68,10 @@ class _Weight(nn.Module):
         return forward_weight(self.layer)
 
 
+def _is_parameter(module: nn.Module) -> bool:
+    return "weight" in dict(module.named_parameters(recurse=False))
+
+
 def _double_weight(module: nn.Module) -> Tensor:
     holder = _Weight(module)
     tensors = {**dict(holder.named_parameters()), **dict(holder.named_buffers())}
@@ -92,7 +80,7 @@ def _double_weight(module: nn.Module) -> Tensor:
 
 
 def _double(tensor: Tensor) -> Tensor:
-    """In float64 or complex128; what is neither real nor complex as it is."""
+    """Convert to float64 or complex128; leave what is neither real nor complex."""
     if tensor.device.type == "mps":  # has no float64
         tensor = tensor.cpu()
     if tensor.is_complex():
@@ -101,12 +89,12 @@ def _double(tensor: Tensor) -> Tensor:
 
 
 def _computed(module: nn.Module) -> Tensor:
-    hooks = [hook for hook in module._forward_pre_hooks.values() if _computes_weight(hook)]
+    hooks = [hook for hook in of_torch.forward_pre_hooks(module) if _computes_weight(hook)]
     if len(hooks) > 1:
         raise CannotBoundError("several hooks compute its weight")
     if hooks:
         return _computed_by(hooks[0], module)
-    if "weight" in module._parameters or is_parametrized(module, "weight"):
+    if _is_parameter(module) or is_parametrized(module, "weight"):
         return module.weight  # type: ignore[return-value]
     raise CannotBoundError("its weight is no parameter, so the forward may use another")
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from lit_intriguing.errors import UserError
+from lit_intriguing.private.of_torch import version
 
 _NEAREST = 1e-6  # to 0 and 1, for a unit that is never or always on
 
@@ -148,7 +149,7 @@ class FrozenLayer(nn.Sequential):
     A closure optimiser evaluates the same batch many times in a step.
     """
 
-    _seen: tuple[Tensor, int, Tensor] | None = None
+    _seen: tuple[Tensor, int | None, Tensor] | None = None
 
     @classmethod
     def of(cls, layer: nn.Module, checkpoint: str) -> Self:
@@ -179,7 +180,7 @@ class FrozenLayer(nn.Sequential):
             return self._compute(input)
         if self._seen is None or not self._is_seen(input):
             # The input is kept with its output: its memory cannot become another one's.
-            self._seen = (input, input._version, self._compute(input))
+            self._seen = (input, version(input), self._compute(input))
         return self._seen[2]
 
     def train(self, mode: bool = True) -> Self:
@@ -193,9 +194,11 @@ class FrozenLayer(nn.Sequential):
 
     def _is_seen(self, input: Tensor) -> bool:
         assert self._seen is not None
-        seen, version, _ = self._seen
-        same = (input.data_ptr(), input.shape, input.stride(), input.dtype, input._version)
-        return same == (seen.data_ptr(), seen.shape, seen.stride(), seen.dtype, version)
+        seen, before, _ = self._seen
+        if before is None:
+            return False
+        same = (input.data_ptr(), input.shape, input.stride(), input.dtype, version(input))
+        return same == (seen.data_ptr(), seen.shape, seen.stride(), seen.dtype, before)
 
 
 def _encoder_state(checkpoint: str) -> dict[str, Any]:

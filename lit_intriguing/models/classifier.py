@@ -209,13 +209,13 @@ class Classifier(LightningModule):
         """From the input on, as called: other code may have replaced or wrapped a layer."""
         hidden = [f"hidden{i}" for i in range(1, len(self.widths) - 1)]
         names = ["dropped_input", *hidden, "output"]
-        return [self._modules[name] for name in names if name in self._modules]  # type: ignore[misc]
+        return [getattr(self, name) for name in names if hasattr(self, name)]
 
     def _linears(self) -> list[nn.Linear]:
         return [module for module in self.modules() if isinstance(module, nn.Linear)]
 
     def _activation_name(self) -> str:
-        hidden = self._modules.get("hidden1")
+        hidden = getattr(self, "hidden1", None)
         return str(hidden[1]) if isinstance(hidden, nn.Sequential) else "none"
 
     def _optimizer(self) -> Optimizer:

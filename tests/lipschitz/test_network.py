@@ -436,10 +436,10 @@ def test_complex_weights_are_bounded_or_named_as_for_the_layer_alone() -> None:
 @pytest.mark.parametrize("name", ["resnet18", "mobilenet_v2"])
 def test_each_layer_of_a_torchvision_model_is_met(name: str) -> None:
     from lit_intriguing.lipschitz.graphs.tracing import traced
-    from lit_intriguing.lipschitz.unwrapped import plain
+    from lit_intriguing.lipschitz.unwrapped import unwrapped
 
     model = getattr(torchvision.models, name)(weights=None)
-    graph = traced(plain(model), (3, 224, 224))
+    graph = traced(unwrapped(model), (3, 224, 224))
     assert not graph.failure
     met = {node.name for node in graph.live if isinstance(node.target, nn.Module)}
     layers = {n for n, m in model.named_modules() if isinstance(m, nn.Conv2d | nn.Linear)}

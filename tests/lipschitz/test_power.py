@@ -59,12 +59,12 @@ def test_each_step_comes_nearer_from_below(name: str) -> None:
 def test_a_step_is_one_application_and_one_adjoint(monkeypatch: pytest.MonkeyPatch) -> None:
     called: list[str] = []
     layer = nn.Linear(4, 3)
-    plain = linear_map(layer, None)
-    counted = type(plain)(
-        plain.domain,
-        plain.codomain,
-        lambda x: called.append("apply") or plain.apply(x),
-        lambda y: called.append("adjoint") or plain.adjoint(y),
+    expected = linear_map(layer, None)
+    counted = type(expected)(
+        expected.domain,
+        expected.codomain,
+        lambda x: called.append("apply") or expected.apply(x),
+        lambda y: called.append("adjoint") or expected.adjoint(y),
     )
     monkeypatch.setattr("lit_intriguing.lipschitz.power.linear_map", lambda *args: counted)
     PowerIteration().step(layer, 3)
@@ -133,10 +133,10 @@ def test_global_randomness_and_the_layer_stay_as_they_are() -> None:
 def test_autocast_leaves_no_mark_on_the_estimate() -> None:
     torch.manual_seed(1)
     layer = nn.Linear(40, 30)
-    plain = PowerIteration().step(layer, 10)
+    expected = PowerIteration().step(layer, 10)
     with torch.autocast("cpu", torch.bfloat16):
         power = PowerIteration()
-        assert torch.equal(power.step(layer, 10), plain)
+        assert torch.equal(power.step(layer, 10), expected)
         assert power.norm(layer).dtype == torch.float32
 
 
@@ -170,9 +170,9 @@ def test_weights_beyond_all_measure_do_not_cost_the_direction(factor: float) -> 
     torch.manual_seed(2)
     layer, power = nn.Linear(20, 20), PowerIteration()
     before = power.step(layer, 200)
-    kept = layer.weight.detach().clone()
+    original = layer.weight.detach().clone()
     layer.weight.data.mul_(factor)
     high = power.step(layer)
     assert not high.isfinite() or high.item() == pytest.approx(before.item() * factor, rel=1e-3)
-    layer.weight.data.copy_(kept)
+    layer.weight.data.copy_(original)
     assert power.step(layer).item() == pytest.approx(before.item(), rel=1e-3)

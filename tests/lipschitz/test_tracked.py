@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from lit_intriguing.lipschitz import network_norm, operator_norm
-from lit_intriguing.lipschitz.tracked import Following, estimated_norm
+from lit_intriguing.lipschitz.tracked import TrackedNorm, estimated_norm
 
 SHAPE = (2, 6, 6)
 
@@ -58,7 +58,7 @@ def test_weights_that_are_no_numbers_have_no_estimate() -> None:
 
 def test_the_estimate_of_a_chain_follows_its_weights_from_bound_and_from_estimate() -> None:
     model = chain()
-    certified, estimated = Following(), Following()
+    certified, estimated = TrackedNorm(), TrackedNorm()
     assert not certified.started
     certified.start(model, network_norm(model, SHAPE))
     estimated.start(model, network_norm(model, SHAPE, layer_norm=estimated_norm))
@@ -67,38 +67,38 @@ def test_the_estimate_of_a_chain_follows_its_weights_from_bound_and_from_estimat
         model[0].weight *= 3
         model[6].weight *= 0.5
     true = network_norm(model, SHAPE).product.value
-    for following in (certified, estimated):
-        found = following.step(model)
+    for tracked in (certified, estimated):
+        found = tracked.step(model)
         assert set(found) == {"0", "4", "6"}
-        assert following.network(found) == pytest.approx(true, rel=0.1)
+        assert tracked.network(found) == pytest.approx(true, rel=0.1)
     assert certified.network(certified.step(model)) == pytest.approx(true, rel=0.02)
 
 
 def test_a_network_without_linear_layers_has_started_all_the_same() -> None:
-    model, following = nn.Sequential(nn.ReLU(), nn.Sigmoid()), Following()
-    following.start(model, network_norm(model, (3,)))
-    assert following.started
-    assert following.network(following.step(model)) == 0.25
+    model, tracked = nn.Sequential(nn.ReLU(), nn.Sigmoid()), TrackedNorm()
+    tracked.start(model, network_norm(model, (3,)))
+    assert tracked.started
+    assert tracked.network(tracked.step(model)) == 0.25
 
 
 def test_an_infinite_bound_stays_infinite() -> None:
-    model, following = nn.Sequential(nn.Linear(3, 3), nn.LSTM(3, 4)), Following()
-    following.start(model, network_norm(model, (5, 3)))
-    assert following.network(following.step(model)) == math.inf
+    model, tracked = nn.Sequential(nn.Linear(3, 3), nn.LSTM(3, 4)), TrackedNorm()
+    tracked.start(model, network_norm(model, (5, 3)))
+    assert tracked.network(tracked.step(model)) == math.inf
 
 
 def test_a_batch_norm_that_is_folded_into_a_layer_counts_in_its_estimate() -> None:
     model = chain()
     model[1].running_var.fill_(1e-2)
-    following = Following()
-    following.start(model, network_norm(model, SHAPE, joint=False))
+    tracked = TrackedNorm()
+    tracked.start(model, network_norm(model, SHAPE, joint=False))
     found = network_norm(model, SHAPE, joint=False)
     bound = next(one for one in found.layers if one.name == "0")
     assert next(one for one in found.layers if one.name == "1").folded_into == "0"
-    assert following.step(model, 50)["0"] == pytest.approx(bound.norm.value, rel=1e-3)
-    before = following.network(following.step(model))
+    assert tracked.step(model, 50)["0"] == pytest.approx(bound.norm.value, rel=1e-3)
+    before = tracked.network(tracked.step(model))
     model[1].running_var.fill_(1e-4)
-    after = following.network(following.step(model, 50))
+    after = tracked.network(tracked.step(model, 50))
     assert after / before == pytest.approx(
         network_norm(model, SHAPE, joint=False).product.value / found.product.value, rel=1e-2
     )
@@ -106,7 +106,7 @@ def test_a_batch_norm_that_is_folded_into_a_layer_counts_in_its_estimate() -> No
 
 def test_a_batch_norm_without_finite_statistics_makes_no_estimate_and_no_error() -> None:
     model = chain()
-    following = Following()
-    following.start(model, network_norm(model, SHAPE, joint=False))
+    tracked = TrackedNorm()
+    tracked.start(model, network_norm(model, SHAPE, joint=False))
     model[1].running_var.fill_(math.nan)
-    assert math.isnan(following.step(model)["0"])
+    assert math.isnan(tracked.step(model)["0"])

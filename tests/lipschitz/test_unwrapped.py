@@ -15,7 +15,7 @@ from torch.nn.utils import parametrize, prune
 from torch.utils.flop_counter import FlopCounterMode
 
 from lit_intriguing.lipschitz import dense_layers, network_norm, operator_norm
-from lit_intriguing.lipschitz.unwrapped import HARMLESS_HOOKS, changed_by, plain
+from lit_intriguing.lipschitz.unwrapped import HARMLESS_HOOKS, changed_by, unwrapped
 from lit_intriguing.splice import add_forward_hook
 
 
@@ -66,7 +66,7 @@ def test_what_may_change_an_output_makes_the_bound_infinite_and_is_named(kind: s
     assert network_norm(net, (4,)).norm.finite
     change, reason = HOOKED[kind]
     change(net)
-    for one in (net, plain(net), plain(plain(net))):
+    for one in (net, unwrapped(net), unwrapped(unwrapped(net))):
         found = network_norm(one, (4,))
         assert math.isinf(found.norm.value)
         assert found.joint is None
@@ -82,7 +82,7 @@ def test_only_the_hooked_layers_own_bound_is_lost() -> None:
     assert layers["0"].reason == (
         "0: Linear: this one has a forward hook that may change its output (hundredfold): remove "
         "it or, if it only looks, append the Python module that it comes from to "
-        "lit_intriguing.lipschitz.unwrapped.HARMLESS_HOOKS"
+        "lit_intriguing.lipschitz.HARMLESS_HOOKS"
     )
     assert layers["2.0"] == operator_norm(net[2][0])
 
@@ -201,7 +201,7 @@ def test_a_copy_shares_weights_and_leaves_the_module_as_it_is() -> None:
     net = model().train()
     net[0].register_forward_hook(hundredfold)
     attributes = {name: dict(vars(part)) for name, part in net.named_modules()}
-    copy = plain(net)
+    copy = unwrapped(net)
     assert copy[0].weight is net[0].weight
     assert not copy.training
     assert not copy[0]._forward_hooks

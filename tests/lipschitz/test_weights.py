@@ -74,11 +74,11 @@ def test_a_weight_cached_by_parametrize_is_not_taken_and_none_is_left_there() ->
     parametrize.register_parametrization(layer, "weight", nn.Tanh())
     with parametrize.cached(), torch.no_grad():
         layer(torch.ones(1, 3))
-        kept = dict(parametrize._cache)
+        before = dict(parametrize._cache)
         layer.parametrizations.weight.original.mul_(10)
         true = layer.parametrizations.weight.original.double().tanh()
         norm = torch.linalg.matrix_norm(true, 2).item()
         assert operator_norm(layer).value == pytest.approx(norm)
         assert network_norm(nn.Sequential(layer), (3,)).norm.value == pytest.approx(norm)
-        assert parametrize._cache == kept
+        assert parametrize._cache == before
     assert not parametrize._cache

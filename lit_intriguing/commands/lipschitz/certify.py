@@ -16,7 +16,7 @@ from lit_intriguing.lipschitz.certificate import (
 )
 from lit_intriguing.lipschitz.dense.layers import dense_layers
 from lit_intriguing.lipschitz.dense.stack import MOST_CLASSES, pair_norms
-from lit_intriguing.lipschitz.network import NetworkNorm
+from lit_intriguing.lipschitz.layer_bounds import NetworkNorm
 from lit_intriguing.lipschitz.norm import Norm
 from lit_intriguing.splits.loop import ChunkLoop, run_loop
 from lit_intriguing.splits.split import SplitData

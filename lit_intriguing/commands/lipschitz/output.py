@@ -8,7 +8,7 @@ from typing import Any
 from lit_intriguing.errors import UserError
 from lit_intriguing.figures.bars import bar_chart, norm_bar
 from lit_intriguing.figures.canvas import png
-from lit_intriguing.lipschitz.network import LayerBound, NetworkNorm
+from lit_intriguing.lipschitz.layer_bounds import LayerBound, NetworkNorm
 from lit_intriguing.lipschitz.norm import Norm
 from lit_intriguing.tables import Cell, csv_table, terminal_table
 from lit_intriguing.whole_files import write_bytes, write_json

@@ -1,5 +1,6 @@
 """How it runs: a network's layers are bounded, then images certified."""
 
+import sys
 import time
 from collections.abc import Iterable
 
@@ -11,7 +12,9 @@ from lit_intriguing.commands.lipschitz.model import shape_of_data
 from lit_intriguing.commands.lipschitz.output import Result
 from lit_intriguing.commands.lipschitz.progress import LayerProgress
 from lit_intriguing.errors import UserError
-from lit_intriguing.lipschitz.network import NetworkNorm, network_norm
+from lit_intriguing.lipschitz.layer_bounds import NetworkNorm
+from lit_intriguing.lipschitz.network import network_norm
+from lit_intriguing.lipschitz.validation import validate
 from lit_intriguing.spelling import did_you_mean
 
 
@@ -39,6 +42,7 @@ def bound(
     shape = job.input_shape or shape_of_data(trainer, model, datamodule, job.split)
     start = time.process_time()
     try:
+        _list_unbounded(model, shape)
         with LayerProgress(model, job.method) as progress:
             network = network_norm(model, shape, method=job.method, layer_norm=progress.norm)
     except ValueError as error:
@@ -48,6 +52,14 @@ def bound(
     layers = [one for one in network.layers if not job.layers or one.name in job.layers]
     certified, images = certify(trainer, model, datamodule, network, shape, job)
     return Result(network, layers, shape, seconds, job.paper, certified, images)
+
+
+def _list_unbounded(model: LightningModule, shape: tuple[int, ...]) -> None:
+    """Say which layers will make the bound infinite, before the work on the others."""
+    found = validate(model, shape)
+    if found:
+        lines = "".join(f"\n  {one}" for one in found)
+        print(f"These have no bound, so the network has none:{lines}", file=sys.stderr, flush=True)
 
 
 def _check_names(network: NetworkNorm, names: Iterable[str]) -> None:

@@ -8,12 +8,12 @@ from torch.nn.utils.parametrize import type_before_parametrizations
 
 from lit_intriguing.lipschitz.graphs.functional import same_layer
 from lit_intriguing.lipschitz.graphs.functions import function_norm
-from lit_intriguing.lipschitz.graphs.graph import Graph, Node, Shape
+from lit_intriguing.lipschitz.graphs.graph import Graph, Node
 from lit_intriguing.lipschitz.graphs.tracing import traced
 from lit_intriguing.lipschitz.layers.activations import Slopes, slope_interval
 from lit_intriguing.lipschitz.layers.folding import BATCH_NORMS, folded
-from lit_intriguing.lipschitz.registry import CannotBoundError
-from lit_intriguing.lipschitz.unwrapped import plain
+from lit_intriguing.lipschitz.registry import CannotBoundError, Shape
+from lit_intriguing.lipschitz.unwrapped import unwrapped
 from lit_intriguing.lipschitz.weights import finite_weight, forward_weight
 
 Layer = tuple[str, Tensor, Slopes]
@@ -37,8 +37,8 @@ def dense_layers(model: nn.Module, input_shape: Shape) -> list[Layer] | None:
         input_shape: Shape of one example, without the batch dimension.
 
     Returns:
-        The name of each, its weight ``(n_k, n_{k-1})`` in float64 and the interval that contains
-        the slopes of the activation behind it, ``(1, 1)`` if there is none; None for a network that
+        The name of each, its weight `(n_k, n_{k-1})` in float64 and the interval that contains
+        the slopes of the activation behind it, `(1, 1)` if there is none; None for a network that
         is something else, or whose weights are not known, or whose weights are of float64 and
         folded, where rounding is not known channel by channel.
 
@@ -46,11 +46,11 @@ def dense_layers(model: nn.Module, input_shape: Shape) -> list[Layer] | None:
         ValueError: If the model does not take an example of this shape, returns no tensor, or has
             no weights yet.
     """
-    return dense_stack(traced(plain(model), tuple(input_shape)))
+    return dense_stack(traced(unwrapped(model), tuple(input_shape)))
 
 
 def dense_stack(graph: Graph) -> list[Layer] | None:
-    """As `dense_layers`, of a graph."""
+    """Return the layers of a graph; see `dense_layers`."""
     path = _path(graph)
     try:
         return None if path is None else _layers(path)
@@ -59,12 +59,12 @@ def dense_stack(graph: Graph) -> list[Layer] | None:
 
 
 def _is_vector(node: Node) -> bool:
-    """Whether an example is one vector there, not several that are mapped in the same way."""
+    """Return whether an example is one vector there, not several that are mapped alike."""
     return len(node.shape) == 2 and node.shape[0] == 1
 
 
 def _path(graph: Graph) -> list[Node] | None:
-    """The nodes from the input to the output, if each is made of the one before alone."""
+    """Return the nodes from input to output, if each is made of the one before alone."""
     if graph.failure or len(graph.outputs) != 1:
         return None
     path = [graph.outputs[0]]
@@ -106,7 +106,7 @@ class _Dense:
     slopes: Slopes = _SAME
 
     def can_fold(self) -> bool:
-        """Whether a BatchNorm here would be this layer's, and folded with an error that is known.
+        """Return whether a BatchNorm here would be folded into the layer, with a known error.
 
         The product of its factors with weights of float32, or less, is exact.
         """
@@ -134,10 +134,10 @@ def _ended(layers: list[Layer]) -> list[Layer]:
 
 
 def _is_nothing(node: Node, module: nn.Module | None) -> bool:
-    """Whether the numbers stay what they are, and in their order."""
+    """Return whether all values stay as they are, in their order."""
     if module is not None:
         return type_before_parametrizations(module) in _NOTHING or slope_interval(module) == _SAME
     name = getattr(node.target, "__name__", "")
-    kept = name in ("flatten", "view", "reshape", "contiguous", "dropout", "clone", "detach")
-    norm = function_norm(node) if kept else None
+    unchanged = name in ("flatten", "view", "reshape", "contiguous", "dropout", "clone", "detach")
+    norm = function_norm(node) if unchanged else None
     return norm is not None and norm.finite

@@ -18,7 +18,7 @@ DIRECTIONS = 4
 LEAST_SUM = 0.05
 """Least sum of a slope interval's ends, relative to its length, that the search works with.
 
-What keeps it inside is a term with this sum: without, as for slopes of -1 to 1, it would end at the
+A term with this sum makes it stay inside: without it, as for slopes of -1 to 1, it would end at the
 first edge that it meets."""
 MOMENTS = 0.9, 0.99
 """Of Adam (Kingma and Ba 2015)."""
@@ -27,10 +27,10 @@ TINY = 1e-30
 
 
 def best_multipliers(matrix: SlopeMatrix, steps: int, start: Tensor | None = None) -> Tensor:
-    """Minimise the least t for which ``A(t, T) >= 0`` for some t.
+    """Minimise the least t for which `A(t, T) >= 0` for some t.
 
-    Adam on ``log T``. The units are eliminated from A layer by layer, from the last one: with S
-    what the layers above have left, layer k leaves ``W' (s T (2 T - S)^-1 s T - 2 p T) W``, s and p
+    Adam on `log T`. The units are eliminated from A layer by layer, from the last one: with S
+    what the layers above have left, layer k leaves `W' (s T (2 T - S)^-1 s T - 2 p T) W`, s and p
     the sum and the product of its slopes' ends, and t is the largest eigenvalue of what is left for
     the inputs. The gradient is that of a smooth maximum of its largest eigenvalues, at vectors that
     a few steps of a block Krylov method improve.
@@ -38,10 +38,10 @@ def best_multipliers(matrix: SlopeMatrix, steps: int, start: Tensor | None = Non
     Args:
         matrix: Of B problems, which share nothing but time.
         steps: How many.
-        start: T to start from, ``(B, n)``, of which ``A(t, T) > 0`` for some t.
+        start: T to start from, `(B, n)`, of which `A(t, T) > 0` for some t.
 
     Returns:
-        The best T met, ``(B, n)``, as far as floating point can tell.
+        The best T met, `(B, n)`, up to floating-point errors.
     """
     x = (_start(matrix) if start is None else start).log()
     search = _Search(matrix, x)
@@ -63,7 +63,7 @@ class _Search:
         self._vectors = torch.randn(shape, generator=generator, dtype=torch.float64)
 
     def step(self, done: float) -> None:
-        """Look at the point, keep it if it is the best, and step on."""
+        """Evaluate the point, store it if it is the best, and step on."""
         factors = self._factors()
         multipliers = self._x.exp()
         values, self._vectors = top_vectors(
@@ -85,7 +85,7 @@ class _Search:
         self._x = self._x - self._adam(gradient, RATE * (1 - 0.98 * done))
 
     def _factors(self) -> list[Tensor]:
-        """Go back towards the last point where need be, as often as need be."""
+        """Go back towards the last point as often as needed."""
         factors, feasible = eliminated(self._matrix, self._x.exp())
         tries = 0
         while not bool(feasible.all()):
@@ -108,26 +108,26 @@ class _Search:
 
 
 def _start(matrix: SlopeMatrix) -> Tensor:
-    """Return T strictly inside, ``(B, n)``: one number a layer, as in the product."""
-    s, numbers = matrix.output, list[Tensor]()
+    """Return T strictly inside, `(B, n)`: one number a layer, as in the product."""
+    s, found = matrix.output, list[Tensor]()
     for weight, (lo, hi) in zip(reversed(matrix.weights), reversed(matrix.slopes), strict=True):
         greatest = torch.linalg.eigvalsh(s)[:, -1].clamp_min(TINY).view(-1, 1)
-        numbers.insert(0, greatest.expand(-1, len(weight)))
-        if len(numbers) < len(matrix.weights):
-            lower = torch.linalg.cholesky_ex(_inner(s, numbers[0])).L
-            s = _left(weight, (lo, hi), numbers[0], lower)
-    return torch.cat(numbers, 1)
+        found.insert(0, greatest.expand(-1, len(weight)))
+        if len(found) < len(matrix.weights):
+            lower = torch.linalg.cholesky_ex(_inner(s, found[0])).L
+            s = _left(weight, (lo, hi), found[0], lower)
+    return torch.cat(found, 1)
 
 
 def _inner(s: Tensor, multipliers: Tensor) -> Tensor:
-    """``2 T - S``."""
+    """Return `2 T - S`."""
     inner = -s
     inner.diagonal(dim1=1, dim2=2).add_(2 * multipliers)
     return inner
 
 
 def _left(weight: Tensor, slopes: Slopes, multipliers: Tensor, lower: Tensor) -> Tensor:
-    """What a layer leaves for the one below, of the factor of ``2 T - S``."""
+    """Return what a layer leaves for the one below, of the factor of `2 T - S`."""
     cross, square = _sum_and_product(slopes)
     rows = multipliers.unsqueeze(2) * weight
     half = torch.linalg.solve_triangular(lower, cross * rows, upper=False)
@@ -141,14 +141,14 @@ def _sum_and_product(slopes: Slopes) -> tuple[float, float]:
 
 
 def eliminated(matrix: SlopeMatrix, multipliers: Tensor) -> tuple[list[Tensor], Tensor]:
-    """Return the factors of ``2 T - S`` of each layer, the first layer's first, and feasibility.
+    """Return the factors of `2 T - S` of each layer, the first layer's first, and feasibility.
 
     Args:
         matrix: Of B problems.
-        multipliers: T, ``(B, n)``.
+        multipliers: T, `(B, n)`.
 
     Returns:
-        Lower triangles ``(B, n_k, n_k)``, and bool ``(B,)``: those of others mean nothing.
+        Lower triangles `(B, n_k, n_k)`, and bool `(B,)`: those of others mean nothing.
     """
     s, factors = matrix.output, list[Tensor]()
     feasible = torch.ones(len(multipliers), dtype=torch.bool)
@@ -165,7 +165,7 @@ def eliminated(matrix: SlopeMatrix, multipliers: Tensor) -> tuple[list[Tensor], 
 def left_for_inputs(
     matrix: SlopeMatrix, multipliers: Tensor, factors: list[Tensor], v: Tensor
 ) -> Tensor:
-    """What is left for the inputs times vectors ``(B, inputs, r)``."""
+    """Return what is left for the inputs times vectors `(B, inputs, r)`."""
     first, (cross, square) = matrix.weights[0], _sum_and_product(matrix.slopes[0])
     t = matrix.by_layer(multipliers)[0].unsqueeze(2)
     u = first @ v
@@ -176,9 +176,9 @@ def left_for_inputs(
 def gradient_along(
     matrix: SlopeMatrix, multipliers: Tensor, factors: list[Tensor], v: Tensor
 ) -> Tensor:
-    """The gradient in T, ``(B, n)``, of the sum of ``v' M v``, M what is left for the inputs.
+    """Return the gradient in T, `(B, n)`, of the sum of `v' M v`, M what is left for the inputs.
 
-    With u = W v, the changes of a layer's inputs, its worst outputs are ``z = (2 T - S)^-1 s T u``,
+    With u = W v, the changes of a layer's inputs, its worst outputs are `z = (2 T - S)^-1 s T u`,
     which the layer above is fed with.
     """
     gradients = list[Tensor]()
@@ -197,12 +197,12 @@ def top_vectors(
     """Improve the largest eigenvectors of symmetric matrices by a block Krylov method.
 
     Args:
-        apply: Multiplies ``(B, n, r)``.
-        vectors: Guess, ``(B, n, r)``.
+        apply: Multiplies `(B, n, r)`.
+        vectors: Guess, `(B, n, r)`.
         blocks: How often to multiply.
 
     Returns:
-        Ritz values, ascending, ``(B, r)``, and vectors.
+        Ritz values, ascending, `(B, r)`, and vectors.
     """
     found = [torch.linalg.qr(vectors).Q]
     for _ in range(blocks):

@@ -29,7 +29,7 @@ MOST_CLASSES = 32
 LEAST = 1e-100
 """Rows of a scaled last layer that differ by less are left to the product: their squares vanish."""
 AT_ONCE = 20_000_000
-"""Numbers in the matrices of the pairs that are worked on at a time."""
+"""Entries of the matrices of the pairs that are computed at a time."""
 
 
 def stack_norm(
@@ -38,7 +38,7 @@ def stack_norm(
     *,
     steps: int | None = None,
 ) -> Norm:
-    """Bound the Lipschitz constant of ``W_L phi(.. phi(W_1 x + b_1) ..) + b_L`` as a whole.
+    """Bound the Lipschitz constant of `W_L phi(.. phi(W_1 x + b_1) ..) + b_L` as a whole.
 
     The semidefinite programme LipSDP-Neuron (Fazlyab et al. 2019, "Efficient and accurate
     estimation of Lipschitz constants for deep neural networks", theorem 2), solved by gradient
@@ -47,13 +47,13 @@ def stack_norm(
     all that is returned beyond `LARGEST` inputs and hidden units; the reason says so.
 
     Args:
-        weights: ``W_1 .. W_L``, ``(n_k, n_{k-1})``, real, the first layer first. Taken in float64.
-        slopes: Interval ``(lo, hi)`` that holds the slopes of each of the L - 1 activations, one
+        weights: `W_1 .. W_L`, `(n_k, n_{k-1})`, real, the first layer first. Taken in float64.
+        slopes: Interval `(lo, hi)` that holds the slopes of each of the L - 1 activations, one
             activation acting on each unit by itself: (0, 1) for ReLU, (0, 1/4) for a sigmoid.
         steps: Of the search; by default `MOST_STEPS`, of wide stacks fewer, down to `LEAST_STEPS`.
 
     Returns:
-        Of kind ``upper``; infinite, with the reason, where a weight or slope is not finite.
+        Of kind `upper`; infinite, with the reason, where a weight or slope is not finite.
 
     Raises:
         ValueError: If the shapes do not fit each other, a slope interval is empty, or the number
@@ -87,20 +87,20 @@ def pair_norms(
     *,
     steps: int | None = None,
 ) -> Tensor:
-    """Bound the Lipschitz constants of the differences of two logits; see :func:`stack_norm`.
+    """Bound the Lipschitz constants of the differences of two logits; see `stack_norm`.
 
     Beyond `LARGEST` inputs and hidden units it warns and returns products of constants.
 
     Args:
         weights: As there; the last has a row for each of K classes.
         slopes: As there.
-        pairs: Which differences to bound by themselves, integers ``(P, 2)``; all where None, which
-            needs at most `MOST_CLASSES` classes. The others are ``sqrt(2)`` times the whole
+        pairs: Which differences to bound by themselves, integers `(P, 2)`; all where None, which
+            needs at most `MOST_CLASSES` classes. The others are `sqrt(2)` times the whole
             network's bound, or less.
         steps: As there, for the whole network; `PAIR_STEPS` times as many for the pairs.
 
     Returns:
-        Upper bounds ``L_ij`` of ``logit_i - logit_j``, symmetric, float64 ``(K, K)``; zero on the
+        Upper bounds `L_ij` of `logit_i - logit_j`, symmetric, float64 `(K, K)`; zero on the
         diagonal, infinite where a weight or slope is not finite.
 
     Raises:
@@ -139,7 +139,7 @@ def _table(bounds: Tensor) -> Tensor:
 
 
 def _simple_pairs(weights: Sequence[Tensor], slopes: Sequence[Slopes]) -> Tensor:
-    """Of each pair the product of the constants, ``(K, K)``."""
+    """Return the product of the constants for each pair, `(K, K)`."""
     last, factor = scaled(weights[-1])
     rows = last.unsqueeze(0) - last.unsqueeze(1)
     # Each entry of a difference is off by one rounding, and the squares of small ones vanish.
@@ -154,7 +154,7 @@ def _simple_pairs(weights: Sequence[Tensor], slopes: Sequence[Slopes]) -> Tensor
 
 
 def _tighten(bounds: Tensor, stack: "_Stack", pairs: Tensor, steps: int) -> None:
-    """Lower the bounds ``(K, K)`` in place, by the whole network's and by each pair's own."""
+    """Lower the bounds `(K, K)` in place, by the whole network's and by each pair's own."""
     last, factor = scaled(stack.last)
     matrix = stack.matrix(_gram_above(last[None]))
     start = best_multipliers(matrix, steps)
@@ -174,9 +174,9 @@ def _tighten(bounds: Tensor, stack: "_Stack", pairs: Tensor, steps: int) -> None
 
 
 def _shares(whole: Tensor, rows: Tensor) -> Tensor:
-    """About the least c, ``(P,)``, with ``c S >= w w'`` for S ``(1, n, n)`` and each row w.
+    """Return about the least c, `(P,)`, with `c S >= w w'` for S `(1, n, n)` and each row w.
 
-    It is ``w' S^-1 w``, at most 2 for the difference of two rows of which S is the Gram matrix.
+    It is `w' S^-1 w`, at most 2 for the difference of two rows of which S is the Gram matrix.
     """
     lower, info = torch.linalg.cholesky_ex(whole[0])
     shares = torch.linalg.solve_triangular(lower, rows.mT, upper=False).square().sum(0)
@@ -186,12 +186,12 @@ def _shares(whole: Tensor, rows: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class _Stack:
-    """A stack made ready: linear activations merged, the first layer narrow, numbers moderate.
+    """A stack made ready: linear activations merged, the first layer narrow, entries moderate.
 
     Attributes:
-        hidden: ``W_1 .. W_m``, of entries below 1.
-        slopes: Of the m activations, ``lo < hi``.
-        last: The last layer, ``(K, n_m)``.
+        hidden: `W_1 .. W_m`, of entries below 1.
+        slopes: Of the m activations, `lo < hi`.
+        last: The last layer, `(K, n_m)`.
         factor: What the scaling has divided the hidden layers by, exactly.
         lost: What merging may have lost of the constant of the whole.
     """
@@ -208,18 +208,18 @@ class _Stack:
         return self.hidden[0].shape[1] + sum(len(weight) for weight in self.hidden)
 
     def matrix(self, output: Tensor) -> SlopeMatrix:
-        """The inequality for last layers of which ``(B, n_m, n_m)`` is the Gram matrix."""
+        """Return the inequality for last layers of which `(B, n_m, n_m)` is the Gram matrix."""
         return SlopeMatrix(self.hidden, self.slopes, output)
 
     def whole(self, square: float, factor: float) -> Norm:
-        """The constant of the whole: of a certified t and the last layer's divisor."""
+        """Return the constant of the whole: of a certified t and the last layer's divisor."""
         norm = Norm(rounded_up(math.sqrt(square)), "upper")
         for divisor in (factor, *self.factor):
             norm = norm.times(divisor)
         return total([norm, self.lost])
 
     def pair(self, square: float, factor: float) -> Norm:
-        """Likewise for a difference of two logits, which loses up to ``sqrt(2)`` times more."""
+        """Return that of a difference of two logits, which loses up to `sqrt(2)` times more."""
         norm = _Stack(self.hidden, self.slopes, self.last, self.factor, Norm(0.0, "upper"))
         lost = self.lost.times(rounded_up(math.sqrt(2)))
         return total([norm.whole(square, factor), lost])
@@ -227,31 +227,31 @@ class _Stack:
 
 def _prepared(weights: Sequence[Tensor], slopes: Sequence[Slopes]) -> _Stack | None:
     """Return the stack made ready; None where no joint bound is needed."""
-    merged, kept, lost = _merged(weights, slopes)
-    if not kept:
+    merged, left, lost = _merged(weights, slopes)
+    if not left:
         return None
     merged = _alive(merged)
     if any(weight.numel() == 0 for weight in merged):
         return None
     merged[0] = _narrowed(merged[0])
     hidden, factors = zip(*(scaled(weight) for weight in merged[:-1]), strict=True)
-    return _Stack(hidden, tuple(kept), merged[-1], factors, lost)
+    return _Stack(hidden, tuple(left), merged[-1], factors, lost)
 
 
 def _merged(
     weights: Sequence[Tensor], slopes: Sequence[Slopes]
 ) -> tuple[list[Tensor], list[Slopes], Norm]:
-    """Multiply layers between which the activation is linear: ``lo == hi``.
+    """Multiply layers between which the activation is linear: `lo == hi`.
 
     Returns:
         Weights and slopes, and a bound of the constant of what rounding took from the products.
     """
-    merged, kept = [weights[0]], list[Slopes]()
+    merged, left = [weights[0]], list[Slopes]()
     errors = [0.0]
     for weight, (lo, hi) in zip(weights[1:], slopes, strict=True):
         if lo < hi:
             merged.append(weight)
-            kept.append((lo, hi))
+            left.append((lo, hi))
             errors.append(0.0)
             continue
         size = float(frobenius(weight)) * float(frobenius(merged[-1])) * abs(lo)
@@ -259,11 +259,11 @@ def _merged(
             gamma(weight.shape[1] + 2) * size + errors[-1] * abs(lo) * float(frobenius(weight))
         )
         merged[-1] = weight @ (lo * merged[-1])
-    return merged, kept, _loss(merged, kept, errors)
+    return merged, left, _loss(merged, left, errors)
 
 
 def _loss(weights: Sequence[Tensor], slopes: Sequence[Slopes], errors: Sequence[float]) -> Norm:
-    """Bound what errors of norms ``errors`` of the weights can change: one layer after another."""
+    """Bound what errors of norms `errors` of the weights can change: one layer after another."""
     if not any(errors):
         return Norm(0.0, "upper")
     sizes = [
@@ -292,7 +292,7 @@ def _alive(weights: Sequence[Tensor]) -> list[Tensor]:
 
 
 def _narrowed(weight: Tensor) -> Tensor:
-    """Return a square R with ``R R' >= W W'`` where W is wide: no constant is smaller with it."""
+    """Return a square R with `R R' >= W W'` where W is wide: no constant is smaller with it."""
     units, inputs = weight.shape
     if units >= inputs:
         return weight
@@ -306,7 +306,7 @@ def _narrowed(weight: Tensor) -> Tensor:
 
 
 def _gram_above(weights: Tensor) -> Tensor:
-    """Return ``S >= W' W``, rounding included, of W ``(B, K, n)`` off by a rounding itself."""
+    """Return `S >= W' W`, rounding included, of W `(B, K, n)` off by a rounding itself."""
     output = weights.mT @ weights
     margin = gamma(weights.shape[1] + 4) * frobenius(weights) ** 2
     output.diagonal(dim1=1, dim2=2).add_(margin.unsqueeze(1))
@@ -366,7 +366,7 @@ def _check(weights: Sequence[Tensor], slopes: Sequence[Slopes], steps: int | Non
 
 
 def _pairs(pairs: Tensor | None, classes: int) -> Tensor:
-    """Return the pairs to bound by themselves, int64 ``(P, 2)``."""
+    """Return the pairs to bound by themselves, int64 `(P, 2)`."""
     if pairs is None:
         if classes > MOST_CLASSES:
             raise ValueError(

@@ -62,7 +62,7 @@ def allowed_for(norm: Norm, constants: Iterable[Any], root: float = 1.0) -> Norm
         root: By what the norm of a matrix can be smaller than that of its magnitudes.
 
     Returns:
-        At best of kind ``upper`` where one is computed; as it was, where none is.
+        At best of kind `upper` where one is computed; as it was, where none is.
     """
     values = [one.value for one in constants if is_computed(one)]
     exact = (torch.finfo(one.dtype).eps for one in values if one.is_floating_point())
@@ -74,7 +74,7 @@ def allowed_for(norm: Norm, constants: Iterable[Any], root: float = 1.0) -> Norm
 
 
 def is_computed(constant: Any) -> bool:
-    """Whether a constant is computed in the forward pass, not just taken or moved."""
+    """Return whether a constant is computed in the forward pass, not just taken or moved."""
     if not isinstance(constant, Node) or constant.known is not None or not constant.inputs:
         return False
     name = function_name(constant.target)
@@ -82,7 +82,7 @@ def is_computed(constant: Any) -> bool:
 
 
 def above(value: Fraction) -> float:
-    """The least number of float64 that is not below.
+    """Return the least number of float64 that is not below.
 
     Raises:
         CannotBoundError: If there is none.
@@ -92,7 +92,7 @@ def above(value: Fraction) -> float:
 
 
 def below(value: Fraction) -> float:
-    """The greatest number of float64 that is not above; see :func:`above`."""
+    """Return the greatest number of float64 that is not above; see `above`."""
     rounded = _rounded(value)
     return rounded if Fraction(rounded) <= value else math.nextafter(rounded, 0.0)
 

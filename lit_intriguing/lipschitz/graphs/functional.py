@@ -74,12 +74,12 @@ _SPATIAL = {3: nn.BatchNorm1d, 2: nn.BatchNorm1d, 4: nn.BatchNorm2d, 5: nn.Batch
 
 
 def as_layer(node: Node) -> Norm:
-    """The constant of the layer of this name with the call's arguments."""
+    """Return the constant of the layer of this name with the call's arguments."""
     return _asked(_same(node), node)
 
 
 def same_layer(node: Node) -> Module | None:
-    """The layer that does what a function does, of those without weights; None if there is none.
+    """Return the layer without weights that does what a function does; None if there is none.
 
     Raises:
         CannotBoundError: If the function is called with arguments that the layer does not have.
@@ -102,14 +102,14 @@ register_function(*_FUNCTIONS)(as_layer)
 
 @register_function(*named("softmax", "log_softmax"))
 def softmax(node: Node) -> Norm:
-    """The layer's along the same dimension."""
+    """Return the constant of the layer along the same dimension."""
     dim = _options(node, "dim")["dim"]
     return _asked(_SOFTMAX[node.target.__name__](dim=dim), node)
 
 
 @register_function(functional.linear)
 def linear(node: Node) -> Norm:
-    """The layer's with these weights."""
+    """Return the constant of the layer with these weights."""
     weight = _options(node, "weight bias")["weight"]
     rows, columns = weight.shape if weight.ndim == 2 else (1, len(weight))
     weight = weight.reshape(rows, columns)
@@ -120,7 +120,7 @@ def linear(node: Node) -> Norm:
 
 @register_function(*_CONVOLUTIONS)
 def convolution(node: Node, method: Method = "certified") -> Norm:
-    """The layer's with these weights."""
+    """Return the constant of the layer with these weights."""
     options = _options(node, "weight bias stride padding dilation groups")
     weight, groups = options.pop("weight"), options.get("groups", 1)
     channels, filters = weight.shape[1] * groups, weight.shape[0]
@@ -131,7 +131,7 @@ def convolution(node: Node, method: Method = "certified") -> Norm:
 
 @register_function(*_TRANSPOSED)
 def transposed_convolution(node: Node, method: Method = "certified") -> Norm:
-    """The layer's with these weights."""
+    """Return the constant of the layer with these weights."""
     options = _options(node, "weight bias stride padding output_padding groups dilation")
     weight, groups = options.pop("weight"), options.get("groups", 1)
     channels, filters = weight.shape[0], weight.shape[1] * groups
@@ -146,7 +146,7 @@ register_function(*_TRANSPOSED, method="probable")(
 
 @register_function(functional.batch_norm)
 def batch_norm(node: Node) -> Norm:
-    """The layer's with these statistics.
+    """Return the constant of the layer with these statistics.
 
     Raises:
         CannotBoundError: If it takes the batch's statistics in evaluation, too.
@@ -164,7 +164,7 @@ def batch_norm(node: Node) -> Norm:
 
 @register_function(*named("layer_norm"))
 def layer_norm(node: Node) -> Norm:
-    """The layer's with these weights."""
+    """Return the constant of the layer with these weights."""
     options = _options(node, "normalized_shape weight bias eps")
     weight, eps = options.get("weight"), options.get("eps", 1e-5)
     layer = nn.LayerNorm(options["normalized_shape"], eps, weight is not None, device="meta")
@@ -173,7 +173,7 @@ def layer_norm(node: Node) -> Norm:
 
 @register_function(*named("group_norm"))
 def group_norm(node: Node) -> Norm:
-    """The layer's with these weights."""
+    """Return the constant of the layer with these weights."""
     options = _options(node, "num_groups weight bias eps")
     weight, eps = options.get("weight"), options.get("eps", 1e-5)
     channels = node.shape[1]
@@ -183,7 +183,7 @@ def group_norm(node: Node) -> Norm:
 
 @register_function(functional.scaled_dot_product_attention, functional.multi_head_attention_forward)
 def attention(node: Node) -> Norm:
-    """None: attention is a product of what depends on the input (Kim et al. 2021).
+    """Refuse it: attention multiplies what depends on the input (Kim et al. 2021).
 
     Raises:
         CannotBoundError: Always.
@@ -207,7 +207,7 @@ def _convolution(
 
 
 def _options(node: Node, names: str) -> dict[str, Any]:
-    """The arguments behind the input by their names, tensors by their values."""
+    """Return the arguments behind the input by their names, tensors by their values."""
     positional = dict(zip(names.split(), node.args[1:], strict=False))
     options = {**positional, **{key: one for key, one in node.kwargs.items() if key != "input"}}
     found: dict[str, Any] = mapped(options, Node, lambda each: each.value)
@@ -225,10 +225,10 @@ def _with(layer: Module, **tensors: Tensor | None) -> Module:
     return layer
 
 
-def _asked(layer: Module, node: Node, numbers: int = 1, method: Method = "certified") -> Norm:
-    """The layer's constant, that of a matrix of so many numbers."""
+def _asked(layer: Module, node: Node, entries: int = 1, method: Method = "certified") -> Norm:
+    """Return the layer's constant, that of a matrix with so many entries."""
     norm = operator_norm(layer.eval(), node.sources[0].shape[1:], method=method)
     if not norm.finite:
         raise CannotBoundError(norm.reason)
     constants = [one for one in node.inputs if not one.varying]
-    return allowed_for(norm, constants, math.sqrt(numbers))
+    return allowed_for(norm, constants, math.sqrt(entries))

@@ -23,17 +23,17 @@ _JOINS: dict[Any, Join] = {}
 
 
 def register_function(*functions: Any, method: Method = "certified") -> Callable[[R], R]:
-    """Say how the constant of a function is found; the last one to say it is heard.
+    """Register how the constant of a function is found, in place of what was registered.
 
     Args:
-        functions: As torch hands them to ``__torch_function__``: ``torch.relu``,
-            ``torch.Tensor.relu``, ``torch.nn.functional.relu`` are three.
+        functions: As torch hands them to `__torch_function__`: `torch.relu`,
+            `torch.Tensor.relu`, `torch.nn.functional.relu` are three.
         method: As of `register_norm`.
 
     Returns:
-        A decorator for a function of the call, a `Node`: its ``args`` and ``kwargs`` hold nodes in
+        A decorator for a function of the call, a `Node`: its `args` and `kwargs` hold nodes in
         place of tensors, of which the first alone depends on the network's input (the others have
-        a ``value``). It returns the constant with respect to this argument; or raises
+        a `value`). It returns the constant with respect to this argument; or raises
         `CannotBoundError`.
 
     Raises:
@@ -51,7 +51,7 @@ def register_function(*functions: Any, method: Method = "certified") -> Callable
 
 
 def register_join(*functions: Any) -> Callable[[Join], Join]:
-    """As `register_function`, for functions of several arguments that depend on the input.
+    """Register a function of several arguments that depend on the input.
 
     Returns:
         A decorator for a function of the call and of the constants of its sources with respect to
@@ -66,7 +66,7 @@ def register_join(*functions: Any) -> Callable[[Join], Join]:
 
 
 def function_norm(node: Node, method: Method = "certified") -> Norm | None:
-    """The constant of a function's call; None for one that joins several values.
+    """Return the constant of a function's call; None for one that joins several values.
 
     Args:
         node: The call.
@@ -86,23 +86,23 @@ def function_norm(node: Node, method: Method = "certified") -> Norm | None:
 
 
 def joined_norm(node: Node, norms: Mapping[Node, Norm]) -> Norm:
-    """The constant of a function that joins values, with respect to the network's input."""
+    """Return the constant of a function that joins values, with respect to the network's input."""
     return _caught(node, lambda: _JOINS[node.target](node, norms))
 
 
 def argument(node: Node, index: int, name: str, default: Any = None) -> Any:
-    """An argument of a call, given by its position or by its name."""
+    """Return an argument of a call, given by its position or by its name."""
     return node.args[index] if len(node.args) > index else node.kwargs.get(name, default)
 
 
 def named(*names: str) -> list[Any]:
-    """The functions of torch, of ``torch.nn.functional`` and methods that have these names."""
+    """Return the functions of torch, of `torch.nn.functional` and methods that have these names."""
     owners = (torch, functional, Tensor, torch.special)
     return [getattr(owner, name) for name in names for owner in owners if hasattr(owner, name)]
 
 
 def root_above(square: Fraction | int) -> float:
-    """The square root of a rational number, rounded upwards."""
+    """Return the square root of a rational number, rounded upwards."""
     root = math.sqrt(square)
     while Fraction(root) ** 2 < square:
         root = math.nextafter(root, math.inf)
@@ -110,7 +110,7 @@ def root_above(square: Fraction | int) -> float:
 
 
 def _caught(node: Node, find: Callable[[], Norm]) -> Norm:
-    """What a rule finds; whatever it raises, of a call that it did not expect, is unknown."""
+    """Return what a rule finds; a call for which it raises an error is unknown."""
     name = function_name(node.target)
     try:
         return find()

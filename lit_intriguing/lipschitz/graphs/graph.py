@@ -13,9 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lit_intriguing.lipschitz.registry import CannotBoundError
-
-Shape = tuple[int, ...]
+from lit_intriguing.lipschitz.registry import CannotBoundError, Shape
 
 
 @dataclass(eq=False)
@@ -103,7 +101,7 @@ class Graph:
 
     @cached_property
     def users(self) -> dict[int, list[Node | None]]:
-        """By ``id``: who takes a node, once for each time; None stands for the output."""
+        """By `id`: who takes a node, once for each time; None stands for the output."""
         found: dict[int, list[Node | None]] = {id(node): [] for node in self.nodes}
         for node in self.live:
             for source in node.sources:
@@ -114,12 +112,18 @@ class Graph:
 
 
 def item(node: Node, index: Any) -> Any:
-    """What is at an index of the result: how a tensor is taken from among several."""
+    """Stand for the choice of one tensor among several in a result."""
     return node
 
 
+def takes_one_tensor(node: Node) -> bool:
+    """Return whether a layer is called with one tensor, and nothing else that could matter."""
+    given = [*node.args, *node.kwargs.values()]
+    return [one for one in given if one is not None] == node.sources and len(node.sources) == 1
+
+
 def mapped(tree: Any, kind: type, change: Callable[[Any], Any]) -> Any:
-    """A nest of tuples, lists, dictionaries and slices with its leaves of a type changed."""
+    """Change the leaves of a type in a nest of tuples, lists, dictionaries and slices."""
     if isinstance(tree, kind):
         return change(tree)
     if isinstance(tree, dict):
@@ -133,7 +137,7 @@ def mapped(tree: Any, kind: type, change: Callable[[Any], Any]) -> Any:
 
 
 def leaves(tree: Any, kind: type) -> list[Any]:
-    """The leaves of a type, in order."""
+    """Return the leaves of a type, in order."""
     found: list[Any] = []
     mapped(tree, kind, found.append)
     return found

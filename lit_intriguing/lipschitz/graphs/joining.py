@@ -20,11 +20,11 @@ Norms = Mapping[Node, Norm]
 
 @register_join(*named("add", "add_", "sub", "sub_", "subtract", "rsub", "__radd__", "__rsub__"))
 def added(node: Node, norms: Norms) -> Norm:
-    """The sum of the terms' constants; what does not depend on the input adds nothing."""
+    """Return the sum of the terms' constants; what does not depend on the input adds nothing."""
     first, second = argument(node, 0, "input"), argument(node, 1, "other")
     alpha = node.kwargs.get("alpha", 1)
     if len(node.args) > 2 or not isinstance(alpha, int | float):
-        raise CannotBoundError("a factor that is no plain number")
+        raise CannotBoundError("a factor that is no Python number")
     reverse = getattr(node.target, "__name__", "") in ("rsub", "__rsub__")
     factors = (alpha, 1) if reverse else (1, alpha)
     terms = zip((first, second), factors, strict=True)
@@ -33,13 +33,13 @@ def added(node: Node, norms: Norms) -> Norm:
 
 @register_join(*named("cat", "concat", "concatenate", "stack", "hstack", "vstack", "dstack"))
 def concatenated(node: Node, norms: Norms) -> Norm:
-    """The root of the sum of squares."""
+    """Return the root of the sum of squares."""
     return root_of_squares([norms[source] for source in node.sources])
 
 
 @register_join(*named("where", "maximum", "minimum", "fmax", "fmin"))
 def chosen(node: Node, norms: Norms) -> Norm:
-    """Each number of the output follows one of two: the root of the sum of squares at most.
+    """Return the root of the sum of squares: each number follows one of two.
 
     A condition that depends on the input has an infinite constant.
     """
@@ -48,7 +48,7 @@ def chosen(node: Node, norms: Norms) -> Norm:
 
 @register_join(*named("mul", "mul_", "multiply", "multiply_", "__rmul__"))
 def multiplied(node: Node, norms: Norms) -> Norm:
-    """By a constant: by its largest element."""
+    """Return the product with the largest element of a constant."""
     source, other = _one_that_varies(node)
     by = allowed_for(Norm(magnitudes(other)[1]), [other])
     return product([_grown(node, norms, source), by])
@@ -56,7 +56,7 @@ def multiplied(node: Node, norms: Norms) -> Norm:
 
 @register_join(*named("div", "div_", "divide", "true_divide", "true_divide_"))
 def divided(node: Node, norms: Norms) -> Norm:
-    """By a constant: by its smallest element."""
+    """Return the quotient by the smallest element of a constant."""
     source, other = _one_that_varies(node)
     if source is not argument(node, 0, "input") or len(node.args) > 2:
         raise CannotBoundError("a quotient that is not by a constant")
@@ -71,7 +71,7 @@ def divided(node: Node, norms: Norms) -> Norm:
 
 @register_join(*named("matmul", "mm", "bmm", "mv", "__rmatmul__"))
 def matrix_multiplied(node: Node, norms: Norms) -> Norm:
-    """By a constant: by its largest singular value, the largest of several matrices."""
+    """Return the product with the largest singular value of a constant matrix, or of several."""
     source, other = _one_that_varies(node)
     batches = (source.shape[:-2], other.shape[:-2], node.shape[:-2])
     if len(other.shape) > 2 and (
@@ -104,7 +104,7 @@ def _grown(node: Node, norms: Norms, source: Node) -> Norm:
 
 
 def _one_that_varies(node: Node) -> tuple[Node, Any]:
-    """The argument that depends on the input, and the other one.
+    """Return the argument that depends on the input, and the other one.
 
     Raises:
         CannotBoundError: If both do.

@@ -29,13 +29,13 @@ dropout_ alpha_dropout_"""
 @register_function(item, *named(*_MOVED.split(), *_CAST.split()))
 @register_function(*(getattr(Tensor, name).__get__ for name in ("T", "mT", "H", "mH", "data")))
 def moved(node: Node) -> Norm:
-    """Each number goes to at most one place."""
+    """Return 1: each number goes to at most one place."""
     return ONE
 
 
 @register_function(Tensor.view)
 def viewed(node: Node) -> Norm:
-    """As `moved`, unless bits are read as those of another type."""
+    """Return 1, unless bits are read as those of another type."""
     if leaves(node.args, torch.dtype) or node.kwargs:
         raise CannotBoundError("reads bits as another type of number")
     return ONE
@@ -43,13 +43,13 @@ def viewed(node: Node) -> Norm:
 
 @register_function(*named(*_NO_STEEPER.split()))
 def no_steeper(node: Node) -> Norm:
-    """Slopes of at most 1; `sort` because equally ranked numbers are the nearest."""
+    """Return 1, the greatest slope; of `sort`, as equally ranked numbers are the nearest."""
     return ONE
 
 
 @register_function(*named("topk"))
 def largest(node: Node) -> Norm:
-    """As `sort`.
+    """Return 1, as for `sort`.
 
     Raises:
         CannotBoundError: If the order is left open, which then may jump.
@@ -61,19 +61,19 @@ def largest(node: Node) -> Norm:
 
 @register_function(*named(*_ELEMENTWISE.split()))
 def elementwise(node: Node) -> Norm:
-    """Slopes of at most 1 for each number, which may be broadcast to the other argument's shape."""
+    """Return 1, or more where the input is broadcast to the other argument's shape."""
     return Norm(growth(node.shape, node.sources[0].shape))
 
 
 @register_function(*named(*_REPEATED.split()))
 def repeated(node: Node) -> Norm:
-    """The root of how often the most frequent number of the input occurs in the output."""
+    """Return the root of how often the most frequent number of the input occurs in the output."""
     source = node.sources[0]
-    numbers = torch.arange(1.0, 1 + prod(source.shape), dtype=torch.float64).view(source.shape)
+    positions = torch.arange(1.0, 1 + prod(source.shape), dtype=torch.float64).view(source.shape)
     args, kwargs = mapped(
         (node.args, dict(node.kwargs)),
         Node,
-        lambda each: numbers if each is source else each.value.cpu(),
+        lambda each: positions if each is source else each.value.cpu(),
     )
     found: Tensor = node.target(*args, **kwargs)
     counts = torch.unique(found[found > 0], return_counts=True)[1]
@@ -82,25 +82,25 @@ def repeated(node: Node) -> Norm:
 
 @register_function(functional.pad)
 def padded(node: Node) -> Norm:
-    """Zeros or another constant add nothing; reflections and the like repeat numbers."""
+    """Return 1 for constants around the input; for copies of it as for `repeated`."""
     return ONE if argument(node, 2, "mode", "constant") == "constant" else repeated(node)
 
 
 @register_function(*named("mean"))
 def mean(node: Node) -> Norm:
-    """A mean of n numbers has the gradient 1/n in each: ``1 / sqrt(n)``."""
+    """Return `1 / sqrt(n)`: a mean of n numbers has the gradient 1/n in each."""
     return Norm(root_above(1 / _joined(node)))
 
 
 @register_function(*named("sum"))
 def summed(node: Node) -> Norm:
-    """A sum of n numbers has the gradient 1 in each: ``sqrt(n)``."""
+    """Return `sqrt(n)`: a sum of n numbers has the gradient 1 in each."""
     return Norm(root_above(_joined(node)))
 
 
 @register_function(*named(*_DROPS.split()))
 def dropped(node: Node) -> Norm:
-    """Nothing in evaluation.
+    """Return 1: nothing is dropped in evaluation.
 
     Raises:
         CannotBoundError: If it drops in evaluation, too.
@@ -114,11 +114,11 @@ def dropped(node: Node) -> Norm:
 
 
 def growth(shape: tuple[int, ...], source: tuple[int, ...]) -> float:
-    """The root of how often broadcasting from the shape ``source`` to ``shape`` repeats."""
+    """Return the root of how often broadcasting from the shape `source` to `shape` repeats."""
     before, after = prod(source), prod(shape)
     return root_above(Fraction(after, before)) if after > before else 1.0
 
 
 def _joined(node: Node) -> Fraction:
-    """How many numbers of the input make one of the output."""
+    """Return how many numbers of the input make one of the output."""
     return Fraction(prod(node.sources[0].shape), max(1, prod(node.shape)))

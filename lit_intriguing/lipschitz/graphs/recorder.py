@@ -7,14 +7,14 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.nn.utils.parametrize import type_before_parametrizations
 from torch.overrides import TorchFunctionMode
 
-from lit_intriguing.lipschitz.graphs.graph import Node, Shape, item, leaves, mapped
-from lit_intriguing.lipschitz.graphs.watching import VALUES_NEEDED, Setup, Watch
-from lit_intriguing.lipschitz.registry import has_rule
-from lit_intriguing.lipschitz.unwrapped import changed_by, plain
+from lit_intriguing.lipschitz.graphs.graph import Node, item, leaves, mapped
+from lit_intriguing.lipschitz.graphs.layer_state import LayerState
+from lit_intriguing.lipschitz.registry import Shape, has_rule
+from lit_intriguing.lipschitz.unwrapped import changed_by, unwrapped
+from lit_intriguing.private import of_torch
 
 COMPOSED: tuple[type[nn.Module], ...] = (nn.Sequential,)
 """Types that have a rule which is the graph's own: looked into, not asked."""
@@ -50,12 +50,13 @@ _UNSEEN = {
     Tensor.item,
     Tensor.storage,
     Tensor.untyped_storage,
-    Tensor._typed_storage,
     Tensor.data.__set__,  # type: ignore[attr-defined]
 }
 
 
-# Of complex numbers, these are linear and have rules that know of them.
+_DATA = Tensor.data.__get__  # type: ignore[attr-defined]
+
+# Of complex numbers, these are linear and have rules that allow for them.
 _COMPLEX = (
     nn.Identity,
     nn.Flatten,
@@ -78,30 +79,31 @@ class UnknownForwardError(BaseException):
 
 
 def is_layer(module: nn.Module) -> bool:
-    """Whether a module is asked for its constant, not looked into.
+    """Return whether a module is asked for its constant, not looked into.
 
     That is so for those with a rule, and for torch's own that hold parameters.
     """
     kind = type_before_parametrizations(module)
     if kind in COMPOSED:
         return False
-    ours = kind.__module__.startswith("torch.nn.") and bool(module._parameters)
-    return has_rule(module) or ours
+    weighs = next(module.parameters(recurse=False), None) is not None
+    return has_rule(module) or (weighs and kind.__module__.startswith("torch.nn."))
 
 
 class Recorder(TorchFunctionMode):
-    """Sees each call of a function, and by the copies' ``forward`` each of a module."""
+    """Sees each call of a function, and by the copies' `forward` each of a module."""
 
-    def __init__(self, model: nn.Module, mode: FakeTensorMode) -> None:
+    def __init__(self, model: nn.Module, context: Any) -> None:
         super().__init__()
         self.model = model
         self.nodes: list[Node] = []
         self.input = Node("input", varying=True)
         self.error: BaseException | None = None
         self.failure = ""
-        self._watch = Watch(mode, self.note)
-        self._setups: dict[nn.Module, Setup] = {}
-        self._seen: dict[int, tuple[Tensor, Any, Node]] = {}
+        self._context = context
+        self._draws = of_torch.draws()
+        self._states: dict[nn.Module, LayerState] = {}
+        self._seen: dict[int, tuple[Tensor, int | None, Node]] = {}
         self._taken: Counter[str] = Counter()
         self._path: list[str] = []
         self._failed: list[str] | None = None
@@ -119,16 +121,16 @@ class Recorder(TorchFunctionMode):
         """Call the copy of the model and return what it returns."""
         if changed_by(self.model):  # before a hook that torch calls for all sees the copy
             raise UnknownForwardError(changed_by(self.model))
-        copy = plain(self.model, self._stand_in)
+        copy = unwrapped(self.model, self._stand_in)
         originals = dict(self.model.named_modules())
         for name, module in copy.named_modules():
             follow = functools.partial(self.enter, name, originals[name], module)
             module.__dict__["forward"] = follow
-        self._setups = {module: Setup(module, self._watch.mark) for module in copy.modules()}
+        self._states = {module: LayerState(module) for module in copy.modules()}
         device = next((one.device for one in self.model.parameters()), torch.device("cpu"))
         x = torch.empty((1, *input_shape), device=device, dtype=_dtype(self.model))
         self._remember(x, self.input)
-        with self._watch, self:
+        with self._draws, self:
             self._quiet = False
             return copy(x)
 
@@ -139,7 +141,7 @@ class Recorder(TorchFunctionMode):
         self.error, self._failed = error, list(self._path)
         if isinstance(error, UnknownForwardError):
             self.failure = f"{self.place} {error}"
-        elif isinstance(error, (*VALUES_NEEDED, UntraceableError)):
+        elif isinstance(error, (*of_torch.values_needed(), UntraceableError)):
             self.failure = f"{self.place}: needs the values of its input ({first_line(error)})"
         else:
             self.failure = f"{self.place}: cannot be followed ({first_line(error)})"
@@ -153,13 +155,16 @@ class Recorder(TorchFunctionMode):
         if func in _UNSEEN:
             self.note(error := UntraceableError(f"{function_name(func)} of a tensor"))
             raise error
+        if func == _DATA:  # which would hide a change in place; a detached tensor does not
+            func = Tensor.detach
+            args, kwargs = args[:1], {}
         call = functools.partial(func, *args, **kwargs)
         return self._record(func, function_name(func), call, args, kwargs)
 
     def enter(
         self, name: str, original: nn.Module, copy: nn.Module, *args: Any, **kwargs: Any
     ) -> Any:
-        """The ``forward`` of a module's copy."""
+        """Run the forward of a module's copy."""
         call = functools.partial(_forward, original, copy, *args, **kwargs)
         if self._quiet:
             return call()
@@ -176,21 +181,26 @@ class Recorder(TorchFunctionMode):
             self._path.pop()
 
     def node(self, tensor: Tensor) -> Node:
-        """The node of a tensor."""
+        """Return the node of a tensor."""
         found = self._seen.get(id(tensor))
         if found is not None:
-            _, mark, node = found
-            same = mark == self._watch.mark(tensor)
+            _, version, node = found
+            same = version == of_torch.version(tensor)
             return node if same else self._unknown("changed in place")
-        if isinstance(tensor, FakeTensor) and self._watch.is_foreign(tensor):
-            return self._unknown(
-                "kept from an earlier pass, as by a cache outside the module: clear that, and call "
-                "the model once before it is bounded"
-            )
-        if isinstance(tensor, FakeTensor) or not self._watch.untouched(tensor):
-            return self._unknown("made where it cannot be seen, as by a function of its own")
+        if of_torch.has_no_values(tensor):
+            return self._unknown(self._origin(tensor))
+        if tensor.is_inference():
+            return self._unknown("made in inference mode, where torch does not count changes")
         known = Node("a tensor", shape=tuple(tensor.shape), known=tensor)
         return self._remember(tensor, known)
+
+    def _origin(self, tensor: Tensor) -> str:
+        if of_torch.is_from_another(tensor, self._context):
+            return (
+                "stored in an earlier pass, as by a cache outside the module: clear that, and call "
+                "the model once before it is bounded"
+            )
+        return "made where it cannot be seen, as by a function of its own"
 
     def _record(
         self,
@@ -219,9 +229,10 @@ class Recorder(TorchFunctionMode):
     ) -> Any:
         before = leaves((args, kwargs), Tensor)
         nodes, named = mapped((args, kwargs), Tensor, self.node)
-        marks, draws = list(map(self._watch.mark, before)), self._watch.draws
-        result = call()
-        drawn = self._watch.draws > draws
+        versions, draws = list(map(of_torch.version, before)), self._draws.count
+        with torch.inference_mode(False), torch.no_grad():  # whose tensors' changes are counted
+            result = call()
+        drawn = self._draws.count > draws
         found = leaves(result, Tensor)
         if not found:
             return result
@@ -229,7 +240,7 @@ class Recorder(TorchFunctionMode):
             nodes = _without_values(nodes, _SHAPE_OF[target])
         node = Node(self._name(label), target, nodes, named)
         node.varying = bool(node.sources)
-        node.in_place = marks != list(map(self._watch.mark, before))
+        node.in_place = versions != list(map(of_torch.version, before))
         why = _out_of_reach(node, found, drawn)
         if why:
             node = self._opaque(why, node.sources)
@@ -244,9 +255,9 @@ class Recorder(TorchFunctionMode):
 
     def _remember(self, tensor: Tensor, node: Node) -> Node:
         node.shape = tuple(tensor.shape)
-        numbers = tensor.is_floating_point() or tensor.is_complex()
-        node.discrete = not numbers and node.target is not None
-        self._seen[id(tensor)] = tensor, self._watch.mark(tensor), node
+        real = tensor.is_floating_point() or tensor.is_complex()
+        node.discrete = not real and node.target is not None
+        self._seen[id(tensor)] = tensor, of_torch.version(tensor), node
         self.nodes.append(node)
         return node
 
@@ -256,15 +267,15 @@ class Recorder(TorchFunctionMode):
         return node
 
     def _opaque(self, why: str, sources: Iterable[Node] = ()) -> Node:
-        """A node that nothing is known of; it is taken to depend on the input."""
+        """Return a node that nothing is known of; it is taken to depend on the input."""
         return Node(f"{self.place}: a tensor {why}", args=tuple(sources), varying=True)
 
     def _check_unchanged(self, copy: nn.Module) -> None:
-        """A layer is asked for its constant as it was before, not as it is called."""
+        """Refuse a layer that is not as it was before the forward pass."""
         self._quiet = True
         try:
-            setups = (self._setups.get(module) for module in copy.modules())
-            names = ["a part" if one is None else one.changed() for one in setups]
+            states = (self._states.get(module) for module in copy.modules())
+            names = ["a part" if one is None else one.changed() for one in states]
         finally:
             self._quiet = False
         if any(names):
@@ -280,7 +291,7 @@ class Recorder(TorchFunctionMode):
         return name if self._taken[name] == 1 else f"{name}_{self._taken[name]}"
 
     def _stand_in(self, real: Tensor) -> Tensor:
-        """A tensor without values in a parameter's place."""
+        """Return a tensor without values in a parameter's place."""
         fake = torch.empty(real.shape, dtype=real.dtype, device=real.device)
         if isinstance(real, nn.Parameter):
             fake = nn.Parameter(fake, requires_grad=False)
@@ -289,7 +300,7 @@ class Recorder(TorchFunctionMode):
 
 
 def function_name(function: Any) -> str:
-    """The name of a torch function, of a tensor's method or of its property, without underlines."""
+    """Return the name of a torch function, or a tensor's method or property, without underlines."""
     name = getattr(function, "__name__", type(function).__name__)
     if name == "__get__":
         name = getattr(function.__self__, "__name__", name)
@@ -330,5 +341,5 @@ def _without_values(args: tuple[Any, ...], index: int) -> tuple[Any, ...]:
 
 
 def first_line(error: BaseException) -> str:
-    """An error's type and the first line of what it says."""
+    """Return an error's type and the first line of what it says."""
     return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}".rstrip(": ")

@@ -3,93 +3,59 @@
 import logging
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.nn.parameter import UninitializedTensorMixin  # type: ignore[attr-defined]
+from torch.nn.parameter import is_lazy
 
 from lit_intriguing.autograd import evaluating
 from lit_intriguing.errors import UserError
-from lit_intriguing.lipschitz.graphs.graph import Graph, Shape, leaves, mapped
+from lit_intriguing.lipschitz.graphs.graph import Graph, leaves, mapped
 from lit_intriguing.lipschitz.graphs.recorder import (
     Recorder,
     UnknownForwardError,
     UntraceableError,
     first_line,
 )
-from lit_intriguing.lipschitz.graphs.repetition import difference
-from lit_intriguing.lipschitz.graphs.surroundings import Surroundings
-from lit_intriguing.lipschitz.graphs.watching import VALUES_NEEDED
+from lit_intriguing.lipschitz.registry import Shape
 from lit_intriguing.lipschitz.unwrapped import originals
-from lit_intriguing.lipschitz.weights import uncached
+from lit_intriguing.private import of_torch
 
 _NOT_TAKEN = (RuntimeError, ValueError, IndexError, AssertionError, UserError)
 
-_DRAWS = "its forward draws random numbers of Python or NumPy"
-
-_PLAIN = (Tensor, str, bytes, bool, int, float, complex, torch.dtype, torch.device)
+_NO_TENSORS_INSIDE = (Tensor, str, bytes, bool, int, float, complex, torch.dtype, torch.device)
 
 
 def traced(model: nn.Module, input_shape: Shape) -> Graph:
-    """The graph of a model.
+    """Return the graph of a model.
 
-    Nothing is computed and the model is not touched: its code runs on a copy that holds tensors
-    without values. The example is of the type of the model's first parameter of floating-point
-    numbers, else of float32. The code runs twice: what does not do the same both times has no
-    graph. Meanwhile the modules that were copied are in evaluation mode, too, for functions that
-    hold on to them; the random states of Python and NumPy are put back.
+    Nothing is computed and the model is not touched: its code runs once on a copy that holds
+    tensors without values. The example is of the type of the model's first parameter of
+    floating-point numbers, else of float32. Meanwhile the modules that were copied are in
+    evaluation mode, too, for functions that hold on to them.
 
     Args:
-        model: Any module that takes one tensor, as `plain` gives it.
+        model: Any module that takes one tensor, as `unwrapped` gives it.
         input_shape: Shape of one example, without the batch dimension.
 
     Returns:
-        The graph; if it has a failure, as far as it could be followed.
+        The graph; if it has a failure, as far as the forward pass could be followed.
 
     Raises:
         ValueError: If the model's weights are not there yet, the shape is no shape, the model does
             not take an example of this shape, or returns no tensor.
     """
     _check(model, input_shape)
-    around = Surroundings(model)
-    with evaluating(originals(model)), uncached():
-        try:
-            graph = _followed(model, input_shape)
-            if around.drawn:
-                return _failed(graph, model, _DRAWS)
-            around.restore()
-            again = "" if graph.failure else _parting(graph, model, input_shape)
-        finally:
-            around.restore()
-    return _failed(graph, model, again) if again else graph
-
-
-def _failed(graph: Graph, model: nn.Module, why: str) -> Graph:
-    return replace(graph, failure=graph.failure or f"{type(model).__name__}: {why}")
-
-
-def _parting(graph: Graph, model: nn.Module, input_shape: Shape) -> str:
-    """How a second pass differs from the first; empty if it does not."""
-    try:
-        place = difference(graph, _followed(model, input_shape))
-    except ValueError as error:
-        place = str(error)
-    if not place:
-        return ""
-    return (
-        "its forward does not do the same twice, as where it reads a clock, draws random numbers, "
-        f"or keeps something outside the module ({place})"
-    )
+    with evaluating(originals(model)), of_torch.no_parametrization_cache():
+        return _followed(model, input_shape)
 
 
 def _followed(model: nn.Module, input_shape: Shape) -> Graph:
     with ExitStack() as stack:
         for context in (_silence(), torch.inference_mode(False), torch.no_grad()):
             stack.enter_context(context)
-        mode = stack.enter_context(FakeTensorMode(allow_non_fake_inputs=True))
+        mode = stack.enter_context(of_torch.without_values())
         recorder = Recorder(model, mode)
         output, failure = _run(recorder, model, input_shape)
         outputs = tuple(mapped(leaves(output, Tensor), Tensor, recorder.node))
@@ -103,17 +69,17 @@ def _followed(model: nn.Module, input_shape: Shape) -> Graph:
 
 
 def _unseen_part(output: Any) -> str:
-    """What of a model's output may hold tensors that are not found; empty if nothing."""
+    """Return what of a model's output may hold tensors that are not found; empty if nothing."""
     if isinstance(output, dict):
         output = list(output.values())
     if isinstance(output, tuple | list):
         return next(filter(None, map(_unseen_part, output)), "")
-    plain_value = output is None or isinstance(output, _PLAIN)
-    return "" if plain_value else f"returns a {type(output).__name__}, which is not looked into"
+    known = output is None or isinstance(output, _NO_TENSORS_INSIDE)
+    return "" if known else f"returns a {type(output).__name__}, which is not looked into"
 
 
 def _run(recorder: Recorder, model: nn.Module, input_shape: Shape) -> tuple[Any, str]:
-    """What the model returns, or why that is not known."""
+    """Return what the model returns, or why that is not known."""
     try:
         return recorder.run(input_shape), recorder.failure
     except (Exception, UntraceableError, UnknownForwardError) as error:
@@ -132,21 +98,21 @@ def _check(model: nn.Module, input_shape: Shape) -> None:
             f"input_shape is the shape of one example, such as (3, 224, 224), not {input_shape!r}"
         )
     for name, one in (*model.named_parameters(), *model.named_buffers()):
-        if isinstance(one, UninitializedTensorMixin):
+        if is_lazy(one):
             raise ValueError(f"{name} has no shape yet: call the model once before it is bounded")
         if one.is_meta:
             raise ValueError(f"{name} is on the meta device: load the weights first")
 
 
 def _is_not_taken(error: BaseException) -> bool:
-    """Whether the fault is the example's, as far as can be told."""
-    return isinstance(error, _NOT_TAKEN) and not isinstance(error, VALUES_NEEDED)
+    """Return whether the fault is the example's, as far as is known."""
+    return isinstance(error, _NOT_TAKEN) and not isinstance(error, of_torch.values_needed())
 
 
 @contextmanager
 def _silence() -> Iterator[None]:
-    """Keep torch from logging an error that is going to be reported."""
-    logger = logging.getLogger("torch._subclasses.fake_tensor")
+    """Prevent torch from logging an error that is going to be reported."""
+    logger = logging.getLogger(of_torch.LOGGER_WITHOUT_VALUES)
     before, logger.disabled = logger.disabled, True
     try:
         yield

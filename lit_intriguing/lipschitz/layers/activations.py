@@ -53,7 +53,7 @@ def slope_interval(module: nn.Module) -> Slopes | None:
         module: Any layer. Its mode does not matter.
 
     Returns:
-        ``(lo, hi)`` with ``lo <= (f(a) - f(b)) / (a - b) <= hi`` for all numbers ``a != b``,
+        `(lo, hi)` with `lo <= (f(a) - f(b)) / (a - b) <= hi` for all numbers `a != b`,
         rounded outwards; the interval is the smallest one to the rounding of float64. None for
         layers that do not act on each number by itself, and for slopes that are not bounded.
 
@@ -116,10 +116,10 @@ def _gelu(module: nn.GELU) -> Slopes:
 
 
 def _softplus(module: nn.Softplus) -> Slopes:
-    """Its jump at the threshold, ``log(1 + exp(-threshold)) / beta``, counts if it can be seen.
+    """Return the slopes; a jump `log(1 + exp(-threshold)) / beta` counts if it can be seen.
 
     Strictly, every Softplus of torch's jumps there, by 2e-9 by default. That is left out if it is
-    at most 2^-24 and at most 2^-24 of the input where it stands, ``threshold / beta``:
+    at most 2^-24 and at most 2^-24 of the input where it stands, `threshold / beta`:
     float32's rounding of numbers of the size 1 and of that input.
     """
     beta, threshold = abs(module.beta), module.threshold
@@ -173,7 +173,7 @@ _SLOPES: dict[type[nn.Module], Callable[[Any], Slopes]] = {
 
 @register_norm(*_SLOPES)
 def steepest(module: nn.Module, shape: Shape | None) -> Norm:
-    """The greatest slope in size, which some pair of numbers reaches or comes near."""
+    """Return the greatest slope in size, which some pair of numbers reaches or comes near."""
     if isinstance(module, nn.PReLU) and shape and module.num_parameters not in (1, shape[0]):
         raise ValueError(
             f"PReLU: wants an example of {module.num_parameters} channels, not of shape {shape}."

@@ -7,13 +7,13 @@ from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.conv import _ConvNd
 from torch.nn.utils.parametrize import type_before_parametrizations
 
 from lit_intriguing.lipschitz.layers.geometry import (
     CONVOLUTIONS,
     TRANSPOSED,
     Axis,
+    Convolution,
     axes,
     padded_positions,
     refuse_weight,
@@ -45,15 +45,33 @@ RISK = 1e-9
 """Of the method "probable"."""
 
 
-@register_norm(*CONVOLUTIONS, *TRANSPOSED)
+def _check(module: nn.Module, shape: Shape | None) -> tuple[Convolution, Tensor]:
+    """Return the layer and its weight, in float64 or complex128 on the CPU.
+
+    Raises:
+        CannotBoundError: For other layers, and for weights that are not finite or unclear.
+        ValueError: If the layer does not take that shape.
+    """
+    kind = type_before_parametrizations(module)
+    if kind not in CONVOLUTIONS and kind not in TRANSPOSED:
+        raise CannotBoundError(f"{kind.__name__} is no convolution")
+    layer, weight = cast(Convolution, module), finite_weight(module).cpu()
+    refuse_weight(layer, weight)
+    axes(layer)  # refuses what does not fit, also where the weight is zero
+    if shape is not None:
+        sizes(layer, shape)
+    return layer, weight
+
+
+@register_norm(*CONVOLUTIONS, *TRANSPOSED, check=_check)
 def certified(module: nn.Module, shape: Shape | None) -> Norm:
-    """The certified constant of a convolution layer; see :func:`convolution_norm`."""
+    """Return the certified constant of a convolution layer; see `convolution_norm`."""
     return convolution_norm(module, shape)
 
 
 @register_norm(*CONVOLUTIONS, *TRANSPOSED, method="probable")
 def probable(module: nn.Module, shape: Shape | None) -> Norm:
-    """The probable constant; certified where the shape, which it needs, is not known."""
+    """Return the probable constant; certified where the shape, which it needs, is not known."""
     return convolution_norm(module, shape, method="certified" if shape is None else "probable")
 
 
@@ -68,9 +86,9 @@ def convolution_norm(
 
     Zeros around the image: the operator is part of a circular convolution with a period so long
     that nothing wraps round, multiplied by phases on both sides, so that the greatest norm of the
-    symbol ``A`` (Szegedy et al. 2013, section 4.3) at the samples ``2 pi (j + theta) / M`` bounds
+    symbol `A` (Szegedy et al. 2013, section 4.3) at the samples `2 pi (j + theta) / M` bounds
     it for any theta. Of small images one dimension is not sampled but bounded exactly, by a block
-    Toeplitz matrix for each frequency of the others. Without a shape: the supremum of ``A`` over
+    Toeplitz matrix for each frequency of the others. Without a shape: the supremum of `A` over
     all frequencies. Groups: the greatest. A transposed convolution has the norm of its adjoint.
     Other padding: circular exactly where the stride divides the image, otherwise the norm of the
     padding times that of the convolution. Operators of up to 2^20 entries are written out as a
@@ -78,8 +96,8 @@ def convolution_norm(
 
     Args:
         module: A Conv or ConvTranspose layer of one, two or three dimensions.
-        input_shape: Shape of one example, ``(C, ...)``; None: the bound holds for all shapes.
-        method: ``"certified"``, or ``"probable"``: Lanczos from a random start, which holds with
+        input_shape: Shape of one example, `(C, ...)`; None: the bound holds for all shapes.
+        method: `"certified"`, or `"probable"`: Lanczos from a random start, which holds with
             probability 1 - 1e-9, needs a shape and is the tighter one for small images; with zeros
             around images so large that its vectors would not fit into 2 GiB it is the certified
             one, which is tight there and holds all the more.
@@ -93,16 +111,9 @@ def convolution_norm(
         CannotBoundError: For other layers, and for weights that are not finite or unclear.
         ValueError: If the layer does not take that shape, or a shape or method is missing.
     """
-    kind = type_before_parametrizations(module)
-    if kind not in CONVOLUTIONS and kind not in TRANSPOSED:
-        raise CannotBoundError(f"{kind.__name__} is no convolution")
     if method not in ("certified", "probable"):
         raise ValueError(f"convolution_norm: the method is certified or probable, not {method!r}.")
-    layer, weight = cast(_ConvNd, module), finite_weight(module).cpu()
-    refuse_weight(layer, weight)
-    axes(layer)  # refuses what does not fit, also where the weight is zero
-    if input_shape is not None:
-        sizes(layer, input_shape)
+    layer, weight = _check(module, input_shape)
     if method == "probable":
         return _probable(layer, input_shape, seed)
     if not weight.any():  # also of no channels at all
@@ -115,39 +126,39 @@ def convolution_norm(
     return Norm(rounded_up(found.value * scale), found.kind)
 
 
-def _of_any_shape(layer: _ConvNd, weight: Tensor) -> Norm:
-    lines = axes(layer)
-    reduced = _reduced(layer, weight, lines)
+def _of_any_shape(layer: Convolution, weight: Tensor) -> Norm:
+    dimensions = axes(layer)
+    reduced = _reduced(layer, weight, dimensions)
     bound = Norm(supremum(reduced), _kind(reduced, True))
-    whole = all(axis.before + axis.after == axis.extent - 1 for axis in lines)
+    whole = all(axis.before + axis.after == axis.extent - 1 for axis in dimensions)
     circulant = layer.padding_mode == "circular" and whole and set(layer.stride) == {1}
     if layer.padding_mode == "zeros" or circulant:
         return bound
-    return product([_copies(_most_copies(axis, layer.padding_mode) for axis in lines), bound])
+    return product([_copies(_most_copies(axis, layer.padding_mode) for axis in dimensions), bound])
 
 
-def _of_shape(layer: _ConvNd, weight: Tensor, input_shape: Shape) -> Norm:
+def _of_shape(layer: Convolution, weight: Tensor, input_shape: Shape) -> Norm:
     image, outputs = sizes(layer, input_shape)
     channels = layer.in_channels * layer.out_channels
     if channels * math.prod(image) * math.prod(outputs) <= SMALL:
         return Norm(_written_out(layer, weight, input_shape))
-    lines, mode = axes(layer), layer.padding_mode
+    dimensions, mode = axes(layer), layer.padding_mode
     if mode == "zeros":
-        return _zero_padded(layer, weight, lines, image, outputs)
+        return _zero_padded(layer, weight, dimensions, image, outputs)
     if mode == "circular" and all(
         m * s == n for m, s, n in zip(outputs, layer.stride, image, strict=True)
     ):
-        plain = symbol(weight, layer.groups, layer.stride, layer.dilation)
-        return Norm(sampled(plain, outputs, [0.0] * len(outputs)), "upper")
-    padded = tuple(a.before + n + a.after for a, n in zip(lines, image, strict=True))
-    bare = tuple(Axis(a.kernel, a.stride, a.dilation, 0, 0) for a in lines)
-    pairs = zip(lines, image, strict=True)
+        found = symbol(weight, layer.groups, layer.stride, layer.dilation)
+        return Norm(sampled(found, outputs, [0.0] * len(outputs)), "upper")
+    padded = tuple(a.before + n + a.after for a, n in zip(dimensions, image, strict=True))
+    bare = tuple(Axis(a.kernel, a.stride, a.dilation, 0, 0) for a in dimensions)
+    pairs = zip(dimensions, image, strict=True)
     copies = (max(Counter(padded_positions(axis, n, mode)).values()) for axis, n in pairs)
     return product([_copies(copies), _zero_padded(layer, weight, bare, padded, outputs)])
 
 
-def _written_out(layer: _ConvNd, weight: Tensor, input_shape: Shape) -> float:
-    """The norm of the operator as a matrix, whose entries are sums of a few taps."""
+def _written_out(layer: Convolution, weight: Tensor, input_shape: Shape) -> float:
+    """Return the norm of the operator as a matrix, whose entries are sums of a few taps."""
     with torch.no_grad():
         found = convolution_map(layer, weight, input_shape)
         basis = torch.eye(math.prod(found.domain), dtype=weight.dtype)
@@ -161,34 +172,34 @@ def _written_out(layer: _ConvNd, weight: Tensor, input_shape: Shape) -> float:
 
 
 def _zero_padded(
-    layer: _ConvNd, weight: Tensor, lines: Sequence[Axis], image: Shape, outputs: Shape
+    layer: Convolution, weight: Tensor, dimensions: Sequence[Axis], image: Shape, outputs: Shape
 ) -> Norm:
-    reduced = _reduced(layer, weight, lines)
-    triples = list(zip(lines, image, outputs, strict=True))
-    reduced_lines = [enclosing_axis(_lines(*triple)) for triple in triples]
-    if min(one.period for one in reduced_lines) == 0:  # each output lies in the padding
+    reduced = _reduced(layer, weight, dimensions)
+    triples = list(zip(dimensions, image, outputs, strict=True))
+    separate = [enclosing_axis(_one_dimensional(*triple)) for triple in triples]
+    if min(one.period for one in separate) == 0:  # each output lies in the padding
         return Norm(0.0)
     inside = all(_reads_only_pixels(*triple) for triple in triples)
-    return Norm(padded(reduced, reduced_lines), _kind(reduced, inside))
+    return Norm(padded(reduced, separate), _kind(reduced, inside))
 
 
 def _kind(reduced: Symbol, inside: bool) -> Literal["exact", "upper"]:
-    """Patches that do not overlap: one matrix, and its norm is reached by a patch of pixels."""
+    """Return `exact` where patches do not overlap: a patch of pixels reaches the norm."""
     return "exact" if max(reduced.counts) == 1 and inside else "upper"
 
 
-def _reduced(layer: _ConvNd, weight: Tensor, lines: Sequence[Axis]) -> Symbol:
-    """The symbol of one of the separate convolutions that dilation makes of one.
+def _reduced(layer: Convolution, weight: Tensor, dimensions: Sequence[Axis]) -> Symbol:
+    """Return the symbol of one of the separate convolutions that dilation makes of one.
 
-    With ``g = gcd(stride, dilation)`` the outputs fall into ``dilation / g`` classes, of which each
-    reads its own class of pixels, as a convolution of stride ``stride / g`` without dilation.
+    With `g = gcd(stride, dilation)` the outputs fall into `dilation / g` classes, of which each
+    reads its own class of pixels, as a convolution of stride `stride / g` without dilation.
     """
-    strides = [axis.stride // math.gcd(axis.stride, axis.dilation) for axis in lines]
-    return symbol(weight, layer.groups, strides, [1] * len(lines))
+    strides = [axis.stride // math.gcd(axis.stride, axis.dilation) for axis in dimensions]
+    return symbol(weight, layer.groups, strides, [1] * len(dimensions))
 
 
-def _lines(axis: Axis, image: int, outputs: int) -> list[PaddedAxis]:
-    """Of each class of outputs; see :func:`_reduced`."""
+def _one_dimensional(axis: Axis, image: int, outputs: int) -> list[PaddedAxis]:
+    """Return the convolution along one dimension for each class of outputs; see `_reduced`."""
     common = math.gcd(axis.stride, axis.dilation)
     classes, found = axis.dilation // common, []
     for one in range(min(classes, outputs)):
@@ -200,24 +211,24 @@ def _lines(axis: Axis, image: int, outputs: int) -> list[PaddedAxis]:
 
 
 def _reads_only_pixels(axis: Axis, image: int, outputs: int) -> bool:
-    """Whether there is an output none of whose taps lies in the padding."""
+    """Return whether there is an output none of whose taps lies in the padding."""
     first = -(-axis.before // axis.stride)
     return first < outputs and first * axis.stride - axis.before + axis.extent <= image
 
 
 def _copies(counts: Iterable[int]) -> Norm:
-    """The norm of padding: the root of the number of copies that a pixel has."""
+    """Return the norm of padding: the root of the number of copies that a pixel has."""
     return Norm(rounded_up(math.sqrt(math.prod(counts))), "upper")
 
 
 def _most_copies(axis: Axis, mode: str) -> int:
-    """Of a pixel, over all sizes of the image that the layer takes."""
+    """Return the most copies of a pixel, over all sizes of the image that the layer takes."""
     if mode == "replicate":
         return 1 + axis.before + axis.after
     return 1 + (axis.before > 0) + (axis.after > 0)
 
 
-def _probable(layer: _ConvNd, input_shape: Shape | None, seed: int) -> Norm:
+def _probable(layer: Convolution, input_shape: Shape | None, seed: int) -> Norm:
     if input_shape is None:
         raise ValueError("convolution_norm: the probable method needs the shape of an example.")
     weight, scale = scaled(finite_weight(layer))

@@ -4,15 +4,19 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.conv import _ConvNd
 from torch.nn.utils.parametrize import type_before_parametrizations
 
-from lit_intriguing.lipschitz.layers.geometry import CONVOLUTIONS, TRANSPOSED, is_transposed
+from lit_intriguing.lipschitz.layers.geometry import (
+    CONVOLUTIONS,
+    TRANSPOSED,
+    Convolution,
+    is_transposed,
+)
 from lit_intriguing.lipschitz.layers.normalisation import BatchNorm, channel_scale
 from lit_intriguing.lipschitz.registry import CannotBoundError
 from lit_intriguing.lipschitz.weights import finite_weight
 
-Linear = nn.Linear | _ConvNd
+Linear = nn.Linear | Convolution
 
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 DIGITS = 28
@@ -22,12 +26,12 @@ DIGITS = 28
 def folded(layer: nn.Module, batch_norm: nn.Module) -> nn.Module:
     """Join a linear layer and the BatchNorm behind it, in evaluation mode, for their bound.
 
-    No bound of the folded layer is too low for the two. Their factor ``gamma / sqrt(var + eps)`` of
+    No bound of the folded layer is too low for the two. Their factor `gamma / sqrt(var + eps)` of
     a channel is rounded away from zero to 28 binary digits, so that its product with a weight of at
     most 24, as float32 has them, is exact: channel by channel the folded layer is the two in a row
     times a number from 1 to 1 + 2^-26. A float64 weight makes a product that is rounded: there the
-    factor is first increased by 2^-25. That covers the error, of norm at most ``2^-53 |T|_F`` for
-    the folded operator T, and ``|T|_F <= 2^27 |T|`` for operators of up to 2^54 rows or columns.
+    factor is first increased by 2^-25. That covers the error, of norm at most `2^-53 |T|_F` for
+    the folded operator T, and `|T|_F <= 2^27 |T|` for operators of up to 2^54 rows or columns.
     A bound that uses the slopes of the activation behind them holds too, for weights of at most 24
     digits and where zero is among the slopes: to shrink a channel's slopes does not leave them.
 
@@ -75,7 +79,7 @@ def _refuse_types(layer: nn.Module, batch_norm: nn.Module) -> type[nn.Module]:
 
 
 def _outwards(scale: Tensor, weight: Tensor) -> Tensor:
-    """Factors not smaller than the true ones, of which ``scale`` is off by few roundings."""
+    """Return factors not smaller than the true ones, of which `scale` is off by few roundings."""
     exact = torch.finfo(weight.dtype).eps >= 2.0**-23
     mantissa, exponent = torch.frexp(scale * (1 + (2.0**-48 if exact else 2.0**-25)))
     digits = mantissa * 2**DIGITS
@@ -83,7 +87,7 @@ def _outwards(scale: Tensor, weight: Tensor) -> Tensor:
 
 
 def _factors(layer: Linear, scale: Tensor) -> Tensor:
-    """The factors in the shape of the weight: ``(out, in, ...)``; transposed: ``(in, out, ...)``.
+    """Return the factors in the weight's shape: `(out, in, ...)`; transposed `(in, out, ...)`.
 
     With groups the weight's first dimension runs over the inputs of all groups, its second over the
     outputs of the group that the input belongs to.
@@ -97,7 +101,7 @@ def _factors(layer: Linear, scale: Tensor) -> Tensor:
 
 
 def _bias(layer: Linear, norm: BatchNorm, scale: Tensor) -> Tensor:
-    """The affine part; no constant depends on it."""
+    """Return the affine part; no constant depends on it."""
     mean = cast(Tensor, norm.running_mean).detach().double().cpu()
     start = -mean if layer.bias is None else layer.bias.detach().double().cpu() - mean
     end = 0.0 if norm.bias is None else norm.bias.detach().double().cpu()
@@ -105,7 +109,7 @@ def _bias(layer: Linear, norm: BatchNorm, scale: Tensor) -> Tensor:
 
 
 def _empty_like(layer: Linear, kind: type[nn.Module]) -> Linear:
-    """A layer of the same settings, with a bias, without drawing random numbers."""
+    """Return a layer of the same settings, with a bias, without drawing random numbers."""
     if isinstance(layer, nn.Linear):
         sizes, settings = (layer.in_features, layer.out_features), {}
     else:

@@ -3,10 +3,15 @@
 from dataclasses import dataclass
 
 from torch import Tensor, nn
-from torch.nn.modules.conv import _ConvNd
 from torch.nn.utils.parametrize import type_before_parametrizations
 
 from lit_intriguing.lipschitz.registry import CannotBoundError, Shape
+from lit_intriguing.private.of_torch import padding_sides
+
+Convolution = (
+    nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.ConvTranspose1d | nn.ConvTranspose2d | nn.ConvTranspose3d
+)
+"""All of these and their subclasses, for `isinstance` and annotations."""
 
 CONVOLUTIONS: dict[type[nn.Module], int] = {nn.Conv1d: 1, nn.Conv2d: 2, nn.Conv3d: 3}
 TRANSPOSED: dict[type[nn.Module], int] = {
@@ -18,7 +23,7 @@ TRANSPOSED: dict[type[nn.Module], int] = {
 
 @dataclass(frozen=True)
 class Axis:
-    """One dimension of a convolution ``y[i] = sum_j w[j] x[i * stride + j * dilation - before]``.
+    """One dimension of a convolution `y[i] = sum_j w[j] x[i * stride + j * dilation - before]`.
 
     Attributes:
         kernel: Number of taps.
@@ -26,7 +31,7 @@ class Axis:
         dilation: Steps of the input from tap to tap.
         before: Padding before the first pixel.
         after: Padding behind the last pixel.
-        extra: ``output_padding`` of a transposed convolution.
+        extra: `output_padding` of a transposed convolution.
     """
 
     kernel: int
@@ -42,20 +47,20 @@ class Axis:
         return self.dilation * (self.kernel - 1) + 1
 
     def outputs(self, size: int) -> int:
-        """Number of outputs of a convolution of ``size`` pixels; zero or less: it does not fit."""
+        """Return the number of outputs for `size` pixels; zero or less: they do not fit."""
         return (size + self.before + self.after - self.extent) // self.stride + 1
 
     def image(self, size: int) -> int:
-        """Number of pixels that a transposed convolution makes of ``size``."""
+        """Return the number of pixels that a transposed convolution makes of `size`."""
         return (size - 1) * self.stride - self.before - self.after + self.extent + self.extra
 
 
 def is_transposed(module: nn.Module) -> bool:
-    """Whether the layer is a transposed convolution."""
+    """Return whether the layer is a transposed convolution."""
     return type_before_parametrizations(module) in TRANSPOSED
 
 
-def axes(module: _ConvNd) -> tuple[Axis, ...]:
+def axes(module: Convolution) -> tuple[Axis, ...]:
     """Return the dimensions of a convolution layer; of a transposed one: of its adjoint.
 
     Raises:
@@ -70,12 +75,12 @@ def axes(module: _ConvNd) -> tuple[Axis, ...]:
     )
     sides = [side for axis in reversed(found) for side in (axis.before, axis.after)]
     # What torch pads with in other modes than zeros, computed once, by the constructor.
-    if module.padding_mode != "zeros" and sides != list(module._reversed_padding_repeated_twice):
+    if module.padding_mode != "zeros" and sides != padding_sides(module):
         raise CannotBoundError("its padding was set after construction, without effect in torch")
     return found
 
 
-def _refuse_settings(module: _ConvNd) -> None:
+def _refuse_settings(module: Convolution) -> None:
     kinds = TRANSPOSED if is_transposed(module) else CONVOLUTIONS
     dims = kinds[type_before_parametrizations(module)]
     for name in ("kernel_size", "stride", "dilation", "padding", "output_padding"):
@@ -88,7 +93,7 @@ def _refuse_settings(module: _ConvNd) -> None:
             )
 
 
-def refuse_weight(module: _ConvNd, weight: Tensor) -> None:
+def refuse_weight(module: Convolution, weight: Tensor) -> None:
     """Refuse a weight of another shape than the layer's attributes say.
 
     Raises:
@@ -103,7 +108,7 @@ def refuse_weight(module: _ConvNd, weight: Tensor) -> None:
         )
 
 
-def _padding(module: _ConvNd, index: int) -> tuple[int, int]:
+def _padding(module: Convolution, index: int) -> tuple[int, int]:
     if module.padding == "valid":
         return 0, 0
     if module.padding == "same":
@@ -113,12 +118,12 @@ def _padding(module: _ConvNd, index: int) -> tuple[int, int]:
     return padding, padding
 
 
-def sizes(module: _ConvNd, input_shape: Shape) -> tuple[Shape, Shape]:
+def sizes(module: Convolution, input_shape: Shape) -> tuple[Shape, Shape]:
     """Return the shapes of the image and of the outputs, without channels.
 
     Args:
         module: A convolution layer.
-        input_shape: Of one example, ``(C, ...)``.
+        input_shape: Of one example, `(C, ...)`.
 
     Returns:
         Of a convolution: the input's and the output's; of a transposed one: the output's and the
@@ -127,17 +132,17 @@ def sizes(module: _ConvNd, input_shape: Shape) -> tuple[Shape, Shape]:
     Raises:
         ValueError: If the layer does not take that shape.
     """
-    given, lines = tuple(input_shape[1:]), axes(module)
-    if len(given) != len(lines) or input_shape[0] != module.in_channels or min(given) < 1:
-        wanted = ", ".join([str(module.in_channels), *"DHW"[-len(lines) :]])
+    given, dimensions = tuple(input_shape[1:]), axes(module)
+    if len(given) != len(dimensions) or input_shape[0] != module.in_channels or min(given) < 1:
+        wanted = ", ".join([str(module.in_channels), *"DHW"[-len(dimensions) :]])
         raise ValueError(
             f"{_name(module)}: wants an example of shape ({wanted}), not {input_shape}."
         )
     if is_transposed(module):
-        made = tuple(axis.image(size) for axis, size in zip(lines, given, strict=True))
+        made = tuple(axis.image(size) for axis, size in zip(dimensions, given, strict=True))
         pair = made, given
     else:
-        made = tuple(axis.outputs(size) for axis, size in zip(lines, given, strict=True))
+        made = tuple(axis.outputs(size) for axis, size in zip(dimensions, given, strict=True))
         pair = given, made
         _refuse_padding(module, input_shape)
     if min(made) < 1:
@@ -145,7 +150,7 @@ def sizes(module: _ConvNd, input_shape: Shape) -> tuple[Shape, Shape]:
     return pair
 
 
-def _refuse_padding(module: _ConvNd, input_shape: Shape) -> None:
+def _refuse_padding(module: Convolution, input_shape: Shape) -> None:
     spare = {"circular": 0, "reflect": 1}.get(module.padding_mode)
     for axis, size in zip(axes(module), input_shape[1:], strict=True):
         if spare is not None and max(axis.before, axis.after) > size - spare:
@@ -160,7 +165,7 @@ def _name(module: nn.Module) -> str:
 
 
 def padded_positions(axis: Axis, size: int, mode: str) -> list[int]:
-    """Return which pixel stands at each place of the padded line, for modes other than zeros."""
+    """Return which pixel stands at each padded place of a dimension, in modes other than zeros."""
     places = range(-axis.before, size + axis.after)
     if mode == "circular":
         return [place % size for place in places]

@@ -1,4 +1,4 @@
-"""Constants of layers that put numbers elsewhere and change none."""
+"""Constants of layers that move values and change none."""
 
 from torch import nn
 
@@ -8,5 +8,5 @@ from lit_intriguing.lipschitz.registry import Shape, register_norm
 
 @register_norm(nn.Flatten, nn.Unflatten, nn.ChannelShuffle, nn.PixelShuffle, nn.PixelUnshuffle)
 def one(module: nn.Module, shape: Shape | None) -> Norm:
-    """Each number stays itself."""
+    """Return 1: each number stays itself."""
     return ONE

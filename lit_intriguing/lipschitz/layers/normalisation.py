@@ -18,7 +18,7 @@ InstanceNorm = nn.InstanceNorm1d | nn.InstanceNorm2d | nn.InstanceNorm3d
 
 @register_norm(nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 def batch_norm(module: nn.Module, shape: Shape | None) -> Norm:
-    """``max |gamma| / sqrt(var + eps)`` of the running variance."""
+    """Return `max |gamma| / sqrt(var + eps)` of the running variance."""
     if not isinstance(module, nn.BatchNorm1d | nn.SyncBatchNorm):  # these take several ranks
         spatial(module, shape, _dims(module))
     elif isinstance(module, nn.BatchNorm1d) and shape is not None and len(shape) > 2:
@@ -32,7 +32,7 @@ def _of_channels(module: BatchNorm | InstanceNorm, shape: Shape | None) -> Norm:
 
 
 def channel_scale(module: BatchNorm | InstanceNorm) -> Tensor:
-    """Return ``gamma / sqrt(var + eps)`` of each channel, ``(C,)`` float64, off by few roundings.
+    """Return `gamma / sqrt(var + eps)` of each channel, `(C,)` float64, off by few roundings.
 
     Raises:
         CannotBoundError: Without running statistics, or if one of them is no finite number, or
@@ -50,7 +50,7 @@ def channel_scale(module: BatchNorm | InstanceNorm) -> Tensor:
 
 @register_norm(nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d)
 def instance_norm(module: nn.Module, shape: Shape | None) -> Norm:
-    """As BatchNorm where it has running statistics, else as LayerNorm of each channel's image.
+    """Bound it as BatchNorm with running statistics, else as LayerNorm of each channel.
 
     A batch of examples with one dimension less is no batch to torch: it takes it for one example,
     the examples for its channels. Such shapes are refused.
@@ -69,11 +69,11 @@ def instance_norm(module: nn.Module, shape: Shape | None) -> Norm:
 
 @register_norm(nn.LayerNorm)
 def layer_norm(module: nn.Module, shape: Shape | None) -> Norm:
-    """``|diag(gamma) (I - 1 1' / n)| / sqrt(eps)``, the slope at an example of equal numbers.
+    """Return `|diag(gamma) (I - 1 1' / n)| / sqrt(eps)`, the slope where all values are equal.
 
-    With ``s^2 = var + eps``, ``z = (x - mean) / s`` and ``P = I - 1 1' / n`` the Jacobian is
-    ``diag(gamma) J``, ``J = (P - z z' / n) / s``. As ``z`` is centred and ``|z|^2 <= n``,
-    ``J^2 <= P / s^2 <= P / eps``, with equality where the variance is zero.
+    With `s^2 = var + eps`, `z = (x - mean) / s` and `P = I - 1 1' / n` the Jacobian is
+    `diag(gamma) J`, `J = (P - z z' / n) / s`. As `z` is centred and `|z|^2 <= n`,
+    `J^2 <= P / s^2 <= P / eps`, with equality where the variance is zero.
     """
     module = cast(nn.LayerNorm, module)
     wanted = tuple(module.normalized_shape)
@@ -85,7 +85,7 @@ def layer_norm(module: nn.Module, shape: Shape | None) -> Norm:
 
 @register_norm(nn.GroupNorm)
 def group_norm(module: nn.Module, shape: Shape | None) -> Norm:
-    """As LayerNorm of each group of channels; each gamma occurs once a pixel."""
+    """Bound it as LayerNorm of each group of channels; each gamma occurs once a pixel."""
     module = cast(nn.GroupNorm, module)
     _refuse_channels(module, module.num_channels, shape)
     gamma = _gamma(module, torch.ones(module.num_channels, dtype=torch.float64))
@@ -97,10 +97,10 @@ def group_norm(module: nn.Module, shape: Shape | None) -> Norm:
 
 @register_norm(nn.RMSNorm)
 def rms_norm(module: nn.Module, shape: Shape | None) -> Norm:
-    """``max |gamma| / sqrt(eps)``, the slope at zero; elsewhere ``(I - z z' / n) / s`` is less.
+    """Return `max |gamma| / sqrt(eps)`, the slope at zero; elsewhere `(I - z z' / n) / s` is less.
 
     Without an eps torch takes that of the input's type, which the layer does not determine: a
-    float64 copy of a float32 layer is steeper by ``2^14.5``. It is refused.
+    float64 copy of a float32 layer is steeper by `2^14.5`. It is refused.
     """
     module = cast(nn.RMSNorm, module)
     wanted = tuple(module.normalized_shape)
@@ -117,7 +117,7 @@ def _dims(module: nn.Module) -> int:
 
 
 def _gamma(module: nn.Module, otherwise: Tensor) -> Tensor:
-    """The weight, or ones of the other tensor's shape."""
+    """Return the weight, or ones of the other tensor's shape."""
     if module.weight is None:
         return torch.ones_like(otherwise)
     gamma = finite_weight(module)
@@ -148,11 +148,11 @@ def _over_root(value: float, eps: float) -> Norm:
 
 
 def _centred_norm(gamma: Tensor) -> float:
-    """The norm of ``diag(gamma) (I - 1 1' / n)``, not rounded downwards; gamma ``(n,)`` float64.
+    """Return the norm of `diag(gamma) (I - 1 1' / n)`, not rounded down; gamma `(n,)` float64.
 
-    Its square is the largest eigenvalue of ``P D P``, ``D = diag(gamma^2)``: with ``d`` descending,
-    ``d_1`` if that occurs twice, else the root of ``sum_i 1 / (d_i - t) = 0`` between ``d_2`` and
-    ``d_1`` (Golub 1973, eq. 5.3). Every ``t`` there with a sum of zero or more is not below it.
+    Its square is the largest eigenvalue of `P D P`, `D = diag(gamma^2)`: with `d` descending,
+    `d_1` if that occurs twice, else the root of `sum_i 1 / (d_i - t) = 0` between `d_2` and
+    `d_1` (Golub 1973, eq. 5.3). Every `t` there with a sum of zero or more is not below it.
     """
     top = float(gamma.abs().max())
     if len(gamma) < 2 or top == 0:
@@ -168,9 +168,9 @@ def _centred_norm(gamma: Tensor) -> float:
 
 @register_norm(nn.LocalResponseNorm)
 def local_response_norm(module: nn.Module, shape: Shape | None) -> Norm:
-    """At least ``k^-beta``, the slope at zero, which is exact where all windows are the same.
+    """Return at least `k^-beta`, the slope at zero, which is exact where all windows are one.
 
-    See :func:`_of_windows` for a bound that holds for windows that overlap in part.
+    See `_of_windows` for a bound that holds for windows that overlap in part.
     """
     module = cast(nn.LocalResponseNorm, module)
     size, alpha, beta, k = module.size, module.alpha, module.beta, float(module.k)
@@ -188,11 +188,11 @@ def local_response_norm(module: nn.Module, shape: Shape | None) -> Norm:
 
 
 def power_of_offset(offset: float, exponent: float) -> float:
-    """``offset^-exponent``, not rounded downwards; the offset is positive.
+    """Return `offset^-exponent`, not rounded downwards; the offset is positive.
 
-    Of ``x / (offset + a |x|^2)^exponent`` it is the least constant, ``a`` and the exponent zero or
-    more: the slopes are ``D^-exponent`` across x and ``D^-exponent (1 - 2 exponent t)`` along x,
-    with ``D = offset / (1 - t)`` and ``0 <= t < 1``, and ``(1 - t)^e |1 - 2 e t| <= 1``.
+    Of `x / (offset + a |x|^2)^exponent` it is the least constant, `a` and the exponent zero or
+    more: the slopes are `D^-exponent` across x and `D^-exponent (1 - 2 exponent t)` along x,
+    with `D = offset / (1 - t)` and `0 <= t < 1`, and `(1 - t)^e |1 - 2 e t| <= 1`.
 
     Raises:
         CannotBoundError: If it is beyond float64.
@@ -204,15 +204,15 @@ def power_of_offset(offset: float, exponent: float) -> float:
 
 
 def _of_windows(beta: float, odd: bool) -> float:
-    """A factor on ``k^-beta`` that holds for windows of any size.
+    """Return a factor on `k^-beta` that holds for windows of any size.
 
-    With ``a x^2`` for ``x^2`` in units of ``k``, ``D_i = 1 + |x_W(i)|^2`` and ``J = diag(D^-beta) -
-    F``, ``(F v)_i = 2 beta D_i^(-beta - 1) x_i <x, v>_W(i)``, Cauchy and Schwarz give
-    ``|F v|^2 <= sum_j v_j^2 Q_j``, ``Q_j = 4 beta^2 sum x_i^2 (D_i - 1) D_i^(-2 beta - 2)`` over
+    With `a x^2` for `x^2` in units of `k`, `D_i = 1 + |x_W(i)|^2` and `J = diag(D^-beta) -
+    F`, `(F v)_i = 2 beta D_i^(-beta - 1) x_i <x, v>_W(i)`, Cauchy and Schwarz give
+    `|F v|^2 <= sum_j v_j^2 Q_j`, `Q_j = 4 beta^2 sum x_i^2 (D_i - 1) D_i^(-2 beta - 2)` over
     the windows i that hold j. These fall into two runs within which each lies in the window of
-    each other, so that ``D_i >= 1 + S``, S the run's sum of squares, and ``D_j >= 1 + S_1 + S_2``
-    (of windows of even size: ``1 + S_1``). For every ``t > 0`` then ``|J|^2 <= max_j ((1 + t)
-    D_j^(-2 beta) + (1 + 1 / t) Q_j)``, whose maximum over ``S_1, S_2`` is taken cell by cell.
+    each other, so that `D_i >= 1 + S`, S the run's sum of squares, and `D_j >= 1 + S_1 + S_2`
+    (of windows of even size: `1 + S_1`). For every `t > 0` then `|J|^2 <= max_j ((1 + t)
+    D_j^(-2 beta) + (1 + 1 / t) Q_j)`, whose maximum over `S_1, S_2` is taken cell by cell.
     """
     sums = torch.cat([torch.zeros(1), torch.logspace(-4, 6, 500)]).to(torch.float64)
     runs = _runs(sums, beta)
@@ -226,10 +226,10 @@ def _of_windows(beta: float, odd: bool) -> float:
 
 
 def _runs(sums: Tensor, beta: float) -> Tensor:
-    """``4 beta^2 S max_{D >= 1 + S} (D - 1) D^(-2 beta - 2)``, at most, from each sum to the next.
+    """Bound `4 beta^2 S max_{D >= 1 + S} (D - 1) D^(-2 beta - 2)` from each sum to the next.
 
-    The maximum stands at ``D = 1 + 1 / (2 beta + 1)`` or, beyond that, at ``1 + S``; the whole
-    rises until ``S = 1 / beta`` and falls from there.
+    The maximum stands at `D = 1 + 1 / (2 beta + 1)` or, beyond that, at `1 + S`; the whole
+    rises until `S = 1 / beta` and falls from there.
     """
     upto = torch.cat([sums[1:], torch.full((1,), math.inf, dtype=torch.float64)])
     worst = torch.full_like(sums, 1 / beta).clamp(min=sums, max=upto)

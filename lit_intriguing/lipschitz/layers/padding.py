@@ -32,7 +32,7 @@ _MODES: dict[type[nn.Module], str] = {
     nn.ConstantPad3d,
 )
 def constant_pad(module: nn.Module, shape: Shape | None) -> Norm:
-    """It adds constants, or crops; zero where it crops every pixel."""
+    """Return 1: it adds constants or crops; zero where it crops every pixel."""
     dims = int(type(module).__name__[-2])
     flat = cast(tuple[int, ...], module.padding)
     if shape is None:
@@ -49,7 +49,7 @@ def constant_pad(module: nn.Module, shape: Shape | None) -> Norm:
 
 @register_norm(*_MODES)
 def copying_pad(module: nn.Module, shape: Shape | None) -> Norm:
-    """The root of the number of copies of the pixel that is copied most."""
+    """Return the root of the number of copies of the pixel that is copied most."""
     dims = int(type(module).__name__[-2])
     size = spatial(module, shape, dims)
     flat = cast(tuple[int, ...], module.padding)  # the last dimension's two sides come first
@@ -71,7 +71,7 @@ def _copies(mode: str, before: int, after: int, size: int) -> int:
 
 
 def _copies_anywhere(mode: str, before: int, after: int) -> int:
-    """The worst of all lengths: beyond the sum of both sides, these no longer meet."""
+    """Return the most copies for any length: beyond the sum of both sides, these do not meet."""
     found = [0]
     for size in range(1, abs(before) + abs(after) + 3):
         try:

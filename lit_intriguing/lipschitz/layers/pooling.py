@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lit_intriguing.lipschitz.layers.line import line_norm, separable
+from lit_intriguing.lipschitz.layers.separable import axis_norm, separable
 from lit_intriguing.lipschitz.layers.windows import Window, most_frequent, per_axis, root, spatial
 from lit_intriguing.lipschitz.norm import Norm, unknown
 from lit_intriguing.lipschitz.registry import CannotBoundError, Shape, register_norm
@@ -27,7 +27,7 @@ def _dims(module: nn.Module) -> int:
 
 @register_norm(nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d)
 def max_pool(module: nn.Module, shape: Shape | None) -> Norm:
-    """The root of the largest number of windows that share a pixel.
+    """Return the root of the largest number of windows that share a pixel.
 
     A maximum moves at most as far as the pixel of its window that moves most; one pixel that rises
     above all others, by itself, moves all its windows' maxima as far.
@@ -65,7 +65,7 @@ def _refuse_indices(module: MaxPool | AdaptiveMax) -> None:
 
 @register_norm(nn.AdaptiveMaxPool1d, nn.AdaptiveMaxPool2d, nn.AdaptiveMaxPool3d)
 def adaptive_max_pool(module: nn.Module, shape: Shape | None) -> Norm:
-    """As :func:`max_pool`; of all sizes, one pixel, which all windows share, is the worst."""
+    """Bound it as `max_pool`; of all sizes, one pixel, which all windows share, is the worst."""
     module, dims = cast(AdaptiveMax, module), _dims(module)
     _refuse_indices(module)
     size = spatial(module, shape, dims)
@@ -87,25 +87,25 @@ def _adaptive_shared(size: int, outputs: int) -> int:
 
 @register_norm(nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d)
 def adaptive_avg_pool(module: nn.Module, shape: Shape | None) -> Norm:
-    """The norm of the average along each dimension; of all sizes, one pixel is the worst."""
+    """Return the norm of the average along each dimension; of all sizes, one pixel is the worst."""
     module, dims = cast(AdaptiveAvg, module), _dims(module)
     size = spatial(module, shape, dims)
     outputs = _adaptive_outputs(module, dims)
     if size is None:  # rows sum to 1, columns at most to the number of outputs
         return root([made or 1 for made in outputs])
     return separable(
-        line_norm(module, partial(_adaptive_average, outputs=made or n), n)
+        axis_norm(module, partial(_adaptive_average, outputs=made or n), n)
         for n, made in zip(size, outputs, strict=True)
     )
 
 
-def _adaptive_average(lines: Tensor, outputs: int) -> Tensor:
-    return functional.adaptive_avg_pool1d(lines[:, None], outputs)[:, 0]
+def _adaptive_average(pixels: Tensor, outputs: int) -> Tensor:
+    return functional.adaptive_avg_pool1d(pixels[:, None], outputs)[:, 0]
 
 
 @register_norm(nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d)
 def avg_pool(module: nn.Module, shape: Shape | None) -> Norm:
-    """The product of the norms of the averages along each dimension, divisors included."""
+    """Return the product of the norms of the averages along each dimension, divisors included."""
     module, dims = cast(AvgPool, module), _dims(module)
     size = spatial(module, shape, dims)
     extents = (module.kernel_size, module.stride, module.padding)
@@ -115,17 +115,17 @@ def avg_pool(module: nn.Module, shape: Shape | None) -> Norm:
         norm = separable(_average_anywhere(module, window, divisor) for window in windows)
     else:
         norm = separable(
-            line_norm(module, partial(_average, module=module, window=w, divisor=divisor), n)
+            axis_norm(module, partial(_average, module=module, window=w, divisor=divisor), n)
             for w, n in zip(windows, size, strict=True)
         )
     return norm if divisor is None else Norm(raised(norm.value / abs(divisor)), norm.kind)
 
 
-def _average(lines: Tensor, module: AvgPool, window: Window, divisor: int | None) -> Tensor:
-    """Averages along a line; with a divisor of its own for all windows, which comes last: sums."""
+def _average(pixels: Tensor, module: AvgPool, window: Window, divisor: int | None) -> Tensor:
+    """Average along one dimension; with a divisor for all windows, which comes last, sum."""
     sums = None if divisor is None else 1
     pooled = functional.avg_pool2d(
-        lines[:, None, :, None],
+        pixels[:, None, :, None],
         (window.taps, 1),
         (window.stride, 1),
         (window.padding, 0),
@@ -147,9 +147,9 @@ def _average_anywhere(module: AvgPool, window: Window, divisor: int | None) -> N
 
 
 def sum_anywhere(window: Window) -> Norm:
-    """The norm of the sums over windows of an endless line, which no piece of it exceeds.
+    """Return the norm of the sums over windows without end, which no finite size exceeds.
 
-    The symbol of non-negative taps is largest at frequency zero, where each of the ``stride``
+    The symbol of non-negative taps is largest at frequency zero, where each of the `stride`
     phases adds up its taps.
     """
     each, more = divmod(window.taps, window.stride)
@@ -158,7 +158,7 @@ def sum_anywhere(window: Window) -> Norm:
 
 @register_norm(nn.LPPool1d, nn.LPPool2d, nn.LPPool3d)
 def lp_pool(module: nn.Module, shape: Shape | None) -> Norm:
-    """Of the norms p = 2, 4, ...: as :func:`max_pool`, for ``|d|_p <= |d|_2``; p = 1 is a sum.
+    """Bound p = 2, 4, ... as `max_pool`, for `|d|_p <= |d|_2`; p = 1 is a sum.
 
     Torch takes powers without absolute values first: p = 1 is linear, and for other p that are not
     even the power is no number, or infinitely steep where a sum of powers vanishes.
@@ -178,19 +178,19 @@ def lp_pool(module: nn.Module, shape: Shape | None) -> Norm:
 
 
 def _lp_sum(module: LPPool, window: Window, size: int) -> Norm:
-    norm = line_norm(module, partial(_lp_average, module=module, window=window), size)
+    norm = axis_norm(module, partial(_lp_average, module=module, window=window), size)
     return Norm(raised(window.taps * norm.value), norm.kind)
 
 
-def _lp_average(lines: Tensor, module: LPPool, window: Window) -> Tensor:
-    """As torch: averages, at the end of the line of fewer pixels, that are then multiplied."""
-    return functional.avg_pool1d(lines[:, None], window.taps, window.stride, 0, module.ceil_mode)[
+def _lp_average(pixels: Tensor, module: LPPool, window: Window) -> Tensor:
+    """Average as torch does: at the end over fewer pixels, and multiplied then."""
+    return functional.avg_pool1d(pixels[:, None], window.taps, window.stride, 0, module.ceil_mode)[
         :, 0
     ]
 
 
 def _lp_shared(module: LPPool, window: Window, size: int) -> Norm:
-    """The root of the greatest sum of the squared factors of the windows that share a pixel."""
+    """Return the root of the greatest sum of squared factors of windows that share a pixel."""
     try:
         outputs = _lp_average(torch.zeros(1, size), module, window).shape[1]
     except RuntimeError as error:
@@ -216,11 +216,11 @@ def _lp_anywhere(window: Window, power: float, ceil_mode: bool) -> Norm:
 
 @register_norm(nn.FractionalMaxPool2d, nn.FractionalMaxPool3d)
 def fractional_max_pool(module: nn.Module, shape: Shape | None) -> Norm:
-    """Not one map: it draws its windows anew for each input, in evaluation too."""
+    """Refuse it: it draws its windows anew for each input, in evaluation too."""
     return unknown(f"{type(module).__name__}: it draws its windows at random")
 
 
 @register_norm(nn.MaxUnpool1d, nn.MaxUnpool2d, nn.MaxUnpool3d)
 def max_unpool(module: nn.Module, shape: Shape | None) -> Norm:
-    """Of indices that another layer gives it."""
+    """Refuse it: its indices come from another layer."""
     return unknown(f"{type(module).__name__}: it depends on a second input, the indices")

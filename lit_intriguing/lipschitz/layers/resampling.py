@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lit_intriguing.lipschitz.layers.line import line_norm, separable
+from lit_intriguing.lipschitz.layers.separable import axis_norm, separable
 from lit_intriguing.lipschitz.layers.windows import most_frequent, root, spatial
 from lit_intriguing.lipschitz.norm import Norm
 from lit_intriguing.lipschitz.registry import CannotBoundError, Shape, register_norm
@@ -20,7 +20,7 @@ _DIMS = {"linear": 1, "bilinear": 2, "trilinear": 3, "bicubic": 2}
 
 @register_norm(nn.Upsample, nn.UpsamplingNearest2d, nn.UpsamplingBilinear2d)
 def upsample(module: nn.Module, shape: Shape | None) -> Norm:
-    """The product of the norms of the same interpolation along each dimension.
+    """Return the product of the norms of the same interpolation along each dimension.
 
     Of nearest neighbours it is an upper bound where a scale leaves a dimension's size as it is:
     some of torch's kernels copy such a dimension, others pick pixels by the scale.
@@ -33,14 +33,14 @@ def upsample(module: nn.Module, shape: Shape | None) -> Norm:
     size = shape[1:]
     settings = [_settings(module, axis, len(size)) for axis in range(len(size))]
     if module.mode.startswith("nearest"):
-        lines = [_nearest(each, n) for each, n in zip(settings, size, strict=True)]
-        copies = root([count for count, _ in lines])
-        return copies if all(sure for _, sure in lines) else Norm(copies.value, "upper")
+        found = [_nearest(each, n) for each, n in zip(settings, size, strict=True)]
+        copies = root([count for count, _ in found])
+        return copies if all(sure for _, sure in found) else Norm(copies.value, "upper")
     return separable(_along(module, each, n) for each, n in zip(settings, size, strict=True))
 
 
 def _settings(module: nn.Upsample, axis: int, dims: int) -> Settings:
-    """Of the same interpolation along one dimension."""
+    """Return the settings of the same interpolation along one dimension."""
     return {
         "size": _of_axis(module.size, axis, dims),
         "scale_factor": _of_axis(module.scale_factor, axis, dims),
@@ -51,7 +51,7 @@ def _settings(module: nn.Upsample, axis: int, dims: int) -> Settings:
 
 
 def _nearest(settings: Settings, size: int) -> tuple[int, bool]:
-    """How often a pixel is copied, at most, and whether that is sure."""
+    """Return how often a pixel is copied, at most, and whether that is sure."""
     pixels = torch.arange(size, dtype=torch.float64)[None]
     picked = _interpolated(pixels, settings)
     count = most_frequent(picked.long())
@@ -60,10 +60,10 @@ def _nearest(settings: Settings, size: int) -> tuple[int, bool]:
 
 def _along(module: nn.Upsample, settings: Settings, size: int) -> Norm:
     if module.mode != "bicubic":
-        return line_norm(module, partial(_interpolated, settings=settings), size)
+        return axis_norm(module, partial(_interpolated, settings=settings), size)
     made, scale = settings["size"], settings["scale_factor"]
     across = settings | {"size": made and (made, 2), "scale_factor": scale and (scale, 2.0)}
-    return line_norm(module, partial(_bicubic, settings=across), size, signed=True)
+    return axis_norm(module, partial(_bicubic, settings=across), size, signed=True)
 
 
 def _of_axis(value: Any, axis: int, dims: int) -> Any:
@@ -74,14 +74,14 @@ def _of_axis(value: Any, axis: int, dims: int) -> Any:
     return value[axis]
 
 
-def _interpolated(lines: Tensor, settings: Settings) -> Tensor:
-    return functional.interpolate(lines[:, None], **settings)[:, 0]
+def _interpolated(pixels: Tensor, settings: Settings) -> Tensor:
+    return functional.interpolate(pixels[:, None], **settings)[:, 0]
 
 
-def _bicubic(lines: Tensor, settings: Settings) -> Tensor:
-    """Images of one column: across it, the weights of the one pixel add up to 1.
+def _bicubic(pixels: Tensor, settings: Settings) -> Tensor:
+    """Interpolate images of one column: across it, the weights of a pixel add up to 1.
 
     The column is doubled, since torch copies images whose size does not change, whatever the scale.
     """
-    images = lines[:, None, :, None]
+    images = pixels[:, None, :, None]
     return functional.interpolate(images, **settings)[:, 0, :, 0]

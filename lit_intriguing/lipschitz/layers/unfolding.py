@@ -16,7 +16,7 @@ def _windows(module: nn.Fold | nn.Unfold) -> list[Window]:
 
 @register_norm(nn.Unfold)
 def unfold(module: nn.Unfold, shape: Shape | None) -> Norm:
-    """It copies each pixel into all windows that hold it."""
+    """Return the norm of copying each pixel into all windows that hold it."""
     size = spatial(module, shape, 2)
     windows = _windows(module)
     if size is None:
@@ -29,7 +29,7 @@ def unfold(module: nn.Unfold, shape: Shape | None) -> Norm:
 
 @register_norm(nn.Fold)
 def fold(module: nn.Fold, shape: Shape | None) -> Norm:
-    """The adjoint of :func:`unfold`, with the same norm."""
+    """Return the adjoint of `unfold`, with the same norm."""
     size = per_axis(module.output_size, 2)
     windows = _windows(module)
     outputs = [window.outputs(n) for window, n in zip(windows, size, strict=True)]
@@ -43,5 +43,5 @@ def fold(module: nn.Fold, shape: Shape | None) -> Norm:
 
 
 def _shared(windows: list[Window], size: Shape, outputs: list[int]) -> Norm:
-    lines = zip(windows, size, outputs, strict=True)
-    return root([window.shared(n, made) for window, n, made in lines])
+    axes = zip(windows, size, outputs, strict=True)
+    return root([window.shared(n, made) for window, n, made in axes])

@@ -16,7 +16,7 @@ Extent = int | Sequence[int]
 
 @dataclass(frozen=True)
 class Window:
-    """Window ``o`` holds the pixels ``o * stride + j * dilation - padding``, ``0 <= j < taps``.
+    """Window `o` holds the pixels `o * stride + j * dilation - padding`, `0 <= j < taps`.
 
     Attributes:
         taps: Pixels in a window.
@@ -31,39 +31,39 @@ class Window:
     dilation: int = 1
 
     def outputs(self, size: int) -> int:
-        """Windows that fit into ``size`` pixels with padding on both sides."""
+        """Return how many windows fit into `size` pixels with padding on both sides."""
         return (size + 2 * self.padding - self.dilation * (self.taps - 1) - 1) // self.stride + 1
 
     def shared(self, size: int, outputs: int) -> int:
-        """The largest number of windows, of ``outputs`` on ``size`` pixels, that share one."""
+        """Return the largest number of windows, of `outputs` on `size` pixels, that share one."""
         starts = torch.arange(outputs) * self.stride - self.padding
         pixels = starts[:, None] + torch.arange(self.taps) * self.dilation
         return most_frequent(pixels[(pixels >= 0) & (pixels < size)])
 
     def shared_anywhere(self) -> int:
-        """The same for lines of any length: taps ``j`` of equal ``j * dilation`` modulo stride."""
+        """Return the same for any number of pixels: taps of equal `j * dilation` modulo stride."""
         return -(-self.taps * math.gcd(self.stride, self.dilation) // self.stride)
 
 
 def most_frequent(pixels: Tensor) -> int:
-    """How often the most frequent number occurs, of whole numbers from zero, of any shape."""
+    """Return how often the most frequent of whole numbers from zero occurs, in any shape."""
     return int(pixels.flatten().bincount(minlength=1).max())
 
 
 def root(counts: Sequence[int]) -> Norm:
-    """The root of the product of the counts along each dimension, as an exact constant."""
+    """Return the root of the product of the counts along each dimension, as an exact constant."""
     count = math.prod(counts)
     whole = math.isqrt(count)
     return Norm(float(whole) if whole**2 == count else raised(math.sqrt(count)))
 
 
 def per_axis(extent: Extent, dims: int) -> tuple[int, ...]:
-    """One number a dimension, of one for all or one for each."""
+    """Return one number for each dimension, of one for all or one for each."""
     return (extent,) * dims if isinstance(extent, int) else tuple(extent)
 
 
 def spatial(module: nn.Module, shape: Shape | None, dims: int) -> Shape | None:
-    """The shape of an example without its channels.
+    """Return the shape of an example without its channels.
 
     Raises:
         ValueError: If there are not as many dimensions as the layer wants, or one is empty.

@@ -40,7 +40,7 @@ def test_elimination_leaves_what_the_whole_matrix_says() -> None:
     torch.testing.assert_close(least_from_elimination(matrix, multipliers), expected)
 
 
-def test_multipliers_outside_are_told_from_those_inside() -> None:
+def test_multipliers_outside_are_distinguished_from_those_inside() -> None:
     matrix = problem(2)
     multipliers = best_multipliers(matrix, 0)
     multipliers[1] /= 100

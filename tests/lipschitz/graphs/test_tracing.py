@@ -1,8 +1,9 @@
 """What a forward pass may do behind the back of torch's functions makes a bound infinite."""
 
 import contextlib
+import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import MethodType
 from typing import Any
 
@@ -13,7 +14,7 @@ from torch.func import functional_call
 from torch.nn import functional
 
 from lit_intriguing.lipschitz import network_norm, operator_norm
-from lit_intriguing.lipschitz.unwrapped import plain
+from lit_intriguing.lipschitz.unwrapped import unwrapped
 
 
 class Own(nn.Module):
@@ -55,7 +56,6 @@ def without_functions(y: Tensor) -> None:
 CHANGES: dict[str, Callable[[Tensor], Any]] = {
     "through data": lambda y: y.data.mul_(100),
     "data set": lambda y: setattr(y, "data", 100 * y),
-    "swapped": lambda y: torch.utils.swap_tensors(y, 100 * y),
     "memory": lambda y: y.untyped_storage().copy_((100 * y).untyped_storage()),
     "without functions": without_functions,
     "the operation itself": lambda y: torch.ops.aten.mul_.Scalar(y, 100),
@@ -67,6 +67,39 @@ def test_a_tensor_changed_behind_its_version_is_unknown(how: str) -> None:
     model = Own(lambda _, x: in_place(x * 1, CHANGES[how]))
     assert network_norm(model, (3,)).norm.value == math.inf
     assert steepest(model) == pytest.approx(100, rel=1e-6)
+
+
+def in_inference_mode(model: nn.Module, x: Tensor) -> Tensor:
+    with torch.inference_mode():
+        y = x * 1
+        y[:, :2].mul_(100)
+        return y
+
+
+def test_a_view_changed_in_inference_mode_changes_its_base() -> None:
+    model = Own(in_inference_mode)
+    assert "changed in place" in network_norm(model, (3,)).norm.reason
+    assert steepest(model) == pytest.approx(100, rel=0.2)
+
+
+class Masked(nn.Conv1d):
+    """Masks its weight as PixelCNN does."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.weight.data *= 0.5
+        return super().forward(x)
+
+
+def test_a_convolution_that_masks_its_weight_in_the_forward_pass_is_infinite() -> None:
+    layer = Masked(1, 1, 3)
+    before = layer.weight.detach().clone()
+    assert network_norm(layer, (1, 8)).norm.value == math.inf
+    assert torch.equal(layer.weight, before)
+
+
+def test_data_that_is_only_read_is_a_value() -> None:
+    model = Own(lambda m, x: x.data * m.p.data, p=nn.Parameter(torch.full((3,), 2.0)))
+    assert network_norm(model, (3,)).norm.value == 2
 
 
 @pytest.mark.parametrize(
@@ -241,7 +274,7 @@ class Method(nn.Module):
         return self.method(x) + self.methods["one"][0](x)
 
 
-def test_methods_kept_as_attributes_are_followed_in_evaluation_mode() -> None:
+def test_methods_stored_as_attributes_are_traced_in_evaluation_mode() -> None:
     model = Method().train()
     assert network_norm(model, (3,)).norm.value == pytest.approx(200)
     assert model.training
@@ -272,7 +305,7 @@ def test_functions_that_hold_on_to_a_module_in_training_are_followed_in_evaluati
     model = Closure().train()
     bounded: nn.Module = nn.Sequential(model)
     for _ in range(copies):
-        bounded = plain(bounded)
+        bounded = unwrapped(bounded)
     assert network_norm(bounded, (3,)).norm.value == pytest.approx(300)
     assert model.training
     assert model.drop.training
@@ -297,6 +330,26 @@ def test_what_a_forward_pass_keeps_does_not_reach_the_model() -> None:
     model = Own(call, cache={}, nested={"inner": []}, names=set())
     assert network_norm(model, (3,)).norm.value == 1
     assert (model.cache, model.nested, model.names) == ({}, {"inner": []}, set())
+
+
+@pytest.fixture
+def ramp() -> Iterator[Any]:
+    @functools.lru_cache
+    def made(size: int) -> Tensor:
+        return torch.arange(float(size))
+
+    yield made
+    made.cache_clear()
+
+
+def test_a_cache_outside_the_module_wants_to_be_filled_before(ramp: Any) -> None:
+    model = Own(lambda m, x: x * ramp(3))
+    network_norm(model, (3,))
+    reason = network_norm(model, (3,)).norm.reason
+    assert "clear that, and call the model once before it is bounded" in reason
+    ramp.cache_clear()
+    model(torch.ones(1, 3))
+    assert network_norm(model, (3,)).norm.value == 2
 
 
 def test_inference_mode_in_the_forward_pass_is_no_error() -> None:

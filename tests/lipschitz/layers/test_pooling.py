@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from lit_intriguing.lipschitz import operator_norm
-from lit_intriguing.lipschitz.layers import line
+from lit_intriguing.lipschitz.layers import separable
 from tests.lipschitz import truth
 
 
@@ -40,7 +40,7 @@ def test_without_a_shape_the_constant_is_that_of_a_long_line(
 
 @given(taps=st.integers(1, 5), stride=st.integers(1, 5), length=st.integers(5, 60))
 @settings(max_examples=60, deadline=None)
-def test_averages_of_longer_lines_come_nearer_to_the_constant_for_all(
+def test_averages_of_more_pixels_come_nearer_to_the_constant_for_all(
     taps: int, stride: int, length: int
 ) -> None:
     layer = nn.AvgPool1d(taps, stride)
@@ -56,13 +56,13 @@ def test_averages_of_longer_lines_come_nearer_to_the_constant_for_all(
     own=st.booleans(),
 )
 @settings(max_examples=60, deadline=None)
-def test_long_lines_are_bounded_as_closely_as_short_ones(
+def test_long_dimensions_are_bounded_as_closely_as_short_ones(
     taps: int, stride: int, length: int, own: bool
 ) -> None:
     layer = nn.AvgPool1d(taps, stride, taps // 2, count_include_pad=own)
     exact = operator_norm(layer, (2, length))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(line, "SMALL", 0)
+        patch.setattr(separable, "SMALL", 0)
         upper = operator_norm(layer, (2, length))
     assert (exact.kind, upper.kind) == ("exact", "upper")
     assert exact.value * (1 - 1e-10) <= upper.value <= 1.05 * exact.value

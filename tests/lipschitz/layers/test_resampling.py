@@ -4,7 +4,7 @@ import pytest
 from torch import nn
 
 from lit_intriguing.lipschitz import operator_norm
-from lit_intriguing.lipschitz.layers import line
+from lit_intriguing.lipschitz.layers import separable
 from tests.lipschitz import truth
 
 
@@ -23,12 +23,12 @@ def test_bilinear_interpolation_of_both_types_of_layer_is_the_same() -> None:
     assert operator_norm(same, (2, 4, 6)) == norm
 
 
-def test_long_lines_are_bounded_unless_weights_are_negative(
+def test_long_dimensions_are_bounded_unless_weights_are_negative(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     linear = nn.Upsample(scale_factor=1.7, mode="linear")
     exact = operator_norm(linear, (1, 40)).value
-    monkeypatch.setattr(line, "SMALL", 0)
+    monkeypatch.setattr(separable, "SMALL", 0)
     assert exact * (1 - 1e-10) <= operator_norm(linear, (1, 40)).value <= 1.05 * exact
     cubic = operator_norm(nn.Upsample(scale_factor=2, mode="bicubic"), (1, 8, 8))
     assert cubic.value == math.inf

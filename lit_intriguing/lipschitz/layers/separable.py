@@ -1,4 +1,4 @@
-"""Norms of linear maps that treat each dimension by itself, from the maps along one line."""
+"""Norms of linear maps that treat each dimension by itself, from the maps along one."""
 
 from collections.abc import Callable, Iterable
 
@@ -16,24 +16,24 @@ Along = Callable[[Tensor], Tensor]
 SMALL = 2**18
 """Entries of the largest matrix whose norm is found as that of a matrix."""
 STEPS = 32
-"""Power steps on longer lines; the bound holds after each, and most pools need one."""
+"""Power steps along more pixels; the bound holds after each, and most pools need one."""
 
 
-def line_norm(module: nn.Module, along: Along, size: int, *, signed: bool = False) -> Norm:
-    """Bound the norm of a linear map of lines.
+def axis_norm(module: nn.Module, along: Along, size: int, *, signed: bool = False) -> Norm:
+    """Bound the norm of a linear map along one dimension.
 
     Args:
         module: The layer, to name it.
-        along: The map, of a batch of lines ``(N, size)`` float64 to one ``(N, m)``.
-        size: Pixels of a line.
+        along: The map, of a batch `(N, size)` in float64 to one `(N, m)`.
+        size: Pixels along the dimension.
         signed: Whether its matrix may have negative entries.
 
     Returns:
-        ``exact`` for short lines, ``upper`` for long ones.
+        `exact` for few pixels, `upper` for many.
 
     Raises:
-        CannotBoundError: For long lines, if the matrix may have negative entries.
-        ValueError: If torch does not take lines of that length.
+        CannotBoundError: For many pixels, if the matrix may have negative entries.
+        ValueError: If torch does not take so many pixels.
     """
     try:
         outputs = along(torch.zeros(1, size, dtype=torch.float64)).shape[1]
@@ -47,13 +47,13 @@ def line_norm(module: nn.Module, along: Along, size: int, *, signed: bool = Fals
 
 
 def separable(norms: Iterable[Norm]) -> Norm:
-    """The constant of linear maps along different dimensions: their product, and it is reached."""
+    """Return the constant of linear maps along different dimensions: their product, reached."""
     found = list(norms)
     return Norm(product(found).value, greatest(found).kind)
 
 
 def _nonnegative_norm(along: Along, size: int, outputs: int) -> float:
-    """For ``A >= 0`` and ``v > 0``: ``|A|^2 <= max_i (A' A v)_i / v_i`` (Collatz, Wielandt)."""
+    """Bound A by `|A|^2 <= max_i (A' A v)_i / v_i` for `A >= 0`, `v > 0` (Collatz, Wielandt)."""
     vector, best = torch.ones(size, dtype=torch.float64), torch.inf
     for _ in range(STEPS):
         image = _normal(along, vector)
@@ -65,6 +65,6 @@ def _nonnegative_norm(along: Along, size: int, outputs: int) -> float:
 
 def _normal(along: Along, vector: Tensor) -> Tensor:
     with grad_island():
-        line = vector.clone()[None].requires_grad_()
-        image = along(line)
-        return grad(image, line, image.detach())[0][0].detach()
+        pixels = vector.clone()[None].requires_grad_()
+        image = along(pixels)
+        return grad(image, pixels, image.detach())[0][0].detach()
