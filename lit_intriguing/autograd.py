@@ -1,4 +1,4 @@
-"""Gradients wherever they are needed, and modules left as they were found."""
+"""Gradients wherever they are needed, and the modes of modules restored."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -9,10 +9,9 @@ from torch import Tensor, nn
 
 @contextmanager
 def grad_island() -> Iterator[None]:
-    """Make gradients available inside ``no_grad`` and inside ``inference_mode``.
+    """Make gradients available inside `no_grad` and inside `inference_mode`.
 
-    Tensors made under inference mode must be passed through :func:`ordinary` before they can take
-    part.
+    Tensors made under inference mode must pass through `ordinary` first.
     """
     with torch.inference_mode(False), torch.enable_grad():
         yield
@@ -25,10 +24,10 @@ def ordinary(tensor: Tensor) -> Tensor:
 
 @contextmanager
 def preserved(module: nn.Module) -> Iterator[None]:
-    """Put ``module`` in evaluation mode and give each submodule its own mode back at the end.
+    """Put `module` in evaluation mode and give each submodule its own mode back at the end.
 
     A frozen BatchNorm inside a training network stays frozen: modes are restored one by one, not
-    by ``module.train()``.
+    by `module.train()`.
     """
     with evaluating(module.modules()):
         yield
@@ -36,7 +35,7 @@ def preserved(module: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def evaluating(modules: Iterable[nn.Module]) -> Iterator[None]:
-    """Put each of these in evaluation mode by itself, and give it its own mode back at the end."""
+    """Put each module in evaluation mode by itself, and give it its own mode back at the end."""
     training = [module for module in modules if module.training]
     _set_training(training, False)
     try:

@@ -1,4 +1,4 @@
-"""Random numbers of one's own, and what is put back behind somebody else's code."""
+"""Isolation of code that is not ours: random numbers of its own, modes and gradients restored."""
 
 import random
 from collections.abc import Callable, Iterator
@@ -17,7 +17,7 @@ def own_randomness(seed: int) -> Iterator[None]:
     Args:
         seed: At least 0, less than 2^32, as numpy asks.
     """
-    kept = random.getstate(), np.random.get_state()
+    before = random.getstate(), np.random.get_state()
     # Named one by one, as fork_rng warns where it would have to take several by itself.
     started = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
     cuda = list(range(torch.cuda.device_count())) if started else []
@@ -30,19 +30,19 @@ def own_randomness(seed: int) -> Iterator[None]:
         try:
             yield
         finally:
-            random.setstate(kept[0])
-            np.random.set_state(kept[1])
+            random.setstate(before[0])
+            np.random.set_state(before[1])
 
 
 @contextmanager
 def chunk_randomness(seed: int, index: int) -> Iterator[torch.Generator]:
-    """Seeds everything for one chunk, and gives the global generators their state back.
+    """Seed everything for one chunk, and give the global generators their state back.
 
     Our attacks draw from the generator only; those of other libraries from the global ones.
 
     Args:
-        seed: Of the whole attack.
-        index: Of the chunk.
+        seed: Seed of the whole attack.
+        index: Number of the chunk.
 
     Yields:
         The chunk's generator, on the CPU.
@@ -54,9 +54,9 @@ def chunk_randomness(seed: int, index: int) -> Iterator[torch.Generator]:
 
 @contextmanager
 def untouched(model: Callable[[Tensor], Tensor]) -> Iterator[None]:
-    """Restore modes, ``requires_grad`` and ``.grad`` of the modules that stand behind ``model``.
+    """Restore modes, `requires_grad` and `.grad` of the modules that `model` is made of.
 
-    A library reaches them only if it got hold of them by another way than its argument. Weights
+    A library can change them only if it reaches them in another way than by its argument. Weights
     and buffers are not copied.
     """
     modules = {m: m.training for behind in _modules_behind(model) for m in behind.modules()}
@@ -76,7 +76,7 @@ def untouched(model: Callable[[Tensor], Tensor]) -> Iterator[None]:
 
 
 def _modules_behind(model: Callable[[Tensor], Tensor]) -> list[nn.Module]:
-    """Return ``model``, or the modules that a function, a method or an object holds on to."""
+    """Return `model`, or the modules that a function, a method or an object refers to."""
     if isinstance(model, nn.Module):
         return [model]
     cells = getattr(model, "__closure__", None) or ()

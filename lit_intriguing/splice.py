@@ -1,6 +1,6 @@
 """A model from a named layer up, by hooks: no change to the model's code.
 
-The name of a layer is that of the submodule whose output it is (``"hidden1"``, ``"net.3"``); the
+The name of a layer is that of the submodule whose output it is (`"hidden1"`, `"net.3"`); the
 empty name means the model's input.
 """
 
@@ -23,11 +23,11 @@ class UnknownLayerError(UserError, ValueError):
 
 
 class SpliceError(UserError, RuntimeError):
-    """A named layer does not behave as one tensor passing by once in each forward."""
+    """A named layer does not give one tensor, once in each forward."""
 
 
 def submodule(model: nn.Module, layer: str) -> nn.Module:
-    """Return the submodule named ``layer``.
+    """Return the submodule named `layer`.
 
     Raises:
         UnknownLayerError: With the nearest names, if there is none.
@@ -55,7 +55,7 @@ def add_forward_hook(
 
 
 def is_compiled(model: nn.Module) -> bool:
-    """Whether ``torch.compile`` has wrapped the model or a submodule, or was called on it."""
+    """Return whether `torch.compile` has wrapped the model or a submodule, or was called on it."""
     return any(
         of_torch.is_compile_wrapper(module) or of_torch.is_compiled_in_place(module)
         for module in model.modules()
@@ -114,7 +114,7 @@ class Splice:
         ]
 
     def remove(self) -> None:
-        """Take the hooks away."""
+        """Remove the hooks."""
         for remove in self._removers:
             remove()
 
@@ -127,7 +127,7 @@ class Splice:
             repeated: Whether there may be several forwards inside.
 
         Yields:
-            The names of the layers met so far.
+            The names of the layers called so far.
 
         Raises:
             SpliceError: In the forward, for a layer called twice or one that returns no tensor.
@@ -184,13 +184,13 @@ def activations(
     """Return the model's output and the outputs of some layers, joined by one autograd graph.
 
     Args:
-        model: Maps ``x`` to its output. Gradients must be enabled.
+        model: Maps `x` to its output. Gradients must be enabled.
         splice: The model's hooks on the layers.
         layers: Names; the empty name gives the input itself.
-        x: Input of shape ``(N, *S)``.
+        x: Input of shape `(N, *S)`.
 
     Returns:
-        The output, and each layer's activation, ``(N, *S_l)``, in the order of ``layers``; each
+        The output, and each layer's activation, `(N, *S_l)`, in the order of `layers`; each
         requires gradients.
 
     Raises:
@@ -198,10 +198,10 @@ def activations(
     """
     found: dict[str, Tensor] = {}
 
-    def keep(layer: str) -> Edit:
+    def store(layer: str) -> Edit:
         def edit(output: Tensor) -> Tensor:
             found[layer] = output if output.requires_grad else output.detach().requires_grad_()
-            # A copy goes on: an in-place operation after the layer must not change what was kept.
+            # The model gets a copy: an in-place operation after the layer must not change this one.
             return found[layer].clone()
 
         return edit
@@ -210,7 +210,7 @@ def activations(
     if INPUT in layers:
         found[INPUT] = x.requires_grad_()
         x = x.clone()
-    hidden = {layer: keep(layer) for layer in layers if layer != INPUT}
+    hidden = {layer: store(layer) for layer in layers if layer != INPUT}
     with splice.edited(hidden) as met:
         output = model(x)
     check_met(layers, met)
@@ -226,7 +226,7 @@ class Tail:
     Args:
         model: Any module that maps inputs to logits.
         layer: Name of the layer; empty for the input, and the tail is then the model itself.
-        x: Inputs of shape ``(N, *S)`` that give the rest of the graph its values.
+        x: Inputs of shape `(N, *S)` that give the rest of the graph its values.
         splice: The model's hooks, if it has some on the layer; else they come and go.
 
     Raises:
@@ -243,11 +243,11 @@ class Tail:
         self.model, self.layer, self.x, self._splice = model, layer, x.detach(), splice
 
     def __call__(self, hidden: Tensor, rows: Tensor | None = None) -> Tensor:
-        """Return logits for the activation ``hidden`` of the given rows (default: all N).
+        """Return logits `(M, C)` for the activation `hidden` of the given examples (default: all).
 
         Args:
-            hidden: Activation of shape ``(M, *S_l)``.
-            rows: Which of the N inputs these are, an index of shape ``(M,)``.
+            hidden: Activation of shape `(M, *S_l)`.
+            rows: Which of the N inputs these are, an index of shape `(M,)`.
 
         Raises:
             SpliceError: If the layer is not called exactly once, or its output has another shape.
@@ -263,7 +263,7 @@ class Tail:
                     f"{tuple(hidden.shape)} as the activation that is to replace it."
                 )
             torch.set_grad_enabled(wanted)
-            # A copy goes on: an in-place operation after the layer must not change the caller's.
+            # The model gets a copy: an in-place operation after the layer must not change ours.
             return hidden.clone()
 
         x = self.x if rows is None else self.x[rows]
@@ -286,7 +286,7 @@ class Tail:
 
 
 def tail(model: nn.Module, layer: str, x: Tensor, splice: Splice | None = None) -> Tail:
-    """Return the function from the activation of ``layer`` to the logits; see :class:`Tail`."""
+    """Return the function from the activation of `layer` to the logits; see `Tail`."""
     return Tail(model, layer, x, splice)
 
 
@@ -297,7 +297,7 @@ def _logits(output: object) -> Tensor:
 
 
 def kind(value: object) -> str:
-    """Return a few words on what a value is, for messages."""
+    """Describe a value in a few words, for messages."""
     if isinstance(value, Tensor):
         return f"a {value.dtype} tensor of shape {tuple(value.shape)}"
     return f"a {type(value).__name__}"

@@ -37,7 +37,8 @@ def test_a_wheel_carries_every_configuration_and_the_type_marker(unpacked: Path)
 
 def test_an_installed_wheel_finds_its_files_from_anywhere(unpacked: Path, tmp_path: Path) -> None:
     code = (
-        "from lit_intriguing.configuration import shipped\nprint(shipped.find('configs/logger/csv.yaml'))"
+        "from lit_intriguing.configuration import shipped\n"
+        "print(shipped.find('configs/logger/csv.yaml'))"
     )
     done = subprocess.run(
         [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(unpacked)!r})\n{code}"],

@@ -1,12 +1,8 @@
 """Searches for perturbations of any tensor that feeds a differentiable function to logits."""
 
-from lit_intriguing.attacks.adapters import (
-    AdversarialLibrary,
-    AutoAttack,
-    Foolbox,
-    FromCallable,
-    Torchattacks,
-)
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from lit_intriguing.attacks.base import Attack, Found
 from lit_intriguing.attacks.box_lbfgs import BoxLBFGS, Outcome
 from lit_intriguing.attacks.criteria import (
@@ -20,6 +16,15 @@ from lit_intriguing.attacks.criteria import (
 )
 from lit_intriguing.attacks.gradient import GradientAttack
 from lit_intriguing.attacks.noise import GaussianNoise
+
+if TYPE_CHECKING:
+    from lit_intriguing.attacks.adapters import (
+        AdversarialLibrary,
+        AutoAttack,
+        Foolbox,
+        FromCallable,
+        Torchattacks,
+    )
 
 __all__ = [
     "AdversarialLibrary",
@@ -41,3 +46,17 @@ __all__ = [
     "TrueLabels",
     "Untargeted",
 ]
+
+_ADAPTERS = ("AdversarialLibrary", "AutoAttack", "Foolbox", "FromCallable", "Torchattacks")
+
+
+def __getattr__(name: str) -> Any:
+    """Load the adapters of other libraries when one is first used."""
+    if name not in _ADAPTERS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = globals()[name] = getattr(importlib.import_module(f"{__name__}.adapters"), name)
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,17 +1,21 @@
-"""Callbacks for any Lightning project; one a file."""
+"""Callbacks for any Lightning project; one in a file, which is loaded when it is first used."""
 
-from lit_intriguing.callbacks.adversarial_examples import AdversarialExamples
-from lit_intriguing.callbacks.adversarial_training import AdversarialTraining
-from lit_intriguing.callbacks.convergence import Convergence
-from lit_intriguing.callbacks.exact_resume import ExactResume
-from lit_intriguing.callbacks.lipschitz_monitor import LipschitzMonitor
-from lit_intriguing.callbacks.lipschitz_penalty import LipschitzPenalty
-from lit_intriguing.callbacks.moving_average import MovingAverage
-from lit_intriguing.callbacks.run_progress import RunProgress
-from lit_intriguing.callbacks.sparse_filters import SparseFilters
-from lit_intriguing.callbacks.training_error import TrainingError
-from lit_intriguing.callbacks.transfer_evaluation import TransferEvaluation
-from lit_intriguing.pools import PerturbedLayer
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lit_intriguing.callbacks.adversarial_examples import AdversarialExamples
+    from lit_intriguing.callbacks.adversarial_training import AdversarialTraining
+    from lit_intriguing.callbacks.convergence import Convergence
+    from lit_intriguing.callbacks.exact_resume import ExactResume
+    from lit_intriguing.callbacks.lipschitz_monitor import LipschitzMonitor
+    from lit_intriguing.callbacks.lipschitz_penalty import LipschitzPenalty
+    from lit_intriguing.callbacks.moving_average import MovingAverage
+    from lit_intriguing.callbacks.run_progress import RunProgress
+    from lit_intriguing.callbacks.sparse_filters import SparseFilters
+    from lit_intriguing.callbacks.training_error import TrainingError
+    from lit_intriguing.callbacks.transfer_evaluation import TransferEvaluation
+    from lit_intriguing.pools import PerturbedLayer
 
 __all__ = [
     "AdversarialExamples",
@@ -27,3 +31,30 @@ __all__ = [
     "TrainingError",
     "TransferEvaluation",
 ]
+
+_FILES = {
+    "AdversarialExamples": "lit_intriguing.callbacks.adversarial_examples",
+    "AdversarialTraining": "lit_intriguing.callbacks.adversarial_training",
+    "Convergence": "lit_intriguing.callbacks.convergence",
+    "ExactResume": "lit_intriguing.callbacks.exact_resume",
+    "LipschitzMonitor": "lit_intriguing.callbacks.lipschitz_monitor",
+    "LipschitzPenalty": "lit_intriguing.callbacks.lipschitz_penalty",
+    "MovingAverage": "lit_intriguing.callbacks.moving_average",
+    "PerturbedLayer": "lit_intriguing.pools",
+    "RunProgress": "lit_intriguing.callbacks.run_progress",
+    "SparseFilters": "lit_intriguing.callbacks.sparse_filters",
+    "TrainingError": "lit_intriguing.callbacks.training_error",
+    "TransferEvaluation": "lit_intriguing.callbacks.transfer_evaluation",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Load a callback when it is first used: one needs matplotlib, another the Lipschitz bounds."""
+    if name not in _FILES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = globals()[name] = getattr(importlib.import_module(_FILES[name]), name)
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

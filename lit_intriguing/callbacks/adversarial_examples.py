@@ -1,4 +1,4 @@
-"""Adversarial examples of a fixed few rows, made again and again while a network trains."""
+"""Adversarial examples of a fixed few images, made again and again while a network trains."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -14,8 +14,8 @@ from lit_intriguing.attacks import Attack, BoxLBFGS, Goal
 from lit_intriguing.attacks.attack_tensors import attack_chunk
 from lit_intriguing.attacks.base import check_inside
 from lit_intriguing.attacks.examples import Examples
-from lit_intriguing.callbacks.measuring import is_trial, steps_taken
-from lit_intriguing.callbacks.on_fixed_rows import OnFixedRows
+from lit_intriguing.callbacks.measuring import is_trial
+from lit_intriguing.callbacks.on_fixed_examples import OnFixedExamples
 from lit_intriguing.errors import UserError
 from lit_intriguing.figures.examples import (
     DrawnExamples,
@@ -26,72 +26,70 @@ from lit_intriguing.figures.examples import (
 )
 from lit_intriguing.figures.loggers import Files, destinations
 from lit_intriguing.hosts.batch import Key
-from lit_intriguing.hosts.fixed_rows import Rows
+from lit_intriguing.hosts.fixed_examples import FixedExamples
 from lit_intriguing.hosts.logits import logits_model
 from lit_intriguing.hosts.precision import in_precision
+from lit_intriguing.private.of_lightning import optimizer_steps
 from lit_intriguing.splice import INPUT, submodule
 from lit_intriguing.tables import Cell
 from lit_intriguing.types import Bounds
 from lit_intriguing.whole_files import draft
 
 
-class AdversarialExamples(OnFixedRows):
-    """Shows, during a run, how far the nearest adversarial examples of a few fixed rows are.
+class AdversarialExamples(OnFixedExamples):
+    """How far the nearest adversarial examples of a few fixed examples are, during a run.
 
-    At the chosen interval the attack is run on the same rows, toward the same targets, the model
-    in evaluation mode. Each time leaves in the run's folder, which is that of its checkpoints,
-    under ``<name>/step-<step>``:
+    At the chosen interval the attack is run on the same examples, toward the same targets, the
+    model in evaluation mode. Each time it writes into the run's folder, which is that of its
+    checkpoints, under `<name>/step-<step>`:
 
-    - ``.pt``: a mapping for :func:`torch.load`: ``clean`` and ``adversarial``, ``(N, *S)``;
-      ``labels``, ``targets`` (-1: any wrong label), ``predictions``, ``adversarial_predictions``,
-      ``success``, ``distortion`` (root mean square change, in the units of what is attacked),
-      ``queries`` (gradient evaluations) and what the attack tells besides, such as ``c``, each
-      ``(N,)``; ``step`` and ``epoch``;
-    - ``.png``: clean, difference magnified, adversarial, as in Szegedy et al. 2013, figure 5, and
+    - `.pt`: a mapping for `torch.load`: `clean` and `adversarial`, `(N, *S)`; `labels`, `targets`
+      (-1: any wrong label), `predictions`, `adversarial_predictions`, `success`, `distortion` (root
+      mean square change, in the units of what is attacked), `queries` (gradient evaluations) and
+      what the attack returns besides, such as `c`, each `(N,)`; `step` and `epoch`;
+    - `.png`: clean, difference magnified, adversarial, as in Szegedy et al. 2013, figure 5, and
       below them distortion and success over the steps so far;
-    - ``.csv``: a line for each row.
+    - `.csv`: one row for each example.
 
     W&B and TensorBoard get the figure and the table too. Every logger gets the scalars
-    ``<name>/success``, the fraction of the rows that reach the goal, and over those that do the
-    mean distortion, ``<name>/distortion``, and the median, ``<name>/distortion_median``.
+    `<name>/success`, the fraction of the examples that reach the goal, and over these the mean
+    distortion, `<name>/distortion`, and the median, `<name>/distortion_median`.
 
     It only measures: weights, gradients, modes, optimiser, the global random states and the order
     of the data are bit for bit as without it. An attack that fails later than at the start, or a
-    disk that is full, costs one warning and not the run. With ``fast_dev_run`` the attack runs and
+    full disk, gives one warning and does not end the run. With `fast_dev_run` the attack runs and
     nothing is written.
 
-    The rows come from the first validation loader, or from the training loader where there is no
+    The examples come from the first validation loader, or from the training loader if there is no
     validation; they are chosen at random and balanced over the classes. From a stream, or a loader
-    with a sampler of its own, they are taken out of the first batch that comes by, in the sanity
-    check or in training. They are kept in the checkpoint. Under several processes all make the same
+    with a sampler of its own, they are taken out of the first batch, in the sanity check or in
+    training. The checkpoint stores them. Under several processes all make the same adversarial
     examples (sharded models need it) and the first one writes.
 
     Args:
-        attack: Makes the examples; None for :class:`~lit_intriguing.attacks.BoxLBFGS`, which finds
-            the nearest ones.
-        every_n_epochs: Epochs from one time to the next.
-        every_n_steps: Optimiser steps from one time to the next, in place of epochs.
-        examples: Rows, fewer where the data or the batch has fewer.
+        attack: Makes the adversarial examples; None for `BoxLBFGS`, which finds the nearest ones.
+        every_n_epochs: Epochs from one measurement to the next.
+        every_n_steps: Optimiser steps from one measurement to the next, in place of epochs.
+        examples: Number of examples; fewer if the data or the batch has fewer.
         layer: Name of the submodule whose output is attacked; empty for the input. A submodule
-            inside a compiled one cannot be.
-        goal: What the examples are to reach; None for random targets, as in the paper.
+            inside a compiled one cannot be attacked.
+        goal: What the adversarial examples are to reach; None for random targets, as in the paper.
         bounds: The box that the attacked tensor stays in, in its own units; None for [0, 1] at the
-            input and no box at a hidden layer. Images are shown with ``lower`` as black and
-            ``upper`` as white.
-        magnify: Factor on the differences that are shown; None to fit.
-        name: Of the scalars, figures and files, different for each callback of the run; None for
-            ``examples``, or ``examples/<layer>`` for a hidden layer.
+            input and no box at a hidden layer. In figures `lower` is black and `upper` is white.
+        magnify: Factor on the differences in the figure; None to choose it.
+        name: Name of the scalars, figures and files, different for each callback of the run; None
+            for `examples`, or `examples/<layer>` for a hidden layer.
         dirpath: Folder in place of the run's own.
         model: Name of the submodule that maps inputs to logits; the default is the LightningModule
-            where it defines ``forward``.
-        inputs: Key or position of the inputs in a batch; found where there is no doubt.
-        labels: Key or position of the labels, likewise.
-        seed: Of the choice of rows, the targets and the attack.
+            if it defines `forward`.
+        inputs: Key, field or position of the inputs in a batch; found if there is no doubt.
+        labels: Key, field or position of the labels, likewise.
+        seed: Seed of the choice of examples, the targets and the attack.
 
     Raises:
         ValueError: For a number out of range.
         UserError: When training starts, for an unknown layer, a batch without labels, inputs
-            outside the bounds, an attack that fails on two of the rows, and the like.
+            outside the bounds, an attack that fails on two of the examples, and the like.
     """
 
     def __init__(
@@ -131,9 +129,11 @@ class AdversarialExamples(OnFixedRows):
         """
         submodule(logits_model(pl_module, self.model), self._layer_in_model(pl_module))
 
-    def try_out(self, trainer: Trainer, pl_module: LightningModule, rows: Rows) -> None:
-        """Attack two of the rows."""
-        inputs, labels = rows
+    def try_out(
+        self, trainer: Trainer, pl_module: LightningModule, examples: FixedExamples
+    ) -> None:
+        """Attack two of the examples."""
+        inputs, labels = examples
         if self.layer == INPUT:
             check_inside(inputs, self.bounds or Bounds())
         try:
@@ -146,37 +146,41 @@ class AdversarialExamples(OnFixedRows):
                 f"{tuple(inputs.shape)}: {type(error).__name__}: {error}"
             ) from error
 
-    def measure(self, trainer: Trainer, pl_module: LightningModule, rows: Rows) -> None:
-        """Make examples of the rows."""
-        made = self._attack(trainer, pl_module, rows)
-        self._history.append(_moment(steps_taken(trainer), made))
+    def measure(
+        self, trainer: Trainer, pl_module: LightningModule, examples: FixedExamples
+    ) -> None:
+        """Make adversarial examples of the examples."""
+        made = self._attack(trainer, pl_module, examples)
+        self._history.append(_moment(optimizer_steps(trainer), made))
         if trainer.is_global_zero:
             self._report(trainer, made)
 
     @property
     def last_step(self) -> int:
-        """The step of the last moment."""
+        """The step of the last measurement."""
         return self._history[-1].step if self._history else 0
 
     def memory(self) -> dict[str, Any]:
-        """The history."""
+        """Return the history."""
         return {"history": [astuple(moment) for moment in self._history]}
 
-    def remember(self, state: Mapping[str, Any]) -> None:
-        """Take the history over."""
+    def load_memory(self, state: Mapping[str, Any]) -> None:
+        """Load the history."""
         self._history = [Moment(*values) for values in state["history"]]
 
-    def forget(self) -> None:
+    def clear_memory(self) -> None:
         """Begin a new history."""
         self._history = []
 
-    def _attack(self, trainer: Trainer, pl_module: LightningModule, rows: Rows) -> Examples:
+    def _attack(
+        self, trainer: Trainer, pl_module: LightningModule, examples: FixedExamples
+    ) -> Examples:
         model = in_precision(logits_model(pl_module, self.model), trainer.precision_plugin)
-        with self.unseen(pl_module):
+        with self.isolated(pl_module):
             return attack_chunk(
                 model,
                 self.attack,
-                *rows,
+                *examples,
                 torch.Generator().manual_seed(self.seed),
                 goal=self.goal,
                 bounds=self.bounds,
@@ -185,7 +189,7 @@ class AdversarialExamples(OnFixedRows):
             )
 
     def _layer_in_model(self, pl_module: LightningModule) -> str:
-        """The layer's name as seen from the submodule that gives the logits."""
+        """Return the layer's name within the submodule that gives the logits."""
         submodule(pl_module, self.layer)
         if self.model is None or self.layer == INPUT:
             return self.layer
@@ -211,9 +215,9 @@ class AdversarialExamples(OnFixedRows):
         with draft(Files(folder).path(self.name, moment.step, ".pt")) as file:
             torch.save(content, file)
         figure = self._figure(columns, trainer.current_epoch)
-        names, lines = _table(columns)
+        names, rows = _table(columns)
         for destination in destinations(trainer.loggers, folder):
-            destination.table(self.name, names, lines, moment.step)
+            destination.table(self.name, names, rows, moment.step)
             if figure is not None:
                 destination.figure(self.name, figure, moment.step)
 
@@ -223,7 +227,7 @@ class AdversarialExamples(OnFixedRows):
             self.warn_once(
                 "figure",
                 f"AdversarialExamples draws no figure of tensors of shape "
-                f"{tuple(columns['clean'].shape)}: files, table and scalars are all there is.",
+                f"{tuple(columns['clean'].shape)}; it writes files, table and scalars.",
             )
             return None
         moment = self._history[-1]
@@ -231,14 +235,14 @@ class AdversarialExamples(OnFixedRows):
         where = f"output of {self.layer}, " if self.layer else ""
         when = f"step {moment.step:,}, epoch {epoch}"
         return examples_figure(
-            self._shown(columns, images),
+            self._drawn(columns, images),
             self._history,
             images=images,
             magnify=self.magnify,
             title=f"{where}{when}: {round(moment.success * count)} of {count} succeed",
         )
 
-    def _shown(self, columns: Mapping[str, Tensor], images: bool) -> DrawnExamples:
+    def _drawn(self, columns: Mapping[str, Tensor], images: bool) -> DrawnExamples:
         pair = columns["clean"].float(), columns["adversarial"].float()
         if images:
             pair = _as_pixels(*pair, self.bounds or Bounds())
@@ -259,7 +263,7 @@ def _moment(step: int, made: Examples) -> Moment:
 
 
 def _as_pixels(clean: Tensor, adversarial: Tensor, bounds: Bounds) -> tuple[Tensor, Tensor]:
-    """Both in [0, 1], the bounds (without them the clean range) as black and white."""
+    """Map both to [0, 1], from the bounds or, if they are infinite, from the clean range."""
     lower, upper = bounds.tensors_like(clean)
     if not bool(lower.isfinite().all() and upper.isfinite().all()):
         lower, upper = clean.amin(), clean.amax()
@@ -268,7 +272,7 @@ def _as_pixels(clean: Tensor, adversarial: Tensor, bounds: Bounds) -> tuple[Tens
 
 
 def _table(columns: Mapping[str, Tensor]) -> tuple[Sequence[str], list[list[Cell]]]:
-    """A line for each example, of all columns that have one number for it."""
+    """Return headings and a row for each example, of all columns with one number for it."""
     names = [name for name, values in columns.items() if values.ndim == 1]
-    lines = zip(*(columns[name].tolist() for name in names), strict=True)
-    return ["example", *names], [[number, *line] for number, line in enumerate(lines)]
+    rows = zip(*(columns[name].tolist() for name in names), strict=True)
+    return ["example", *names], [[number, *row] for number, row in enumerate(rows)]

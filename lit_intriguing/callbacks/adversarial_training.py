@@ -14,7 +14,7 @@ from typing_extensions import override
 from lit_intriguing.errors import UserError
 from lit_intriguing.hosts.batch import BatchKeys, Key
 from lit_intriguing.hosts.logits import logits_model
-from lit_intriguing.hosts.rank_state import gather_ranks, of_this_rank
+from lit_intriguing.hosts.per_rank_state import gather_ranks, state_of_this_rank
 from lit_intriguing.hosts.training_step import AroundTrainingStep, Step, logs_now
 from lit_intriguing.pools import PerturbedLayer
 from lit_intriguing.pools.generation import (
@@ -25,70 +25,73 @@ from lit_intriguing.pools.generation import (
     check_examples,
 )
 from lit_intriguing.pools.joining import Joined, refuse_recomputing
+from lit_intriguing.pools.layer_pools import LayerPools
 from lit_intriguing.pools.measures import Measures
-from lit_intriguing.pools.mixer import Mixer
 from lit_intriguing.pools.weighting import WeightedLogits
 from lit_intriguing.splice import Splice, check_met, is_compiled, submodule
 
 
 class AdversarialTraining(AroundTrainingStep):
-    """Mixes adversarial examples of the input and of hidden layers into every training step.
+    """Adversarial training: examples of the input and of hidden layers join every training step.
 
     Szegedy et al. 2013, section 4.2: a separate pool of adversarial examples for each layer, a
     random part of which is continuously replaced by newly generated ones, is mixed into the
     training set all the time; examples of a layer's output train the layers above it.
 
-    The rows join the host's own batch, so the host's loss and training metrics see them
-    (``keep_out=True`` keeps them out). Each row's gradient is weighted where it leaves the logits,
-    such that a step follows ``(clean + sum_l w_l loss_l) / (1 + sum_l w_l)``, where ``clean`` and
-    ``loss_l`` are mean losses over the clean rows and over the rows of layer l; with a host loss
-    that sums over rows, that times the number of rows. Terms that do not pass through the logits,
-    such as a decay, stay as they are. The value of the loss that the host returns and logs is not
-    weighted.
+    The pool examples join the host's own batch, so the host's loss and training metrics count them
+    (`keep_out=True` keeps them out). Each example's gradient is weighted where it leaves the
+    logits, such that a step follows `(clean + sum_l w_l loss_l) / (1 + sum_l w_l)`, where `clean`
+    and `loss_l` are mean losses over the clean examples and over those of layer l; with a host loss
+    that sums over examples, that times the number of examples. Terms that do not pass through the
+    logits, such as a decay, are not weighted, and neither is the value of the loss that the host
+    returns and logs.
 
-    Examples are made in evaluation mode (dropout off, BatchNorm's statistics untouched) and
-    trained on in training mode, where BatchNorm sees clean and pool rows in one batch.
+    A batch may be a list, a tuple, a named tuple, a mapping or a dataclass.
 
-    Logs, for each layer (``adversarial/input/...`` or ``adversarial/<layer>/...``): ``success``
-    (fraction of new examples that reach their goal), ``distortion`` (mean root mean square change
-    of those new examples that were changed, in the layer's units), ``loss`` and ``error`` (mean
-    cross-entropy and fraction wrong on the rows of this step), ``age`` (mean steps since the pool's
-    rows were made); and ``adversarial/generating``, the share of the step's time spent on making
-    examples. They are measured about once in ``trainer.log_every_n_steps`` steps, on each process's
-    own rows.
+    Examples are made in evaluation mode (dropout off, BatchNorm's statistics unchanged) and used in
+    training mode, where BatchNorm has clean and pool examples in one batch.
 
-    A new run begins with empty pools; one that goes on, from a checkpoint or by another ``fit`` of
-    the same trainer, keeps them.
+    Logs, for each layer (`adversarial/input/...` or `adversarial/<layer>/...`): `success`
+    (fraction of new examples that reach their goal), `distortion` (mean root mean square change
+    of those new examples that were changed, in the layer's units), `loss` and `error` (mean
+    cross-entropy and fraction misclassified, of the pool examples of this step), `age` (mean steps
+    since the pool's examples were made); and `adversarial/generating`, the share of the step's time
+    spent on making examples. They are measured about once in `trainer.log_every_n_steps` steps, on
+    each process's own examples.
+
+    A new run begins with empty pools. A run that is continued, from a checkpoint or by another
+    `fit` of the same Trainer, continues with its pools.
 
     Args:
-        layers: How each layer is attacked and joins, by the submodule's name; ``""`` is the input.
+        layers: How each layer is attacked and how its examples join, by the submodule's name; `""`
+            is the input.
         alternate: Whether layers take turns, one a step, instead of joining all in each step.
         start_step: Steps before which nothing is generated or joined. A search for minimal examples
-            spends long on a network that has learnt nothing yet, and finds little.
-        keep_out: Whether pool rows stay out of the host's training step. They then get a forward
-            pass and ``loss`` of their own, and the step follows
-            ``(host loss + sum_l w_l loss_l) / (1 + sum_l w_l)``, all terms of the host's loss
+            takes long on a network that has learnt nothing yet, and finds little.
+        keep_out: Whether pool examples stay out of the host's training step. They then get a
+            forward pass and `loss` of their own, and the step follows
+            `(host loss + sum_l w_l loss_l) / (1 + sum_l w_l)`, all terms of the host's loss
             included; for automatic optimisation only.
-        loss: Loss of logits ``(N, C)`` and labels ``(N,)`` for ``keep_out``; the default is the
+        loss: Loss of logits `(N, C)` and labels `(N,)` for `keep_out`; the default is the
             mean cross-entropy.
         model: Name of the submodule that maps inputs to logits; the default is the LightningModule
-            where it defines ``forward``. Its logits in the training step are found by themselves.
-        inputs: Key or position of the inputs in a batch; found where there is no doubt.
-        labels: Key or position of the labels, likewise.
-        seed: Seed of the callback's own randomness, to which each rank adds its number; None for
-            torch's initial seed, which ``seed_everything`` sets.
+            if it defines `forward`. Its logits in the training step are found automatically.
+        inputs: Key, field or position of the inputs in a batch; found if there is no doubt.
+        labels: Key, field or position of the labels, likewise.
+        seed: Seed of the callback's own random numbers, to which each rank adds its number; None
+            for torch's initial seed, which `seed_everything` sets.
 
     Raises:
         ValueError: For options that make no sense.
-        UserError: When training starts or at its first step, for an unknown layer, a batch without
+        UserError: When training starts or at its first step: for an unknown layer, a batch without
             labels, inputs outside the bounds, a model without gradients, and the like.
     """
 
-    mixer: Mixer
+    pools: LayerPools
     measures: Measures
     _keys: BatchKeys
     _keys_resolved: bool
-    _passed: set[str]
+    _layers_checked: set[str]
     _warned: set[str]
 
     def __init__(
@@ -105,13 +108,13 @@ class AdversarialTraining(AroundTrainingStep):
     ) -> None:
         super().__init__()
         if keep_out and any(plan.at_layer for plan in layers.values()):
-            raise ValueError("keep_out=True needs rows that join at the input: at_layer=False.")
+            raise ValueError("keep_out=True needs examples that join at the input: at_layer=False.")
         if loss is not None and not keep_out:
             raise ValueError("loss is for keep_out=True; else the host's own loss is used.")
         self.keep_out, self.model, self.seed = keep_out, model, seed
         self.loss = loss or nn.CrossEntropyLoss()
-        self._new_mixer = functools.partial(
-            Mixer, layers, alternate=alternate, start_step=start_step
+        self._new_pools = functools.partial(
+            LayerPools, layers, alternate=alternate, start_step=start_step
         )
         self._given_keys = BatchKeys(inputs, labels)
         self._reset()
@@ -141,29 +144,29 @@ class AdversarialTraining(AroundTrainingStep):
         if self.is_new_run(trainer):
             self._reset()
         logits_model(pl_module, self.model)
-        for name in self.mixer.layers:
+        for name in self.pools.layers:
             submodule(pl_module, name)
         # Hooks cost time even when idle, but a compiled module must have them from the first call.
-        if self.mixer.active() or is_compiled(pl_module):
+        if self.pools.active() or is_compiled(pl_module):
             self._install(pl_module)
-        if self.mixer.step == 0:
+        if self.pools.step == 0:
             seed = torch.initial_seed() if self.seed is None else self.seed
-            self.mixer.generator.manual_seed((seed + trainer.global_rank) % 2**63)
+            self.pools.generator.manual_seed((seed + trainer.global_rank) % 2**63)
         self.wrap(trainer, pl_module)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Take over the state of a checkpoint, now that the device is known."""
+        """Load the state of a checkpoint, now that the device is known."""
         self.loss.to(pl_module.device)
         if self._restored is not None:
-            state = of_this_rank(self._restored, trainer, "pools")
-            self.mixer.load_state_dict(state, pl_module.device)
+            state = state_of_this_rank(self._restored, trainer, "pools")
+            self.pools.load_state_dict(state, pl_module.device)
             self._restored = None
 
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
         """Start the step's clock."""
-        if self.mixer.active():
+        if self.pools.active():
             self.measures.start_step(pl_module.device)
 
     def on_train_batch_end(
@@ -174,32 +177,34 @@ class AdversarialTraining(AroundTrainingStep):
         batch: Any,
         batch_idx: int,
     ) -> None:
-        """Take the step's hooks away, log, and count."""
+        """Remove the step's hooks, log, and count the step."""
+        super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+        super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
         if self._joined is not None and self._weighted is not None and not self.keep_out:
             # A step that returns nothing, or optimises by hand, may do without a backward pass.
             self._weighted.finish(backward=bool(outputs) and pl_module.automatic_optimization)
         self._end_step()
         self.measures.end_step(pl_module.device)
         if logs_now(trainer):
-            self.measures.ages({name: self.mixer.age(name) for name in self._filled()})
+            self.measures.ages({name: self.pools.age(name) for name in self._filled()})
             values = self.measures.report()
             if values:
                 pl_module.log_dict(values, on_step=True, on_epoch=False)
-        self.mixer.step += 1
+        self.pools.step += 1
 
     def state_dict(self) -> dict[str, Any]:
         """Return the pools of all ranks and what else a resumed run needs."""
-        return gather_ranks(self.mixer.state_dict())
+        return gather_ranks(self.pools.state_dict())
 
     @override
     def around_step(
         self, trainer: Trainer, pl_module: LightningModule, inner: Step, batch: Any, *args: Any
     ) -> Any:
-        if not self.mixer.active():
+        if not self.pools.active():
             return inner(batch, *args)
         if self._spliced is None:
             self._install(pl_module)
-        # A closure may ask for the same batch again: it gets the same rows.
+        # A closure may ask for the same batch again: it gets the same examples.
         if not self._in_step:
             self._prepare(trainer, pl_module, batch)
         assert self._joined is not None
@@ -212,11 +217,11 @@ class AdversarialTraining(AroundTrainingStep):
         output = inner(self._keys.replace(batch, self._joined.inputs, self._joined.labels), *args)
         check_met(self._joined.groups, self._met)
         if self._weighted.logits is not None:
-            self.measures.rows(self._joined, self._weighted.logits)
+            self.measures.logits(self._joined, self._weighted.logits)
         return output
 
     def _install(self, pl_module: LightningModule) -> None:
-        splice = Splice(pl_module, self.mixer.layers)
+        splice = Splice(pl_module, self.pools.layers)
         self._spliced = Spliced(logits_model(pl_module, self.model), splice)
         self._weighted = WeightedLogits(pl_module, self.model)
 
@@ -225,22 +230,22 @@ class AdversarialTraining(AroundTrainingStep):
         assert self._spliced is not None
         keys = self._resolve_keys(host_batch)
         batch = Batch(*keys.read(host_batch))
-        due = self.mixer.due()
+        due = self.pools.due()
         if due:
             with (
                 trainer.precision_plugin.forward_context(),
                 self.measures.generating(pl_module.device),
             ):
-                made = self.mixer.refresh(self._spliced, batch, due)
+                made = self.pools.refresh(self._spliced, batch, due)
             self._check(made)
             with trainer.precision_plugin.forward_context():
                 self.measures.examples(self._spliced, batch.x, made)
         clean = Batch(batch.x[:0], batch.labels[:0]) if self.keep_out else batch
-        self._joined = joined = self.mixer.join(clean)
+        self._joined = joined = self.pools.join(clean)
         assert joined is not None
         if not self.keep_out:
             self._weighted.start(
-                len(joined.labels), joined.row_weights(self.mixer.weights), self.mixer.classes
+                len(joined.labels), joined.example_weights(self.pools.weights), self.pools.classes
             )
         edits = refuse_recomputing(joined.groups) if self.keep_out else joined.edits
         # Until the step ends, not only its forward: activation checkpointing recomputes layers.
@@ -256,8 +261,8 @@ class AdversarialTraining(AroundTrainingStep):
         with self._spliced.splice.edited(joined.edits) as met:
             logits = self._spliced.model(joined.inputs)
         check_met(joined.groups, met)
-        self.measures.rows(joined, logits.detach())
-        weights = {name: self.mixer.weights[name] for name in joined.groups}
+        self.measures.logits(joined, logits.detach())
+        weights = {name: self.pools.weights[name] for name in joined.groups}
         host = output["loss"] if isinstance(output, Mapping) else output
         total = host + sum(
             weights[name] * self.loss(logits[group], joined.labels[group])
@@ -269,39 +274,39 @@ class AdversarialTraining(AroundTrainingStep):
     def _resolve_keys(self, batch: Any) -> BatchKeys:
         if not self._keys_resolved:
             self._keys, self._keys_resolved = self._keys.resolve(batch), True
-            extras = [] if self.keep_out else self._keys.per_row_extras(batch)
+            extras = [] if self.keep_out else self._keys.per_example_extras(batch)
             if extras:
                 rank_zero_warn(
-                    f"The batch's entries {extras} have a row for each example; the rows that "
-                    "AdversarialTraining adds have none of them. If the training step uses them, "
-                    "set keep_out=True."
+                    f"The batch's entries {extras} have a value for each example, and the examples "
+                    "that AdversarialTraining adds have none. If the training step uses these "
+                    "entries, set keep_out=True."
                 )
         return self._keys
 
     def _check(self, made: Mapping[str, Examples]) -> None:
-        # As seldom as the measuring: a check waits for the device.
+        # Only when measuring is due: a check waits for the device.
         for name in self.measures.examples_due & set(made):
             try:
-                warning = check_examples(name, self.mixer.layers[name], made[name])
+                warning = check_examples(name, self.pools.layers[name], made[name])
             except GenerationError as error:
-                if name not in self._passed:
+                if name not in self._layers_checked:
                     raise
-                # A run that began well is not thrown away for a batch.
+                # A run that began well does not end because of one batch.
                 warning = str(error)
-            self._passed.add(name)
+            self._layers_checked.add(name)
             if warning and name not in self._warned:
                 rank_zero_warn(warning)
                 self._warned.add(name)
 
     def _filled(self) -> list[str]:
-        return [name for name, pool in self.mixer.pools.items() if len(pool)]
+        return [name for name, pool in self.pools.by_layer.items() if len(pool)]
 
     def _reset(self) -> None:
         """Begin a new run with empty pools."""
-        self.mixer = self._new_mixer()
-        self.measures = Measures(self.mixer.layers, self.mixer.round)
+        self.pools = self._new_pools()
+        self.measures = Measures(self.pools.layers, self.pools.round)
         self._keys, self._keys_resolved = self._given_keys, False
-        self._passed, self._warned = set(), set()
+        self._layers_checked, self._warned = set(), set()
 
     def _end_step(self) -> None:
         self._step_hooks.close()

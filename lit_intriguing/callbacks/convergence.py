@@ -1,4 +1,4 @@
-"""Ends a full-batch training when it has converged, and says why it ended."""
+"""The end of a full-batch training when it has converged, with the reason."""
 
 import math
 from collections import deque
@@ -14,31 +14,31 @@ from lit_intriguing.errors import UserError
 
 
 class Convergence(Callback):
-    """Stops when the loss hardly falls any more, its gradient vanishes, or evaluations run out.
+    """A stop when the loss hardly falls any more, its gradient vanishes, or evaluations run out.
 
     For an optimiser that calls its closure many times a step, such as `torch.optim.LBFGS` with
     `line_search_fn="strong_wolfe"`: each call is one evaluation of loss and gradient, and counts.
-    What is compared is the lowest loss so far, since a line search tries points that it rejects.
-    The run ends after the step in which a condition came true, so it may make some more
-    evaluations than asked for, at most one step's.
+    The lowest loss so far is compared, since a line search tries points that it rejects. The run
+    ends after the step in which a condition was met, so it may make a few more evaluations than
+    asked for, at most those of one step.
 
     Logs after each step `convergence/loss` and `convergence/gradient` (largest absolute element) at
-    the lowest point so far, and `convergence/evaluations`. Prints one line at the end, kept in
-    `outcome`; warns where the run ended before (`max_epochs`, `max_time`). A resumed run goes on
-    as the uninterrupted one would.
+    the lowest point so far, and `convergence/evaluations`. Prints one line at the end, which is
+    also in `outcome`; warns if the run ended before (`max_epochs`, `max_time`). A resumed run
+    continues as the uninterrupted one would.
 
     Args:
-        decrease: relative decrease of the lowest loss over `window` evaluations, below which
+        decrease: Relative decrease of the lowest loss over `window` evaluations, below which
             training has converged.
-        window: evaluations.
-        evaluations: at most, over the whole run.
-        gradient: largest absolute element of the gradient at the lowest point, at or below which
-            training has converged; 0 leaves it to the others.
+        window: Number of evaluations.
+        evaluations: Largest number of evaluations in the whole run.
+        gradient: Largest absolute element of the gradient at the lowest point, at or below which
+            training has converged; 0 to use the other conditions only.
 
     Raises:
-        ValueError: a number out of range.
-        UserError: when training starts, several processes or steps that see a part of the data
-            only; in training, a loss that is not finite.
+        ValueError: For a number out of range.
+        UserError: When training starts, for several processes or steps that see only a part of the
+            data; in training, for a loss that is not finite.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class Convergence(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Refuse what a line search would go wrong on."""
-        # Each process would search along its own rows' loss and leave with its own weights.
+        # Each process would search along the loss of its own examples and end with its own weights.
         if trainer.world_size > 1:
             raise UserError(
                 f"full-batch training runs in one process, not in {trainer.world_size}: "
@@ -77,21 +77,21 @@ class Convergence(Callback):
         batches = trainer.num_training_batches
         if batches != 1 or trainer.accumulate_grad_batches != 1:
             raise UserError(
-                f"full-batch training takes all rows in each step, but an epoch has {batches} "
+                f"full-batch training takes all examples in each step, but an epoch has {batches} "
                 f"batches (accumulate_grad_batches {trainer.accumulate_grad_batches}): set the "
-                "data's batch_size to the number of training rows or more"
+                "data's batch_size to the number of training examples or more"
             )
 
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """A step's first evaluation is at the point that the last one accepted."""
+        """Note that the next evaluation is the first of a step, at the last accepted point."""
         self._begins = True
 
     def on_before_backward(
         self, trainer: Trainer, pl_module: LightningModule, loss: Tensor
     ) -> None:
-        """Take the loss of an evaluation."""
+        """Record the loss of an evaluation."""
         self._loss = float(loss.detach())
         if self._begins and not math.isfinite(self._loss):
             raise UserError(
@@ -113,15 +113,15 @@ class Convergence(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Log, and ask to stop where a condition holds."""
-        shown = {"loss": self._lowest, "evaluations": float(self._count)}
-        pl_module.log_dict({f"convergence/{k}": v for k, v in shown.items()}, prog_bar=True)
+        values = {"loss": self._lowest, "evaluations": float(self._count)}
+        pl_module.log_dict({f"convergence/{k}": v for k, v in values.items()}, prog_bar=True)
         pl_module.log("convergence/gradient", self._slope)
-        self.outcome = self._judge()
+        self.outcome = self._find_outcome()
         if self.outcome is not None:
             trainer.should_stop = True
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Say how it ended."""
+        """Print how the training ended."""
         if self.outcome is not None:
             trainer.print(self.outcome)
         elif self._count:
@@ -132,7 +132,7 @@ class Convergence(Callback):
             )
 
     def state_dict(self) -> dict[str, Any]:
-        """What has been counted."""
+        """Return what has been counted."""
         return {
             "count": self._count,
             "lowest": self._lowest,
@@ -141,12 +141,12 @@ class Convergence(Callback):
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on counting."""
+        """Continue the counts of a checkpoint."""
         self._count = state_dict["count"]
         self._lowest, self._slope = state_dict["lowest"], state_dict["slope"]
         self._recent = deque(state_dict["recent"], maxlen=self.window + 1)
 
-    def _judge(self) -> str | None:
+    def _find_outcome(self) -> str | None:
         at = f"after {self._count} evaluations, loss {self._lowest:.6g}"
         if self._slope <= self.gradient:
             return f"converged {at}: largest element of the gradient {self._slope:.3g}"
@@ -165,7 +165,7 @@ class Convergence(Callback):
 
 
 def largest_gradient(optimizer: Optimizer) -> float:
-    """The largest absolute element of the gradients that the optimiser sees; 0 without any."""
+    """Return the largest absolute element of the optimiser's gradients; 0 without any."""
     gradients = [p.grad for group in optimizer.param_groups for p in group["params"]]
     sizes = [g.detach().abs().max() for g in gradients if g is not None and g.numel()]
     return float(torch.stack(sizes).max()) if sizes else 0.0

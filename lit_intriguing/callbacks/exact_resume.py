@@ -1,4 +1,4 @@
-"""A run that is killed and resumed draws the random numbers it would have drawn."""
+"""A resumed run draws the random numbers that it would have drawn without the interruption."""
 
 import random
 from typing import Any
@@ -8,13 +8,14 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from lit_intriguing.data.tensor_loader import TensorLoader
-from lit_intriguing.hosts.rank_state import gather_ranks, of_this_rank
+from lit_intriguing.hosts.per_rank_state import gather_ranks, state_of_this_rank
+from lit_intriguing.private.of_lightning import loaders_of, restore_loader_positions
 
 RngState = dict[str, Any]
 
 
 def rng_state() -> RngState:
-    """The states of the generators of Python, NumPy and PyTorch, as a checkpoint can hold them."""
+    """Return the states of the generators of Python, NumPy and PyTorch, for a checkpoint."""
     numpy_state: Any = np.random.get_state(legacy=False)
     inner = numpy_state["state"]
     state: RngState = {
@@ -34,7 +35,7 @@ def rng_state() -> RngState:
 
 
 def set_rng_state(state: RngState) -> None:
-    """Put the generators back to what `rng_state` returned."""
+    """Set the generators to what `rng_state` returned."""
     random.setstate(state["python"])
     inner = state["numpy"]["state"]
     key = np.array(inner["key"], dtype=np.uint32)
@@ -45,56 +46,55 @@ def set_rng_state(state: RngState) -> None:
 
 
 class ExactResume(Callback):
-    """Keeps the states of the random generators, of each process, in the checkpoint.
+    """Saving of the random generators' states, of each process, in the checkpoint.
 
-    They are put back at the first training batch after a restart, when all that draws numbers
-    while starting up is done. With a loader that resumes its position (`TensorLoader`) a run that
-    was killed at any step ends with the weights of the uninterrupted run, bit for bit on CPU.
-    Random numbers drawn between the checkpoint and the next training batch, as by a validation
-    step that draws from the global generators, are not repeated.
+    The states are restored at the first training batch after a restart, when everything that draws
+    random numbers at the start is over. With a loader that resumes its position (`TensorLoader`) a
+    run that was killed at any step ends with the weights of the uninterrupted run, bit for bit on
+    CPU. Random numbers drawn between the checkpoint and the next training batch, for example by a
+    validation step that draws from the global generators, are not repeated.
 
-    With another number of processes than the checkpoint's each takes the states of a rank in turn,
-    with a warning.
+    If the number of processes is not that of the checkpoint, each process takes the states of a
+    rank in turn, with a warning.
     """
 
     def __init__(self) -> None:
         self._saved: dict[str, RngState] | None = None
 
     def state_dict(self) -> dict[str, Any]:
-        """The states of all ranks; called on all of them."""
+        """Return the states of all ranks; every rank must call it."""
         return {"ranks": gather_ranks(rng_state())}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Keep the states until training begins."""
+        """Store the states until training begins."""
         self._saved = state_dict["ranks"]
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Bring the loaders to their saved position where Lightning forgot to."""
-        # A module that reads `estimated_stepping_batches` in `configure_optimizers` has the
-        # loaders set up before the checkpoint is read, and Lightning sets them up only once.
-        loop = trainer.fit_loop
-        loaders = loop._combined_loader.flattened if loop._combined_loader is not None else []
+        """Bring the loaders to their saved position if Lightning did not."""
+        # If a module reads `estimated_stepping_batches` in `configure_optimizers`, Lightning sets
+        # the loaders up before it reads the checkpoint, and only once.
+        loaders = loaders_of(trainer.fit_loop)
         # Others may begin with `iter()` and could not be moved any more.
         if loaders and all(isinstance(loader, TensorLoader) for loader in loaders):
-            loop._load_combined_loader_states()
+            restore_loader_positions(trainer)
 
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """Put the states back, once."""
+        """Restore the states, once."""
         if self._saved is None:
             return
         saved, self._saved = self._saved, None
-        set_rng_state(of_this_rank(saved, trainer, "random states"))
+        set_rng_state(state_of_this_rank(saved, trainer, "random states"))
 
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
     ) -> None:
-        """Let go of states that a run which failed has not come to use."""
+        """Drop states that a failed run has not used."""
         self._saved = None
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Let go of the states of a checkpoint that was only evaluated."""
-        # Lightning hands callbacks their state for an evaluation's `ckpt_path` too.
+        """Drop the states of a checkpoint that was only evaluated."""
+        # Lightning loads the callbacks' state for an evaluation's `ckpt_path` too.
         if stage != "fit":
             self._saved = None

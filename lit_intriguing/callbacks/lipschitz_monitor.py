@@ -1,4 +1,4 @@
-"""How much a network and each of its layers can stretch, as it trains."""
+"""Bounds of the Lipschitz constants of a network and its layers, as it trains."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_warn
-from torch import Tensor, nn
+from torch import nn
 
-from lit_intriguing.callbacks.measuring import Measuring, is_trial, steps_taken
+from lit_intriguing.callbacks.measuring import Measuring, is_trial
 from lit_intriguing.errors import UserError
 from lit_intriguing.figures.bars import bar_chart, norm_bar
 from lit_intriguing.figures.loggers import destinations
-from lit_intriguing.hosts.batch import Key
+from lit_intriguing.hosts.batch import Key, example_shape
 from lit_intriguing.hosts.logits import logits_model
 from lit_intriguing.isolation import own_randomness
 from lit_intriguing.lipschitz.layer_bounds import LayerBound, NetworkNorm
@@ -24,6 +24,7 @@ from lit_intriguing.lipschitz.norm import Norm, unknown
 from lit_intriguing.lipschitz.registry import Rule, operator_norm
 from lit_intriguing.lipschitz.tracked import TrackedNorm, estimated_norm
 from lit_intriguing.lipschitz.unwrapped import full_weight, sharded, unwrapped
+from lit_intriguing.private.of_lightning import optimizer_steps
 from lit_intriguing.private.of_torch import uncompiled_name
 from lit_intriguing.splice import submodule
 
@@ -32,37 +33,38 @@ NETWORK = "network"
 
 
 class LipschitzMonitor(Measuring):
-    """Logs an upper bound of every layer's and of the network's Lipschitz constant, for L2 norms.
+    """Upper bounds of every layer's and of the network's Lipschitz constant, for L2 norms.
 
     Szegedy et al. 2013, section 4.3, of any LightningModule while it trains. Two kinds of numbers:
 
-    At the end of an epoch **certified** bounds: ``<name>/<layer>`` for every layer and function of
-    the network whose constant is not trivially 1, ``<name>/network`` (along the graph: products,
-    sums at additions) and, for a stack of dense layers, ``<name>/network/joint``, a tighter
+    At the end of an epoch **certified** bounds: `<name>/<layer>` for every layer and function of
+    the network whose constant is not trivially 1, `<name>/network` (along the graph: products,
+    sums at additions) and, for a stack of dense layers, `<name>/network/joint`, a tighter
     bound. They are those of `network_norm`, for the network in evaluation mode, rounded upwards to
-    float32, which is what loggers keep. With them go a table (how each number is to be read: exact,
-    upper, probable, estimate) and a bar chart to W&B, TensorBoard and CSV loggers and to
-    ``<name>/step-<step>.csv`` and ``.png`` in the run's folder.
+    float32, which is what loggers store. A table (which says of each number whether it is exact, an
+    upper bound, probable or an estimate) and a bar chart go to W&B, TensorBoard and CSV loggers and
+    to `<name>/step-<step>.csv` and `.png` in the run's folder.
 
-    Every `every_n_steps` steps **estimates**: ``<name>/<layer>/estimate`` for linear layers, by
-    power steps from the direction found before, and ``<name>/network/estimate``, the last certified
-    bound of the network times what the layers' estimates have changed by since; until there is one,
-    they count from a first estimate of the network along its graph. That product is exact for
-    layers in a chain; where branches are added it overstates a change. An estimate is no bound,
-    mostly a little too small. The bound that would hold in between, of a layer's last norm plus
-    a bound of what its weights have changed by, is too loose to log (recipes/lipschitz_mnist.md).
+    Every `every_n_steps` steps **estimates**: `<name>/<layer>/estimate` for linear layers, by
+    power steps from the direction found before, and `<name>/network/estimate`, the last certified
+    bound of the network times the factor by which the layers' estimates have changed since; until
+    there is one, they start from a first estimate of the network along its graph. That product is
+    exact for layers in a chain; where branches are added it overstates a change. An estimate is not
+    a bound: mostly it is a little too small. A bound that holds in between, a layer's last norm
+    plus a bound of the change of its weights, is too loose to log (recipes/lipschitz_mnist.md).
 
-    What cannot be bounded is logged as infinity, and a warning says why, once; training goes on.
-    That is so under a forward hook that may change an output, too (see `HARMLESS_HOOKS`).
+    What cannot be bounded is logged as infinity, with one warning that says why; training
+    continues. That includes a layer with a forward hook that may change its output
+    (see `HARMLESS_HOOKS`).
 
     It only measures: weights, gradients, modes and random states are bit for bit as without it, and
-    it keeps nothing in checkpoints. Under several processes the first one works; weights that are
+    it saves nothing in checkpoints. Under several processes the first one works; weights that are
     sharded over processes are gathered at each measurement, which needs the memory of the whole
     network on the host.
 
     The time of an estimate is about that of a few passes of one example through the linear layers.
     That of certified bounds does not depend on the data: tenths of a second for small networks,
-    most of it for the figure, ten seconds for AlexNet. Where epochs are short, raise
+    most of it for the figure, ten seconds for AlexNet. If epochs are short, raise
     `certify_every_n_epochs`.
 
     Args:
@@ -71,21 +73,21 @@ class LipschitzMonitor(Measuring):
             in any case.
         certify_every_n_epochs: Epochs from one certified bound to the next.
         joint: Whether to look for the tighter bound of a stack of dense layers.
-        name: Of the scalars, figures and files, different for each callback of the run.
+        name: Name of the scalars, figures and files, different for each callback of the run.
         dirpath: Folder in place of the run's own.
-        model: Name of the submodule to bound; the default is the LightningModule where it defines
-            ``forward``.
+        model: Name of the submodule to bound; the default is the LightningModule if it defines
+            `forward`.
         input_shape: Shape of one example, without the batch dimension; by default that of the first
-            batch's.
-        inputs: Key or position of the inputs in a batch; by default the first floating-point
+            batch's examples.
+        inputs: Key, field or position of the inputs in a batch; by default the first floating-point
             tensor.
-        seed: Of the first directions.
+        seed: Seed of the first directions.
 
     Raises:
         ValueError: For a number out of range.
-        UserError: When training starts, for an unknown layer, a module without ``forward``, or
-            another callback that measures under this name; at the first batch, where no inputs can
-            be told.
+        UserError: When training starts, for an unknown layer, a module without `forward`, or
+            another callback that measures under this name; at the first batch, if its inputs
+            cannot be found.
     """
 
     def __init__(
@@ -140,10 +142,10 @@ class LipschitzMonitor(Measuring):
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """Estimate if it is time: the weights that the last step left."""
+        """Estimate if it is time: the weights after the last step."""
         if self._shape is None:
-            self._shape = self.input_shape or _example_shape(batch, self.inputs)
-        step = steps_taken(trainer)
+            self._shape = self.input_shape or self._shape_in(batch)
+        step = optimizer_steps(trainer)
         if step and step % self.every_n_steps == 0 and step != self._estimated_step:
             self._estimated_step = step
             if self._works(trainer, pl_module):
@@ -157,15 +159,26 @@ class LipschitzMonitor(Measuring):
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Certify the last weights if that has not been done."""
-        if self._certified_step != steps_taken(trainer) and self._works(trainer, pl_module):
+        if self._certified_step != optimizer_steps(trainer) and self._works(trainer, pl_module):
             self._attempt(self._certify, trainer, pl_module)
+
+    def _shape_in(self, batch: Any) -> tuple[int, ...]:
+        shape = example_shape(batch, self.inputs)
+        if shape is None:
+            where = "" if self.inputs is None else f" at {self.inputs!r}"
+            raise UserError(
+                f"LipschitzMonitor finds no inputs in the batch{where}: it looks for a "
+                "floating-point tensor whose first dimension is the batch. Say where they are by "
+                "inputs=<key or position>, or give input_shape."
+            )
+        return shape
 
     @property
     def _prefix(self) -> str:
         return f"{self.model}." if self.model else ""
 
     def _works(self, trainer: Trainer, pl_module: LightningModule) -> bool:
-        """Whether this process has something to do: shards are gathered by all of them."""
+        """Return whether this process has work to do: all of them gather shards."""
         return self._shape is not None and (trainer.is_global_zero or self._is_sharded(pl_module))
 
     def _is_sharded(self, pl_module: LightningModule) -> bool:
@@ -182,11 +195,11 @@ class LipschitzMonitor(Measuring):
         try:
             measure(trainer, pl_module)
         except Exception as error:
-            # Measuring never loses a run.
+            # A failed measurement must not end the run.
             self.warn_once(
                 "failure",
-                f"LipschitzMonitor measured nothing after {steps_taken(trainer)} steps: "
-                f"{type(error).__name__}: {error}. Training goes on; later failures are not told.",
+                f"LipschitzMonitor measured nothing after {optimizer_steps(trainer)} steps: "
+                f"{type(error).__name__}: {error}. Training continues. This warning comes once.",
             )
 
     def _estimate(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -198,10 +211,10 @@ class LipschitzMonitor(Measuring):
             values = {self._prefix + name: value for name, value in found.items()}
             scalars = {f"{_key(n)}/estimate": v for n, v in values.items() if self._asked(n)}
             scalars[f"{NETWORK}/estimate"] = self._following.network(found)
-            self.log_scalars(trainer, scalars, steps_taken(trainer))
+            self.log_scalars(trainer, scalars, optimizer_steps(trainer))
 
     def _certify(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._certified_step = steps_taken(trainer)
+        self._certified_step = optimizer_steps(trainer)
         model = logits_model(pl_module, self.model)
         self.certified = found = self._bound(model, self.joint)
         self._following.start(model, found)
@@ -211,7 +224,7 @@ class LipschitzMonitor(Measuring):
     def _bound(
         self, model: nn.Module, joint: bool, layer_norm: Rule = operator_norm
     ) -> NetworkNorm:
-        """What is known of the network as it is now, and of layers asked for that it leaves out."""
+        """Bound the network in its present state, and the chosen layers that this leaves out."""
         assert self._shape is not None
         with torch.no_grad(), own_randomness(self.seed % 2**32):
             copy = unwrapped(model, full_weight)
@@ -238,7 +251,7 @@ class LipschitzMonitor(Measuring):
             self._draw(trainer, found, values)
 
     def _explain(self, values: Mapping[str, Norm]) -> None:
-        """Say once of each what makes it infinite; the network's reasons are mostly its layers'."""
+        """Warn once of each infinite bound; the network's reasons are mostly its layers'."""
         new = {k: v.reason for k, v in values.items() if not v.finite and k not in self._warned}
         if len(new) > 1:
             new.pop(NETWORK, None)
@@ -264,12 +277,12 @@ class LipschitzMonitor(Measuring):
 
 
 def upwards(value: float) -> float:
-    """The least normal float32 that is not below a value.
+    """Return the least normal float32 that is not below a value.
 
     >>> upwards(0.1) >= 0.1, upwards(2.0)
     (True, 2.0)
     """
-    # Smaller ones may be flushed to nought wherever they are read.
+    # Smaller ones may be flushed to zero wherever they are read.
     least = float(np.finfo(np.float32).tiny)
     if 0 < value < least:
         return least
@@ -280,31 +293,12 @@ def upwards(value: float) -> float:
     return float(rounded)
 
 
-def _example_shape(batch: Any, key: Key | None) -> tuple[int, ...]:
-    """The shape of one example of a batch, without the batch dimension."""
-    try:
-        entries = [batch] if key is None else [batch[key]]
-    except (KeyError, IndexError, TypeError) as error:
-        raise UserError(f"LipschitzMonitor: the batch has no inputs at {key!r}") from error
-    if isinstance(entries[0], Mapping):
-        entries = list(entries[0].values())
-    elif isinstance(entries[0], Sequence) and not isinstance(entries[0], str):
-        entries = list(entries[0])
-    for entry in entries:
-        if isinstance(entry, Tensor) and entry.is_floating_point() and entry.ndim > 1:
-            return tuple(entry.shape[1:])
-    raise UserError(
-        "LipschitzMonitor finds no inputs in the batch, a floating-point tensor with a row for "
-        "each example: say where they are by inputs=<key or position>, or give input_shape"
-    )
-
-
 def _layer(model: nn.Module, name: str, layer_norm: Rule) -> LayerBound:
-    """A layer by itself, whatever the shape of its input."""
+    """Bound a layer by itself, whatever the shape of its input."""
     module = model.get_submodule(name)
     return LayerBound(name, type(module).__name__, None, layer_norm(module, None))
 
 
 def _key(name: str) -> str:
-    """A layer's series, apart from the network's."""
+    """Return the name of a layer's series, different from that of the network."""
     return f"{name} (layer)" if name == NETWORK else name

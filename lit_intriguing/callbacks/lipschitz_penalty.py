@@ -25,42 +25,42 @@ FIRST_STEPS = 20
 
 
 class LipschitzPenalty(AroundTrainingStep):
-    """Adds a penalty on the norms of chosen layers to the training loss.
+    """A penalty on the norms of chosen layers, added to the training loss.
 
     Szegedy et al. 2013, section 4.3: bounding each layer's Lipschitz constant bounds the network's,
     "which suggests that a simple regularization of the parameters, consisting in penalizing each
     upper Lipschitz bound, might help". A step follows the host's loss plus
-    ``weight * sum_l max(0, norm_l - target)^power``.
+    `weight * sum_l max(0, norm_l - target)^power`.
 
-    ``norm_l`` is the L2 operator norm of the layer as it acts on its input, with stride, padding,
-    dilation and groups as they are, not that of the reshaped kernel. It is followed by power
+    `norm_l` is the L2 operator norm of the layer as it acts on its input, with stride, padding,
+    dilation and groups as they are, not that of the reshaped kernel. It is tracked by power
     iteration from the direction found before (`PowerIteration`), `steps` steps in each batch, and
     its gradient is that at this direction, which stays the same while an optimiser such as L-BFGS
-    evaluates the batch again. Biases are not penalised, nor is what follows a layer: where
-    a BatchNorm does, it undoes the scale of the layer's weights, and the penalty then acts like a
-    decay that leaves the function alone.
+    evaluates the batch again. Biases are not penalised, nor is what comes after a layer: a
+    BatchNorm there undoes the scale of the layer's weights, and the penalty then acts like a decay
+    that does not change the function.
 
-    A convolution's norm is that for images of the size that it first meets in the run.
+    A convolution's norm is that for images of the size that it first gets in the run.
 
     Under gradient accumulation each batch's loss has the penalty, and under several processes each
     process's loss, so that the mean has it once. With a gradient scaler the penalty is scaled along
     with the loss. The host's own logged loss is without it.
 
-    Logs ``lipschitz_penalty`` (what is added to the loss) and ``lipschitz_penalty/<layer>`` (the
-    estimate of the norm) about once in ``trainer.log_every_n_steps`` steps. A resumed run goes on
+    Logs `lipschitz_penalty` (what is added to the loss) and `lipschitz_penalty/<layer>` (the
+    estimate of the norm) about once in `trainer.log_every_n_steps` steps. A resumed run continues
     with the directions found, bit for bit.
 
     Args:
         weight: Factor on the penalty.
         layers: Names of Linear, Conv and ConvTranspose layers; None for all of these types. A
             weight that several layers share then counts once, for the first. A layer whose weight
-            gets no gradient does not count while that is so.
+            gets no gradient does not count for that time.
         power: Exponent, at least 1.
         target: Norm up to which nothing is added.
-        function: In place of power and target: of the norms ``(L,)``, in the layers' order, to the
-            sum ``()``.
+        function: In place of power and target: of the norms `(L,)`, in the layers' order, to the
+            sum `()`.
         steps: Power steps in each batch, each about the cost of the layer on two examples.
-        seed: Of the first directions, drawn by generators of their own.
+        seed: Seed of the first directions, drawn by generators of their own.
 
     Raises:
         ValueError: For a number out of range.
@@ -125,7 +125,7 @@ class LipschitzPenalty(AroundTrainingStep):
         self.wrap(trainer, pl_module)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Take over the directions of a checkpoint."""
+        """Load the directions of a checkpoint."""
         state, self._restored = self._restored, None
         if state is not None:
             for name, vector in state["vectors"].items():
@@ -136,6 +136,8 @@ class LipschitzPenalty(AroundTrainingStep):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Log, and let the next batch improve the directions."""
+        super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+        super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
         self._in_step = False
         if self._value is not None and logs_now(trainer):
             pl_module.log("lipschitz_penalty", self._value)
@@ -228,7 +230,7 @@ def _named(pl_module: LightningModule, names: Sequence[str]) -> dict[str, nn.Mod
 
 
 def _all(pl_module: LightningModule) -> dict[str, nn.Module]:
-    """Every linear layer, of those that share a weight the first."""
+    """Return every linear layer; of those that share a weight, the first."""
     layers: dict[str, nn.Module] = {}
     seen: set[int] = set()
     left_out = []
@@ -253,7 +255,7 @@ def _all(pl_module: LightningModule) -> dict[str, nn.Module]:
 
 
 def _problem(layer: nn.Module) -> str:
-    """Why the layer is no linear map; empty if it is one."""
+    """Return why the layer is not a linear map; empty if it is one."""
     try:
         with torch.no_grad():
             linear_map(unwrapped(layer), None)
@@ -273,7 +275,7 @@ def _trains(layer: nn.Module) -> bool:
 
 
 def _reshard(pl_module: LightningModule) -> None:
-    """Put gathered weights back to their shards, to which the gradient of the penalty belongs."""
+    """Reshard gathered weights: the gradient of the penalty belongs to the shards."""
     for module in pl_module.modules():
         if is_fully_sharded(module):
             module.reshard()  # type: ignore[operator]

@@ -1,4 +1,4 @@
-"""What callbacks that measure and report have in common; they leave no trace on the run."""
+"""What callbacks that measure and report have in common; they do not change the run."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -10,15 +10,16 @@ from lightning.pytorch.utilities import rank_zero_warn
 
 from lit_intriguing.errors import UserError
 from lit_intriguing.isolation import own_randomness, untouched
+from lit_intriguing.private.of_lightning import callbacks_of
 
 
 class Measuring(Callback):
-    """Has a name and a folder, scalars for every logger, and warnings that come once.
+    """A callback with a name, a folder, scalars for every logger, and warnings that come once.
 
     Args:
-        name: Of the scalars, figures and files, different for each callback of the run.
+        name: Name of the scalars, figures and files, different for each callback of the run.
         dirpath: Folder in place of the run's own.
-        seed: Of its own randomness.
+        seed: Seed of its own random numbers.
     """
 
     def __init__(self, name: str, dirpath: str | Path | None, seed: int) -> None:
@@ -28,20 +29,20 @@ class Measuring(Callback):
 
     @property
     def state_key(self) -> str:
-        """The key of this callback's state in a checkpoint, and what tells two of them apart."""
+        """The key of this callback's state in a checkpoint, different for each name."""
         return f"{type(self).__name__}[{self.name}]"
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Refuse another callback of this name before training starts.
 
-        Lightning tells only those apart that keep something in checkpoints.
+        Lightning itself compares only callbacks that save a state.
 
         Raises:
-            UserError: Two callbacks would write to the same series, figures and files.
+            UserError: If two callbacks would write to the same series, figures and files.
         """
         named = [
             type(one).__name__
-            for one in trainer.callbacks  # type: ignore[attr-defined]
+            for one in callbacks_of(trainer)
             if isinstance(one, Measuring) and one.name == self.name
         ]
         if stage == "fit" and len(named) > 1:
@@ -63,19 +64,19 @@ class Measuring(Callback):
                 )
 
     @contextmanager
-    def unseen(self, pl_module: LightningModule) -> Iterator[None]:
-        """Random numbers of its own, and the module's modes and gradients put back afterwards."""
+    def isolated(self, pl_module: LightningModule) -> Iterator[None]:
+        """Use random numbers of its own; restore the module's modes and gradients afterwards."""
         with own_randomness(self.seed % 2**32), untouched(pl_module):
             yield
 
     def log_scalars(self, trainer: Trainer, values: Mapping[str, float], step: int) -> None:
-        """Give every logger the scalars that are numbers, with the epoch."""
+        """Log the scalars that are not NaN, with the epoch, to every logger."""
         known = {f"{self.name}/{k}": v for k, v in values.items() if not math.isnan(v)}
         for logger in trainer.loggers:
             logger.log_metrics({**known, "epoch": trainer.current_epoch}, step=step)
 
     def folder(self, trainer: Trainer) -> Path:
-        """Where `ModelCheckpoint` puts its `checkpoints`; for the first process alone to ask."""
+        """Return the folder in which `ModelCheckpoint` puts `checkpoints`; on rank 0 only."""
         if self.dirpath is not None:
             return Path(self.dirpath)
         if not trainer.loggers:
@@ -92,10 +93,5 @@ class Measuring(Callback):
 
 
 def is_trial(trainer: Trainer) -> bool:
-    """Whether the run is a `fast_dev_run`."""
+    """Return whether the run is a `fast_dev_run`."""
     return bool(trainer.fast_dev_run)  # type: ignore[attr-defined]
-
-
-def steps_taken(trainer: Trainer) -> int:
-    """Optimiser steps taken; in manual optimisation, batches."""
-    return int(trainer.fit_loop.epoch_loop._batches_that_stepped)

@@ -1,4 +1,4 @@
-"""An exponential moving average of the weights that is of use from the first steps on."""
+"""An exponential moving average of the weights that is useful from the first steps on."""
 
 import functools
 from typing import Any
@@ -9,12 +9,12 @@ from torch import Tensor
 
 
 class MovingAverage(WeightAveraging):
-    """Validates, tests and saves a moving average of the weights in their place.
+    """A moving average of the weights that is validated, tested and saved in their place.
 
-    Lightning's :class:`~lightning.pytorch.callbacks.WeightAveraging` with
-    ``average = d * average + (1 - d) * weights``. In the n-th update d is at most
-    ``(1 + n) / (10 + n)``, so that a short run does not end with the weights it began with.
-    Training itself goes on as without it.
+    Lightning's `WeightAveraging` with
+    `average = d * average + (1 - d) * weights`. In the n-th update d is at most
+    `(1 + n) / (10 + n)`, so that a short run does not end with the weights it began with.
+    Training itself is the same as without it.
 
     Args:
         decay: d, in [0, 1).

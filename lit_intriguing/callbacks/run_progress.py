@@ -1,4 +1,4 @@
-"""A progress bar over the whole run, so that it shows the time left for all epochs."""
+"""A progress bar over the whole run, which shows the time left for all epochs."""
 
 import math
 import sys
@@ -12,17 +12,17 @@ from typing_extensions import override
 
 
 class RunProgress(ProgressBar):
-    """Shows how much of the whole fit is done, the time spent and the time left.
+    """A progress bar of the whole fit, with the time spent and the time left.
 
-    On a terminal it is one line, renewed a few times a second. Elsewhere (a file, a pipe) it
-    prints one line for each tenth of the run. Between renewals a step costs one look at the
-    clock; metrics are read, and the device waited for, only when they are shown.
+    On a terminal it is one line, refreshed a few times a second. Elsewhere (a file, a pipe) it
+    prints one line for each tenth of the run. Between refreshes a step costs one look at the clock;
+    metrics are read, which waits for the device, only when they are printed.
 
     Args:
-        refresh_seconds: time between two renewals on a terminal, in seconds.
+        refresh_seconds: Time between two refreshes on a terminal, in seconds.
 
     Raises:
-        ValueError: `refresh_seconds` is not positive.
+        ValueError: If `refresh_seconds` is not positive.
     """
 
     def __init__(self, refresh_seconds: float = 0.5) -> None:
@@ -39,17 +39,17 @@ class RunProgress(ProgressBar):
 
     @override
     def disable(self) -> None:
-        """Lightning calls this on all ranks but the first."""
+        """Hide the bar; Lightning calls this on all ranks but the first."""
         self._enabled = False
 
     @override
     def enable(self) -> None:
-        """Shows the bar again after `disable`."""
+        """Show the bar again after `disable`."""
         self._enabled = True
 
     @override
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Starts the clock; a resumed run starts where it stopped."""
+        """Start the clock; a resumed run starts where it stopped."""
         self._start_time = time.monotonic()
         self._start_batches = _batches_done(trainer)
         self._next_time = 0.0
@@ -70,40 +70,40 @@ class RunProgress(ProgressBar):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Renews the bar when its time has come."""
+        """Refresh the bar if it is time."""
         if not self._enabled:
             return
         now = time.monotonic()
         if now >= self._next_time:
             self._next_time = now + self.refresh_seconds
-            self._renew(trainer)
+            self._refresh(trainer)
 
     @override
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Shows the last state."""
+        """Show the last state."""
         if self._enabled:
-            self._renew(trainer)
+            self._refresh(trainer)
         self._close()
 
     @override
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
     ) -> None:
-        """Leaves the terminal on a fresh line."""
+        """Close the bar, which leaves the terminal on a fresh line."""
         self._close()
 
     @override
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Closes the bar, whatever happened."""
+        """Close the bar, whatever happened."""
         self._close()
 
     @override
     def print(self, *args: Any, sep: str = " ", **kwargs: Any) -> None:
-        """Prints above the bar."""
+        """Print above the bar."""
         if self._enabled:
             tqdm.write(sep.join(map(str, args)))
 
-    def _renew(self, trainer: Trainer) -> None:
+    def _refresh(self, trainer: Trainer) -> None:
         done = _batches_done(trainer)
         if self._bar is not None:
             self._bar.n = done
@@ -113,7 +113,7 @@ class RunProgress(ProgressBar):
             self._write_line(trainer, done)
 
     def _write_line(self, trainer: Trainer, done: int) -> None:
-        """Prints a line if another tenth of the run is done; without a total, never."""
+        """Print a line if another tenth of the run is done; never without a total."""
         total = total_batches(trainer)
         if not total or 10 * done < self._next_tenth * total:
             return
@@ -131,11 +131,11 @@ class RunProgress(ProgressBar):
 
 
 def total_batches(trainer: Trainer) -> int | None:
-    """Counts the training batches of the whole fit.
+    """Count the training batches of the whole fit.
 
     Returns:
-        Epochs times batches an epoch, or fewer where `max_steps` ends the run before; None where
-        nothing bounds the run.
+        Epochs times batches an epoch, or fewer if `max_steps` ends the run before; None if nothing
+        bounds the run.
     """
     bounds: list[float] = []
     if trainer.max_epochs is not None and trainer.max_epochs >= 0:
@@ -151,7 +151,7 @@ def _batches_done(trainer: Trainer) -> int:
 
 
 def _status(trainer: Trainer) -> str:
-    """Tells the epoch and the metrics logged with `prog_bar=True`."""
+    """Return the epoch and the metrics logged with `prog_bar=True`, as text."""
     values = (f"{name}={value:.3g}" for name, value in trainer.progress_bar_metrics.items())
     epochs = trainer.max_epochs if trainer.max_epochs is not None else -1
     epoch = trainer.current_epoch + 1

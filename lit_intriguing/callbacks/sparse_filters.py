@@ -13,23 +13,23 @@ from lit_intriguing.models.localisation import localisation
 
 
 class SparseFilters(Callback):
-    """Stops after the epoch in which mean activation and localisation reach their thresholds.
+    """A stop of training when mean activation and localisation reach their thresholds.
 
-    The mean activation is that over the units and the rows of the epoch, the localisation the
-    median over the filters of `lit_intriguing.models.localisation.localisation`; both are
-    logged after each epoch, as `train/activation` by the module and `filters/localisation`. At the
-    end one line says whether the thresholds were met, kept in `outcome` where they were, and a
-    warning stands in its place where they never were; the filters go to the loggers as a figure,
-    `filters`. It only measures: weights and random states stay as they are.
+    The mean activation is that over the units and the examples of the epoch, the localisation the
+    median over the filters of `lit_intriguing.models.localisation.localisation`. Both are logged
+    after each epoch, as `train/activation` by the module and `filters/localisation`. If the
+    thresholds were reached, one line at the end says so, which is also in `outcome`; if not, there
+    is a warning. The filters go to the loggers as a figure, `filters`. The callback only measures:
+    weights and random states do not change.
 
     Args:
-        activation: mean activation to reach from above, between 0 and 1.
-        local: localisation to reach from below, between 0 and 1.
+        activation: Mean activation to reach from above, between 0 and 1.
+        local: Localisation to reach from below, between 0 and 1.
 
     Raises:
-        ValueError: a threshold out of range.
-        UserError: when training starts, another module than a `SparseAutoencoder`, or filters that
-            are no square images.
+        ValueError: For a threshold out of range.
+        UserError: When training starts, for a module other than a `SparseAutoencoder`, or filters
+            that are not square images.
     """
 
     def __init__(self, activation: float, local: float) -> None:
@@ -60,7 +60,7 @@ class SparseFilters(Callback):
             trainer.should_stop = True
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Say how it ended and draw the filters."""
+        """Print how the training ended and draw the filters."""
         if self.outcome is not None:
             trainer.print(self.outcome)
         elif self._reached:
@@ -78,11 +78,11 @@ class SparseFilters(Callback):
             place.figure("filters", figure, trainer.global_step)
 
     def state_dict(self) -> dict[str, Any]:
-        """What was reached last."""
+        """Return what was reached last."""
         return {"epochs": self._epochs, "reached": self._reached}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take it up again."""
+        """Continue from a checkpoint."""
         self._epochs, self._reached = state_dict["epochs"], state_dict["reached"]
 
 

@@ -1,4 +1,4 @@
-"""The error on the training rows, and on those of other data, once training is over."""
+"""The error on the training examples, and on those of other data, once training is over."""
 
 from collections.abc import Mapping
 
@@ -12,25 +12,25 @@ from lit_intriguing.data.tensor_module import TensorDataModule
 from lit_intriguing.errors import UserError
 from lit_intriguing.metrics import ErrorRate
 
-ROWS = 1000
-"""Rows of a forward pass."""
+CHUNK = 1000
+"""Examples in a forward pass."""
 
 
 class TrainingError(Callback):
-    """Measures the trained weights on the rows that they were trained on, and says the result.
+    """The error of the trained network on the examples that it was trained on.
 
-    Gives every logger `train/error`, and `train/error/<name>` for each of `others`, fractions of
-    wrong answers, and prints a line for each; they are kept in `errors`. It only measures: weights,
-    modes, random states and the order of the data stay as they are. Under several processes
-    the first one measures, on all rows.
+    Logs `train/error`, and `train/error/<name>` for each of `others`, fractions of wrong
+    predictions, to every logger, and prints a line for each; they are also in `errors`. The
+    callback only measures: weights, modes, random states and the order of the data do not change.
+    Under several processes the first one measures, on all examples.
 
     Args:
-        paper: what the paper reports, for the line printed.
-        others: data whose training rows are measured too, by name, such as the other half of
+        paper: What the paper reports, for the line printed.
+        others: Data whose training examples are measured too, by name, such as the other half of
             MNIST.
 
     Raises:
-        UserError: when training starts, rows that are not in memory (`TensorLoader`).
+        UserError: When training starts, for examples that are not in memory (`TensorLoader`).
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class TrainingError(Callback):
         self.errors: dict[str, float] = {}
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Refuse what could not be measured at the end, and fetch what is not there."""
+        """Refuse what could not be measured at the end, and download data that is missing."""
         _loader(trainer)
         for data in self.others.values():
             data.prepare_data()
@@ -54,9 +54,9 @@ class TrainingError(Callback):
         loader = _loader(trainer)
         self.errors = {"train/error": error_on(trainer, pl_module, loader.inputs, loader.labels)}
         for name, data in self.others.items():
-            rows, _ = data.load_training()
+            part, _ = data.load_training()
             self.errors[f"train/error/{name}"] = error_on(
-                trainer, pl_module, rows.inputs, rows.labels
+                trainer, pl_module, part.inputs, part.labels
             )
         for logger in trainer.loggers:
             logger.log_metrics(self.errors, step=trainer.global_step)
@@ -71,20 +71,20 @@ class TrainingError(Callback):
 
 
 def error_on(trainer: Trainer, module: LightningModule, inputs: Tensor, labels: Tensor) -> float:
-    """The fraction of rows that the module, in evaluation mode, gets wrong.
+    """Return the fraction of examples that the module, in evaluation mode, misclassifies.
 
     Args:
-        trainer: whose precision the module runs in.
-        module: maps inputs to logits (N, C).
-        inputs: (N, *S), on any device.
-        labels: (N,).
+        trainer: Gives the precision.
+        module: Maps inputs to logits `(N, C)`.
+        inputs: `(N, *S)`, on any device.
+        labels: `(N,)`.
     """
     metric = ErrorRate().to(module.device)
     with preserved(module), torch.no_grad(), trainer.precision_plugin.forward_context():
-        for start in range(0, len(labels), ROWS):
-            rows = slice(start, start + ROWS)
-            x = trainer.precision_plugin.convert_input(inputs[rows].to(module.device))
-            metric.update(module(x), labels[rows].to(module.device))
+        for start in range(0, len(labels), CHUNK):
+            part = slice(start, start + CHUNK)
+            x = trainer.precision_plugin.convert_input(inputs[part].to(module.device))
+            metric.update(module(x), labels[part].to(module.device))
     return float(metric.compute())
 
 
@@ -92,7 +92,8 @@ def _loader(trainer: Trainer) -> TensorLoader:
     loader = trainer.train_dataloader
     if not isinstance(loader, TensorLoader):
         raise UserError(
-            f"the training error is measured on rows in memory, not on a {type(loader).__name__}: "
-            "serve the data by lit_intriguing.data.TensorLoader, or leave TrainingError out"
+            "the training error is measured on examples in memory, not on a "
+            f"{type(loader).__name__}: use lit_intriguing.data.TensorLoader, or leave "
+            "TrainingError out"
         )
     return loader

@@ -1,4 +1,4 @@
-"""How adversarial examples travel between the network in training and others, as it trains."""
+"""How adversarial examples transfer between the network in training and others."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,17 +14,18 @@ from lit_intriguing.attacks.attack_tensors import attack_chunk
 from lit_intriguing.attacks.base import check_inside
 from lit_intriguing.attacks.example_sets import ExampleSet, adversarial_set, clean_set
 from lit_intriguing.autograd import preserved
-from lit_intriguing.callbacks.measuring import is_trial, steps_taken
-from lit_intriguing.callbacks.on_fixed_rows import OnFixedRows
+from lit_intriguing.callbacks.measuring import is_trial
+from lit_intriguing.callbacks.on_fixed_examples import OnFixedExamples
 from lit_intriguing.errors import UserError
 from lit_intriguing.figures.heat_map import heat_map
 from lit_intriguing.figures.loggers import destinations
 from lit_intriguing.hosts.batch import Key
-from lit_intriguing.hosts.fixed_rows import Rows
+from lit_intriguing.hosts.fixed_examples import FixedExamples
 from lit_intriguing.hosts.logits import logits_model
 from lit_intriguing.hosts.precision import in_precision
 from lit_intriguing.metrics import transfer_rates
 from lit_intriguing.models.weights import load_weights, read_checkpoint
+from lit_intriguing.private.of_lightning import optimizer_steps
 from lit_intriguing.splice import INPUT, tail
 from lit_intriguing.tables import Cell
 from lit_intriguing.types import Bounds
@@ -33,49 +34,50 @@ CURRENT = "current"
 """The network in training, in tables."""
 
 
-class TransferEvaluation(OnFixedRows):
-    """Shows, during a run, whom adversarial examples fool (Szegedy et al. 2013, tables 2 and 4).
+class TransferEvaluation(OnFixedExamples):
+    """How adversarial examples transfer, during a run (Szegedy et al. 2013, tables 2 and 4).
 
-    At the chosen interval examples of the same rows, toward the same targets, are made for the
-    network as it is, in evaluation mode, and shown to the references; the references' examples,
-    made once, and those made for earlier states of the network are shown to all. The examples
-    that reach their goal count, and an error is an answer that is not the true label.
+    At the chosen interval adversarial examples of the same images, toward the same targets, are
+    made for the network in its present state, in evaluation mode. All networks then classify these,
+    those made for the references (once), and those made for earlier states of the network. The
+    adversarial examples that reach their goal count, and an error is a prediction that is not the
+    true label.
 
-    Every logger gets, as fractions, ``<name>/success`` (of the attack on the network),
-    ``<name>/to/<reference>`` (error of the reference on the network's examples),
-    ``<name>/from/<reference>`` (the network's error on the reference's), ``<name>/from/earlier``
-    (its error on the examples made for it ``earlier`` times ago, or as far back as there is), and
-    ``<name>/distortion`` (mean root mean square change); what has no rows is left out. The whole
-    matrix goes as a heat map and a table, errors in per cent, to W&B, TensorBoard and CSV loggers
-    and to ``<name>/step-<step>.png`` and ``.csv`` in the run's folder.
+    Every logger gets, as fractions, `<name>/success` (of the attack on the network),
+    `<name>/to/<reference>` (error of the reference on the network's adversarial examples),
+    `<name>/from/<reference>` (the network's error on the reference's), `<name>/from/earlier` (its
+    error on those made for it `earlier` measurements ago, or as far back as there are), and
+    `<name>/distortion` (mean root mean square change); numbers without examples are left out. The
+    whole matrix goes as a heat map and a table, errors in per cent, to W&B, TensorBoard and CSV
+    loggers and to `<name>/step-<step>.png` and `.csv` in the run's folder.
 
     It only measures: weights, gradients, modes, optimiser, random states and the order of the data
-    are bit for bit as without it. How the rows are chosen, what a checkpoint keeps and what a
-    failure costs is as for :class:`~lit_intriguing.callbacks.AdversarialExamples`.
+    are bit for bit as without it. The choice of examples, what a checkpoint stores and what happens
+    after an error are as for `AdversarialExamples`.
 
     Args:
-        attack: Makes the examples; None for :class:`~lit_intriguing.attacks.BoxLBFGS`.
-        references: Name to network; maps inputs to logits (N, C) of the same classes. Kept in its
-            own precision.
-        weights: Checkpoint of a reference, by its name; without one it is taken as it is.
-        earlier: How many times back the examples of an earlier state lie; 0 for none.
-        every_n_epochs: Epochs from one time to the next.
-        every_n_steps: Optimiser steps from one time to the next, in place of epochs.
-        examples: Rows, fewer where the data or the batch has fewer.
-        goal: What the examples are to reach; None for random targets, as in the paper.
+        attack: Makes the adversarial examples; None for `BoxLBFGS`.
+        references: Name to network; maps inputs to logits `(N, C)` of the same classes. It runs in
+            its own precision.
+        weights: Checkpoint of a reference, by its name; without one the reference's own weights.
+        earlier: How many measurements back an earlier state is; 0 for none.
+        every_n_epochs: Epochs from one measurement to the next.
+        every_n_steps: Optimiser steps from one measurement to the next, in place of epochs.
+        examples: Number of examples; fewer if the data or the batch has fewer.
+        goal: What the adversarial examples are to reach; None for random targets, as in the paper.
         bounds: The box that the inputs stay in; None for [0, 1].
-        name: Of the scalars, figures and files, different for each callback of the run.
+        name: Name of the scalars, figures and files, different for each callback of the run.
         dirpath: Folder in place of the run's own.
         model: Name of the submodule that maps inputs to logits; the default is the LightningModule
-            where it defines ``forward``.
-        inputs: Key or position of the inputs in a batch; found where there is no doubt.
-        labels: Key or position of the labels, likewise.
-        seed: Of the choice of rows, the targets and the attack.
+            if it defines `forward`.
+        inputs: Key, field or position of the inputs in a batch; found if there is no doubt.
+        labels: Key, field or position of the labels, likewise.
+        seed: Seed of the choice of examples, the targets and the attack.
 
     Raises:
         ValueError: For a number out of range, weights of no reference, or neither references nor
             earlier states.
-        UserError: For a checkpoint that is not there or not of its reference; when training starts,
+        UserError: For a checkpoint that is missing or not of its reference; when training starts,
             for a reference that takes other inputs or has other classes, inputs outside the bounds,
             an attack that fails.
     """
@@ -114,16 +116,18 @@ class TransferEvaluation(OnFixedRows):
         """Check that the module has what maps inputs to logits.
 
         Raises:
-            UserError: If it is not known.
+            UserError: If it has not.
         """
         logits_model(pl_module, self.model)
 
-    def try_out(self, trainer: Trainer, pl_module: LightningModule, rows: Rows) -> None:
-        """Show two rows to every network, and attack them."""
-        inputs, labels = rows
+    def try_out(
+        self, trainer: Trainer, pl_module: LightningModule, examples: FixedExamples
+    ) -> None:
+        """Have every network classify two of the examples, and attack them."""
+        inputs, labels = examples
         check_inside(inputs, self.bounds or Bounds())
         few = inputs[:2], labels[:2]
-        with self.unseen(pl_module):
+        with self.isolated(pl_module):
             models = self._models(trainer, pl_module)
             classes = _logits(models[CURRENT], few[0]).shape[1]
             for name in self.references:
@@ -131,39 +135,41 @@ class TransferEvaluation(OnFixedRows):
             self._attack(models[CURRENT], CURRENT, few)
         self._theirs = {}
 
-    def measure(self, trainer: Trainer, pl_module: LightningModule, rows: Rows) -> None:
-        """Make examples and show them round."""
-        step = steps_taken(trainer)
-        with self.unseen(pl_module):
+    def measure(
+        self, trainer: Trainer, pl_module: LightningModule, examples: FixedExamples
+    ) -> None:
+        """Make adversarial examples, and have every network classify all of them."""
+        step = optimizer_steps(trainer)
+        with self.isolated(pl_module):
             models = self._models(trainer, pl_module)
-            own = self._attack(models[CURRENT], CURRENT, rows)
+            own = self._attack(models[CURRENT], CURRENT, examples)
             for name in self.references:
                 if name not in self._theirs:  # its weights stay: made once
-                    self._theirs[name] = self._attack(models[name], name, rows)
-            sets = {"clean": clean_set(rows[0]), f"for {CURRENT}": own}
+                    self._theirs[name] = self._attack(models[name], name, examples)
+            sets = {"clean": clean_set(examples[0]), f"for {CURRENT}": own}
             sets |= {f"for {name}": one for name, one in self._theirs.items()}
             for past in self._past:
-                sets[f"for step {past.step}"] = past.rows(rows[0].device)
-            rates = _matrix(list(sets.values()), models, rows[1])
+                sets[f"for step {past.step}"] = past.on(examples[0].device)
+            rates = _matrix(list(sets.values()), models, examples[1])
         if trainer.is_global_zero:
             self._report(trainer, sets, list(models), rates, step)
         self._past = [*self._past, _Past.of(step, own)][-max(self.earlier, 1) :]
 
     @property
     def last_step(self) -> int:
-        """The step of the newest examples."""
+        """The step of the newest adversarial examples."""
         return self._past[-1].step if self._past else 0
 
     def memory(self) -> dict[str, Any]:
-        """The examples made for the network's last states."""
+        """Return the adversarial examples made for the network's last states."""
         return {"past": [vars(past) for past in self._past]}
 
-    def remember(self, state: Mapping[str, Any]) -> None:
-        """Take these over, unless the rows will be others."""
+    def load_memory(self, state: Mapping[str, Any]) -> None:
+        """Load them, unless other examples will be chosen."""
         past = [_Past(**values) for values in state["past"]]
         self._past = [one for one in past if len(one.counted) == self.examples]
 
-    def forget(self) -> None:
+    def clear_memory(self) -> None:
         """Begin anew."""
         self._theirs, self._past = {}, []
 
@@ -177,7 +183,7 @@ class TransferEvaluation(OnFixedRows):
         for name in weights:
             if name not in self.references:
                 raise ValueError(
-                    f"TransferEvaluation: weights for {name!r}, which is none of the references "
+                    f"TransferEvaluation: weights for {name!r}, which is not one of the references "
                     f"{list(self.references)}."
                 )
 
@@ -202,9 +208,9 @@ class TransferEvaluation(OnFixedRows):
                 f"training {classes}."
             )
 
-    def _attack(self, model: nn.Module, name: str, rows: Rows) -> ExampleSet:
+    def _attack(self, model: nn.Module, name: str, examples: FixedExamples) -> ExampleSet:
         made = attack_chunk(
-            model, self.attack, *rows, torch.Generator().manual_seed(self.seed),
+            model, self.attack, *examples, torch.Generator().manual_seed(self.seed),
             goal=self.goal, bounds=self.bounds, only_correct=False,
         )  # fmt: skip
         return adversarial_set(made, name)
@@ -217,23 +223,23 @@ class TransferEvaluation(OnFixedRows):
         rates: Tensor,
         step: int,
     ) -> None:
-        lines = list(sets)
+        titles = list(sets)
         own = sets[f"for {CURRENT}"]
         moved = own.distortion[own.counted].double()
         values = {
             "success": float(own.counted.double().mean()),
-            "distortion": float(moved.mean()),  # NaN without rows, and then not logged
+            "distortion": float(moved.mean()),  # NaN without examples, and then not logged
         }
         for column, name in enumerate(models[1:], 1):
-            values[f"to/{name}"] = float(rates[lines.index(f"for {CURRENT}"), column])
-            values[f"from/{name}"] = float(rates[lines.index(f"for {name}"), 0])
+            values[f"to/{name}"] = float(rates[titles.index(f"for {CURRENT}"), column])
+            values[f"from/{name}"] = float(rates[titles.index(f"for {name}"), 0])
         if self.earlier and self._past:
-            values["from/earlier"] = float(rates[lines.index(f"for step {self._past[0].step}"), 0])
+            values["from/earlier"] = float(rates[titles.index(f"for step {self._past[0].step}"), 0])
         self.log_scalars(trainer, values, step)
         if is_trial(trainer):
             return
         title = f"step {step:,}, epoch {trainer.current_epoch}"
-        figure = heat_map(100 * rates, lines, models, title=title)
+        figure = heat_map(100 * rates, titles, models, title=title)
         columns, table = _table(sets, models, rates)
         for destination in destinations(trainer.loggers, self.folder(trainer)):
             destination.table(self.name, columns, table, step)
@@ -242,7 +248,7 @@ class TransferEvaluation(OnFixedRows):
 
 @dataclass(frozen=True)
 class _Past:
-    """The examples made for an earlier state, on the CPU."""
+    """The adversarial examples made for an earlier state, on the CPU."""
 
     step: int
     images: Tensor
@@ -250,10 +256,10 @@ class _Past:
     distortion: Tensor
 
     @classmethod
-    def of(cls, step: int, rows: ExampleSet) -> "_Past":
-        return cls(step, rows.images.cpu(), rows.counted.cpu(), rows.distortion.cpu())
+    def of(cls, step: int, made: ExampleSet) -> "_Past":
+        return cls(step, made.images.cpu(), made.counted.cpu(), made.distortion.cpu())
 
-    def rows(self, device: torch.device) -> ExampleSet:
+    def on(self, device: torch.device) -> ExampleSet:
         images, counted, distortion = (
             one.to(device) for one in (self.images, self.counted, self.distortion)
         )
@@ -261,7 +267,7 @@ class _Past:
 
 
 class _OwnPrecision(nn.Module):
-    """A reference, which gets its inputs in the type of its own weights."""
+    """A reference, which gets its inputs in the dtype of its own weights."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
@@ -279,25 +285,25 @@ def _logits(model: nn.Module, images: Tensor) -> Tensor:
 
 
 def _matrix(sets: Sequence[ExampleSet], models: Mapping[str, nn.Module], labels: Tensor) -> Tensor:
-    """Errors (sets, models): a forward pass for each pair that is not known."""
-    answers = [
+    """Return the errors `(sets, models)`: a forward pass for each unknown pair."""
+    predictions = [
         torch.stack([
-            rows.known[name] if name in rows.known else _logits(model, rows.images).argmax(1)
+            one.known[name] if name in one.known else _logits(model, one.images).argmax(1)
             for name, model in models.items()
         ])
-        for rows in sets
+        for one in sets
     ]  # fmt: skip
-    counted = torch.stack([rows.counted for rows in sets]).unsqueeze(1)
-    return transfer_rates(torch.stack(answers), labels, counted).cpu()
+    counted = torch.stack([one.counted for one in sets]).unsqueeze(1)
+    return transfer_rates(torch.stack(predictions), labels, counted).cpu()
 
 
 def _table(
     sets: Mapping[str, ExampleSet], models: Sequence[str], rates: Tensor
 ) -> tuple[list[str], list[list[Cell]]]:
-    lines: list[list[Cell]] = []
-    for (title, rows), errors in zip(sets.items(), rates.tolist(), strict=True):
-        count = int(rows.counted.sum())
+    rows: list[list[Cell]] = []
+    for (title, one), errors in zip(sets.items(), rates.tolist(), strict=True):
+        count = int(one.counted.sum())
         cells: list[Cell] = ["empty set" if count == 0 else 100 * error for error in errors]
-        distortion = rows.distortion[rows.counted].double()
-        lines.append([title, count, float(distortion.mean()) if count else "", *cells])
-    return ["rows of", "rows", "distortion", *models], lines
+        distortion = one.distortion[one.counted].double()
+        rows.append([title, count, float(distortion.mean()) if count else "", *cells])
+    return ["examples of", "examples", "distortion", *models], rows

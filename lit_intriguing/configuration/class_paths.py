@@ -41,7 +41,9 @@ def bring_in() -> None:
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())  # as for `python -m`
     for room in ROOMS:
-        importlib.import_module(f"lit_intriguing.{room}")
+        package = importlib.import_module(f"lit_intriguing.{room}")
+        for name in package.__all__:
+            getattr(package, name)  # which loads it, where the room is lazy
 
 
 def locate(path: str) -> Any:

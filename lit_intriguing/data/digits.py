@@ -1,4 +1,4 @@
-"""The small digits that ship with scikit-learn: MNIST's stand-in where nothing is fetched."""
+"""The small digits that come with scikit-learn: a stand-in for MNIST without a download."""
 
 import torch
 from torch import Tensor
@@ -6,27 +6,28 @@ from torch import Tensor
 from lit_intriguing.data.tensor_module import Split, TensorDataModule
 from lit_intriguing.errors import UserError
 
-_ROWS = 1_797
+_SIZE = 1_797
 _CLASSES = 10
 
 
 class Digits(TensorDataModule):
-    """1,797 handwritten digits of 8x8, divided into training, validation and test rows.
+    """1,797 handwritten digits of 8x8, divided into training, validation and test examples.
 
-    Batches are `(images, labels)`: images (n, 1, 8, 8), float32, pixels in [0, 1]; labels (n,),
+    Batches are `(images, labels)`: images `(n, 1, 8, 8)`, float32, pixels in [0, 1]; labels `(n,)`,
     int64. Each part has the ten digits in the same shares. `batch_size` is per process.
 
     Args:
-        batch_size: rows a training batch, per process.
-        eval_batch_size: rows a batch in validation, test and prediction, per process.
-        test: rows kept for the test.
-        validation: rows held out for validation; 0 for none.
-        drop_last: leave out the training rows of an epoch that do not fill a batch.
-        seed: of the order of the training rows; None is the run's own (`seed_everything`).
-        split_seed: of the division into parts.
+        batch_size: Examples in a training batch, per process.
+        eval_batch_size: Examples in a batch of validation, test and prediction, per process.
+        test: Examples held out for the test.
+        validation: Examples held out for validation; 0 for none.
+        drop_last: Leave out the training examples of an epoch that do not fill a batch.
+        seed: Seed of the order of the training examples; None for the run's own
+            (`seed_everything`).
+        split_seed: Seed of the division into parts.
 
     Raises:
-        UserError: an argument out of range (a part needs at least a row of each digit).
+        UserError: For an argument out of range (a part needs at least one example of each digit).
     """
 
     def __init__(
@@ -43,10 +44,12 @@ class Digits(TensorDataModule):
         sizes = {"test": test, "validation": validation}
         for name, size in sizes.items():
             if size < _CLASSES and not (name == "validation" and size == 0):
-                raise UserError(f"{name} needs at least {_CLASSES} rows, one a digit, not {size}")
-        if test + validation > _ROWS - _CLASSES:
+                raise UserError(
+                    f"{name} needs at least {_CLASSES} examples, one a digit, not {size}"
+                )
+        if test + validation > _SIZE - _CLASSES:
             raise UserError(
-                f"test {test} and validation {validation} leave too few of the {_ROWS} rows"
+                f"test {test} and validation {validation} leave too few of the {_SIZE} examples"
             )
         if split_seed < 0:
             raise UserError(f"split_seed must not be negative: {split_seed}")
@@ -55,12 +58,12 @@ class Digits(TensorDataModule):
         self.split_seed = split_seed
 
     def load_training(self) -> tuple[Split, Split | None]:
-        """The training rows and the held-out ones."""
+        """Return the training examples and those held out for validation."""
         training, held_out, _ = self._parts()
         return training, held_out
 
     def load_test(self) -> Split:
-        """The test rows."""
+        """Return the test examples."""
         return self._parts()[2]
 
     def _parts(self) -> tuple[Split, Split | None, Split]:
@@ -69,24 +72,24 @@ class Digits(TensorDataModule):
         digits = load_digits()
         images = torch.from_numpy(digits.images).float().div_(16).unsqueeze(1)
         labels = torch.from_numpy(digits.target).long()
-        rest, test = self._divide(torch.arange(_ROWS), labels, self.test)
-        kept, held_out = (
+        rest, test = self._divide(torch.arange(_SIZE), labels, self.test)
+        train, held_out = (
             self._divide(rest, labels, self.validation) if self.validation else (rest, None)
         )
         return (
-            Split(images[kept], labels[kept]),
+            Split(images[train], labels[train]),
             None if held_out is None else Split(images[held_out], labels[held_out]),
             Split(images[test], labels[test]),
         )
 
-    def _divide(self, rows: Tensor, labels: Tensor, size: int) -> tuple[Tensor, Tensor]:
-        """`rows` without `size` of them, and those, with equal shares of the classes."""
+    def _divide(self, indices: Tensor, labels: Tensor, size: int) -> tuple[Tensor, Tensor]:
+        """Split `size` of the indices off, with equal shares of the classes; return rest first."""
         from sklearn.model_selection import train_test_split
 
-        kept, taken = train_test_split(
-            rows.numpy(),
+        rest, taken = train_test_split(
+            indices.numpy(),
             test_size=size,
             random_state=self.split_seed,
-            stratify=labels[rows].numpy(),
+            stratify=labels[indices].numpy(),
         )
-        return torch.from_numpy(kept), torch.from_numpy(taken)
+        return torch.from_numpy(rest), torch.from_numpy(taken)

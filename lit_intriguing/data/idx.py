@@ -9,10 +9,10 @@ from torch import Tensor
 
 
 def parse_idx(content: bytes) -> Tensor:
-    """The array of unsigned bytes in the contents of an idx file, uint8.
+    """Return the array of unsigned bytes in the contents of an idx file, uint8.
 
     Raises:
-        ValueError: not an idx file of unsigned bytes, or of another length than it says.
+        ValueError: If it is not an idx file of unsigned bytes, or of another length than it says.
 
     Example:
         >>> parse_idx(bytes([0, 0, 8, 1, 0, 0, 0, 3, 7, 8, 9]))
@@ -25,5 +25,7 @@ def parse_idx(content: bytes) -> Tensor:
         raise ValueError("an idx file that ends within its header")
     shape = struct.unpack(f">{content[3]}I", content[4:start])
     if len(content) - start != math.prod(shape):
-        raise ValueError(f"{len(content) - start} bytes of data where {math.prod(shape)} are due")
+        raise ValueError(
+            f"{len(content) - start} bytes of data where {math.prod(shape)} are expected"
+        )
     return torch.from_numpy(np.frombuffer(content, np.uint8, offset=start).reshape(shape).copy())

@@ -11,33 +11,35 @@ from lit_intriguing.data import mnist_files
 from lit_intriguing.data.tensor_module import Split, TensorDataModule
 from lit_intriguing.errors import UserError
 
-_ROWS = 60_000
+_SIZE = 60_000
 
 
 class MNIST(TensorDataModule):
     """The 60,000 training and 10,000 test images of handwritten digits, 28x28.
 
-    Batches are `(images, labels)`: images (n, 1, 28, 28), float32, pixels in [0, 1]; labels (n,),
-    int64. The files are searched for in `data_dir`, `$LIT_INTRIGUING_DATA` and the user's cache
-    (`~/.cache/lit-intriguing`), and checked; else torchvision fetches them into the cache.
+    Batches are `(images, labels)`: images `(n, 1, 28, 28)`, float32, pixels in [0, 1]; labels
+    `(n,)`, int64. The files are searched for in `data_dir`, `$LIT_INTRIGUING_DATA` and the user's
+    cache (`~/.cache/lit-intriguing`), and checked; otherwise torchvision downloads them into the
+    cache.
 
-    `batch_size` is per process: two processes with 100 train on 200 rows a step.
+    `batch_size` is per process: two processes with 100 train on 200 examples a step.
 
     Args:
-        data_dir: folder of the files; below it `MNIST/raw` and `raw` are searched as well.
-        batch_size: rows a training batch, per process.
-        eval_batch_size: rows a batch in validation, test and prediction, per process.
-        validation: training rows held out for validation.
-        half: 1 or 2: only one of the paper's disjoint halves P1 and P2 of 30,000 training images
-            (table 3); held-out rows then come from that half. None: all.
-        drop_last: leave out the training rows of an epoch that do not fill a batch.
-        seed: of the order of the training rows; None is the run's own (`seed_everything`).
-        split_seed: of the halves and the held-out rows; apart from `seed`, so that runs with
-            several seeds share their split.
+        data_dir: Folder of the files; its subfolders `MNIST/raw` and `raw` are searched as well.
+        batch_size: Examples in a training batch, per process.
+        eval_batch_size: Examples in a batch of validation, test and prediction, per process.
+        validation: Training examples held out for validation.
+        half: 1 or 2 for one of the paper's disjoint halves P1 and P2 of 30,000 training images
+            (table 3); held-out examples then come from that half. None for all.
+        drop_last: Leave out the training examples of an epoch that do not fill a batch.
+        seed: Seed of the order of the training examples; None for the run's own
+            (`seed_everything`).
+        split_seed: Seed of the halves and the held-out examples; not the same as `seed`, so that
+            runs with several seeds share their split.
 
     Raises:
-        UserError: an argument out of range; in `prepare_data`, files that are nowhere and cannot
-            be fetched; in `setup`, a file that is not the original.
+        UserError: For an argument out of range; in `prepare_data`, for files that are missing and
+            cannot be downloaded; in `setup`, for a file that is not the original.
     """
 
     def __init__(
@@ -54,9 +56,9 @@ class MNIST(TensorDataModule):
         super().__init__(batch_size, eval_batch_size, drop_last, seed)
         if half not in (None, 1, 2):
             raise UserError(f"half must be 1 or 2 (the paper's P1 or P2) or none, not {half}")
-        rows = _ROWS if half is None else _ROWS // 2
-        if not 0 <= validation < rows:
-            raise UserError(f"validation must be from 0 to {rows - 1} rows, not {validation}")
+        size = _SIZE if half is None else _SIZE // 2
+        if not 0 <= validation < size:
+            raise UserError(f"validation must be from 0 to {size - 1} examples, not {validation}")
         if split_seed < 0:
             raise UserError(f"split_seed must not be negative: {split_seed}")
         self.data_dir = data_dir
@@ -65,27 +67,27 @@ class MNIST(TensorDataModule):
         self.split_seed = split_seed
 
     def prepare_data(self) -> None:
-        """Fetch the files unless they are there; Lightning calls it on one process of a node."""
+        """Download missing files; Lightning calls this on one process of a node."""
         if mnist_files.find(self.data_dir) is None:
             mnist_files.download(self.data_dir)
 
     def load_training(self) -> tuple[Split, Split | None]:
-        """The training rows and the held-out ones, in the order of the split's permutation."""
+        """Return the training examples and those held out, in the order of a permutation."""
         images, labels = self._read("train")
-        rows = self._training_rows()
-        kept, held_out = rows[: len(rows) - self.validation], rows[len(rows) - self.validation :]
+        order = self._training_order()
+        train, held_out = order.tensor_split([len(order) - self.validation])
         return (
-            _split(images, labels, kept),
+            _split(images, labels, train),
             _split(images, labels, held_out) if len(held_out) else None,
         )
 
     def load_test(self) -> Split:
-        """The 10,000 test rows."""
+        """Return the 10,000 test examples."""
         return _split(*self._read("t10k"))
 
-    def _training_rows(self) -> Tensor:
-        order = torch.from_numpy(np.random.default_rng(self.split_seed).permutation(_ROWS))
-        middle = _ROWS // 2
+    def _training_order(self) -> Tensor:
+        order = torch.from_numpy(np.random.default_rng(self.split_seed).permutation(_SIZE))
+        middle = _SIZE // 2
         return {None: order, 1: order[:middle], 2: order[middle:]}[self.half]
 
     def _read(self, part: str) -> tuple[Tensor, Tensor]:
@@ -94,8 +96,8 @@ class MNIST(TensorDataModule):
         return mnist_files.read(images, paths[images]), mnist_files.read(labels, paths[labels])
 
 
-def _split(images: Tensor, labels: Tensor, rows: Tensor | None = None) -> Split:
-    # Rows are taken as bytes: the float32 tensor is the only one of its size.
-    if rows is not None:
-        images, labels = images[rows], labels[rows]
+def _split(images: Tensor, labels: Tensor, indices: Tensor | None = None) -> Split:
+    # Indexed as bytes: the float32 tensor is the only one of its size.
+    if indices is not None:
+        images, labels = images[indices], labels[indices]
     return Split(images.unsqueeze(1).float().div_(255), labels.long())

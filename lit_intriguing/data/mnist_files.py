@@ -1,4 +1,4 @@
-"""Where MNIST's files lie, whether they are the original ones, and how to fetch them."""
+"""Where MNIST's files are, whether they are the original ones, and how to download them."""
 
 import gzip
 import hashlib
@@ -29,22 +29,22 @@ _CONNECT_SECONDS = 20.0
 
 
 def cache_folder() -> Path:
-    """The user's cache of this package: `$XDG_CACHE_HOME/lit-intriguing`."""
+    """Return the user's cache of this package: `$XDG_CACHE_HOME/lit-intriguing`."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(base) / "lit-intriguing"
 
 
 def places(data_dir: str | Path | None) -> list[Path]:
-    """The folders searched, in order: `data_dir`, `$LIT_INTRIGUING_DATA`, the user's cache."""
+    """Return the folders to search: `data_dir`, `$LIT_INTRIGUING_DATA`, the user's cache."""
     given = None if data_dir is None else Path(data_dir).expanduser()
     return [place for place in (given, data_folder(), cache_folder()) if place is not None]
 
 
 def find(data_dir: str | Path | None) -> dict[str, Path] | None:
-    """The path of each file, all from the first folder that has the four; None if none has.
+    """Return the path of each file, from the first folder that has all four; None if none has.
 
-    The files may be unpacked or end in `.gz`, and lie in `MNIST/raw` or `raw` below the folder
-    or in the folder itself.
+    The files may be unpacked or end in `.gz`, and be in the folder itself or in its subfolders
+    `MNIST/raw` or `raw`.
     """
     for place in places(data_dir):
         for folder in (place / subfolder for subfolder in _SUBFOLDERS):
@@ -56,10 +56,10 @@ def find(data_dir: str | Path | None) -> dict[str, Path] | None:
 
 
 def require(data_dir: str | Path | None) -> dict[str, Path]:
-    """`find`, with an error where there is nothing.
+    """Return the path of each file, as `find` does.
 
     Raises:
-        UserError: no folder has the files; the message names the ways out.
+        UserError: If no folder has the files; the message names the ways out.
     """
     paths = find(data_dir)
     if paths is None:
@@ -68,46 +68,51 @@ def require(data_dir: str | Path | None) -> dict[str, Path]:
 
 
 def read(name: str, path: Path) -> Tensor:
-    """The contents of one of the files, uint8, checked against its canonical checksum.
+    """Return the contents of one of the files, uint8, checked against its checksum.
 
     Raises:
-        UserError: it is not the original file, or cannot be read.
+        UserError: If it is not the original file, or cannot be read.
     """
     try:
         content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     except (EOFError, zlib.error, OSError) as error:
         raise UserError(
             f"{path} cannot be read ({error}; md5 of the unpacked file should be "
-            f"{CHECKSUMS[name]}): delete it, and it is fetched again, or replace it"
+            f"{CHECKSUMS[name]}): delete it, and it is downloaded again, or replace it"
         ) from error
     checksum = hashlib.md5(content, usedforsecurity=False).hexdigest()
     if checksum != CHECKSUMS[name]:
         raise UserError(
             f"{path} is not MNIST's original file: md5 of its contents is {checksum}, not "
-            f"{CHECKSUMS[name]}: delete it, and it is fetched again, or replace it"
+            f"{CHECKSUMS[name]}: delete it, and it is downloaded again, or replace it"
         )
     return parse_idx(content)
 
 
 def download(data_dir: str | Path | None) -> None:
-    """Fetch the files through torchvision, with its progress bar, into the user's cache.
+    """Download the files with torchvision, with its progress bar, into the user's cache.
+
+    Args:
+        data_dir: Folder that was searched, for the message.
 
     Raises:
-        UserError: it failed; the message names the ways out. `data_dir` is only named there.
+        UserError: If it failed; the message names the ways out.
     """
     import torchvision
 
     target = cache_folder() / "MNIST" / "raw"
     try:
         target.mkdir(parents=True, exist_ok=True)
-        # Through a folder of its own: a fetch cut short leaves nothing that looks like a file.
+        # Through a folder of its own: an interrupted download leaves no half file.
         with tempfile.TemporaryDirectory(dir=target.parent) as scratch, _connect_timeout():
             torchvision.datasets.MNIST(scratch, download=True)
             for path in Path(scratch).glob("MNIST/raw/*.gz"):
                 path.replace(target / path.name)
     except (OSError, RuntimeError, EOFError, http.client.HTTPException) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise UserError(_ways_out(data_dir, f"not found, and fetching failed: {reason}")) from error
+        raise UserError(
+            _ways_out(data_dir, f"not found, and the download failed: {reason}")
+        ) from error
 
 
 def _either(path: Path) -> Path | None:
@@ -117,7 +122,7 @@ def _either(path: Path) -> Path | None:
 
 @contextmanager
 def _connect_timeout() -> Iterator[None]:
-    """Without it a network that swallows packets holds the run up for minutes."""
+    """Limit the time to connect: a network that drops packets would block for minutes."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(_CONNECT_SECONDS)
     try:

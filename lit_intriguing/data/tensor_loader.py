@@ -1,4 +1,4 @@
-"""Batches from tensors in memory, in an order that a checkpoint can take up again."""
+"""Batches from tensors in memory, in an order that a checkpoint can resume."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -11,32 +11,32 @@ from lit_intriguing.errors import UserError
 
 
 class TensorLoader:
-    """Iterates over a data set held as two tensors on the device it is used on.
+    """A loader of a data set that is two tensors, on the device that uses them.
 
     The order of an epoch is a function of `(seed, epoch)` alone. The position is part of
     Lightning's checkpoint (`state_dict`, `load_state_dict`) and the same on every rank, so a run
-    resumed within an epoch, at its last batch or at its end sees the batches that it would have
-    seen. Outside Lightning each new iteration is the next epoch.
+    that is resumed within an epoch, at its last batch or at its end gets the same batches as
+    without the interruption. Outside Lightning each new iteration is the next epoch.
 
-    `batch_size` is **per process**: with `world_size` processes a step sees
-    `batch_size * world_size` rows. No row is seen twice in an epoch. All ranks do the same number
-    of steps: where the rows do not divide evenly, `drop_last` leaves the remainder out, and
-    without it one process gets a short last batch while several processes get batches whose sizes
-    differ by at most one row.
+    `batch_size` is **per process**: with `world_size` processes a step has
+    `batch_size * world_size` examples. No example comes twice in an epoch. All ranks do the same
+    number of steps: if the examples do not divide evenly, `drop_last` leaves the remainder out;
+    without it one process gets a short last batch, and several processes get batches whose sizes
+    differ by at most one example.
 
     Args:
-        inputs: shape (N, *S).
-        labels: shape (N,).
-        batch_size: rows a batch on this process, at most.
-        shuffle: a new order each epoch; otherwise the order of the rows.
-        seed: of the order, not negative.
-        drop_last: leave out the rows that do not fill a batch on every process.
-        rank: of this process.
-        world_size: how many processes share the rows.
+        inputs: Tensor `(N, *S)`.
+        labels: Tensor `(N,)`.
+        batch_size: Largest number of examples in a batch on this process.
+        shuffle: Use a new order in each epoch; otherwise the order of the tensors.
+        seed: Seed of the order, not negative.
+        drop_last: Leave out the examples that do not fill a batch on every process.
+        rank: Of this process.
+        world_size: How many processes share the examples.
 
     Raises:
-        UserError: unequal numbers of inputs and labels, a size out of range, or too few rows to
-            give every process one in each step.
+        UserError: For unequal numbers of inputs and labels, a size out of range, or too few
+            examples to give every process one in each step.
 
     Example:
         >>> loader = TensorLoader(torch.eye(5), torch.arange(5), batch_size=2)
@@ -71,15 +71,15 @@ class TensorLoader:
         self._batch = 0  # batches handed out
         self._next_epoch = 0
         self._resumed = False
-        self._behind = 0  # how far the epochs named lie behind these
+        self._behind = 0  # by how much Lightning's epoch number is smaller
 
     def __len__(self) -> int:
-        """Batches an epoch, the same on every rank."""
-        rows, step = len(self.inputs), self.batch_size * self.world_size
-        return rows // step if self.drop_last else -(-rows // step)
+        """Return the batches of an epoch, the same on every rank."""
+        size, step = len(self.inputs), self.batch_size * self.world_size
+        return size // step if self.drop_last else -(-size // step)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield `(inputs (n, *S), labels (n,))`, copies of the rows, n at most `batch_size`.
+        """Yield `(inputs (n, *S), labels (n,))`, copies, n at most `batch_size`.
 
         A generator: Lightning creates iterators that it never uses, and an epoch begins only
         with its first batch.
@@ -87,29 +87,29 @@ class TensorLoader:
         self._begin_epoch()
         order = self._order()
         for batch in range(self._batch, len(self)):
-            rows = order[self._rows_of(batch)]
+            indices = order[self._places_of(batch)]
             self._batch = batch + 1
-            yield self.inputs.index_select(0, rows), self.labels.index_select(0, rows)
+            yield self.inputs.index_select(0, indices), self.labels.index_select(0, indices)
 
     @property
     def sampler(self) -> "TensorLoader":
-        """Where Lightning looks for `set_epoch`."""
+        """The object on which Lightning calls `set_epoch`."""
         return self
 
     def set_epoch(self, epoch: int) -> None:
-        """Name the epoch that the next iteration belongs to; Lightning calls it each epoch."""
+        """Set the epoch of the next iteration; Lightning calls this each epoch."""
         self._next_epoch = epoch
 
     def state_dict(self) -> dict[str, Any]:
-        """The position, the same on every rank, and what it depends on."""
+        """Return the position, the same on every rank, and what it depends on."""
         return {"epoch": self._epoch, "batch": self._batch, "layout": self._layout()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take up the position of `state` with the next iteration.
+        """Start the next iteration at the position of `state`.
 
         Raises:
-            UserError: the position lies within an epoch that was divided otherwise (rows, batch
-                size, processes, seed), so that the rest of it cannot be told.
+            UserError: If the position is within an epoch that was divided otherwise (examples,
+                batch size, processes, seed), so that the rest of it is unknown.
         """
         epoch, batch = int(state["epoch"]), int(state["batch"])
         if 0 < batch < len(self):
@@ -119,10 +119,10 @@ class TensorLoader:
         self._resumed = True
 
     def _begin_epoch(self) -> None:
-        """Set epoch and batch: the restored ones, or the start of the epoch that is named."""
+        """Set epoch and batch: the restored ones, or the start of the next epoch."""
         if self._resumed:
-            # Lightning names a later epoch where the saved one is over though this loader had
-            # batches left (`limit_train_batches`); with `max_steps` it may count one too many.
+            # Lightning gives a later epoch if the saved one is over though this loader had batches
+            # left (`limit_train_batches`); with `max_steps` it may count one too many.
             if self._batch >= len(self) or self._next_epoch > self._epoch:
                 self._epoch, self._batch = self._epoch + 1, 0
             self._behind = self._epoch - self._next_epoch
@@ -132,22 +132,22 @@ class TensorLoader:
         self._next_epoch = self._epoch - self._behind + 1
 
     def _order(self) -> Tensor:
-        rows = len(self.inputs)
+        size = len(self.inputs)
         if self.shuffle:
             order = torch.from_numpy(
-                np.random.default_rng((self.seed, self._epoch)).permutation(rows)
+                np.random.default_rng((self.seed, self._epoch)).permutation(size)
             )
         else:
-            order = torch.arange(rows)
+            order = torch.arange(size)
         return order.to(self.inputs.device)
 
-    def _rows_of(self, batch: int) -> slice:
-        """The places of this rank's batch in the order of the epoch."""
-        place, rows = batch * self.world_size + self.rank, len(self.inputs)
+    def _places_of(self, batch: int) -> slice:
+        """Return the places of this rank's batch in the order of the epoch."""
+        part, size = batch * self.world_size + self.rank, len(self.inputs)
         if self.drop_last or self.world_size == 1:
-            return slice(place * self.batch_size, min((place + 1) * self.batch_size, rows))
+            return slice(part * self.batch_size, min((part + 1) * self.batch_size, size))
         parts = len(self) * self.world_size
-        return slice(place * rows // parts, (place + 1) * rows // parts)
+        return slice(part * size // parts, (part + 1) * size // parts)
 
     def _layout(self) -> dict[str, int]:
         return {
@@ -167,24 +167,24 @@ class TensorLoader:
         ]
         if changes:
             raise UserError(
-                "the checkpoint was saved within an epoch, which cannot go on with other "
+                "the checkpoint was saved within an epoch, which cannot continue with other "
                 f"batches ({', '.join(changes)}): resume with the same settings, or from a "
                 "checkpoint saved at the end of an epoch"
             )
 
     def _check_sizes(self) -> None:
-        rows = len(self.inputs)
-        if len(self.labels) != rows:
-            raise UserError(f"{rows} inputs but {len(self.labels)} labels: one label an input")
+        size = len(self.inputs)
+        if len(self.labels) != size:
+            raise UserError(f"{size} inputs but {len(self.labels)} labels: one label an input")
         if self.batch_size < 1:
             raise UserError(f"batch_size must be at least 1, not {self.batch_size}")
         if self.seed < 0:
             raise UserError(f"seed must not be negative: {self.seed}")
         if not 0 <= self.rank < self.world_size:
             raise UserError(f"rank {self.rank} is not among {self.world_size} processes")
-        if len(self) == 0 or (not self.drop_last and rows < len(self) * self.world_size):
+        if len(self) == 0 or (not self.drop_last and size < len(self) * self.world_size):
             raise UserError(
-                f"{rows} rows are too few for batches of {self.batch_size} on "
-                f"{self.world_size} process(es): every process needs a row in each step; "
-                "use a smaller batch_size or fewer processes, or with more rows drop_last"
+                f"{size} examples are too few for batches of {self.batch_size} on "
+                f"{self.world_size} process(es): every process needs an example in each step; "
+                "use a smaller batch_size or fewer processes, or with more examples drop_last"
             )

@@ -14,35 +14,36 @@ from lit_intriguing.errors import UserError
 
 @dataclass
 class Split:
-    """A part of a data set: `inputs` (N, *S) float32 in [0, 1], `labels` (N,) int64."""
+    """A part of a data set: `inputs` `(N, *S)` float32 in [0, 1], `labels` `(N,)` int64."""
 
     inputs: Tensor
     labels: Tensor
 
     def move(self, device: torch.device) -> None:
-        """Put the tensors on `device`; the copies elsewhere are let go."""
+        """Put the tensors on `device`; copies elsewhere are dropped."""
         self.inputs = self.inputs.to(device)
         self.labels = self.labels.to(device)
 
 
 def run_seed() -> int:
-    """The seed given to Lightning's `seed_everything`, or 0."""
+    """Return the seed given to Lightning's `seed_everything`, or 0."""
     return int(os.environ.get("PL_GLOBAL_SEED", "0"))
 
 
 class TensorDataModule(LightningDataModule, ABC):
-    """Serves splits through `TensorLoader`, on the trainer's device where there is a trainer.
+    """A data module of splits in memory, on the Trainer's device if there is a Trainer.
 
-    Each process holds the whole of its splits; the loader hands out this rank's rows.
+    Each process holds all of its splits; `TensorLoader` gives this rank's examples.
 
     Args:
-        batch_size: rows a training batch, per process.
-        eval_batch_size: rows a batch in validation, test and prediction, per process.
-        drop_last: leave out the training rows of an epoch that do not fill a batch.
-        seed: of the order of the training rows; None is the run's own (`seed_everything`).
+        batch_size: Examples in a training batch, per process.
+        eval_batch_size: Examples in a batch of validation, test and prediction, per process.
+        drop_last: Leave out the training examples of an epoch that do not fill a batch.
+        seed: Seed of the order of the training examples; None for the run's own
+            (`seed_everything`).
 
     Raises:
-        UserError: a batch size below 1.
+        UserError: For a batch size below 1.
     """
 
     def __init__(
@@ -65,17 +66,17 @@ class TensorDataModule(LightningDataModule, ABC):
 
     @abstractmethod
     def load_training(self) -> tuple[Split, Split | None]:
-        """The training rows and those held out for validation, if any."""
+        """Return the training examples and those held out for validation, if any."""
 
     @abstractmethod
     def load_test(self) -> Split:
-        """The test rows."""
+        """Return the test examples."""
 
     def setup(self, stage: str | None = None) -> None:
         """Load what `stage` ("fit", "validate", "test", "predict" or None for all) needs.
 
         Raises:
-            UserError: "validate" without held-out rows.
+            UserError: For "validate" without held-out examples.
         """
         self._give_validation_back()
         if stage in ("fit", "validate", None) and "train" not in self._splits:
@@ -83,7 +84,7 @@ class TensorDataModule(LightningDataModule, ABC):
             if held_out is not None:
                 self._splits["validation"] = held_out
         if stage == "validate" and "validation" not in self._splits:
-            raise UserError("no rows are held out to validate on: set the data's `validation`")
+            raise UserError("no examples are held out to validate on: set the data's `validation`")
         trainer: Trainer | None = self.trainer
         if stage == "fit" and trainer is not None and "validation" not in self._splits:
             # Lightning's own switch: an empty loader or none at all would make it warn.
@@ -93,32 +94,32 @@ class TensorDataModule(LightningDataModule, ABC):
             self._splits["test"] = self.load_test()
 
     def teardown(self, stage: str) -> None:
-        """Give the trainer its validation back where `setup` had switched it off."""
+        """Give the Trainer its validation back if `setup` switched it off."""
         self._give_validation_back()
 
     def on_exception(self, exception: BaseException) -> None:
-        """Give the trainer its validation back: `teardown` is not called after an exception."""
+        """Give the Trainer its validation back: `teardown` is not called after an exception."""
         self._give_validation_back()
 
     def train_dataloader(self) -> TensorLoader:
-        """Shuffled batches of the training rows."""
+        """Return shuffled batches of the training examples."""
         seed = run_seed() if self.seed is None else self.seed
         return self._loader("train", self.batch_size, True, seed, self.drop_last)
 
     def val_dataloader(self) -> TensorLoader | list[TensorLoader]:
-        """Batches of the held-out rows; an empty list without such rows."""
+        """Return batches of the held-out examples; an empty list if there are none."""
         return self._evaluation("validation") if "validation" in self._splits else []
 
     def test_dataloader(self) -> TensorLoader:
-        """Batches of the test rows, in order."""
+        """Return batches of the test examples, in order."""
         return self._evaluation("test")
 
     def predict_dataloader(self) -> TensorLoader:
-        """Batches of the test rows, in order."""
+        """Return batches of the test examples, in order."""
         return self._evaluation("test")
 
     def _give_validation_back(self) -> None:
-        # The trainer is kept with its limit: `self.trainer` may be another one by now.
+        # The Trainer is stored with its limit: `self.trainer` may be another one by now.
         if self._switched_off is not None:
             owner, limit = self._switched_off
             owner.limit_val_batches = limit

@@ -1,4 +1,4 @@
-"""The model under the Trainer's precision, for attacks that keep their own."""
+"""The model under the Trainer's precision, for attacks that have their own."""
 
 import torch
 from lightning.pytorch.plugins.precision import Precision
@@ -6,13 +6,13 @@ from torch import Tensor, nn
 
 
 class InPrecision(nn.Module):
-    """Computes a model's logits as the Trainer would, and hands them back in at least float32.
+    """A model whose logits are computed as by the Trainer and returned in at least float32.
 
-    The search's own arithmetic stays outside, in the precision of the images. Layers keep their
-    names.
+    The arithmetic of an attack stays outside, in the precision of the images. Layers have their
+    usual names.
 
     Args:
-        model: Maps images to logits.
+        model: Maps images `(N, *S)` to logits `(N, C)`.
         plugin: The Trainer's precision.
     """
 
@@ -21,18 +21,18 @@ class InPrecision(nn.Module):
         self.model, self.plugin = model, plugin
 
     def get_submodule(self, target: str) -> nn.Module:
-        """The model's own submodule."""
+        """Return the model's own submodule."""
         return self.model.get_submodule(target)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits `(N, C)` of images `(N, *S)`."""
+        """Return logits `(N, C)` of images `(N, *S)`."""
         with self.plugin.forward_context():
             logits: Tensor = self.model(self.plugin.convert_input(x))
         return logits.float() if logits.dtype in (torch.float16, torch.bfloat16) else logits
 
 
 def in_precision(model: nn.Module, plugin: Precision) -> nn.Module:
-    """Returns the model itself where the precision changes nothing."""
+    """Return the model under a precision; the model itself where that changes nothing."""
     return model if type(plugin) is Precision else InPrecision(model, plugin)
 
 

@@ -20,8 +20,8 @@ from lit_intriguing.model_sets.examples import ExampleJob, Maker, made_for
 from lit_intriguing.model_sets.predictions import ChunkResult
 from lit_intriguing.splits.fingerprint import class_name, fingerprint, of_model
 from lit_intriguing.splits.loop import ChunkLoop, on_rank_zero
+from lit_intriguing.splits.resumable_store import Chunk, Store
 from lit_intriguing.splits.split import SplitData
-from lit_intriguing.splits.store import Chunk, Store
 
 Job = TypeVar("Job", bound=ExampleJob)
 Found = TypeVar("Found")

@@ -7,7 +7,7 @@ from torch.nn.functional import relu
 
 
 def response_normalisation() -> nn.Module:
-    """The local response normalisation of Krizhevsky et al. 2012, section 3.3.
+    """Return the local response normalisation of Krizhevsky et al. 2012, section 3.3.
 
     Theirs is `x / (2 + 1e-4 * sum of 5 channels' squares)^0.75`; torch multiplies by their mean.
     """
@@ -15,23 +15,23 @@ def response_normalisation() -> nn.Module:
 
 
 class AlexNet(nn.Module):
-    """AlexNet (Krizhevsky et al. 2012) on images (N, 3, 227, 227); not torchvision's variant.
+    """AlexNet (Krizhevsky et al. 2012) on images `(N, 3, 227, 227)`; not torchvision's variant.
 
-    Its layers are the submodules `conv1` to `conv5` and `fc1` to `fc3`, rectified but for the
-    last; `norm1` and `norm2` stand behind the first two, a max pool of 3x3 pixels every 2 behind
-    these and behind `conv5`. The weights are drawn as theirs were: N(0, 0.01^2), biases 1 in
+    Its layers are the submodules `conv1` to `conv5` and `fc1` to `fc3`, each with a ReLU but the
+    last. `norm1` and `norm2` come after the first two; a max pool of 3x3 pixels with stride 2 comes
+    after these and after `conv5`. The weights are drawn as theirs were: N(0, 0.01^2), biases 1 in
     `conv2`, `conv4`, `conv5`, `fc1` and `fc2`, else 0.
 
     Args:
-        groups: 2 as on their two GPUs: `conv2`, `conv4` and `conv5` see half of the channels each.
-            1 for the shapes that table 5 writes, such as 96x5x5x256.
+        groups: 2 as on their two GPUs: in `conv2`, `conv4` and `conv5` each group takes half of the
+            channels. 1 for the shapes in table 5, such as 96x5x5x256.
         classes: Number of logits.
         normalisation: Makes `norm1` and `norm2`; `response_normalisation` is theirs,
             `ContrastNormalisation` what section 4.3 of Szegedy et al. 2013 bounds.
         dropout: Probability of dropping an input of `fc1` and `fc2`.
 
     Raises:
-        ValueError: Another number of groups than 1 or 2, or no class.
+        ValueError: For a number of groups that is not 1 or 2, or no class.
 
     Example:
         >>> import torch
@@ -68,7 +68,7 @@ class AlexNet(nn.Module):
         self._initialise()
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits (N, classes) of images (N, 3, 227, 227)."""
+        """Return logits `(N, classes)` of images `(N, 3, 227, 227)`."""
         x = self.pool1(self.norm1(relu(self.conv1(x))))
         x = self.pool2(self.norm2(relu(self.conv2(x))))
         x = relu(self.conv4(relu(self.conv3(x))))
@@ -79,7 +79,7 @@ class AlexNet(nn.Module):
         return logits
 
     def _initialise(self) -> None:
-        """Krizhevsky et al. 2012, section 5."""
+        """Initialise as Krizhevsky et al. 2012, section 5."""
         for name, layer in self.named_children():
             if isinstance(layer, nn.Conv2d | nn.Linear) and layer.bias is not None:
                 nn.init.normal_(layer.weight, std=0.01)

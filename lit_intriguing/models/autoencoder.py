@@ -16,27 +16,29 @@ _NEAREST = 1e-6  # to 0 and 1, for a unit that is never or always on
 
 
 class SparseAutoencoder(LightningModule):
-    """One layer of sigmoid units that learns, without labels, to give its input back.
+    """One layer of sigmoid units that learns, without labels, to reconstruct its input.
 
     The loss of a batch is that of Ng 2011 (*Sparse autoencoder*, CS294A lecture notes):
-    half the squared error of the reconstruction, summed over pixels, mean over rows;
+    half the squared error of the reconstruction, summed over pixels, mean over examples;
     `decay / 2 * sum w^2` over the weights of both maps; and `sparsity` times the
     Kullback-Leibler divergence of each unit's mean activation over the batch from `target`.
 
     Its layers are the submodules `hidden1` (linear map, sigmoid), as in `Classifier`, and `decoder`
-    (linear map). Logs, once an epoch, `train/loss`, `train/activation` (mean over units and rows,
-    in [0, 1]) and `val/reconstruction` or `test/reconstruction` (root mean square error a pixel).
+    (linear map). Logs, once an epoch, `train/loss`, `train/activation` (mean over units and
+    examples, in [0, 1]) and `val/reconstruction` or `test/reconstruction` (root mean square error a
+    pixel).
 
     Args:
-        inputs: features of a row.
-        units: of the hidden layer.
-        target: mean activation that each unit is drawn to, between 0 and 1.
-        sparsity: weight of that penalty (Ng: beta).
-        decay: strength of the weight decay (Ng: lambda).
-        optimizer: makes the optimiser of the parameters.
+        inputs: Features of an example.
+        units: Units of the hidden layer.
+        target: Mean activation that each unit is drawn to, between 0 and 1.
+        sparsity: Weight of that penalty (Ng: beta).
+        decay: Strength of the weight decay (Ng: lambda).
+        optimizer: Makes the optimiser of the parameters.
 
     Raises:
-        UserError: an argument out of range; in `forward`, inputs of another number of features.
+        UserError: For an argument out of range; in `forward`, for inputs of another number of
+            features.
     """
 
     def __init__(
@@ -66,16 +68,16 @@ class SparseAutoencoder(LightningModule):
 
     @property
     def filters(self) -> Tensor:
-        """The weights of the encoder, (units, inputs): a filter a row."""
+        """The weights of the encoder, `(units, inputs)`, one filter in each row."""
         weight = self.hidden1[0].weight
         assert isinstance(weight, Tensor)
         return weight
 
     def encode(self, x: Tensor) -> Tensor:
-        """Activations (N, units) in [0, 1] of inputs (N, *S), flattened to (N, inputs).
+        """Return activations `(N, units)` in [0, 1] of inputs `(N, *S)`.
 
         Raises:
-            UserError: another number of features than `inputs`.
+            UserError: If the number of features is not `inputs`.
         """
         x = x.flatten(1)
         if x.shape[1] != self.filters.shape[1]:
@@ -87,11 +89,11 @@ class SparseAutoencoder(LightningModule):
         return activations
 
     def forward(self, x: Tensor) -> Tensor:
-        """Reconstructions (N, inputs) in [0, 1] of inputs (N, *S)."""
+        """Return reconstructions `(N, inputs)` in [0, 1] of inputs `(N, *S)`."""
         return torch.sigmoid(self.decoder(self.encode(x)))
 
     def objective(self, x: Tensor, hidden: Tensor) -> Tensor:
-        """The loss of inputs (N, *S) with their activations (N, units)."""
+        """Return the loss of inputs `(N, *S)` with their activations `(N, units)`."""
         x = x.flatten(1)
         error = (torch.sigmoid(self.decoder(hidden)) - x).square().sum() / (2 * len(x))
         weights = self.filters.square().sum() + self.decoder.weight.square().sum()
@@ -99,7 +101,7 @@ class SparseAutoencoder(LightningModule):
         return error + self.decay / 2 * weights + self.sparsity * penalty
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
-        """The loss of a batch; its labels are not looked at."""
+        """Return the loss of a batch; its labels are not used."""
         x, _ = batch
         hidden = self.encode(x)
         loss = self.objective(x, hidden)
@@ -118,7 +120,7 @@ class SparseAutoencoder(LightningModule):
         self._measure("test/reconstruction", batch)
 
     def configure_optimizers(self) -> Optimizer:
-        """The injected optimiser."""
+        """Return the injected optimiser."""
         return self.optimizer(self.parameters())
 
     def _measure(self, name: str, batch: tuple[Tensor, Tensor]) -> None:
@@ -128,11 +130,11 @@ class SparseAutoencoder(LightningModule):
 
 
 def kl_sparsity(means: Tensor, target: float) -> Tensor:
-    """`sum_j KL(target || means_j)`, in nats (Ng 2011, section 3).
+    """Return `sum_j KL(target || means_j)`, in nats (Ng 2011, section 3).
 
     Args:
-        means: (units,) mean activations in [0, 1].
-        target: between 0 and 1.
+        means: Mean activations `(units,)` in [0, 1].
+        target: Between 0 and 1.
 
     Example:
         >>> kl_sparsity(torch.tensor([0.1, 0.1]), 0.1)
@@ -144,23 +146,23 @@ def kl_sparsity(means: Tensor, target: float) -> Tensor:
 
 
 class FrozenLayer(nn.Sequential):
-    """A layer whose weights stay; in training it keeps its output for an input that comes again.
+    """A layer with fixed weights, which in training stores its output for a repeated input.
 
-    A closure optimiser evaluates the same batch many times in a step.
+    An optimiser with a closure evaluates the same batch many times in a step.
     """
 
     _seen: tuple[Tensor, int | None, Tensor] | None = None
 
     @classmethod
     def of(cls, layer: nn.Module, checkpoint: str) -> Self:
-        """The layer with the encoder's weights of a `SparseAutoencoder`, frozen.
+        """Return the layer with the encoder's weights of a `SparseAutoencoder`, frozen.
 
         Args:
-            layer: a linear map first, then what follows.
-            checkpoint: path of the autoencoder's.
+            layer: A linear map first, then other modules.
+            checkpoint: Path of the autoencoder's checkpoint.
 
         Raises:
-            UserError: no such file, not an autoencoder's, or one of other sizes.
+            UserError: If there is no such file, or it is not of an autoencoder of these sizes.
         """
         frozen = cls(*layer.children())
         linear = frozen[0]
@@ -175,7 +177,7 @@ class FrozenLayer(nn.Sequential):
         return frozen.requires_grad_(False)
 
     def forward(self, input: Tensor) -> Tensor:
-        """As `nn.Sequential`."""
+        """Compute as `nn.Sequential`."""
         if not self.training or input.requires_grad:
             return self._compute(input)
         if self._seen is None or not self._is_seen(input):
@@ -184,7 +186,7 @@ class FrozenLayer(nn.Sequential):
         return self._seen[2]
 
     def train(self, mode: bool = True) -> Self:
-        """As in `nn.Module`; the output kept is let go."""
+        """Set the mode as `nn.Module` does; drop the stored output."""
         self._seen = None
         return super().train(mode)
 

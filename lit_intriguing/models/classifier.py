@@ -18,6 +18,7 @@ from lit_intriguing.metrics import ErrorRate
 from lit_intriguing.models.autoencoder import FrozenLayer
 from lit_intriguing.models.decay import paper_decay
 from lit_intriguing.models.schedules import NeedsRunLength
+from lit_intriguing.private.of_lightning import trainer_or_none
 
 _KIND = "lit_intriguing.activation"
 
@@ -29,36 +30,36 @@ class Classifier(LightningModule):
     """A fully connected network, such as the paper's 784-100-100-10.
 
     Its layers are the submodules `hidden1`, `hidden2`, ... (linear map, activation, dropout) and
-    `output` (logits). Logs `train/loss` every `log_every_n_steps` steps of the trainer: the loss
-    of all rows of the batch, those included that a callback such as `AdversarialTraining` may have
-    added, each row counted alike whatever weight its gradient has. Logs `val/error` and
-    `test/error`, fractions of wrong answers, once an epoch.
+    `output` (logits). Logs `train/loss` every `log_every_n_steps` steps of the Trainer: the loss
+    of all examples of the batch, including those that a callback such as `AdversarialTraining` has
+    added; each example counts alike, whatever weight its gradient has. Logs `val/error` and
+    `test/error`, fractions of wrong predictions, once an epoch.
 
     Args:
-        widths: units from the input to the classes.
-        activation: makes the activation of a hidden layer, such as the class `torch.nn.Sigmoid`.
-        optimizer: makes the optimiser of the parameters. Its `weight_decay` acts on the weights of
+        widths: Units from the input to the classes.
+        activation: Makes the activation of a hidden layer, such as the class `torch.nn.Sigmoid`.
+        optimizer: Makes the optimiser of the parameters. Its `weight_decay` acts on the weights of
             the linear maps alone, not on biases or an activation's parameters.
-        scheduler: makes the schedule of the learning rate; one with `set_run_length`, such as
-            `CosineOverRun`, is told the number of steps, or of epochs, of the run.
+        scheduler: Makes the schedule of the learning rate; one with `set_run_length`, such as
+            `CosineOverRun`, gets the number of steps, or of epochs, of the run.
         scheduler_interval: "step" or "epoch": when the schedule moves on.
-        decay: lambda of the paper's decay `lambda * sum w^2 / k` on the weights, added to the
+        decay: Lambda of the paper's decay `lambda * sum w^2 / k` on the weights, added to the
             training loss: one number for all layers or one a layer. Beside or in place of the
             optimiser's.
-        dropout: probabilities of dropping a unit: of the input, then of each hidden layer.
-        init: fills a weight in place. He-normal by default; `torch.nn.init.xavier_normal_` suits
+        dropout: Probabilities of dropping a unit: of the input, then of each hidden layer.
+        init: Fills a weight in place. He-normal by default; `torch.nn.init.xavier_normal_` suits
             sigmoids. Biases start at zero.
-        decay_form: how the decay counts the weights: `paper_decay`, or `half_square_decay` for the
+        decay_form: How the decay counts the weights: `paper_decay`, or `half_square_decay` for the
             other way in which the paper can be read, both of `lit_intriguing.models.decay`.
-        bias: whether the linear maps have biases.
-        encoder: checkpoint of a `SparseAutoencoder` of the same input and first hidden layer. When
-            training starts `hidden1` takes the weights of its encoder, and keeps them.
+        bias: Whether the linear maps have biases.
+        encoder: Checkpoint of a `SparseAutoencoder` of the same input and first hidden layer. When
+            training starts `hidden1` takes the weights of its encoder, which then stay fixed.
 
     Raises:
-        UserError: widths, decay or dropout that do not fit; in `forward`, inputs of another
-            number of features; in loading, a checkpoint of another architecture; when training
-            starts, a schedule that needs the run's length where the run has no end, or an
-            encoder that is not there or does not fit.
+        UserError: For widths, decay or dropout that do not fit; in `forward`, for inputs of another
+            number of features; in loading, for a checkpoint of another architecture; when training
+            starts, for a schedule that needs the run's length if the run has no end, or an encoder
+            that is missing or does not fit.
     """
 
     def __init__(
@@ -94,10 +95,10 @@ class Classifier(LightningModule):
         self.test_error = ErrorRate()
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits (N, classes) of inputs (N, *S), flattened to (N, features).
+        """Return logits `(N, classes)` of inputs `(N, *S)`, flattened to `(N, features)`.
 
         Raises:
-            UserError: another number of features than the first width.
+            UserError: If the number of features is not the first width.
         """
         x = x.flatten(1)
         if x.shape[1] != self.widths[0]:
@@ -110,7 +111,7 @@ class Classifier(LightningModule):
         return x
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
-        """The mean cross-entropy of a batch and the decay."""
+        """Return the mean cross-entropy of a batch plus the decay."""
         x, y = batch
         loss = nn.functional.cross_entropy(self(x), y)
         if self.decay is not None:
@@ -122,21 +123,21 @@ class Classifier(LightningModule):
         return loss
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        """Count the wrong answers of a batch."""
+        """Count the wrong predictions of a batch."""
         self._count("val/error", self.val_error, batch)
 
     def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        """Count the wrong answers of a batch."""
+        """Count the wrong predictions of a batch."""
         self._count("test/error", self.test_error, batch)
 
     def predict_step(self, batch: Tensor | tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
-        """The likeliest class (N,) of each row of a batch, with or without labels."""
+        """Return the predicted class `(N,)` of each example of a batch, with or without labels."""
         x = batch if isinstance(batch, Tensor) else batch[0]
         logits: Tensor = self(x)
         return logits.argmax(1)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """The injected optimiser, and the schedule where there is one."""
+        """Return the injected optimiser, and the schedule if there is one."""
         optimizer = self._optimizer()
         if self.scheduler is None:
             return optimizer
@@ -152,34 +153,34 @@ class Classifier(LightningModule):
         }
 
     def setup(self, stage: str) -> None:
-        """Take over the encoder before training, in time for its own checkpoint to be restored.
+        """Load the encoder before training, and before a checkpoint of this module is restored.
 
         Raises:
-            UserError: an encoder that is not there or does not fit.
+            UserError: For an encoder that is missing or does not fit.
         """
         if stage == "fit" and self.encoder is not None:
             hidden = self.get_submodule("hidden1")
             self.add_module("hidden1", FrozenLayer.of(hidden, self.encoder))
 
     def on_train_start(self) -> None:
-        """Tell the schedule the length of the run.
+        """Set the length of the run in the schedule.
 
-        Not in `configure_optimizers`: asking there makes Lightning set the loaders up before the
-        checkpoint is read, and their saved position is then forgotten.
+        Not in `configure_optimizers`: asking there makes Lightning set the loaders up before it
+        reads the checkpoint, and their saved position is then lost.
         """
         for config in self.trainer.lr_scheduler_configs:
             if isinstance(config.scheduler, NeedsRunLength):
                 config.scheduler.set_run_length(self._run_length(config.interval))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Note the activation, which the weights do not tell."""
+        """Save the activation, which the weights do not show."""
         checkpoint[_KIND] = self._activation_name()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse the checkpoint of another architecture.
 
         Raises:
-            UserError: other widths or another activation.
+            UserError: For other widths or another activation.
         """
         saved = _saved_widths(checkpoint["state_dict"])
         if saved != self.widths:
@@ -206,7 +207,7 @@ class Classifier(LightningModule):
         self.output = nn.Linear(self.widths[-2], self.widths[-1], bias)
 
     def _layers(self) -> Iterable[nn.Module]:
-        """From the input on, as called: other code may have replaced or wrapped a layer."""
+        """Return the layers from the input on; other code may have replaced or wrapped some."""
         hidden = [f"hidden{i}" for i in range(1, len(self.widths) - 1)]
         names = ["dropped_input", *hidden, "output"]
         return [getattr(self, name) for name in names if hasattr(self, name)]
@@ -229,7 +230,7 @@ class Classifier(LightningModule):
         return self.optimizer([{"params": weights}, {"params": others, "weight_decay": 0.0}])
 
     def _run_length(self, interval: str) -> int:
-        """How often a schedule moves on that does so each "step" or each "epoch"."""
+        """Return how often a schedule moves on that does so each "step" or each "epoch"."""
         steps = self.trainer.estimated_stepping_batches
         # Lightning says -1 for batches without end.
         if math.isinf(steps) or steps < 1:
@@ -249,7 +250,7 @@ class Classifier(LightningModule):
         return math.ceil(batches / self.trainer.accumulate_grad_batches)
 
     def _writes_now(self) -> bool:
-        trainer = self._trainer
+        trainer = trainer_or_none(self)
         if trainer is None:
             return False
         every: int = trainer.log_every_n_steps  # type: ignore[attr-defined]

@@ -8,9 +8,9 @@ from lit_intriguing.lipschitz.norm import ONE
 
 
 class ContrastNormalisation(nn.Module):
-    """``x / (eps + |x|^2)^gamma`` (Szegedy et al. 2013, section 4.3).
+    """The normalisation `x / (eps + |x|^2)^gamma` (Szegedy et al. 2013, section 4.3).
 
-    Its Lipschitz constant is ``eps^-gamma`` as the paper has it, for every gamma >= 0 and not in
+    Its Lipschitz constant is `eps^-gamma` as the paper has it, for every gamma >= 0 and not in
     [0.5, 1] alone, and it is reached at zero. The norm is one of all channels at a place, or of a
     whole example: for windows of neighbouring channels, which share some (`nn.LocalResponseNorm`),
     the paper's argument does not hold, as each number then has a divisor of its own.
@@ -41,10 +41,10 @@ class ContrastNormalisation(nn.Module):
         self.eps, self.gamma, self.dim = eps, gamma, dim
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalise.
+        """Normalise a batch.
 
         Args:
-            x: ``(N, *S)``.
+            x: `(N, *S)`.
 
         Returns:
             Tensor of the same shape.
@@ -53,13 +53,13 @@ class ContrastNormalisation(nn.Module):
         return x / (self.eps + x.square().sum(dims, keepdim=True)) ** self.gamma
 
     def extra_repr(self) -> str:
-        """The settings, for `print`."""
+        """Return the settings, for `print`."""
         return f"eps={self.eps}, gamma={self.gamma}, dim={self.dim}"
 
 
 @register_norm(ContrastNormalisation)
 def contrast_normalisation(module: ContrastNormalisation, shape: tuple[int, ...] | None) -> Norm:
-    """``eps^-gamma``, the slope at zero."""
+    """Return `eps^-gamma`, the slope at zero."""
     if not (module.eps > 0 and module.gamma >= 0):
         raise CannotBoundError(f"with eps = {module.eps} and gamma = {module.gamma}")
     return ONE if module.gamma == 0 else Norm(power_of_offset(module.eps, module.gamma))

@@ -12,11 +12,11 @@ from torch import Tensor
 
 
 def paper_decay(weights: Sequence[Tensor], strengths: Sequence[float]) -> Tensor:
-    """`sum over layers of lambda * sum w^2 / k`, k the number of units (Szegedy et al. 2013, 4.1).
+    """Return the sum over layers of `lambda * sum w^2 / k` (Szegedy et al. 2013, 4.1).
 
     Args:
-        weights: each of shape (k, inputs).
-        strengths: lambda of each layer.
+        weights: Each `(k, inputs)`, k the number of units.
+        strengths: Lambda of each layer.
 
     Example:
         >>> paper_decay([torch.ones(2, 3)], [0.5])
@@ -26,11 +26,11 @@ def paper_decay(weights: Sequence[Tensor], strengths: Sequence[float]) -> Tensor
 
 
 def half_square_decay(weights: Sequence[Tensor], strengths: Sequence[float]) -> Tensor:
-    """`sum over layers of lambda / 2 * sum w^2`, whatever the number of units.
+    """Return the sum over layers of `lambda / 2 * sum w^2`, whatever the number of units.
 
     Args:
-        weights: of any shape.
-        strengths: lambda of each layer.
+        weights: Of any shape.
+        strengths: Lambda of each layer.
 
     Example:
         >>> half_square_decay([torch.ones(2, 3)], [0.5])

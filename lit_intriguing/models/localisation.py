@@ -1,4 +1,4 @@
-"""How local the filters of a layer are: strokes rather than whole images."""
+"""How local the filters of a layer are: strokes, not whole images."""
 
 from math import isqrt
 
@@ -12,19 +12,19 @@ SHARE = 3 / 8
 
 
 def localisation(filters: Tensor) -> Tensor:
-    """The largest share of each filter's squared weights within one square window.
+    """Return the largest share of each filter's squared weights within one square window.
 
     The window's side is three eighths of the image's, so that uniform weights give about 0.14
-    (0.128 on 28x28 pixels); a filter that lies within a window gives 1, whatever its signs.
+    (0.128 on 28x28 pixels); a filter inside one window gives 1, whatever its signs.
 
     Args:
-        filters: (units, D) with D the square of at least 2.
+        filters: `(units, D)`, D the square of an integer of at least 2.
 
     Returns:
-        (units,) in [0, 1]; 0 for a filter of zeros.
+        `(units,)` in [0, 1]; 0 for a filter of zeros.
 
     Raises:
-        UserError: D is not such a square.
+        UserError: If D is not such a square.
 
     Example:
         >>> import torch
@@ -36,7 +36,7 @@ def localisation(filters: Tensor) -> Tensor:
     side = isqrt(filters.shape[1])
     if filters.ndim != 2 or side < 2 or side * side != filters.shape[1]:
         raise UserError(
-            f"filters of shape {tuple(filters.shape)} are no square images: localisation needs "
+            f"filters of shape {tuple(filters.shape)} are not square images: localisation needs "
             "(units, side * side)"
         )
     window = max(1, round(SHARE * side))

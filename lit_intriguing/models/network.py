@@ -9,21 +9,21 @@ from lit_intriguing.models.weights import load_weights, read_checkpoint
 
 
 class Network(LightningModule):
-    """A torch module as it is, to be tested, attacked and bounded; it is not trained here.
+    """Any torch module, to be tested, attacked and bounded; it is not trained here.
 
     The module is the submodule `network`, so that its layers are `network.conv1` and so on. Logs
-    `val/error` and `test/error`, fractions of wrong answers, once an epoch.
+    `val/error` and `test/error`, fractions of wrong predictions, once an epoch.
 
     Args:
-        network: The module, whose `forward` gives logits (N, C): on the command line the class path
-            of any module, or of a function that returns one, such as
+        network: The module, whose `forward` gives logits `(N, C)`: on the command line the class
+            path of any module, or of a function that returns one, such as
             `torchvision.models.resnet18`.
         weights: File of its weights, also within `$LIT_INTRIGUING_DATA`: a state dict, or a
-            checkpoint whose `state_dict` has the module's own names. Where null the module keeps
-            those it was made with.
+            checkpoint whose `state_dict` has the module's own names. If null, the weights that the
+            module was made with.
 
     Raises:
-        UserError: No such file, or weights of another module.
+        UserError: If there is no such file, or its weights are of another module.
     """
 
     def __init__(self, network: nn.Module, weights: str | None = None) -> None:
@@ -36,16 +36,16 @@ class Network(LightningModule):
         self.test_error = ErrorRate()
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits (N, C) of inputs (N, *S)."""
+        """Return logits `(N, C)` of inputs `(N, *S)`."""
         logits: Tensor = self.network(x)
         return logits
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        """Count the wrong answers of a batch."""
+        """Count the wrong predictions of a batch."""
         self._count("val/error", self.val_error, batch)
 
     def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        """Count the wrong answers of a batch."""
+        """Count the wrong predictions of a batch."""
         self._count("test/error", self.test_error, batch)
 
     def _count(self, name: str, metric: ErrorRate, batch: tuple[Tensor, Tensor]) -> None:

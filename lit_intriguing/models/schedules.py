@@ -1,4 +1,4 @@
-"""Learning rates over the whole run, whose length the module tells."""
+"""Learning rates over the whole run, whose length the module sets."""
 
 import math
 from typing import Any, Protocol, runtime_checkable
@@ -12,27 +12,27 @@ from lit_intriguing.errors import UserError
 
 @runtime_checkable
 class NeedsRunLength(Protocol):
-    """A schedule that must be told how often it moves on in the run."""
+    """A schedule that needs to know how often it moves on in the run."""
 
     def set_run_length(self, steps: int) -> None:
-        """Take the length, before the first step."""
+        """Set the length, before the first step."""
 
 
 class CosineOverRun(LRScheduler):
-    """From the optimiser's learning rate to `floor` times it along half a cosine.
+    """A rate that falls along half a cosine, from the optimiser's to `floor` times that.
 
-    `Classifier` tells it the length of the run, in optimiser steps or in epochs, whichever it
-    moves on with, so there is no number to work out by hand; elsewhere call `set_run_length`. The
-    length is not kept in the checkpoint: a run resumed with more epochs follows the cosine of its
+    `Classifier` sets the length of the run, in the optimiser steps or epochs with which the
+    schedule moves on, so there is no number to work out by hand; elsewhere call `set_run_length`.
+    The length is not saved in the checkpoint: a run resumed with more epochs has the cosine of its
     new length.
 
     Args:
-        optimizer: whose learning rate is set.
-        warmup: share of the run, in [0, 1), over which the rate first rises from 0.
-        floor: share of the rate that is left at the end, in [0, 1].
+        optimizer: Its learning rate is set.
+        warmup: Share of the run, in [0, 1), over which the rate first rises from 0.
+        floor: Share of the rate that is left at the end, in [0, 1].
 
     Raises:
-        UserError: a share out of range; in `step`, if the length is not known.
+        UserError: For a share out of range; in `step`, if the length is unknown.
     """
 
     def __init__(self, optimizer: Optimizer, warmup: float = 0.0, floor: float = 0.0) -> None:
@@ -46,10 +46,10 @@ class CosineOverRun(LRScheduler):
         super().__init__(optimizer)
 
     def set_run_length(self, steps: int) -> None:
-        """Take the number of calls of `step` in the run and set the first rate.
+        """Set the number of calls of `step` in the run, and the first rate.
 
         Raises:
-            UserError: less than one.
+            UserError: If it is less than one.
         """
         if steps < 1:
             raise UserError(f"a run has at least one step, not {steps}")
@@ -58,19 +58,19 @@ class CosineOverRun(LRScheduler):
             group["lr"] = rate
 
     def get_lr(self) -> list[float | Tensor]:
-        """The rates of the parameter groups at the present step."""
+        """Return the rates of the parameter groups at the present step."""
         return [float(base) * self._share(self.last_epoch) for base in self.base_lrs]
 
     def state_dict(self) -> dict[str, Any]:
-        """The state without the length of the run."""
+        """Return the state without the length of the run."""
         return {key: value for key, value in super().state_dict().items() if key != "run_length"}
 
     def _share(self, step: int) -> float:
         if self.run_length is None:
             if step > 0:
-                raise UserError("CosineOverRun was not told the run's length: set_run_length")
+                raise UserError("CosineOverRun does not know the run's length: call set_run_length")
             return 1.0
-        # A short run may round up to rising alone: its last step is left to fall.
+        # Rounding must leave at least the last step of a short run to fall.
         rising = min(round(self.warmup * self.run_length), self.run_length - 1)
         if step < rising:
             return (step + 1) / rising

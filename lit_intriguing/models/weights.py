@@ -12,15 +12,15 @@ from lit_intriguing.errors import UserError
 
 
 def read_checkpoint(path: Path, weights_only: bool = True) -> dict[str, Any]:
-    """Reads a checkpoint, or a file of weights alone, onto the CPU.
+    """Read a checkpoint, or a file of weights alone, onto the CPU.
 
     Args:
         path: The file.
-        weights_only: Whether it may hold tensors and plain values only; False runs what code is in
+        weights_only: Whether it may hold only tensors and plain values; False runs code that is in
             it.
 
     Raises:
-        UserError: There is no such file, or it holds something else.
+        UserError: If there is no such file, or it holds something else.
     """
     if not path.is_file():
         raise UserError(f"no checkpoint {path}.")
@@ -35,15 +35,15 @@ def read_checkpoint(path: Path, weights_only: bool = True) -> dict[str, Any]:
 
 
 def load_weights(model: nn.Module, content: Mapping[str, Any], path: Path) -> None:
-    """Gives a model the weights of a checkpoint.
+    """Load the weights of a checkpoint into a model.
 
     Args:
-        model: The model.
+        model: The model, changed in place.
         content: See `read_checkpoint`.
-        path: Where it comes from, for the message.
+        path: The file, for the message.
 
     Raises:
-        UserError: The weights are not those of such a model.
+        UserError: If the weights are not those of such a model.
     """
     if "state_dict" in content and isinstance(model, LightningModule):
         model.on_load_checkpoint(dict(content))
@@ -56,7 +56,7 @@ def load_weights(model: nn.Module, content: Mapping[str, Any], path: Path) -> No
 
 
 def _misfit(model: nn.Module, state: Any) -> str:
-    """What of a model's weights is not there, or of another shape; empty if that is not it."""
+    """Return which of a model's weights are missing or of another shape; empty if none are."""
     if not isinstance(state, Mapping):
         return ""
     wanted, there = model.state_dict(), list(state)
@@ -76,6 +76,6 @@ def _shape(value: Any) -> Any:
 
 
 def _few(names: Sequence[str]) -> str:
-    """The first of them, and how many more."""
+    """Return the first name, and how many more there are."""
     more = f" and {len(names) - 1} more" if len(names) > 1 else ""
     return f"{names[0]}{more}"

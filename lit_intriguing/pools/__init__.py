@@ -1,5 +1,5 @@
-"""Perturbed rows in a training step: what is made, how it joins, how it counts."""
+"""Pools of adversarial examples in training: how they are made, join a batch, and count."""
 
-from lit_intriguing.pools.layer import PerturbedLayer
+from lit_intriguing.pools.perturbed_layer import PerturbedLayer
 
 __all__ = ["PerturbedLayer"]

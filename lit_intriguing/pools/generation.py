@@ -1,4 +1,4 @@
-"""Examples for several layers of one batch."""
+"""Adversarial examples for several layers of one batch."""
 
 import math
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from lit_intriguing.attacks.base import check_inside
 from lit_intriguing.attacks.gradient import no_gradient
 from lit_intriguing.autograd import grad_island, preserved
 from lit_intriguing.errors import UserError
-from lit_intriguing.pools.layer import PerturbedLayer
+from lit_intriguing.pools.perturbed_layer import PerturbedLayer
 from lit_intriguing.splice import INPUT, Splice, SpliceError, Tail, activations, kind, tail
 from lit_intriguing.types import UNBOUNDED, distortion
 
@@ -24,7 +24,7 @@ class GenerationError(UserError, ValueError):
 
 @dataclass(frozen=True)
 class Spliced:
-    """A model that maps inputs to logits ``(N, C)``, and its hooks on the attacked layers."""
+    """A model that maps inputs to logits `(N, C)`, and its hooks on the attacked layers."""
 
     model: nn.Module
     splice: Splice
@@ -32,16 +32,16 @@ class Spliced:
 
 @dataclass(frozen=True)
 class Examples:
-    """What was made for one layer from N rows of a batch; all detached.
+    """What was made for one layer from N examples of a batch; all detached.
 
     Attributes:
-        clean: The layer's activation, ``(N, *S)``.
+        clean: The layer's activation, `(N, *S)`.
         adversarial: The same, perturbed.
         criterion: What was wanted.
-        spread: The activation's spread, ``()``; None where lengths are absolute.
-        classes: Columns of the logits, C, where known.
-        spared: Which rows were as wanted from the start, so that the attack did not search, bool
-            ``(N,)``; None where it did not look.
+        spread: The activation's spread, `()`; None where lengths are absolute.
+        classes: Columns of the logits, C, if known.
+        spared: Which examples reached the goal unperturbed, so that the attack did not search, bool
+            `(N,)`; None if that was not tested.
     """
 
     clean: Tensor
@@ -52,31 +52,31 @@ class Examples:
     spared: Tensor | None = None
 
     def success(self, spliced: Spliced, layer: str, x: Tensor) -> Tensor:
-        """Return which rows reach what was wanted, verified by a forward pass: bool ``(N,)``."""
+        """Return which examples reach the goal, verified by a forward pass: bool `(N,)`."""
         with torch.no_grad(), preserved(spliced.model):
             logits = tail(spliced.model, layer, x, spliced.splice)(self.adversarial)
             return self.criterion.met(logits)
 
     def unmoved(self) -> Tensor:
-        """Return which rows are as they were: bool ``(N,)``."""
+        """Return which examples are unchanged: bool `(N,)`."""
         same = self.adversarial == self.clean
         if self.spread is not None:  # there and back between the units
             same |= self.adversarial == self.clean / self.spread * self.spread
         return same.flatten(1).all(1)
 
     def stuck(self) -> Tensor:
-        """Return which rows stayed put without having what was wanted: bool ``(N,)``."""
+        """Return which examples are unchanged without reaching the goal: bool `(N,)`."""
         unmoved = self.unmoved()
         return unmoved if self.spared is None else unmoved & ~self.spared
 
     def distortion(self) -> Tensor:
-        """Return each row's root mean square change, ``(N,)``."""
+        """Return each example's root mean square change, `(N,)`."""
         return distortion(self.clean, self.adversarial)
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Rows to make examples from: inputs ``(N, *S)`` and true labels ``(N,)``."""
+    """Clean examples: inputs `(N, *S)` and true labels `(N,)`."""
 
     x: Tensor
     labels: Tensor
@@ -96,9 +96,9 @@ def generate(
 
     Args:
         spliced: The model and its hooks.
-        batch: The rows.
+        batch: The clean examples.
         layers: How each layer is attacked.
-        spreads: The last spread of each layer, for batches of one row.
+        spreads: The last spread of each layer, for batches of one example.
         generator: Source of randomness, on the CPU.
 
     Returns:
@@ -186,7 +186,7 @@ def _separate(
 
 @dataclass(frozen=True)
 class _FromUnits:
-    """The top of a model as a function of the activation divided by ``unit``, ``()``."""
+    """The top of a model as a function of the activation divided by `unit`, `()`."""
 
     top: Tail
     unit: Tensor
@@ -200,8 +200,8 @@ def check_examples(layer: str, plan: PerturbedLayer, examples: Examples) -> str 
     """Return a warning on examples that teach nothing, or None; it waits for the device.
 
     Raises:
-        GenerationError: If no row could be moved, though one should have been, an activation is
-            not finite, or the clean tensor leaves the bounds.
+        GenerationError: If no example could be changed, though one should have been, if an
+            activation is not finite, or if the clean tensor leaves the bounds.
     """
     _check_inside(layer, plan, examples.clean)
     if not bool(examples.clean.isfinite().all()):
@@ -212,13 +212,13 @@ def check_examples(layer: str, plan: PerturbedLayer, examples: Examples) -> str 
     if bool(examples.unmoved().all()):
         raise GenerationError(
             f"Layer {layer!r}: the gradient by {_called(layer)} is zero or not finite for all "
-            f"{stuck} rows, or no example lies within the bounds, so none can be made. A model "
+            f"{stuck} examples, or no point lies within the bounds, so none can be made. A model "
             "that saturates, rounds or ends in a step function has no gradient; one that has "
             "learnt nothing yet may need a later start_step."
         )
     return (
-        f"Layer {layer!r}: {stuck} of {len(examples.clean)} rows have a zero or non-finite "
-        "gradient, or no example within the bounds, and stay unperturbed."
+        f"Layer {layer!r}: {stuck} of {len(examples.clean)} examples have a zero or non-finite "
+        "gradient, or no point within the bounds, and stay unperturbed."
     )
 
 
@@ -240,15 +240,15 @@ def _spread(x: Tensor, plan: PerturbedLayer, last: Tensor | None) -> Tensor | No
     if last is None:
         raise GenerationError(
             "relative=True measures the activation's spread over a batch, and the first batch has "
-            "one row: use larger batches, or absolute lengths."
+            "one example: use larger batches, or absolute lengths."
         )
     return last
 
 
-def _check_logits(logits: object, rows: int) -> None:
-    if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != rows:
+def _check_logits(logits: object, count: int) -> None:
+    if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != count:
         raise SpliceError(
-            f"The model must return logits of shape ({rows}, C) for {rows} inputs; it returned "
+            f"The model must return logits of shape ({count}, C) for {count} inputs; it returned "
             f"{kind(logits)}. Name the submodule that does: model=<name>."
         )
     if not logits.requires_grad:

@@ -1,4 +1,4 @@
-"""Rows of the pools join a batch, at the input or at their layer."""
+"""Where the examples of the pools join a batch: at the input or at their layer."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -7,48 +7,49 @@ import torch
 from torch import Tensor
 
 from lit_intriguing.pools.generation import Batch, Examples
-from lit_intriguing.pools.layer import PerturbedLayer
+from lit_intriguing.pools.perturbed_layer import PerturbedLayer
 from lit_intriguing.splice import INPUT, Edit, SpliceError, in_backward
 
-Rows = dict[str, Tensor]
+PoolExamples = dict[str, Tensor]
+"""What a pool stores of N examples, by name: tensors of N entries."""
 
 
-def rows_to_keep(
+def examples_to_store(
     layer: str, plan: PerturbedLayer, examples: Examples, batch: Batch, step: int
-) -> Rows:
-    """Return what a layer's pool keeps of new examples.
+) -> PoolExamples:
+    """Return what a layer's pool stores of new examples.
 
     Args:
         layer: The layer's name.
-        plan: How its rows join.
+        plan: How its examples join.
         examples: What was made of the batch.
-        batch: The rows they were made of.
-        step: When; the age of a row counts from it.
+        batch: The clean examples that they were made of.
+        step: The present step; the age of an example counts from it.
 
     Returns:
-        ``labels`` and ``born``, ``(N,)``; and ``inputs``, ``activation`` or ``perturbation`` as
-        far as the rows need them to join again.
+        `labels` and `born`, `(N,)`; and `inputs`, `activation` or `perturbation`, as far as the
+        examples need them to join again.
     """
     labels = batch.labels
-    rows = {"labels": labels, "born": torch.full_like(labels, step, dtype=torch.int64)}
+    always = {"labels": labels, "born": torch.full_like(labels, step, dtype=torch.int64)}
     if layer == INPUT:
-        return {"inputs": examples.adversarial, **rows}
+        return {"inputs": examples.adversarial, **always}
     if plan.at_layer:
-        return {"activation": examples.adversarial, **rows}
+        return {"activation": examples.adversarial, **always}
     if plan.stale:
-        return {"inputs": batch.x, "activation": examples.adversarial, **rows}
-    return {"inputs": batch.x, "perturbation": examples.adversarial - examples.clean, **rows}
+        return {"inputs": batch.x, "activation": examples.adversarial, **always}
+    return {"inputs": batch.x, "perturbation": examples.adversarial - examples.clean, **always}
 
 
 @dataclass(frozen=True)
 class Joined:
-    """A batch with the rows of the pools behind the clean ones.
+    """A batch with the examples of the pools behind the clean ones.
 
     Attributes:
-        inputs: Clean inputs, then those of the rows that join at the input, ``(M, *S)``.
-        labels: Labels of all rows at the output, ``(N,)``, N at least M.
-        clean: Number of clean rows.
-        groups: The rows at the output that belong to each layer.
+        inputs: Clean inputs, then those of the examples that join at the input, `(M, *S)`.
+        labels: Labels of all examples at the output, `(N,)`, N at least M.
+        clean: Number of clean examples.
+        groups: Where the examples of each layer are at the output.
         edits: What the output of each layer passes through.
     """
 
@@ -58,33 +59,35 @@ class Joined:
     groups: Mapping[str, slice]
     edits: Mapping[str, Edit]
 
-    def row_weights(self, weights: Mapping[str, float]) -> Tensor | None:
-        """Return the weight of each row, mean 1, shape ``(N,)``; None if all are the same.
+    def example_weights(self, weights: Mapping[str, float]) -> Tensor | None:
+        """Return the weight of each example, mean 1, shape `(N,)`; None if all are the same.
 
-        With these, the mean over rows is the weighted mean of the groups' mean losses,
-        ``(clean + sum_l w_l loss_l) / (1 + sum_l w_l)``, and a sum over rows N times that.
+        With these, the mean over examples is the weighted mean of the groups' mean losses,
+        `(clean + sum_l w_l loss_l) / (1 + sum_l w_l)`, and a sum over examples N times that.
         """
-        rows, total = len(self.labels), 1 + sum(weights[name] for name in self.groups)
+        count, total = len(self.labels), 1 + sum(weights[name] for name in self.groups)
         shares = {(0, self.clean): 1.0}
         for name, group in self.groups.items():
             shares[group.start, group.stop] = weights[name]
         each = [
-            (stop - start, weight * rows / ((stop - start) * total))
+            (stop - start, weight * count / ((stop - start) * total))
             for (start, stop), weight in shares.items()
         ]
         if all(abs(weight - 1) < 1e-9 for _, weight in each):
             return None
-        return torch.cat([self.inputs.new_full((count,), weight) for count, weight in each])
+        return torch.cat([self.inputs.new_full((size,), weight) for size, weight in each])
 
 
-def join(batch: Batch, drawn: Mapping[str, Rows], layers: Mapping[str, PerturbedLayer]) -> Joined:
-    """Put drawn rows behind a batch.
+def join(
+    batch: Batch, drawn: Mapping[str, PoolExamples], layers: Mapping[str, PerturbedLayer]
+) -> Joined:
+    """Put drawn examples behind a batch.
 
     Args:
-        batch: Clean inputs and labels; may have no rows.
-        drawn: Rows of each layer, as :func:`rows_to_keep` made them. Layers whose rows join at the
-            layer must be in the order of the forward pass.
-        layers: How each layer's rows join.
+        batch: Clean inputs and labels; may be empty.
+        drawn: Examples of each layer, as `examples_to_store` made them. Layers whose examples join
+            at the layer must be in the order of the forward pass.
+        layers: How each layer's examples join.
     """
     at_input = [name for name in drawn if not layers[name].at_layer]
     at_layer = [name for name in drawn if layers[name].at_layer]
@@ -103,15 +106,15 @@ def join(batch: Batch, drawn: Mapping[str, Rows], layers: Mapping[str, Perturbed
     return Joined(torch.cat(inputs), torch.cat(labels), len(batch.x), groups, edits)
 
 
-def _overwrite(layer: str, group: slice, rows: Rows, shield: bool) -> Edit:
+def _overwrite(layer: str, group: slice, drawn: PoolExamples, shield: bool) -> Edit:
     def edit(output: Tensor) -> Tensor:
         if len(output) < group.stop:
-            raise SpliceError(_rows_message(layer, len(output), group.stop))
-        if "activation" in rows:
-            new = rows["activation"].to(output.dtype)
+            raise SpliceError(_length_message(layer, len(output), group.stop))
+        if "activation" in drawn:
+            new = drawn["activation"].to(output.dtype)
         else:
             below = output[group]
-            new = (below.detach() if shield else below) + rows["perturbation"].to(output.dtype)
+            new = (below.detach() if shield else below) + drawn["perturbation"].to(output.dtype)
         return torch.cat([output[: group.start], new, output[group.stop :]])
 
     return edit
@@ -121,8 +124,8 @@ def _append(layer: str, group: slice, activation: Tensor) -> Edit:
     def edit(output: Tensor) -> Tensor:
         if len(output) != group.start:
             raise SpliceError(
-                f"{_rows_message(layer, len(output), group.start)} Layers with at_layer=True must "
-                "be listed in the order in which the forward pass meets them."
+                f"{_length_message(layer, len(output), group.start)} Layers with at_layer=True "
+                "must be listed in the order in which the forward pass meets them."
             )
         return torch.cat([output, activation.to(output.dtype)])
 
@@ -136,15 +139,15 @@ def refuse_recomputing(layers: Iterable[str]) -> dict[str, Edit]:
         if in_backward():
             raise SpliceError(
                 "Activation checkpointing around an attacked layer calls it again in the backward "
-                "pass, where clean and pool rows cannot be told apart: use keep_out=False."
+                "pass, where clean and pool examples cannot be told apart: use keep_out=False."
             )
         return output
 
     return {layer: edit for layer in layers if layer != INPUT}
 
 
-def _rows_message(layer: str, rows: int, expected: int) -> str:
+def _length_message(layer: str, length: int, expected: int) -> str:
     return (
-        f"The output of layer {layer!r} has {rows} rows where {expected} were expected: its first "
-        "dimension must be the batch."
+        f"The output of layer {layer!r} has length {length} where {expected} examples were "
+        "expected: its first dimension must be the batch."
     )

@@ -1,4 +1,4 @@
-"""What is measured of the pools and their rows, seldom and on the device."""
+"""What is measured of the pools and their examples, seldom and on the device."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -7,14 +7,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
-from lit_intriguing.pools.clock import StepClock
 from lit_intriguing.pools.generation import Examples, Spliced
 from lit_intriguing.pools.joining import Joined
+from lit_intriguing.pools.step_clock import StepClock
 from lit_intriguing.splice import INPUT
 
 
 class Measures:
-    """Measures each layer once after each report: training pays for it seldom.
+    """Measurements of each layer, made once after each report, so that training pays seldom.
 
     Attributes:
         examples_due: The layers whose next examples are to be measured.
@@ -27,30 +27,30 @@ class Measures:
     def __init__(self, layers: Iterable[str], window: int = 1) -> None:
         self._layers = tuple(layers)
         self._values: dict[str, Tensor | float] = {}
-        self.examples_due, self._rows_due = set(self._layers), set(self._layers)
+        self.examples_due, self._logits_due = set(self._layers), set(self._layers)
         self._clock = StepClock(window)
 
     def examples(self, spliced: Spliced, x: Tensor, made: Mapping[str, Examples]) -> None:
-        """Measure success and distortion of new examples, made of the first rows of ``x``."""
+        """Measure success and distortion of new examples, made of the first ones of `x`."""
         for name in self.examples_due & set(made):
             success = made[name].success(spliced, name, x[: len(made[name].clean)])
             self._values[_key(name, "success")] = success.float().mean()
-            # Rows that met the goal as they were, or that no example was found for, have no length.
+            # Examples that met the goal as they were, or that nothing was found for, do not count.
             moved = ~made[name].unmoved()
             lengths = torch.where(moved, made[name].distortion(), 0.0)
             self._values[_key(name, "distortion")] = lengths.sum() / moved.sum().clamp(min=1)
         self.examples_due -= set(made)
 
-    def rows(self, joined: Joined, logits: Tensor) -> None:
-        """Measure loss and error on each layer's rows; ``logits``, ``(N, C)``, are detached."""
-        for name in self._rows_due & set(joined.groups):
+    def logits(self, joined: Joined, logits: Tensor) -> None:
+        """Measure loss and error on each layer's examples; `logits`, `(N, C)`, are detached."""
+        for name in self._logits_due & set(joined.groups):
             z, labels = logits[joined.groups[name]], joined.labels[joined.groups[name]]
             self._values[_key(name, "loss")] = F.cross_entropy(z.float(), labels)
             self._values[_key(name, "error")] = (z.argmax(1) != labels).float().mean()
-        self._rows_due -= set(joined.groups)
+        self._logits_due -= set(joined.groups)
 
     def ages(self, ages: Mapping[str, Tensor]) -> None:
-        """Take in the mean age of each pool's rows, in steps."""
+        """Record the mean age of each pool's examples, in steps."""
         self._values |= {_key(name, "age"): age.float() for name, age in ages.items()}
 
     def report(self) -> dict[str, Tensor | float]:
@@ -58,7 +58,7 @@ class Measures:
         share = self._clock.share()
         if share is not None:
             self._values["adversarial/generating"] = share
-        self.examples_due, self._rows_due = set(self._layers), set(self._layers)
+        self.examples_due, self._logits_due = set(self._layers), set(self._layers)
         return dict(self._values)
 
     def start_step(self, device: torch.device) -> None:

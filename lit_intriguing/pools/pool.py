@@ -1,4 +1,4 @@
-"""A fixed-size ring of rows, part of which is continuously replaced: the paper's pool."""
+"""A fixed-size pool of examples, part of which is continuously replaced (the paper's pool)."""
 
 from collections.abc import Mapping
 
@@ -9,25 +9,25 @@ from lit_intriguing.errors import UserError
 
 
 class PoolError(UserError, ValueError):
-    """Rows do not fit the pool, or the pool does not fit the memory."""
+    """New examples do not fit the pool, or the pool does not fit the memory."""
 
 
 class Pool:
-    """Rows of several tensors, preallocated at the first rows given.
+    """Examples stored in several tensors, which are allocated when the first examples come.
 
-    While the pool fills, rows take the next free slots; once full, each batch of new rows replaces
-    as many old ones chosen at random.
+    While the pool fills, examples take the next free slots. Once it is full, each batch of new
+    examples replaces as many old ones, chosen at random.
 
     Args:
-        size: Rows kept.
+        size: Number of examples stored.
 
     Raises:
-        PoolError: If ``size`` is less than 1.
+        PoolError: If `size` is less than 1.
     """
 
     def __init__(self, size: int) -> None:
         if size < 1:
-            raise PoolError(f"A pool needs at least one row, not {size}.")
+            raise PoolError(f"A pool needs room for at least one example, not {size}.")
         self.size = size
         self.count = 0
         self.tensors: dict[str, Tensor] = {}
@@ -35,48 +35,48 @@ class Pool:
     def __len__(self) -> int:
         return self.count
 
-    def replace(self, rows: Mapping[str, Tensor], generator: torch.Generator) -> None:
-        """Put new rows in, over a random part of the old ones where there is no free slot.
+    def replace(self, examples: Mapping[str, Tensor], generator: torch.Generator) -> None:
+        """Put new examples in, over a random part of the old ones where there is no free slot.
 
         Args:
-            rows: Tensors of shape ``(M, *S_name)``, M at most ``size``.
+            examples: Tensors of shape `(M, *S_name)`, M at most `size`.
             generator: Source of randomness, on the CPU.
 
         Raises:
-            PoolError: If the rows differ from those kept in names, shapes or dtypes, or from each
-                other in number, or the pool does not fit the memory that is free.
+            PoolError: If the examples differ from those stored in names, shapes or dtypes, if the
+                tensors differ in length, or if the pool does not fit the memory that is free.
         """
-        many = len(next(iter(rows.values())))
-        if many > self.size:
-            raise PoolError(f"{many} new rows do not fit a pool of {self.size} rows.")
+        new = len(next(iter(examples.values())))
+        if new > self.size:
+            raise PoolError(f"{new} new examples do not fit a pool of {self.size} examples.")
         if not self.tensors:
-            self._allocate(rows)
-        self._check(rows, many)
-        slots = self._slots(many, generator)
+            self._allocate(examples)
+        self._check(examples, new)
+        slots = self._slots(new, generator)
         for name, tensor in self.tensors.items():
-            tensor.index_copy_(0, slots.to(tensor.device), rows[name].detach())
-        self.count = min(self.size, self.count + many)
+            tensor.index_copy_(0, slots.to(tensor.device), examples[name].detach())
+        self.count = min(self.size, self.count + new)
 
-    def draw(self, rows: int, generator: torch.Generator) -> dict[str, Tensor]:
-        """Return copies of ``rows`` distinct rows chosen at random; of all if there are no more.
+    def draw(self, count: int, generator: torch.Generator) -> dict[str, Tensor]:
+        """Return copies of `count` distinct examples chosen at random; of all if there are fewer.
 
         Args:
-            rows: How many, M.
+            count: How many, M.
             generator: Source of randomness, on the CPU.
 
         Returns:
-            Tensors of shape ``(min(M, len), *S_name)``.
+            Tensors of shape `(min(M, len), *S_name)`.
         """
-        if rows >= self.count:
+        if count >= self.count:
             return {name: tensor[: self.count].clone() for name, tensor in self.tensors.items()}
-        chosen = torch.randperm(self.count, generator=generator)[:rows]
+        chosen = torch.randperm(self.count, generator=generator)[:count]
         return {
             name: tensor.index_select(0, chosen.to(tensor.device))
             for name, tensor in self.tensors.items()
         }
 
     def filled(self, name: str) -> Tensor:
-        """Return the rows of one tensor that hold something, ``(len, *S_name)``: a view."""
+        """Return the filled part of one tensor, `(len, *S_name)`, as a view."""
         return self.tensors[name][: self.count]
 
     def state_dict(self) -> dict[str, object]:
@@ -95,58 +95,62 @@ class Pool:
         for tensor in tensors.values():
             if len(tensor) != self.size:
                 raise PoolError(
-                    f"The checkpoint holds a pool of {len(tensor)} rows, this run one of "
+                    f"The checkpoint holds a pool of {len(tensor)} examples, this run one of "
                     f"{self.size}: give the size of the checkpoint's run, or start without it."
                 )
         self.tensors = {name: tensor.to(device) for name, tensor in tensors.items()}
         self.count = count
 
-    def _slots(self, many: int, generator: torch.Generator) -> Tensor:
-        free = torch.arange(self.count, min(self.size, self.count + many))
-        if len(free) == many:
+    def _slots(self, new: int, generator: torch.Generator) -> Tensor:
+        free = torch.arange(self.count, min(self.size, self.count + new))
+        if len(free) == new:
             return free
-        old = torch.randperm(self.count, generator=generator)[: many - len(free)]
+        old = torch.randperm(self.count, generator=generator)[: new - len(free)]
         return torch.cat([free, old])
 
-    def _allocate(self, rows: Mapping[str, Tensor]) -> None:
-        some = next(iter(rows.values()))
-        needed = sum(self.size * row[:1].numel() * row.element_size() for row in rows.values())
+    def _allocate(self, examples: Mapping[str, Tensor]) -> None:
+        some = next(iter(examples.values()))
+        needed = sum(self.size * one[:1].numel() * one.element_size() for one in examples.values())
         free = free_memory(some.device)
         if free is not None and needed > free:
             raise PoolError(
-                f"A pool of {self.size} rows needs {needed / 2**30:.1f} GiB, and {some.device} has "
-                f"{free / 2**30:.1f} GiB free: keep fewer rows."
+                f"A pool of {self.size} examples needs {needed / 2**30:.1f} GiB, and {some.device} "
+                f"has {free / 2**30:.1f} GiB free: use a smaller pool."
             )
         self.tensors = {
-            name: row.new_zeros((self.size, *row.shape[1:])) for name, row in rows.items()
+            name: one.new_zeros((self.size, *one.shape[1:])) for name, one in examples.items()
         }
 
-    def _check(self, rows: Mapping[str, Tensor], many: int) -> None:
-        if rows.keys() != self.tensors.keys():
+    def _check(self, examples: Mapping[str, Tensor], count: int) -> None:
+        if examples.keys() != self.tensors.keys():
             raise PoolError(
-                f"The pool keeps {sorted(self.tensors)}, the new rows have {sorted(rows)}. A pool "
-                "from a checkpoint with other options cannot go on: start without that checkpoint."
+                f"The pool stores {sorted(self.tensors)}, the new examples have "
+                f"{sorted(examples)}. A pool from a checkpoint with other options cannot be used: "
+                "start without that checkpoint."
             )
-        for name, kept in self.tensors.items():
-            new = rows[name]
-            if new.shape[1:] != kept.shape[1:]:
+        for name, stored in self.tensors.items():
+            new = examples[name]
+            if new.shape[1:] != stored.shape[1:]:
                 raise PoolError(
-                    f"The pool keeps {name!r} of shape {tuple(kept.shape[1:])} for each row, the "
-                    f"new rows have {tuple(new.shape[1:])}. A pool from the checkpoint of another "
-                    "network cannot go on: start without that checkpoint. Batches of varying "
-                    "shape cannot be kept."
+                    f"The pool stores {name!r} of shape {tuple(stored.shape[1:])} for each "
+                    f"example, the new examples have {tuple(new.shape[1:])}. A pool from the "
+                    "checkpoint of another network cannot be used: start without that checkpoint. "
+                    "Examples of varying shape cannot be stored."
                 )
-            if new.dtype != kept.dtype:
+            if new.dtype != stored.dtype:
                 raise PoolError(
-                    f"The pool keeps {name!r} as {kept.dtype}, the new rows are {new.dtype}. A "
-                    "pool from a checkpoint of another precision cannot go on: start without it."
+                    f"The pool stores {name!r} as {stored.dtype}, the new examples are "
+                    f"{new.dtype}. A pool from a checkpoint of another precision cannot be used: "
+                    "start without it."
                 )
-            if len(new) != many:
-                raise PoolError(f"{name!r} has {len(new)} rows where other tensors have {many}.")
+            if len(new) != count:
+                raise PoolError(
+                    f"{name!r} has {len(new)} examples where other tensors have {count}."
+                )
 
 
 def free_memory(device: torch.device) -> int | None:
-    """Return the bytes free on a device, or None where that cannot be told."""
+    """Return the bytes free on a device, or None if that is unknown."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
     if device.type == "cpu":

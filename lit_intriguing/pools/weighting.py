@@ -1,8 +1,8 @@
-"""Weights on the rows of a batch, applied to the gradient at the logits.
+"""Weights on the examples of a batch, applied to the gradient at the logits.
 
-The host's loss is its own affair: it sees all rows alike. Multiplying each row's gradient by a
-weight, where it leaves the logits, is the same as weighting the row's loss, whatever the host's
-reduction.
+The host's loss is not touched: it counts all examples alike. Multiplying each example's gradient by
+a weight, where it leaves the logits, is the same as weighting the example's loss, whatever the
+host's reduction.
 """
 
 import functools
@@ -17,7 +17,7 @@ from lit_intriguing.splice import add_forward_hook, in_backward, submodule
 
 
 class LogitsError(UserError, RuntimeError):
-    """The logits of the training step cannot be told."""
+    """The logits of the training step cannot be found."""
 
 
 @dataclass
@@ -30,11 +30,11 @@ class _Candidate:
 
 
 class WeightedLogits:
-    """Finds the logits in a training step and weights the gradient of their rows.
+    """The logits of a training step, which are searched for and whose gradient is weighted.
 
     In the first step every module is watched. The logits are the output of the model's own call
-    where it has one, else that of the last module to return a floating-point ``(N, C)`` tensor for
-    N rows. Later steps watch that module alone.
+    if it has one, else that of the last module to return a floating-point `(N, C)` tensor for N
+    examples. Later steps watch that module alone.
 
     Args:
         model: The LightningModule.
@@ -45,7 +45,7 @@ class WeightedLogits:
         self.model, self.name = model, name
         self.logits: Tensor | None = None
         self._candidates: list[_Candidate] = []
-        self._rows: int | None = None
+        self._count: int | None = None
         self._classes: int | None = None
         self._weights: Tensor | None = None
         self._removers: list[Callable[[], None]] = []
@@ -54,15 +54,15 @@ class WeightedLogits:
         else:
             self._watch({name: submodule(model, name)})
 
-    def start(self, rows: int, weights: Tensor | None, classes: int | None = None) -> None:
+    def start(self, count: int, weights: Tensor | None, classes: int | None = None) -> None:
         """Begin a step.
 
         Args:
-            rows: Rows at the logits, N.
-            weights: Of the rows, ``(N,)``; None for all one.
+            count: Examples at the logits, N.
+            weights: Of the examples, `(N,)`; None if all are one.
             classes: Columns of the logits, C; None if that is not known.
         """
-        self._rows, self._weights, self._classes = rows, weights, classes
+        self._count, self._weights, self._classes = count, weights, classes
         self.restart()
 
     def restart(self) -> None:
@@ -77,13 +77,13 @@ class WeightedLogits:
             backward: Whether a backward pass through the logits must have been made.
 
         Raises:
-            LogitsError: If it was not made, no logits have a row for each row of the batch, or the
-                loss depends on several such outputs side by side.
+            LogitsError: If it was not made, if no output has logits for each example of the batch,
+                or if the loss depends on several such outputs side by side.
         """
-        rows, self._rows = self._rows, None
+        count, self._count = self._count, None
         reached = [one for one in self._candidates if one.reached]
         if backward or reached:
-            self._check(rows, reached)
+            self._check(count, reached)
             if self.name is None:
                 self._settle(self._chosen())
         self.restart()
@@ -94,18 +94,18 @@ class WeightedLogits:
             remove()
         self._removers = []
 
-    def _check(self, rows: int | None, reached: list[_Candidate]) -> None:
+    def _check(self, count: int | None, reached: list[_Candidate]) -> None:
         if not self._candidates:
             raise LogitsError(
-                f"No module returned logits with a row for each of the {rows} rows of the "
-                "batch during training_step. Name the module that does: model=<name>. If the "
+                f"No module returned logits of shape ({count}, C), for the {count} examples of the "
+                "batch, during training_step. Name the module that does: model=<name>. If the "
                 "training step reshapes or splits the batch, use keep_out=True."
             )
         chosen = [one for one in reached if one.name == self._chosen()]
         if not chosen:
             raise LogitsError(
-                f"The loss does not depend on the output of {self._chosen()!r}, so the rows of the "
-                "pools cannot be weighted. Name the module that gives the logits: model=<name>."
+                f"The loss does not depend on the output of {self._chosen()!r}, so the examples of "
+                "the pools cannot be weighted. Name the module that gives the logits: model=<name>."
             )
         for other in reached if self.name is None else []:
             if not any(_same_path(other.node, one.node) for one in chosen):
@@ -131,11 +131,11 @@ class WeightedLogits:
         return "" if "" in seen else seen[-1]
 
     def _see(self, name: str, module: nn.Module, args: object, output: object) -> None:
-        if self._rows is None or in_backward():
+        if self._count is None or in_backward():
             return
         if not isinstance(output, Tensor) or output.grad_fn is None or output.ndim != 2:
             return
-        if len(output) != self._rows or self._classes not in (None, output.shape[1]):
+        if len(output) != self._count or self._classes not in (None, output.shape[1]):
             return
         candidate = _Candidate(name, output.grad_fn)
         self._candidates.append(candidate)
@@ -152,12 +152,12 @@ class WeightedLogits:
 
 
 def _same_path(one: Node, other: Node) -> bool:
-    """Whether one node of the graph feeds the other, or they are the same."""
+    """Return whether one node of the graph feeds the other, or they are the same."""
     return _feeds(one, other) or _feeds(other, one)
 
 
 def _feeds(lower: Node, upper: Node) -> bool:
-    """Whether the gradient of ``upper`` passes through ``lower``."""
+    """Return whether the gradient of `upper` passes through `lower`."""
     waiting, seen = [upper], {upper}
     while waiting:
         node = waiting.pop()

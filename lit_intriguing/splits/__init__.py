@@ -1,1 +1,1 @@
-"""A split of the data in chunks of rows: read, worked on under any strategy, kept, resumed."""
+"""A split of the data in chunks of examples: read, worked on, stored, and resumed."""

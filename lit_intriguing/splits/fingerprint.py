@@ -1,4 +1,4 @@
-"""What an attack's examples depend on, as plain values that can be compared and written down."""
+"""What an attack's examples depend on, as values that can be compared and saved."""
 
 import dataclasses
 import functools
@@ -12,15 +12,15 @@ from torch import Tensor, nn
 from lit_intriguing.attacks import Attack, Goal
 
 _NO_MATTER = {"progress"}
-"""Attributes of an attack that change nothing in what it finds."""
+"""Attributes of an attack that do not change what it finds."""
 
 
 def described(thing: object) -> Any:
-    """Writes an object as plain values.
+    """Describe an object by numbers, text, lists and mappings.
 
-    An attack, a goal or a dataclass is its class and what it holds, to any depth; attributes with
-    a leading underscore are taken for what it works out by itself. Other objects are told by
-    their text, or by their class alone where that is their place in memory.
+    An attack, a goal or a dataclass is its class and what it holds, to any depth, without
+    attributes that begin with an underscore. Other objects are described by their text, or by their
+    class alone where the text is an address in memory.
 
     >>> described({"eps": 1.5, "norms": (1, 2)})
     {'eps': 1.5, 'norms': [1, 2]}
@@ -51,16 +51,16 @@ def _of_an_object(thing: object) -> Any:
         inside = vars(thing)
     else:
         return class_name(thing) if " at 0x" in repr(thing) else repr(thing)
-    kept = {
+    values = {
         name: described(value)
         for name, value in sorted(inside.items())
         if not name.startswith("_") and name not in _NO_MATTER
     }
-    return {"class": class_name(thing), **kept}
+    return {"class": class_name(thing), **values}
 
 
 def class_name(thing: object) -> str:
-    """An object's class with its module.
+    """Return the name of an object's class, with its module.
 
     >>> class_name(nn.ReLU())
     'torch.nn.modules.activation.ReLU'
@@ -69,7 +69,7 @@ def class_name(thing: object) -> str:
 
 
 def fingerprint(*tensors: Tensor) -> str:
-    """A hash of values, shapes and types."""
+    """Return a hash of the values, shapes and dtypes of tensors."""
     digest = hashlib.sha256()
     for tensor in tensors:
         whole = tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor  # FSDP2's shards
@@ -80,7 +80,7 @@ def fingerprint(*tensors: Tensor) -> str:
 
 
 def of_model(model: nn.Module) -> dict[str, str]:
-    """A model's class, and hashes of its structure and its weights."""
+    """Return a model's class, and hashes of its structure and its weights."""
     state = {name: value for name, value in model.state_dict().items() if isinstance(value, Tensor)}
     return {
         "class": class_name(model),
@@ -90,7 +90,7 @@ def of_model(model: nn.Module) -> dict[str, str]:
 
 
 def differences(before: Any, now: Any, place: str = "") -> Iterator[str]:
-    """Names each value in which two descriptions differ.
+    """Yield the name of each value in which two descriptions differ, with both values.
 
     >>> list(differences({"attack": {"eps": 1}, "seed": 0}, {"attack": {"eps": 2}, "seed": 0}))
     ['attack.eps 1 -> 2']

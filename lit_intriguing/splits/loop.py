@@ -1,4 +1,4 @@
-"""Work on chunks of rows inside Lightning's predict loop, under any strategy."""
+"""Work on chunks of examples inside Lightning's predict loop, under any strategy."""
 
 import warnings
 from abc import ABC, abstractmethod
@@ -11,7 +11,13 @@ from torch import Tensor
 from typing_extensions import override
 
 from lit_intriguing.errors import InterruptedRunError, UserError
-from lit_intriguing.splits.loader import ChunkLoader, images_and_labels
+from lit_intriguing.hosts.training_step import StepNotCalledError
+from lit_intriguing.private.of_lightning import (
+    added_callback,
+    replace_strategy_step,
+    restore_strategy_step,
+)
+from lit_intriguing.splits.loader import KEYS, ChunkLoader
 from lit_intriguing.splits.progress import ChunkProgress
 from lit_intriguing.splits.split import SplitData, works_in_step
 
@@ -20,16 +26,16 @@ _NO_MATTER = ("Be aware that when using `ckpt_path`, callbacks", "The dirpath ha
 
 
 class ChunkLoop(Callback, ABC):
-    """Does something with each chunk of a split, whole chunks to a process.
+    """A loop over the chunks of a split; each process works on whole chunks.
 
-    What is done with a chunk may depend on its number and its rows and on nothing else: then the
-    results are the same from any number of processes.
+    What is done with a chunk may depend on its number and its examples and on nothing else: then
+    the results are the same from any number of processes.
 
     Args:
         data: What the loop runs over.
-        task: Name of the work, for the bar.
+        task: Name of the work, for the progress bar.
         steps: How often `work` calls `advance` for a chunk.
-        unit: What it then counts.
+        unit: What `advance` counts.
     """
 
     def __init__(
@@ -41,49 +47,53 @@ class ChunkLoop(Callback, ABC):
 
     @abstractmethod
     def begin(self, trainer: Trainer, module: LightningModule) -> None:
-        """Gets ready, on each process, the model on its device."""
+        """Prepare each process; the model is on its device."""
 
     @abstractmethod
     def work(self, trainer: Trainer, index: int, images: Tensor, labels: Tensor) -> None:
-        """Does a chunk, unless it is done, and calls `advance`.
+        """Work on a chunk, unless it is done, and call `advance`.
 
         Args:
             trainer: The Trainer.
-            index: The chunk's number in the whole.
+            index: The chunk's number among all.
             images: `(n, *S)`.
             labels: `(n,)`.
         """
 
     @abstractmethod
     def finish(self, trainer: Trainer, chunks: int) -> None:
-        """Puts together what all processes have done, on rank 0 alone.
+        """Put together what all processes have done, on rank 0 alone.
 
         Args:
             trainer: The Trainer.
-            chunks: Of the whole.
+            chunks: Number of chunks of all processes.
         """
 
     def advance(self, status: str) -> None:
-        """Moves the bar on.
+        """Move the progress bar on.
 
         Args:
-            status: Shown behind it.
+            status: Text behind the bar.
         """
         assert self._progress is not None
         self._progress.advance(status)
 
     def writes(self, trainer: Trainer) -> bool:
-        """Whether this process is the one that keeps the result of its chunks."""
+        """Return whether this process stores the results of its chunks."""
         return trainer.is_global_zero or not works_in_step(trainer.strategy)
 
     @override
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Puts a bar over the chunks in the place of Lightning's."""
+        """Put a progress bar over the chunks in the place of Lightning's."""
         self._progress = ChunkProgress(trainer, self.task, self.unit)
 
     @override
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Puts the work in the place of the module's own step."""
+        """Put the work in the place of the module's own step.
+
+        Raises:
+            UserError: Under a strategy that takes the model apart.
+        """
         if isinstance(trainer.strategy, FSDPStrategy | DeepSpeedStrategy):
             raise UserError(
                 f"no attack under {type(trainer.strategy).__name__}, which takes the model apart: "
@@ -95,43 +105,60 @@ class ChunkLoop(Callback, ABC):
         total = None if own is None else own * self.steps
         assert self._progress is not None
         self._progress.begin(total)
-        # As training steps are replaced elsewhere: Lightning looks the method up at each batch.
-        trainer.strategy.predict_step = self._step  # type: ignore[method-assign]
+        replace_strategy_step(trainer, "predict_step", self._step)
+
+    @override
+    def on_predict_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Check that the chunk was worked on, and not passed to the module's own step.
+
+        Raises:
+            StepNotCalledError: If Lightning did not call the step of this loop.
+        """
+        if self._position == 0:
+            raise StepNotCalledError(self.task, "predict_step")
 
     @override
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Puts the processes' parts together."""
+        """Put the processes' parts together."""
         trainer.strategy.barrier("chunks")
-        # Where only reading tells how many chunks there are, there is one process.
+        # Where the number of chunks is known only after reading, there is one process.
         chunks = chunk_loader(trainer).chunks
         total = self._position if chunks is None else chunks
         on_rank_zero(trainer, lambda: self.finish(trainer, total))
 
     @override
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Gives the strategy its own step back."""
+        """Give the strategy its own step back."""
         self._leave(trainer)
 
     @override
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
     ) -> None:
-        """Gives the strategy its own step back."""
+        """Give the strategy its own step back."""
         self._leave(trainer)
 
     def _leave(self, trainer: Trainer) -> None:
-        vars(trainer.strategy).pop("predict_step", None)
+        restore_strategy_step(trainer, "predict_step")
         if self._progress is not None:
             self._progress.close()
         self._progress = None
 
     def _step(self, batch: Any, *args: Any) -> int:
-        """Does a chunk; returns its number."""
+        """Work on a chunk and return its number."""
         trainer = self.data.trainer
         assert trainer is not None
         index = chunk_loader(trainer).index(self._position)
         self._position += 1
-        self.work(trainer, index, *images_and_labels(batch))
+        self.work(trainer, index, *KEYS.resolve(batch).read(batch))
         return index
 
 
@@ -139,26 +166,26 @@ def run_loop(
     trainer: Trainer,
     model: LightningModule,
     loop: ChunkLoop,
-    kept: Callable[[], str],
+    progress: Callable[[], str],
     ckpt_path: str | None = None,
     weights_only: bool | None = None,
 ) -> None:
-    """Runs a loop over its data.
+    """Run a loop over its data.
 
     Args:
         trainer: Brings devices, strategy and precision.
         model: On the device meanwhile.
         loop: The work.
-        kept: What to say of what is done where the user stops it, such as "2 chunks are kept in x".
-        ckpt_path: The model's weights; where None those it has.
+        progress: Returns what a message says is done when the user stops the run, such as "2
+            chunks are stored in x".
+        ckpt_path: The model's weights; None for those it has.
         weights_only: See Lightning's `Trainer.predict`.
 
     Raises:
-        InterruptedRunError: The user stopped it.
+        InterruptedRunError: If the user stopped it.
     """
-    trainer.callbacks.append(loop)  # type: ignore[attr-defined]
     try:
-        with warnings.catch_warnings():
+        with added_callback(trainer, loop), warnings.catch_warnings():
             for message in _NO_MATTER:
                 warnings.filterwarnings("ignore", message)
             trainer.predict(
@@ -172,25 +199,23 @@ def run_loop(
         if not (trainer.interrupted and trainer.is_global_zero):
             raise
         raise InterruptedRunError(
-            f"interrupted. {kept()}: the same command goes on from there."
+            f"interrupted. {progress()}: the same command goes on from there."
         ) from error
-    finally:
-        trainer.callbacks.remove(loop)  # type: ignore[attr-defined]
 
 
 def chunk_loader(trainer: Trainer) -> ChunkLoader:
-    """The chunks that the predict loop of a `ChunkLoop` runs over."""
+    """Return the chunks that the predict loop of a `ChunkLoop` runs over."""
     loader = trainer.predict_dataloaders
     assert isinstance(loader, ChunkLoader)
     return loader
 
 
 def on_rank_zero(trainer: Trainer, action: Callable[[], None]) -> None:
-    """Does something on rank 0; where it cannot be done, every process ends.
+    """Do something on rank 0; if that fails, end every process.
 
     Raises:
         UserError: On rank 0, what the action raised.
-        SystemExit: On the others, then.
+        SystemExit: On the other ranks, if the action failed on rank 0.
     """
     error: UserError | None = None
     if trainer.is_global_zero:

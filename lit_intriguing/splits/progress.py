@@ -1,4 +1,4 @@
-"""A bar over the chunks that this process works on."""
+"""A progress bar over the chunks that this process works on."""
 
 import sys
 from typing import Any
@@ -12,12 +12,12 @@ _LOG_SECONDS = 30.0
 
 
 class ChunkProgress:
-    """Takes the place of Lightning's default bar, on rank 0.
+    """A progress bar in the place of Lightning's default bar, on rank 0.
 
-    To be made before the loop starts, since Lightning's bar shows itself then.
+    Create it before the loop starts: Lightning's bar appears then.
 
     Args:
-        trainer: Whose bar it is; without one, or with the user's own, nothing is shown.
+        trainer: Whose bar is replaced; without one, or with the user's own, there is no bar.
         task: What is done.
         unit: What is counted.
     """
@@ -32,10 +32,10 @@ class ChunkProgress:
         self._bar: tqdm[Any] | None = None
 
     def begin(self, total: int | None) -> None:
-        """Shows the bar.
+        """Show the bar.
 
         Args:
-            total: Units of this process; None where it is not known.
+            total: Units of this process; None if unknown.
         """
         self._bar = tqdm(
             total=total,
@@ -49,13 +49,13 @@ class ChunkProgress:
         )
 
     def advance(self, status: str) -> None:
-        """Counts a unit."""
+        """Count a unit, with a text behind the bar."""
         assert self._bar is not None
         self._bar.set_postfix_str(status, refresh=False)
         self._bar.update()
 
     def close(self) -> None:
-        """Leaves the terminal on a fresh line."""
+        """Close the bar, which leaves the terminal on a fresh line."""
         if self._bar is not None:
             self._bar.close()
         if self._theirs is not None:

@@ -1,4 +1,4 @@
-"""A data module that serves one split of another, in chunks of rows."""
+"""A data module that serves one split of another, in chunks of examples."""
 
 from collections.abc import Callable
 from typing import Any, Literal
@@ -22,16 +22,16 @@ _TRANSFER = ("on_before_batch_transfer", "transfer_batch_to_device", "on_after_b
 
 
 class SplitData(LightningDataModule):
-    """What `Trainer.predict` runs over, in place of the user's data.
+    """A split of the user's data, in chunks, for `Trainer.predict` to run over.
 
     Args:
         source: The user's data module, or the module itself where it brings its own data.
         split: Which part.
-        size: Rows a chunk.
-        limit: Take no more rows than that.
+        size: Examples in a chunk.
+        limit: Take no more examples than that.
 
     Raises:
-        UserError: The source has no such split.
+        UserError: If the source has no such split.
     """
 
     def __init__(
@@ -56,41 +56,41 @@ class SplitData(LightningDataModule):
             self._take_over(source)
 
     def _take_over(self, source: LightningDataModule) -> None:
-        """Lets the user's own way of bringing batches to the device see the chunks."""
+        """Use the user's own hooks that bring batches to the device."""
         for name in _TRANSFER:
             if is_overridden(name, source):
                 setattr(self, name, getattr(source, name))
 
     @override
     def prepare_data(self) -> None:
-        """Fetches what the source fetches; a module's own Lightning calls itself."""
+        """Call the source's `prepare_data`; Lightning itself calls that of a module."""
         if isinstance(self.source, LightningDataModule):
             self.source.prepare_data()
 
     @override
     def setup(self, stage: str) -> None:
-        """Sets the source up for the split, whatever stage the Trainer believes to be in."""
+        """Set the source up for the split, whatever the Trainer's stage."""
         if isinstance(self.source, LightningDataModule):
             self.source.trainer = self.trainer
         self._hook("setup")(_STAGES[self.split])
 
     @override
     def teardown(self, stage: str) -> None:
-        """Tears the source down."""
+        """Tear the source down."""
         self._hook("teardown")(_STAGES[self.split])
 
     @override
     def on_exception(self, exception: BaseException) -> None:
-        """Tells the source."""
+        """Pass the exception on to the source."""
         if isinstance(self.source, LightningDataModule):
             self.source.on_exception(exception)
 
     @override
     def predict_dataloader(self) -> ChunkLoader:
-        """This process's chunks.
+        """Return this process's chunks.
 
         Raises:
-            UserError: The source gives no loader, or several.
+            UserError: If the source gives no loader, or several.
         """
         loader = getattr(self.source, _LOADERS[self.split])()
         if isinstance(loader, list | tuple) and len(loader) == 1:
@@ -120,7 +120,7 @@ class SplitData(LightningDataModule):
 
 
 def works_in_step(strategy: object) -> bool:
-    """Whether the strategy spreads one model over processes, which must then all do the same."""
+    """Return whether the strategy spreads one model over processes that must act alike."""
     from lightning.pytorch.strategies import ModelParallelStrategy
 
     return isinstance(strategy, ModelParallelStrategy)

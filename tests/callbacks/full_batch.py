@@ -56,7 +56,7 @@ def trainer(*callbacks: Callback, folder: Path | None = None, **options: Any) ->
 
 
 def objective(weight: Tensor, bias: Tensor) -> Tensor:
-    """The loss of softmax regression on the rows of `Blobs`, written down anew, in float64."""
+    """The loss of softmax regression on the examples of `Blobs`, computed again, in float64."""
     rows, _ = Blobs().load_training()
     logits = rows.inputs.double() @ weight.T + bias
     chosen = logits[torch.arange(ROWS), rows.labels]

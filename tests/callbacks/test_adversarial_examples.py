@@ -234,7 +234,7 @@ def test_adversarial_training_is_not_disturbed_in_either_order(
     together = run(tmp_path, *both, host=Host(), **loaders)
     assert len(callback._history) == 8
     assert all(torch.equal(a, b) for a, b in zip(alone, together, strict=True))
-    # The rows that AdversarialTraining adds are not among those that are attacked.
+    # The examples that AdversarialTraining adds are not among those that are attacked.
     content = torch.load(tmp_path / "examples" / "step-00000005.pt")
     assert len(content["labels"]) == 6
 
@@ -350,20 +350,20 @@ def among(rows: Tensor, dataset: TensorDataset) -> bool:
 
 
 @pytest.mark.usefixtures("undrawn")
-def test_rows_come_from_validation_and_are_balanced(tmp_path: Path) -> None:
+def test_examples_come_from_validation_and_are_balanced(tmp_path: Path) -> None:
     trainer(tmp_path, examples(examples=8)).fit(Validating(), shuffled(), plain())
     assert among(rows_of(tmp_path), data(1))
     assert contents(tmp_path)[0]["labels"].tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
 
 
 @pytest.mark.usefixtures("undrawn")
-def test_without_validation_rows_come_from_the_training_loader(tmp_path: Path) -> None:
+def test_without_validation_examples_come_from_the_training_loader(tmp_path: Path) -> None:
     trainer(tmp_path, examples(), limit_val_batches=0).fit(Validating(), shuffled(), plain())
     assert among(rows_of(tmp_path), data(0))
 
 
 @pytest.mark.usefixtures("undrawn")
-def test_rows_that_a_sampler_leaves_out_are_not_taken(tmp_path: Path) -> None:
+def test_examples_that_a_sampler_leaves_out_are_not_taken(tmp_path: Path) -> None:
     held_out = SubsetRandomSampler(range(40, ROWS))
     loader = DataLoader(data(), batch_size=4, sampler=held_out)
     trainer(tmp_path, examples(examples=8)).fit(Validating(), shuffled(), loader)
@@ -377,9 +377,7 @@ class OneClassFirst(Stream):
 
 @pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize("sanity", [0, 1])
-def test_rows_of_a_stream_are_those_of_the_first_batch_that_comes_by(
-    sanity: int, tmp_path: Path
-) -> None:
+def test_examples_of_a_stream_are_those_of_the_first_batch(sanity: int, tmp_path: Path) -> None:
     stream = DataLoader(OneClassFirst(), batch_size=12)
     ran = trainer(tmp_path, examples(), num_sanity_val_steps=sanity)
     ran.fit(Validating(), shuffled(), stream)
@@ -395,7 +393,7 @@ class Doubled(Validating):
 
 
 @pytest.mark.usefixtures("undrawn")
-def test_hooks_see_the_stage_that_the_rows_belong_to(tmp_path: Path) -> None:
+def test_hooks_see_the_stage_that_the_examples_belong_to(tmp_path: Path) -> None:
     trainer(tmp_path, examples()).fit(Doubled(), shuffled(), plain())
     assert among(rows_of(tmp_path) * 2, data(1))
 
@@ -422,7 +420,9 @@ def test_a_trial_run_makes_examples_and_writes_nothing(tmp_path: Path) -> None:
 @pytest.mark.filterwarnings("ignore:Checkpoint directory .* exists and is not empty")
 @pytest.mark.filterwarnings("ignore:You're resuming from a checkpoint that ended before the epoch")
 @pytest.mark.parametrize("stream", [False, True])
-def test_a_resumed_run_goes_on_with_its_rows_and_its_history(stream: bool, tmp_path: Path) -> None:
+def test_a_resumed_run_goes_on_with_its_examples_and_its_history(
+    stream: bool, tmp_path: Path
+) -> None:
     def fit(folder: Path, **options: Any) -> AdversarialExamples:
         callback = examples(every_n_steps=2, dirpath=folder)
         keep = ModelCheckpoint(tmp_path / "kept", every_n_train_steps=6, save_top_k=-1)
@@ -454,7 +454,7 @@ def test_a_new_fit_begins_a_new_history(tmp_path: Path) -> None:
 
 
 class FailsLater(Attack):
-    """Works on the two rows of the start, not in the run."""
+    """Works on the two examples of the start, not in the run."""
 
     def search(self, model: Any, x: Tensor, criterion: Any, **options: Any) -> Found:
         if len(x) > 2:
@@ -522,7 +522,7 @@ def normalised() -> DataLoader[Any]:
         (Host, lambda: DataLoader([torch.rand(SHAPE)] * 9), {}, "An attack needs the labels"),
     ],
 )
-def test_what_cannot_work_is_told_before_the_first_step(
+def test_what_cannot_work_is_named_before_the_first_step(
     host: type[Host], loader: Any, options: Any, message: str, tmp_path: Path
 ) -> None:
     built = host()

@@ -98,8 +98,8 @@ def expected_gradients(
     """The step's gradient from the explicit formula, examples taken from the callback's pools."""
     x, y = data()
     losses, weights, rows = [F.cross_entropy(host(x), y)], [1.0], N
-    for layer, layer_plan in callback.mixer.layers.items():
-        kept = callback.mixer.pools[layer]
+    for layer, layer_plan in callback.pools.layers.items():
+        kept = callback.pools.by_layer[layer]
         labels = kept.filled("labels")
         if "activation" in kept.tensors:
             hidden = kept.filled("activation")
@@ -157,7 +157,7 @@ def test_step_follows_the_weighted_sum_of_mean_losses(
 
 
 def full_mix(one: PerturbedLayer) -> PerturbedLayer:
-    """Keep exactly what is mixed, so that the formula knows the rows."""
+    """Keep exactly what is mixed, so that the formula knows the examples."""
     return dataclasses.replace(one, pool=one.mix, refresh=one.mix)
 
 
@@ -175,14 +175,14 @@ def test_keeping_out_gives_the_same_gradients_as_joining_the_hosts_batch() -> No
         torch.testing.assert_close(joined, kept_out, rtol=1e-4, atol=1e-6)
 
 
-def test_equal_weights_for_equal_rows_leave_the_gradient_to_the_hosts_mean() -> None:
+def test_equal_weights_for_equal_examples_leave_the_gradient_to_the_hosts_mean() -> None:
     torch.manual_seed(0)
     host = Host()
     before = copy.deepcopy(host)
     gradients, callback = Gradients(), AdversarialTraining({"": plan(weight=1.0)})
     fit(host, callback, gradients)
     x, y = data()
-    pool = callback.mixer.pools[""]
+    pool = callback.pools.by_layer[""]
     both = torch.cat([x, pool.filled("inputs")]), torch.cat([y, pool.filled("labels")])
     loss = F.cross_entropy(before(both[0]), both[1])
     for found, wanted in zip(
@@ -202,7 +202,9 @@ def test_examples_are_one_step_along_the_gradient_toward_the_target() -> None:
     loss = F.cross_entropy(before.net[2:](hidden), y, reduction="sum")
     (gradient,) = torch.autograd.grad(loss, hidden)
     wanted = hidden + 0.3 * F.normalize(gradient, dim=1)
-    torch.testing.assert_close(callback.mixer.pools["net.1"].filled("activation"), wanted.detach())
+    torch.testing.assert_close(
+        callback.pools.by_layer["net.1"].filled("activation"), wanted.detach()
+    )
 
 
 def test_relative_lengths_are_in_units_of_the_activations_spread() -> None:
@@ -212,7 +214,7 @@ def test_relative_lengths_are_in_units_of_the_activations_spread() -> None:
     callback = AdversarialTraining({"net.1": plan(0.3, relative=True)})
     fit(host, callback)
     clean = before.net[:2](data()[0]).detach()
-    moved = callback.mixer.pools["net.1"].filled("activation") - clean
+    moved = callback.pools.by_layer["net.1"].filled("activation") - clean
     wanted = 0.3 * clean.var(0).sum().sqrt()
     torch.testing.assert_close(moved.norm(dim=1), wanted.expand(N))
 
@@ -225,14 +227,14 @@ def test_separate_attack_gives_the_same_examples_as_the_shared_gradient() -> Non
         layer = PerturbedLayer(attack, pool=N, mix=N, refresh=N, relative=True, goal=TrueLabels())
         callback = AdversarialTraining({"net.0": layer})
         fit(linear, callback)
-        pools.append(callback.mixer.pools["net.0"].filled("activation"))
+        pools.append(callback.pools.by_layer["net.0"].filled("activation"))
     torch.testing.assert_close(*pools, rtol=0.05, atol=0.02)
 
 
 def test_bounds_clip_the_examples() -> None:
     callback = AdversarialTraining({"": plan(5.0, bounds=Bounds())})
     fit(Host(), callback)
-    inputs = callback.mixer.pools[""].filled("inputs")
+    inputs = callback.pools.by_layer[""].filled("inputs")
     assert inputs.min() >= 0
     assert inputs.max() <= 1
 
@@ -308,11 +310,11 @@ def test_pool_is_refreshed_only_every_n_steps() -> None:
     callback = AdversarialTraining({"": plan(pool=40, refresh=5, mix=6, every_n_steps=3)})
     host = Host()
     fit(host, callback, max_steps=7)
-    assert len(callback.mixer.pools[""]) == 15
+    assert len(callback.pools.by_layer[""]) == 15
     assert host.rows == [N + 5, N + 5, N + 5, N + 6, N + 6, N + 6, N + 6]
 
 
-def test_accumulated_batches_each_get_rows() -> None:
+def test_accumulated_batches_each_get_examples() -> None:
     host = Host()
     fit(
         host,
@@ -355,12 +357,12 @@ class Closures(Host):
         return torch.optim.LBFGS(self.parameters(), max_iter=4, line_search_fn="strong_wolfe")
 
 
-def test_closures_see_the_same_rows_at_every_evaluation() -> None:
+def test_closures_see_the_same_examples_at_every_evaluation() -> None:
     host, callback = Closures(), AdversarialTraining({"": plan()})
     fit(host, callback)
     assert len(host.rows) > 1
     assert set(host.rows) == {2 * N}
-    assert callback.mixer.step == 1
+    assert callback.pools.step == 1
 
 
 class Skipping(Host):
@@ -379,6 +381,12 @@ def test_skipped_batches_are_no_error() -> None:
 
 
 Pair = namedtuple("Pair", ["image", "digit"])
+
+
+@dataclasses.dataclass
+class Record:
+    digit: Tensor
+    image: Tensor
 
 
 class DictHost(Host):
@@ -401,9 +409,10 @@ class AttributeHost(Host):
         (Host, lambda x, y: [x, y]),
         (Host, lambda x, y: (x, y)),
         (AttributeHost, Pair),
+        (AttributeHost, lambda x, y: Record(y, x)),
         (DictHost, lambda x, y: {"y": y, "image": x}),
     ],
-    ids=["list", "tuple", "namedtuple", "dict"],
+    ids=["list", "tuple", "namedtuple", "dataclass", "dict"],
 )
 def test_batches_of_every_kind_are_extended_and_never_changed_in_place(
     host: type[Host], wrap: Any, keep_out: bool
@@ -498,14 +507,14 @@ class Logged(Callback):
         self.values = {k: float(v.detach()) for k, v in trainer.callback_metrics.items()}
 
 
-def test_logged_values_are_those_of_the_examples_and_the_rows() -> None:
+def test_logged_values_are_those_of_the_step_and_the_pool() -> None:
     torch.manual_seed(0)
     host = Host()
     before = copy.deepcopy(host)
     callback = AdversarialTraining({"": plan(0.3, goal=TrueLabels(), weight=2.0)})
     logged = Logged()
     fit(host, callback, logged, log_every_n_steps=1)
-    pool = callback.mixer.pools[""]
+    pool = callback.pools.by_layer[""]
     logits, labels = before(pool.filled("inputs")), pool.filled("labels")
     wrong = float((logits.argmax(1) != labels).float().mean())
     values = logged.values
@@ -569,7 +578,7 @@ def test_run_with_minimal_examples_is_resumed_bit_by_bit(tmp_path: Any, stop: in
     assert not torch.equal(whole, run(tmp_path / "none", None, start=10**6))
 
 
-@pytest.mark.filterwarnings("ignore:.*rows have a zero or non-finite gradient")
+@pytest.mark.filterwarnings("ignore:.*examples have a zero or non-finite gradient")
 @pytest.mark.parametrize(("layer", "key"), [("", "input"), ("net.1", "net.1")])
 def test_minimal_examples_are_logged_as_what_they_are(layer: str, key: str) -> None:
     torch.manual_seed(0)
@@ -580,7 +589,7 @@ def test_minimal_examples_are_logged_as_what_they_are(layer: str, key: str) -> N
     )
     callback = AdversarialTraining({layer: minimal})
     fit(host, callback, logged, log_every_n_steps=1)
-    pool, values = callback.mixer.pools[layer], logged.values
+    pool, values = callback.pools.by_layer[layer], logged.values
     examples, labels = pool.filled("activation" if layer else "inputs"), pool.filled("labels")
     wrong = top(before, layer, examples).argmax(1) != labels
     clean = layer_output(before, layer, x)
@@ -634,7 +643,7 @@ def test_evaluating_a_checkpoint_brings_no_pools_to_the_next_run(checkpoint: str
         WithTest(), TensorLoader(*data(), N), ckpt_path=checkpoint, verbose=False
     )
     fit(Host(), callback, max_steps=3)
-    assert callback.mixer.step == 3
+    assert callback.pools.step == 3
 
 
 def test_new_run_begins_with_empty_pools_and_finds_its_batches_anew() -> None:
@@ -644,9 +653,9 @@ def test_new_run_begins_with_empty_pools_and_finds_its_batches_anew() -> None:
     host = DictHost()
     batch = {"y": y, "image": x}
     trainer(callback).fit(host, DataLoader([0], batch_size=None, collate_fn=lambda _: batch))
-    assert callback.mixer.step == 1
-    assert len(callback.mixer.pools[""]) == N
-    assert (callback.mixer.pools[""].filled("inputs") - x).abs().max() <= 0.1
+    assert callback.pools.step == 1
+    assert len(callback.pools.by_layer[""]) == N
+    assert (callback.pools.by_layer[""].filled("inputs") - x).abs().max() <= 0.1
 
 
 def test_run_that_goes_on_keeps_its_pools() -> None:
@@ -655,8 +664,8 @@ def test_run_that_goes_on_keeps_its_pools() -> None:
     loop.fit(host, TensorLoader(*data(), N))
     loop.fit_loop.epoch_loop.max_steps = 2
     loop.fit(host, TensorLoader(*data(), N))
-    assert callback.mixer.step == 2
-    assert len(callback.mixer.pools[""]) == 2 * N
+    assert callback.pools.step == 2
+    assert len(callback.pools.by_layer[""]) == 2 * N
 
 
 class Teacher(Host):
@@ -744,7 +753,7 @@ def test_checkpoint_of_another_architecture_is_refused(tmp_path: Any) -> None:
     wider = nn.Sequential(nn.Linear(FEATURES, 9), nn.Tanh(), nn.Linear(9, CLASSES))
     fresh = AdversarialTraining({"net.1": plan()})
     fresh.load_state_dict(copy.deepcopy(state))
-    with pytest.raises(UserError, match=r"keeps 'activation' of shape \(5,\).*have \(9,\)"):
+    with pytest.raises(UserError, match=r"stores 'activation' of shape \(5,\).*have \(9,\)"):
         fit(Host(net=wider), fresh)
 
 
@@ -756,7 +765,7 @@ def test_checkpoint_of_another_number_of_processes_is_taken_with_a_warning() -> 
     fresh.load_state_dict({"0": copy.deepcopy(state), "1": copy.deepcopy(state)})
     with pytest.warns(UserWarning, match="pools of 2 processes and this run has 1"):
         fit(Host(), fresh, max_steps=2)
-    assert fresh.mixer.step > callback.mixer.step
+    assert fresh.pools.step > callback.pools.step
 
 
 class Twice(Host):
@@ -837,7 +846,7 @@ def test_mistakes_get_a_clear_error_at_the_start(
 def test_module_without_forward_is_trained_once_its_network_is_named() -> None:
     callback = AdversarialTraining({"": plan()}, model="net")
     fit(NoForward(), callback)
-    assert len(callback.mixer.pools[""]) == N
+    assert len(callback.pools.by_layer[""]) == N
 
 
 @pytest.mark.parametrize("steps", [1, 2])
@@ -847,7 +856,7 @@ def test_hidden_layer_of_a_named_network_goes_by_its_full_name(steps: int) -> No
     host = NoForward()
     host.net = nn.Sequential(nn.Linear(FEATURES, 5), nn.Tanh(), nn.Linear(5, CLASSES))
     fit(host, callback)
-    assert len(callback.mixer.pools["net.1"]) == N
+    assert len(callback.pools.by_layer["net.1"]) == N
 
 
 def test_batch_without_labels_is_refused() -> None:
@@ -856,10 +865,10 @@ def test_batch_without_labels_is_refused() -> None:
         loop.fit(Host(), DataLoader(TensorDataset(data()[0]), batch_size=N))
 
 
-def test_entries_that_pool_rows_lack_are_warned_about() -> None:
+def test_entries_that_pool_examples_lack_are_warned_about() -> None:
     x, y = data()
     loop = trainer(AdversarialTraining({"": plan()}))
-    with pytest.warns(UserWarning, match=r"entries \[2\] have a row for each example"):
+    with pytest.warns(UserWarning, match=r"entries \[2\] have a value for each example"):
         loop.fit(Host(), DataLoader(TensorDataset(x, y, torch.arange(N)), batch_size=N))
 
 
@@ -874,12 +883,12 @@ def test_loss_that_ignores_the_logits_is_refused() -> None:
         fit(Odd(), AdversarialTraining({"": plan()}))
 
 
-def test_some_rows_without_gradient_are_warned_about() -> None:
+def test_some_examples_without_gradient_are_warned_about() -> None:
     class Half(Host):
         def forward(self, x: Tensor) -> Tensor:
             return self.net(x) * (torch.arange(len(x)) % 2).unsqueeze(1)
 
-    with pytest.warns(UserWarning, match="6 of 12 rows have a zero"):
+    with pytest.warns(UserWarning, match="6 of 12 examples have a zero"):
         fit(Half(), AdversarialTraining({"": plan()}))
 
 
@@ -922,11 +931,11 @@ def test_noise_can_take_the_place_of_an_attack() -> None:
         {"": PerturbedLayer(GaussianNoise(0.5), pool=N, mix=N, refresh=N)}
     )
     fit(Host(), callback)
-    moved = callback.mixer.pools[""].filled("inputs") - data()[0]
+    moved = callback.pools.by_layer[""].filled("inputs") - data()[0]
     assert 0.3 < moved.std() < 0.7
 
 
 def test_examples_are_made_under_the_trainers_precision() -> None:
     callback = AdversarialTraining({"net.0": plan(at_layer=True)})
     fit(Host(), callback, precision="bf16-mixed")
-    assert callback.mixer.pools["net.0"].filled("activation").dtype == torch.bfloat16
+    assert callback.pools.by_layer["net.0"].filled("activation").dtype == torch.bfloat16

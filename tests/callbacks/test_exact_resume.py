@@ -48,7 +48,7 @@ def _one_thread() -> Iterator[None]:
 
 
 class Random(TensorDataModule):
-    """A small data set of noise; 20 of its 40 rows are a validation and a test set as well."""
+    """A small data set of noise; 20 of its 40 examples are a validation and a test set as well."""
 
     def __init__(self) -> None:
         super().__init__(BATCH, BATCH, drop_last=False, seed=0)

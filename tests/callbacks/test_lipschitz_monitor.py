@@ -196,7 +196,7 @@ class Doubles(nn.Module):
         return 2 * x if x.sum() > 0 else x
 
 
-def test_what_cannot_be_bounded_is_infinite_and_told_once_and_training_goes_on(
+def test_what_cannot_be_bounded_is_infinite_and_named_once_and_training_goes_on(
     tmp_path: Path,
 ) -> None:
     with pytest.warns(UserWarning, match="logs infinity") as caught:
@@ -270,9 +270,9 @@ def test_the_inputs_shape_is_found_in_any_batch_or_given(tmp_path: Path) -> None
         run(tmp_path / str(number), monitor, host=Mapped, max_epochs=1)
         assert monitor.certified is not None
         assert monitor.certified.layers[0].input_shape == (1, 6, 6)
-    with pytest.raises(UserError, match="no inputs at 'picture'"):
+    with pytest.raises(UserError, match="finds no inputs in the batch at 'picture'"):
         run(tmp_path / "bad", LipschitzMonitor(inputs="picture"), host=Mapped)
-    with pytest.raises(UserError, match="finds no inputs in the batch"):
+    with pytest.raises(UserError, match="finds no inputs in the batch at 'index'"):
         run(tmp_path / "bad", LipschitzMonitor(inputs="index"), host=Mapped)
 
 
@@ -352,7 +352,7 @@ def test_options_that_make_no_sense_are_refused(options: dict[str, Any], message
         LipschitzMonitor(**options)
 
 
-def test_unknown_layers_are_told_before_training(tmp_path: Path) -> None:
+def test_unknown_layers_are_named_before_training(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no layer 'net\.9'"):
         run(tmp_path, LipschitzMonitor(layers=["net.9"]))
 

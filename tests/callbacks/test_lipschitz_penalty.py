@@ -367,7 +367,7 @@ def test_parametrised_layers_count_and_subclasses_are_left_out_with_a_warning() 
         fit(Normalised(), LipschitzPenalty(WEIGHT, ["net.5"]))
 
 
-def test_layers_that_cannot_be_penalised_are_told_before_training() -> None:
+def test_layers_that_cannot_be_penalised_are_named_before_training() -> None:
     with pytest.raises(UserError, match=r"no layer 'net\.9'"):
         fit(Host(), LipschitzPenalty(WEIGHT, ["net.9"]))
     with pytest.raises(UserError, match=r"'net\.1': Tanh is not taken"):
@@ -384,7 +384,7 @@ def test_layers_that_cannot_be_penalised_are_told_before_training() -> None:
         fit(Nothing(), LipschitzPenalty(WEIGHT))
 
 
-def test_a_convolution_that_the_step_does_not_call_is_told_by_its_name() -> None:
+def test_a_convolution_that_the_step_does_not_call_is_named() -> None:
     class Spare(Host):
         def __init__(self) -> None:
             super().__init__()

@@ -1,4 +1,4 @@
-"""The training error against one counted by hand, on the run's rows and on others'."""
+"""The training error against one counted by hand, on the run's examples and on others'."""
 
 import csv
 from pathlib import Path
@@ -23,7 +23,7 @@ def by_hand(model: Classifier, data: Blobs) -> float:
     return sum(map(float, wrong)) / len(wrong)
 
 
-def test_it_counts_the_run_s_rows_and_those_of_others_and_says_so(
+def test_it_counts_the_run_s_examples_and_those_of_others_and_says_so(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     model, other = softmax_regression(), Blobs(seed=1)
@@ -48,7 +48,7 @@ def test_dropout_is_off_and_the_modes_are_as_before() -> None:
     assert measured.errors["train/error"] == pytest.approx(by_hand(model.eval(), Blobs()))
 
 
-def test_in_another_precision_the_rows_are_converted() -> None:
+def test_in_another_precision_the_examples_are_converted() -> None:
     model, measured = softmax_regression(), TrainingError()
     trainer(measured, max_epochs=1, precision="64-true").fit(model, datamodule=Blobs())
     assert 0 < measured.errors["train/error"] < 0.5
@@ -63,9 +63,9 @@ def test_it_only_measures() -> None:
     assert all(torch.equal(a, b) for a, b in zip(*left, strict=True))
 
 
-def test_rows_that_are_not_in_memory_are_refused_before_training() -> None:
+def test_examples_that_are_not_in_memory_are_refused_before_training() -> None:
     model = Tiny()
     before = model.net.weight.detach().clone()
-    with pytest.raises(UserError, match="measured on rows in memory, not on a Memory: serve"):
+    with pytest.raises(UserError, match="measured on examples in memory, not on a Memory: use"):
         trainer(TrainingError(), max_epochs=1).fit(model)
     assert torch.equal(model.net.weight, before)

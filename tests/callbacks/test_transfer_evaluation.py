@@ -77,7 +77,7 @@ def test_a_run_is_bit_for_bit_the_same_with_and_without(kind: str, tmp_path: Pat
 def table(folder: Path, step: int) -> dict[str, dict[str, str]]:
     (file,) = folder.rglob(f"transfer/step-{step:08d}.csv")
     with file.open() as text:
-        return {line["rows of"]: line for line in csv.DictReader(text)}
+        return {line["examples of"]: line for line in csv.DictReader(text)}
 
 
 def test_the_numbers_are_those_of_the_weights_at_that_step(tmp_path: Path) -> None:
@@ -86,8 +86,8 @@ def test_the_numbers_are_those_of_the_weights_at_that_step(tmp_path: Path) -> No
     logger = CSVLogger(tmp_path, name="logs")
     callback = evaluation(references={"linear": model}, every_n_steps=None)
     trainer(tmp_path, callback, logger=logger).fit(host, shuffled(), plain())
-    assert callback._rows is not None
-    images, labels = callback._rows
+    assert callback._chosen is not None
+    images, labels = callback._chosen
     host.eval()
     model.eval()
     own, theirs = (
@@ -137,7 +137,9 @@ def test_without_references_examples_of_an_earlier_state_are_shown_to_the_presen
 
 @pytest.mark.usefixtures("undrawn")
 @pytest.mark.filterwarnings("ignore:The dirpath has changed")
-def test_a_resumed_run_goes_on_with_its_rows_and_its_earlier_examples(tmp_path: Path) -> None:
+def test_a_resumed_run_goes_on_with_its_examples_and_those_of_earlier_states(
+    tmp_path: Path,
+) -> None:
     def fit(folder: Path, *callbacks: Any, **options: Any) -> None:
         callback = evaluation(every_n_steps=2, dirpath=folder)
         ran = trainer(tmp_path, callback, *callbacks, enable_checkpointing=bool(callbacks))
@@ -152,7 +154,7 @@ def test_a_resumed_run_goes_on_with_its_rows_and_its_earlier_examples(tmp_path: 
     fit(tmp_path / "resumed", keep("again"), ckpt_path=kept)
     assert list(table(tmp_path / "resumed", 6)) == list(table(tmp_path / "whole", 6))
     whole, resumed = (table(tmp_path / name, 6)["for step 4"] for name in ("whole", "resumed"))
-    assert whole["rows"] == resumed["rows"]
+    assert whole["examples"] == resumed["examples"]
     assert whole["distortion"] == resumed["distortion"]
 
 

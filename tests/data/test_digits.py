@@ -32,22 +32,22 @@ def test_each_part_has_the_digits_in_the_same_shares() -> None:
     assert max((share - shares[0]).abs().max() for share in shares) < 0.005
 
 
-def test_the_parts_share_no_row() -> None:
+def test_the_parts_share_no_example() -> None:
     rows = [row for inputs, _ in parts(Digits(validation=300)) for row in inputs.flatten(1)]
     # The 1,797 images differ from one another.
     assert len({tuple(row.tolist()) for row in rows}) == 1797
 
 
 def test_the_division_depends_on_the_split_seed_alone() -> None:
-    def test_rows(data: Digits) -> torch.Tensor:
+    def test_part(data: Digits) -> torch.Tensor:
         return parts(data)[1][0]
 
-    assert torch.equal(test_rows(Digits()), test_rows(Digits(seed=4)))
-    assert not torch.equal(test_rows(Digits()), test_rows(Digits(split_seed=1)))
+    assert torch.equal(test_part(Digits()), test_part(Digits(seed=4)))
+    assert not torch.equal(test_part(Digits()), test_part(Digits(split_seed=1)))
 
 
 @pytest.mark.parametrize("validation", [0, 60])
-def test_a_trainer_fits_and_tests_with_and_without_held_out_rows(validation: int) -> None:
+def test_a_trainer_fits_and_tests_with_and_without_held_out_examples(validation: int) -> None:
     seed_everything(0, verbose=False)
     data = Digits(validation=validation)
     model = Classifier((64, 20, 10), optimizer=lambda p: torch.optim.Adam(p, lr=0.01))
@@ -69,9 +69,9 @@ def test_a_trainer_fits_and_tests_with_and_without_held_out_rows(validation: int
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"test": 9}, "test needs at least 10 rows, one a digit, not 9"),
-        ({"validation": 3}, "validation needs at least 10 rows, one a digit, not 3"),
-        ({"test": 1000, "validation": 790}, "leave too few of the 1797 rows"),
+        ({"test": 9}, "test needs at least 10 examples, one a digit, not 9"),
+        ({"validation": 3}, "validation needs at least 10 examples, one a digit, not 3"),
+        ({"test": 1000, "validation": 790}, "leave too few of the 1797 examples"),
         ({"split_seed": -2}, "split_seed must not be negative: -2"),
         ({"batch_size": 0}, "batch_size must be at least 1"),
     ],

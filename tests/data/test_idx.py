@@ -16,7 +16,7 @@ def test_the_sizes_and_bytes_of_an_array_are_read() -> None:
         (b"", "not an idx file"),
         (b"\x00\x00\x0d\x01", "not an idx file of unsigned bytes"),
         (HEADER[:9], "ends within its header"),
-        (HEADER + bytes(5), "5 bytes of data where 6 are due"),
+        (HEADER + bytes(5), "5 bytes of data where 6 are expected"),
     ],
 )
 def test_other_contents_are_refused(content: bytes, message: str) -> None:

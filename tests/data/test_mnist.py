@@ -14,10 +14,10 @@ ROWS = 60
 
 @pytest.fixture
 def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with 60 training rows of the whole format, in place of 60,000."""
+    """A folder with 60 training examples of the whole format, in place of 60,000."""
     files = contents(ROWS)
     accept(files, monkeypatch)
-    monkeypatch.setattr(mnist, "_ROWS", ROWS)
+    monkeypatch.setattr(mnist, "_SIZE", ROWS)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.delenv(mnist_files.DATA_VARIABLE, raising=False)
     write(tmp_path / "data", files)
@@ -25,7 +25,7 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def numbers(images: Tensor) -> set[int]:
-    """The rows that images of the stand-in come from."""
+    """The examples that images of the stand-in come from."""
     return set((images[:, 0, 0, 0] * 255).round().int().tolist())
 
 
@@ -46,7 +46,7 @@ def test_without_a_trainer_batches_have_pixels_from_0_to_1_and_labels(small: Pat
     assert torch.equal((images[:, 0, 0, 0] * 255).round().long() % 10, labels)
 
 
-def test_held_out_rows_and_training_rows_are_all_rows_once(small: Path) -> None:
+def test_held_out_examples_and_training_examples_are_all_examples_once(small: Path) -> None:
     data = MNIST(small, validation=20)
     kept = numbers(training(data))
     held_out = numbers(data.val_dataloader().inputs)
@@ -55,11 +55,11 @@ def test_held_out_rows_and_training_rows_are_all_rows_once(small: Path) -> None:
     assert not kept & held_out
 
 
-def test_without_held_out_rows_there_is_no_validation(small: Path) -> None:
+def test_without_held_out_examples_there_is_no_validation(small: Path) -> None:
     data = MNIST(small)
     training(data)
     assert data.val_dataloader() == []
-    with pytest.raises(UserError, match="no rows are held out to validate on"):
+    with pytest.raises(UserError, match="no examples are held out to validate on"):
         data.setup("validate")
 
 
@@ -71,7 +71,7 @@ def test_the_halves_are_disjoint_and_depend_on_the_split_seed_alone(small: Path)
     assert numbers(training(MNIST(small, half=1, split_seed=1))) != first
 
 
-def test_held_out_rows_of_a_half_come_from_that_half(small: Path) -> None:
+def test_held_out_examples_of_a_half_come_from_that_half(small: Path) -> None:
     data = MNIST(small, half=2, validation=10)
     kept = numbers(training(data))
     held_out = numbers(data.val_dataloader().inputs)
@@ -79,7 +79,7 @@ def test_held_out_rows_of_a_half_come_from_that_half(small: Path) -> None:
     assert not kept & held_out
 
 
-def test_test_and_prediction_give_the_test_rows_in_order(small: Path) -> None:
+def test_test_and_prediction_give_the_test_examples_in_order(small: Path) -> None:
     data = MNIST(small, eval_batch_size=8)
     data.setup("test")
     rows = torch.cat([labels for _, labels in data.test_dataloader()])
@@ -113,8 +113,8 @@ def test_files_that_are_nowhere_are_fetched_once(
     ("options", "message"),
     [
         ({"half": 3}, "half must be 1 or 2 .* not 3"),
-        ({"validation": 60_000}, "validation must be from 0 to 59999 rows, not 60000"),
-        ({"validation": 30_000, "half": 1}, "validation must be from 0 to 29999 rows"),
+        ({"validation": 60_000}, "validation must be from 0 to 59999 examples, not 60000"),
+        ({"validation": 30_000, "half": 1}, "validation must be from 0 to 29999 examples"),
         ({"validation": -1}, "not -1"),
         ({"batch_size": 0}, "^batch_size must be at least 1, not 0"),
         ({"eval_batch_size": 0}, "eval_batch_size must be at least 1, not 0"),

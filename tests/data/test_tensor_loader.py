@@ -21,7 +21,7 @@ def flat(batches: list[list[int]]) -> list[int]:
     return list(itertools.chain.from_iterable(batches))
 
 
-def test_without_shuffling_the_rows_come_in_order_with_a_short_last_batch() -> None:
+def test_without_shuffling_the_examples_come_in_order_with_a_short_last_batch() -> None:
     assert epoch(loader()) == [[0, 1, 2], [3, 4, 5], [6, 7, 8], [9]]
     assert len(loader()) == 4
 
@@ -35,7 +35,7 @@ def test_inputs_and_labels_stay_together() -> None:
         assert inputs.flatten().tolist() == labels.tolist()
 
 
-def test_a_shuffled_epoch_has_each_row_once_and_differs_from_the_next() -> None:
+def test_a_shuffled_epoch_has_each_example_once_and_differs_from_the_next() -> None:
     shuffled = loader(rows=100, shuffle=True)
     first, second = flat(epoch(shuffled)), flat(epoch(shuffled))
     assert sorted(first) == sorted(second) == list(range(100))
@@ -95,7 +95,7 @@ def test_an_iterator_that_is_never_used_does_not_advance_the_epoch() -> None:
 @pytest.mark.parametrize("rows", [8, 9, 10, 11, 12, 13, 50])
 @pytest.mark.parametrize("world_size", [1, 2, 3, 4])
 @pytest.mark.parametrize("shuffle", [False, True])
-def test_ranks_share_the_rows_exactly_in_equally_many_steps(
+def test_ranks_share_the_examples_exactly_in_equally_many_steps(
     rows: int, world_size: int, shuffle: bool
 ) -> None:
     ranks = [
@@ -115,7 +115,7 @@ def test_ranks_that_drop_the_remainder_have_full_batches_only() -> None:
     assert epochs == [[[0, 1], [4, 5]], [[2, 3], [6, 7]]]
 
 
-def test_the_rows_of_a_step_do_not_depend_on_how_many_processes_share_them() -> None:
+def test_the_examples_of_a_step_do_not_depend_on_how_many_processes_share_them() -> None:
     one = epoch(loader(40, 8, shuffle=True))
     two = [epoch(loader(40, 4, shuffle=True, rank=rank, world_size=2)) for rank in (0, 1)]
     assert [a + b for a, b in zip(*two, strict=True)] == one
@@ -156,10 +156,10 @@ def test_a_state_is_loadable_with_weights_only(tmp_path) -> None:
         ({"batch_size": 0}, "batch_size must be at least 1, not 0"),
         ({"seed": -1}, "seed must not be negative: -1"),
         ({"rank": 2, "world_size": 2}, "rank 2 is not among 2 processes"),
-        ({"rows": 0}, "0 rows are too few"),
-        ({"rows": 3, "world_size": 4}, "3 rows are too few for batches of 3 on 4"),
-        ({"rows": 2, "drop_last": True}, "2 rows are too few"),
-        ({"batch_size": 1, "world_size": 3}, "10 rows are too few for batches of 1"),
+        ({"rows": 0}, "0 examples are too few"),
+        ({"rows": 3, "world_size": 4}, "3 examples are too few for batches of 3 on 4"),
+        ({"rows": 2, "drop_last": True}, "2 examples are too few"),
+        ({"batch_size": 1, "world_size": 3}, "10 examples are too few for batches of 1"),
     ],
 )
 def test_sizes_out_of_range_are_refused(options: dict[str, int], message: str) -> None:
@@ -172,7 +172,7 @@ def test_unequal_numbers_of_inputs_and_labels_are_refused() -> None:
         TensorLoader(torch.zeros(3, 1), torch.zeros(2), 1)
 
 
-def test_one_copy_of_the_rows_is_kept() -> None:
+def test_one_copy_of_the_examples_is_kept() -> None:
     inputs = torch.zeros(4, 1)
     kept: Tensor = TensorLoader(inputs, torch.zeros(4), 2).inputs
     assert kept is inputs

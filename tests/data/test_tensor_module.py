@@ -10,7 +10,7 @@ from lit_intriguing.models import Classifier
 
 
 class Rows(TensorDataModule):
-    """Eight rows to train on; as many held out where asked."""
+    """Eight examples to train on; as many held out where asked."""
 
     def __init__(self, held_out: bool = False) -> None:
         super().__init__(4, 4, drop_last=False, seed=0)
@@ -47,7 +47,7 @@ def model(kind: type[Classifier] = Classifier) -> LightningModule:
     return kind((4, 6, 3))
 
 
-def test_validation_is_off_in_a_fit_without_held_out_rows_and_back_after_it() -> None:
+def test_validation_is_off_in_a_fit_without_held_out_examples_and_back_after_it() -> None:
     seen = []
 
     class Watching(Classifier):
@@ -67,7 +67,7 @@ def test_a_fit_that_fails_gives_the_trainer_its_validation_back() -> None:
     assert run.limit_val_batches == 0.5
 
 
-def test_a_trainer_whose_fit_failed_validates_the_next_fit_s_held_out_rows() -> None:
+def test_a_trainer_whose_fit_failed_validates_the_next_fit_s_held_out_examples() -> None:
     run = trainer()
     with pytest.raises(RuntimeError, match="broken"):
         run.fit(model(Breaking), datamodule=Rows())

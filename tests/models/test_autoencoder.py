@@ -71,7 +71,7 @@ def test_the_penalty_is_least_at_the_target() -> None:
 
 
 @pytest.mark.parametrize("rows", [0, 1, 7])
-def test_rows_are_independent(rows: int) -> None:
+def test_examples_are_independent(rows: int) -> None:
     model, x = SparseAutoencoder(9, 4), torch.rand(rows, 3, 3)
     assert model.encode(x).shape == (rows, 4)
     assert model(x).shape == (rows, 9)

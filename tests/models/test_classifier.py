@@ -42,7 +42,7 @@ def test_the_layers_have_the_names_widths_and_activation_given() -> None:
 
 
 @pytest.mark.parametrize("rows", [0, 1, 7])
-def test_rows_are_independent(rows: int) -> None:
+def test_examples_are_independent(rows: int) -> None:
     model, x = Classifier((4, 6, 3)), torch.rand(rows, 4)
     assert model(x).shape == (rows, 3)
     for together, row in zip(model(x), x, strict=True):
@@ -164,7 +164,7 @@ def test_training_learns_and_logs_errors_as_fractions() -> None:
     assert before > 0.2
 
 
-def test_two_processes_count_each_test_row_once(tmp_path: Path) -> None:
+def test_two_processes_count_each_test_example_once(tmp_path: Path) -> None:
     rows = 21
     labels = torch.arange(rows) % 3
     inputs = torch.zeros(rows, 4)
@@ -176,7 +176,7 @@ def test_two_processes_count_each_test_row_once(tmp_path: Path) -> None:
 
     model = Sharded((4, 6, 3), init=nn.init.ones_)
     run = trainer(strategy="ddp_fork", devices=2, default_root_dir=tmp_path)
-    # Equal logits make every answer class 0: wrong on two rows in three.
+    # Equal logits make every prediction class 0: wrong on two examples in three.
     assert run.test(model, verbose=False)[0]["test/error"] == pytest.approx(14 / 21)
 
 
@@ -220,7 +220,7 @@ def test_a_schedule_over_epochs_moves_once_an_epoch() -> None:
     ],
     ids=str,
 )
-def test_a_cosine_over_epochs_is_told_their_number(end: dict[str, int], epochs: int) -> None:
+def test_a_cosine_over_epochs_gets_their_number(end: dict[str, int], epochs: int) -> None:
     model = Classifier(
         (4, 6, 3), optimizer=sgd, scheduler=CosineOverRun, scheduler_interval="epoch"
     )

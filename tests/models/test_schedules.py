@@ -76,5 +76,5 @@ def test_a_step_without_knowing_the_length_is_refused() -> None:
     sgd = optimizer()
     schedule = CosineOverRun(sgd)
     sgd.step()
-    with pytest.raises(UserError, match="was not told the run's length"):
+    with pytest.raises(UserError, match="does not know the run's length"):
         schedule.step()

@@ -17,7 +17,7 @@ def test_weights_alone_and_weights_in_a_checkpoint_are_loaded(tmp_path: Path) ->
         assert torch.equal(model.weight, source.weight)
 
 
-def test_what_is_no_checkpoint_or_another_models_is_told(tmp_path: Path) -> None:
+def test_what_is_no_checkpoint_or_another_models_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no checkpoint .*none\.ckpt"):
         read_checkpoint(tmp_path / "none.ckpt")
     (tmp_path / "text.ckpt").write_text("hello")
@@ -40,6 +40,6 @@ def test_what_is_no_checkpoint_or_another_models_is_told(tmp_path: Path) -> None
         ([1], "Expected state_dict to be dict-like"),
     ],
 )
-def test_weights_of_another_model_are_told_by_name(state: object, told: str) -> None:
+def test_weights_of_another_model_are_named(state: object, told: str) -> None:
     with pytest.raises(UserError, match=f"x is not of this model: {told}"):
         load_weights(nn.Linear(2, 2), {"state_dict": state}, Path("x"))

@@ -157,11 +157,11 @@ def test_relative_lengths_are_in_units_of_the_spread(attack: GradientAttack) -> 
     assert lengths.tolist() == pytest.approx([0.3 * spread] * N, rel=1e-4)
 
 
-def test_batch_of_one_row_takes_the_last_spread() -> None:
+def test_batch_of_one_example_takes_the_last_spread() -> None:
     layers = {"lower": plan(relative=True)}
     made = make(layers, rows=batch(1), spreads={"lower": torch.tensor(2.0)})["lower"]
     assert (made.adversarial - made.clean).norm().item() == pytest.approx(0.6, rel=1e-5)
-    with pytest.raises(GenerationError, match="first batch has one row: use larger batches"):
+    with pytest.raises(GenerationError, match="first batch has one example: use larger batches"):
         make(layers, rows=batch(1))
 
 
@@ -176,7 +176,9 @@ def test_bounds_hold_in_the_layers_own_units(attack: Attack, relative: bool) -> 
 
 @pytest.mark.parametrize("relative", [False, True])
 @pytest.mark.parametrize("attack", [GradientAttack(0.3), GradientAttack(0.3, steps=2)])
-def test_rows_without_gradient_are_stuck_and_harm_no_other(attack: Attack, relative: bool) -> None:
+def test_examples_without_gradient_are_stuck_and_harm_no_other(
+    attack: Attack, relative: bool
+) -> None:
     class Half(Network):
         def forward(self, x: Tensor) -> Tensor:
             return super().forward(x) * (torch.arange(len(x)) % 2).unsqueeze(1)
@@ -189,7 +191,7 @@ def test_rows_without_gradient_are_stuck_and_harm_no_other(attack: Attack, relat
     torch.testing.assert_close(made.adversarial[::2], made.clean[::2])
     message = check_examples("lower", layer, made)
     assert message is not None
-    assert f"'lower': 3 of {N} rows have a zero or non-finite gradient" in message
+    assert f"'lower': 3 of {N} examples have a zero or non-finite gradient" in message
 
 
 @pytest.mark.parametrize("relative", [False, True])
@@ -200,7 +202,7 @@ def test_examples_of_which_all_are_stuck_are_refused(relative: bool) -> None:
 
     layer = plan(relative=relative)
     made = make({"lower": layer}, spliced(Flat()))["lower"]
-    with pytest.raises(GenerationError, match=r"output of layer 'lower' is zero .* all 6 rows"):
+    with pytest.raises(GenerationError, match=r"output of layer 'lower' is zero .* all 6 examples"):
         check_examples("lower", layer, made)
 
 

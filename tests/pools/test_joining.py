@@ -11,9 +11,9 @@ from lit_intriguing.pools import PerturbedLayer
 from lit_intriguing.pools.generation import Batch, Examples
 from lit_intriguing.pools.joining import (
     Joined,
+    examples_to_store,
     join,
     refuse_recomputing,
-    rows_to_keep,
 )
 from lit_intriguing.splice import SpliceError
 from tests.oracles import weighted_mean
@@ -54,7 +54,7 @@ def joined() -> Joined:
     return join(CLEAN, DRAWN, LAYERS)
 
 
-def test_clean_rows_come_first_then_rows_at_the_input_then_rows_at_layers() -> None:
+def test_clean_examples_come_first_then_examples_at_the_input_then_examples_at_layers() -> None:
     one = joined()
     assert one.clean == 3
     assert torch.equal(one.inputs[:3], CLEAN.x)
@@ -62,7 +62,7 @@ def test_clean_rows_come_first_then_rows_at_the_input_then_rows_at_layers() -> N
     assert one.labels.tolist() == [10, 11, 12, 20, 30, 31, 35, 40, 41, 50]
 
 
-def test_groups_tell_where_each_layers_rows_and_labels_are() -> None:
+def test_groups_tell_where_each_layers_examples_and_labels_are() -> None:
     one = joined()
     assert list(one.groups) == ["", "stale", "added", "late", "later"]
     for name, group in one.groups.items():
@@ -74,7 +74,7 @@ def test_batch_itself_stays() -> None:
     assert len(CLEAN.x) == len(CLEAN.labels) == 3
 
 
-def test_batch_without_rows_is_joined_alike() -> None:
+def test_batch_without_examples_is_joined_alike() -> None:
     empty = Batch(CLEAN.x[:0], CLEAN.labels[:0])
     one = join(empty, {"": DRAWN[""]}, LAYERS)
     assert one.clean == 0
@@ -86,7 +86,7 @@ def test_input_needs_no_edit() -> None:
     assert set(joined().edits) == {"late", "stale", "added", "later"}
 
 
-def test_rows_at_a_layer_are_appended_to_its_output_one_layer_after_another() -> None:
+def test_examples_at_a_layer_are_appended_to_its_output_one_layer_after_another() -> None:
     one = joined()
     output = torch.arange(28.0).view(7, 4)
     first = one.edits["late"](output)
@@ -96,7 +96,9 @@ def test_rows_at_a_layer_are_appended_to_its_output_one_layer_after_another() ->
     assert len(second) == len(one.labels)
 
 
-def test_stale_rows_take_the_place_of_their_own_activation_and_shield_the_layers_below() -> None:
+def test_stale_examples_take_the_place_of_their_own_activation_and_shield_the_layers_below() -> (
+    None
+):
     output = torch.arange(28.0).view(7, 4).requires_grad_()
     edited = joined().edits["stale"](output)
     assert edited[4:6].unique().tolist() == [8]
@@ -118,21 +120,21 @@ def test_perturbations_are_added_to_the_activation_of_the_step(shield: bool) -> 
 
 
 @pytest.mark.parametrize("layer", ["late", "stale", "added"])
-def test_rows_take_the_dtype_of_the_layers_output(layer: str) -> None:
+def test_examples_take_the_dtype_of_the_layers_output(layer: str) -> None:
     output = torch.zeros(7, 4, dtype=torch.bfloat16)
     assert joined().edits[layer](output).dtype == torch.bfloat16
 
 
 def test_layers_met_in_another_order_are_refused() -> None:
     with pytest.raises(
-        SpliceError, match=r"'later' has 7 rows where 9 were expected.*in the order"
+        SpliceError, match=r"'later' has length 7 where 9 examples were expected.*in the order"
     ):
         joined().edits["later"](torch.zeros(7, 4))
 
 
 @pytest.mark.parametrize("layer", ["stale", "added"])
 def test_output_whose_first_dimension_is_not_the_batch_is_refused(layer: str) -> None:
-    with pytest.raises(SpliceError, match=f"'{layer}' has 2 rows .* must be the batch"):
+    with pytest.raises(SpliceError, match=f"'{layer}' has length 2 .* must be the batch"):
         joined().edits[layer](torch.zeros(2, 4))
 
 
@@ -161,11 +163,11 @@ def examples() -> Examples:
         ("hidden", {"stale": False}, {"inputs", "perturbation"}),
     ],
 )
-def test_pool_keeps_what_the_rows_need_and_no_more(
+def test_pool_keeps_what_the_examples_need_and_no_more(
     layer: str, options: dict, names: set[str]
 ) -> None:
     made = examples()
-    rows = rows_to_keep(layer, plan(**options), made, CLEAN, 17)
+    rows = examples_to_store(layer, plan(**options), made, CLEAN, 17)
     assert set(rows) == names | {"labels", "born"}
     assert rows["labels"] is CLEAN.labels
     assert rows["born"].tolist() == [17] * 3
@@ -193,14 +195,14 @@ SIZES = st.dictionaries(
 
 @settings(deadline=None, max_examples=80)
 @given(st.integers(1, 30), SIZES, st.integers(0, 2**32))
-def test_mean_over_weighted_rows_is_the_weighted_mean_of_the_groups(
+def test_mean_over_weighted_examples_is_the_weighted_mean_of_the_groups(
     clean: int, layers: dict[str, tuple[int, float]], seed: int
 ) -> None:
     one = grouped(clean, {name: size for name, (size, _) in layers.items()})
     weights = {name: weight for name, (_, weight) in layers.items()}
     rows = len(one.labels)
     losses = torch.rand(rows, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-    found = one.row_weights(weights)
+    found = one.example_weights(weights)
     each = torch.ones(rows, dtype=torch.float64) if found is None else found
     means = {name: losses[group].mean().item() for name, group in one.groups.items()}
     expected = weighted_mean(losses[:clean].mean().item(), means, weights)
@@ -211,17 +213,17 @@ def test_mean_over_weighted_rows_is_the_weighted_mean_of_the_groups(
 
 def test_weights_of_layers_that_are_not_there_do_not_count() -> None:
     one = grouped(2, {"a": 2})
-    found = one.row_weights({"a": 3.0, "b": 100.0})
+    found = one.example_weights({"a": 3.0, "b": 100.0})
     assert found.tolist() == pytest.approx([0.5, 0.5, 1.5, 1.5])
 
 
 def test_equal_weights_need_none() -> None:
-    assert grouped(4, {"a": 4, "b": 4}).row_weights({"a": 1.0, "b": 1.0}) is None
-    assert grouped(4, {"a": 8}).row_weights({"a": 2.0}) is None
-    assert grouped(4, {"a": 2}).row_weights({"a": 1.0}) is not None
+    assert grouped(4, {"a": 4, "b": 4}).example_weights({"a": 1.0, "b": 1.0}) is None
+    assert grouped(4, {"a": 8}).example_weights({"a": 2.0}) is None
+    assert grouped(4, {"a": 2}).example_weights({"a": 1.0}) is not None
 
 
 def test_weights_have_the_dtype_of_the_inputs() -> None:
-    found = grouped(2, {"a": 1}).row_weights({"a": 1.0})
+    found = grouped(2, {"a": 1}).example_weights({"a": 1.0})
     assert isinstance(found, Tensor)
     assert found.dtype == torch.float64

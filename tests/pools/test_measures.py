@@ -51,7 +51,7 @@ def test_new_examples_are_measured_by_success_and_distortion(spliced: Spliced) -
     assert values["adversarial/input/distortion"].item() == pytest.approx((3 + 1) / 3**0.5 / 2)
 
 
-def test_unchanged_rows_count_for_success_and_not_for_distortion(spliced: Spliced) -> None:
+def test_unchanged_examples_count_for_success_and_not_for_distortion(spliced: Spliced) -> None:
     measures = Measures([""])
     measures.examples(spliced, X, made(torch.tensor([[1.0, 3.0, 0.0], [0.0, 1.0, 0.0]])))
     values = measures.report()
@@ -73,10 +73,10 @@ def test_examples_are_measured_once_until_the_next_report(spliced: Spliced) -> N
     assert measures.report()["adversarial/input/success"] == 1
 
 
-def test_rows_are_measured_by_layer_with_loss_and_error() -> None:
+def test_examples_are_measured_by_layer_with_loss_and_error() -> None:
     measures, one = Measures(["", "a.b"]), joined()
     logits = torch.randn(5, 3, generator=torch.Generator().manual_seed(0))
-    measures.rows(one, logits)
+    measures.logits(one, logits)
     values = measures.report()
     for key, rows in (("input", slice(2, 4)), ("a.b", slice(4, 5))):
         labels = one.labels[rows]
@@ -87,14 +87,14 @@ def test_rows_are_measured_by_layer_with_loss_and_error() -> None:
     assert values["adversarial/a.b/loss"].dtype == torch.float32
 
 
-def test_rows_are_measured_once_until_the_next_report_which_keeps_old_values() -> None:
+def test_examples_are_measured_once_until_the_next_report_which_keeps_old_values() -> None:
     measures, one = Measures(["", "a.b"]), joined()
     good, bad = F.one_hot(one.labels, 3) * 9.0, F.one_hot((one.labels + 1) % 3, 3) * 9.0
-    measures.rows(one, good)
-    measures.rows(one, bad)
+    measures.logits(one, good)
+    measures.logits(one, bad)
     assert measures.report()["adversarial/input/error"] == 0
     assert measures.report()["adversarial/input/error"] == 0
-    measures.rows(one, bad.bfloat16())
+    measures.logits(one, bad.bfloat16())
     assert measures.report()["adversarial/input/error"] == 1
 
 

@@ -52,7 +52,7 @@ def batch(rows: int = 40) -> Batch:
 
 
 def plan(mode: str = "fast", **options: Any) -> PerturbedLayer:
-    # Fewer at a time than there are rows, so that they queue.
+    # Fewer at a time than there are examples, so that they queue.
     return PerturbedLayer(BoxLBFGS(mode, batch_size=16), **{"bounds": Bounds(), **options})
 
 
@@ -105,7 +105,7 @@ class First(Goal):
 
 
 @pytest.mark.parametrize("relative", [False, True])
-def test_rows_that_are_as_wanted_from_the_start_need_no_word(relative: bool) -> None:
+def test_examples_that_reach_the_goal_unperturbed_give_no_warning(relative: bool) -> None:
     layer = plan(goal=First(), relative=relative)
     examples = make(Network(), {"middle": layer})["middle"]
     assert 0 < examples.unmoved().sum() < len(examples.clean)
@@ -124,7 +124,7 @@ def without_class(net: Network, label: int) -> Network:
     return net
 
 
-def test_rows_without_an_example_inside_the_bounds_are_told_of_and_stay_as_they_are() -> None:
+def test_examples_without_an_example_inside_the_bounds_are_reported_and_stay_unchanged() -> None:
     net, layer = without_class(Network(), 3), plan()
     examples = make(net, {"middle": layer})["middle"]
     assert isinstance(examples.criterion, Targeted)
@@ -133,8 +133,8 @@ def test_rows_without_an_example_inside_the_bounds_are_told_of_and_stay_as_they_
     assert torch.equal(examples.adversarial[wanted], examples.clean[wanted])
     message = check_examples("middle", layer, examples)
     assert message is not None
-    assert f"'middle': {int(wanted.sum())} of 40 rows have a zero" in message
-    assert "or no example within the bounds, and stay unperturbed" in message
+    assert f"'middle': {int(wanted.sum())} of 40 examples have a zero" in message
+    assert "or no point within the bounds, and stay unperturbed" in message
 
 
 def test_network_without_any_example_inside_the_bounds_is_refused() -> None:
@@ -144,5 +144,5 @@ def test_network_without_any_example_inside_the_bounds_is_refused() -> None:
     layer = plan()
     rows = Batch(batch().x, torch.zeros_like(batch().labels))
     examples = make(net, {"middle": layer}, rows)["middle"]
-    with pytest.raises(GenerationError, match=r"'middle'.*no example lies .* later start_step"):
+    with pytest.raises(GenerationError, match=r"'middle'.*no point lies .* later start_step"):
         check_examples("middle", layer, examples)

@@ -1,4 +1,4 @@
-"""The pool fills, replaces a random part, gives rows back, and costs no more than its rows."""
+"""The pool fills, replaces a random part, gives examples back, and takes no more memory."""
 
 import pytest
 import torch
@@ -31,7 +31,7 @@ def filled(size: int) -> Pool:
     return pool
 
 
-def test_rows_take_free_slots_in_order_until_the_pool_is_full() -> None:
+def test_examples_take_free_slots_in_order_until_the_pool_is_full() -> None:
     pool = Pool(5)
     assert len(pool) == 0
     pool.replace(rows(0, 2), generator())
@@ -40,7 +40,7 @@ def test_rows_take_free_slots_in_order_until_the_pool_is_full() -> None:
     assert numbers(pool) == [0, 1, 2, 3, 4]
 
 
-def test_rows_beyond_the_free_slots_replace_old_ones() -> None:
+def test_examples_beyond_the_free_slots_replace_old_ones() -> None:
     pool = Pool(5)
     pool.replace(rows(0, 4), generator())
     pool.replace(rows(10, 3), generator())
@@ -50,7 +50,7 @@ def test_rows_beyond_the_free_slots_replace_old_ones() -> None:
     assert len(set(kept) & {0, 1, 2, 3}) == 2
 
 
-def test_full_pool_replaces_as_many_distinct_slots_as_there_are_new_rows() -> None:
+def test_full_pool_replaces_as_many_distinct_slots_as_there_are_new_examples() -> None:
     pool, source = filled(20), generator()
     for turn in range(1, 30):
         before = numbers(pool)
@@ -60,7 +60,7 @@ def test_full_pool_replaces_as_many_distinct_slots_as_there_are_new_rows() -> No
         assert set(after) - set(before) == set(range(100 * turn, 100 * turn + 7))
 
 
-def test_rows_of_all_tensors_stay_together() -> None:
+def test_examples_of_all_tensors_stay_together() -> None:
     pool, source = filled(10), generator()
     for turn in range(1, 5):
         pool.replace(rows(100 * turn, 4), source)
@@ -91,7 +91,7 @@ def test_slots_are_drawn_uniformly_and_distinct() -> None:
     assert chi_square(counts, 300) < 27.9
 
 
-def test_draw_gives_all_rows_of_a_pool_with_no_more() -> None:
+def test_draw_gives_all_examples_of_a_pool_with_no_more() -> None:
     pool = Pool(9)
     pool.replace(rows(0, 4), generator())
     assert pool.draw(6, generator())["labels"].tolist() == [0, 1, 2, 3]
@@ -99,13 +99,13 @@ def test_draw_gives_all_rows_of_a_pool_with_no_more() -> None:
 
 
 @pytest.mark.parametrize("count", [2, 5])
-def test_drawn_rows_are_copies(count: int) -> None:
+def test_drawn_examples_are_copies(count: int) -> None:
     pool = filled(5)
     pool.draw(count, generator())["x"].fill_(-1)
     assert pool.filled("x").min() == 0
 
 
-def test_kept_rows_are_copies_without_a_graph() -> None:
+def test_stored_examples_are_copies_without_a_graph() -> None:
     pool, x = Pool(2), torch.ones(2, 1, requires_grad=True)
     pool.replace({"x": x * 2}, generator())
     with torch.no_grad():
@@ -152,7 +152,7 @@ def test_state_holds_the_pools_own_tensors() -> None:
 
 
 def test_state_of_another_size_is_refused() -> None:
-    with pytest.raises(PoolError, match=r"pool of 4 rows, this run one of 5.*start without it"):
+    with pytest.raises(PoolError, match=r"pool of 4 examples, this run one of 5.*start without it"):
         Pool(5).load_state_dict(filled(4).state_dict(), CPU)
 
 
@@ -162,7 +162,7 @@ def test_state_is_moved_to_the_device() -> None:
     assert {tensor.device.type for tensor in pool.tensors.values()} == {"meta"}
 
 
-def test_storage_is_made_once_and_has_exactly_the_size_of_the_rows() -> None:
+def test_storage_is_made_once_and_has_exactly_the_size_of_the_examples() -> None:
     # The paper's training set: 60,000 images of 784 numbers in float32 are 188 MB.
     pool, source = Pool(60_000), generator()
     pool.replace({"x": torch.ones(2, 784)}, source)
@@ -177,7 +177,7 @@ def test_storage_is_made_once_and_has_exactly_the_size_of_the_rows() -> None:
     assert drawn.untyped_storage().nbytes() == 3 * 784 * 4
 
 
-def test_pool_keeps_the_dtypes_of_its_rows() -> None:
+def test_pool_keeps_the_dtypes_of_its_examples() -> None:
     pool = Pool(2)
     pool.replace({"x": torch.ones(1, 3, dtype=torch.bfloat16), "n": torch.ones(1).long()}, None)
     assert pool.tensors["x"].dtype == torch.bfloat16
@@ -186,7 +186,9 @@ def test_pool_keeps_the_dtypes_of_its_rows() -> None:
 
 def test_pool_beyond_the_memory_is_refused_before_it_is_made() -> None:
     pool = Pool(10**12)
-    with pytest.raises(PoolError, match=r"10+ rows needs .* GiB, and cpu has .* keep fewer rows"):
+    with pytest.raises(
+        PoolError, match=r"10+ examples needs .* GiB, and cpu has .* use a smaller pool"
+    ):
         pool.replace({"x": torch.ones(1, 784)}, generator())
     assert not pool.tensors
 
@@ -205,14 +207,14 @@ def test_free_memory_is_unknown_on_other_devices() -> None:
         ({**rows(0, 1), "extra": torch.ones(1)}, "'extra'"),
         (
             {"x": torch.ones(2, 2, 3), "labels": torch.ones(1).long()},
-            r"has 1 rows .* have 2",
+            r"has 1 examples .* have 2",
         ),
         ({"x": torch.ones(1, 2, 3).double(), "labels": torch.ones(1).long()}, "float64"),
-        (rows(0, 5), "5 new rows do not fit a pool of 4 rows"),
+        (rows(0, 5), "5 new examples do not fit a pool of 4 examples"),
     ],
     ids=["shape", "missing", "extra", "number", "dtype", "too many"],
 )
-def test_rows_unlike_those_kept_are_refused(new: dict[str, Tensor], message: str) -> None:
+def test_examples_unlike_those_stored_are_refused(new: dict[str, Tensor], message: str) -> None:
     pool = filled(4)
     with pytest.raises(PoolError, match=message):
         pool.replace(new, generator())
@@ -220,6 +222,6 @@ def test_rows_unlike_those_kept_are_refused(new: dict[str, Tensor], message: str
 
 
 @pytest.mark.parametrize("size", [0, -3])
-def test_pool_of_no_rows_is_refused(size: int) -> None:
-    with pytest.raises(UserError, match=f"at least one row, not {size}"):
+def test_pool_of_no_examples_is_refused(size: int) -> None:
+    with pytest.raises(UserError, match=f"at least one example, not {size}"):
         Pool(size)

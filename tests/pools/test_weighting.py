@@ -1,4 +1,4 @@
-"""The logits of a training step are found, and their rows' gradients weighted."""
+"""The logits of a training step are found, and the gradients of examples weighted."""
 
 from collections.abc import Callable
 
@@ -88,7 +88,7 @@ STEPS = {
 
 
 @pytest.mark.parametrize(("training_step", "chosen"), STEPS.values(), ids=STEPS)
-def test_each_rows_gradient_is_weighted_once_in_every_step(
+def test_each_examples_gradient_is_weighted_once_in_every_step(
     training_step: Callable[[Host], Tensor], chosen: str
 ) -> None:
     host = Host()
@@ -104,7 +104,7 @@ def test_each_rows_gradient_is_weighted_once_in_every_step(
 
 
 @pytest.mark.parametrize("training_step", [call, call_and_measure_softmax, call_the_network])
-def test_logits_are_kept_until_the_step_ends(training_step: Callable[[Host], Tensor]) -> None:
+def test_logits_are_stored_until_the_step_ends(training_step: Callable[[Host], Tensor]) -> None:
     host = Host()
     weighted = WeightedLogits(host)
     weighted.start(N, None)
@@ -183,12 +183,14 @@ def test_outside_a_step_nothing_is_weighted_or_seen() -> None:
     assert weighted.logits is None
 
 
-def test_outputs_with_other_numbers_of_rows_are_passed_over() -> None:
+def test_outputs_with_other_numbers_of_examples_are_passed_over() -> None:
     host = Host()
     weighted = WeightedLogits(host)
     weighted.start(N + 1, torch.ones(N + 1))
     call(host).backward()
-    with pytest.raises(LogitsError, match=f"a row for each of the {N + 1} rows.*keep_out=True"):
+    with pytest.raises(
+        LogitsError, match=rf"shape \({N + 1}, C\), for the {N + 1} examples .*keep_out=True"
+    ):
         weighted.finish()
 
 

@@ -42,7 +42,7 @@ def _stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """60 rows in place of MNIST."""
     files = contents(60)
     accept(files, monkeypatch)
-    monkeypatch.setattr(mnist, "_ROWS", 60)
+    monkeypatch.setattr(mnist, "_SIZE", 60)
     monkeypatch.setenv(mnist_files.DATA_VARIABLE, str(tmp_path / "data"))
     write(tmp_path / "data", files)
 

@@ -48,7 +48,7 @@ def test_an_attack_is_described_with_the_one_inside_it() -> None:
     # Texts of objects hold addresses, which no two processes share.
     ids=["attack", "goal", "bounds", "partial", "builtin", "class", "module", "object", "set"],
 )
-def test_anything_is_told_in_plain_values(thing: object, text: str) -> None:
+def test_anything_is_named_in_plain_values(thing: object, text: str) -> None:
     assert text in json.dumps(described(thing))
 
 
@@ -65,7 +65,7 @@ def test_fingerprints_tell_values_shapes_and_types_apart() -> None:
     assert len({fingerprint(one) for one in [zeros, *others]}) == 6
 
 
-def test_a_model_is_told_by_weights_and_structure() -> None:
+def test_a_model_is_named_by_weights_and_structure() -> None:
     torch.manual_seed(0)
     first = nn.Sequential(nn.Linear(2, 2), nn.ReLU())
     second = nn.Sequential(nn.Linear(2, 2), nn.Tanh())

@@ -1,4 +1,8 @@
-"""Rows in the data's own order, in chunks."""
+"""Examples in the data's own order, in chunks."""
+
+from collections import namedtuple
+from dataclasses import dataclass
+from typing import Any
 
 import pytest
 import torch
@@ -13,21 +17,22 @@ from torch.utils.data import (
 
 from lit_intriguing.data import TensorLoader
 from lit_intriguing.errors import UserError
-from lit_intriguing.splits.loader import ChunkLoader, images_and_labels, regrouped
+from lit_intriguing.hosts.batch import BatchError
+from lit_intriguing.splits.loader import ChunkLoader, regrouped
 
 IMAGES, LABELS = torch.arange(20.0).view(10, 2), torch.arange(10)
 SET = TensorDataset(IMAGES, LABELS)
 
 
 class Stream(IterableDataset):
-    """Rows one after the other, without a length."""
+    """Examples one after the other, without a length."""
 
     def __iter__(self):
         return iter(SET)
 
 
 class Odd(Sampler):
-    """The odd rows: what a sampler of the user's may do."""
+    """The odd examples: what a sampler of the user's may do."""
 
     def __iter__(self):
         return iter(range(1, 10, 2))
@@ -50,7 +55,7 @@ def labels_of(loader: ChunkLoader) -> list[list[int]]:
 
 @pytest.mark.parametrize("name", LOADERS)
 @pytest.mark.parametrize("size", [1, 4, 5, 10, 99])
-def test_every_row_comes_once_in_order(name: str, size: int) -> None:
+def test_every_example_comes_once_in_order(name: str, size: int) -> None:
     chunks = ChunkLoader(LOADERS[name], size)
     found = list(chunks)
     assert torch.equal(torch.cat([images for images, _ in found]), IMAGES)
@@ -67,7 +72,7 @@ def test_a_chunk_can_be_changed_without_changing_the_data_set() -> None:
 
 @pytest.mark.parametrize("name", LOADERS)
 @pytest.mark.parametrize("limit", [1, 5, 6, 10, 20])
-def test_a_limit_cuts_the_rows_off(name: str, limit: int) -> None:
+def test_a_limit_cuts_the_examples_off(name: str, limit: int) -> None:
     chunks = ChunkLoader(LOADERS[name], 3, limit)
     assert labels_of(chunks) == [row.tolist() for row in LABELS[:limit].split(3)]
 
@@ -86,7 +91,7 @@ def test_whole_chunks_are_shared_out_to_processes(name: str, world: int) -> None
     assert sum(len(range(rank, 5, world)) for rank in range(world)) == 5
 
 
-def test_a_subsets_rows_come_in_its_own_order() -> None:
+def test_a_subsets_examples_come_in_its_own_order() -> None:
     loader = DataLoader(SET, 2, sampler=SubsetRandomSampler([5, 2, 8]))
     assert labels_of(ChunkLoader(loader, 2)) == [[5, 2], [8]]
 
@@ -99,11 +104,11 @@ def test_a_subsets_rows_come_in_its_own_order() -> None:
     ],
     ids=["sampler", "batch sampler"],
 )
-def test_a_sampler_of_the_users_decides_the_rows(loader: DataLoader) -> None:
+def test_a_sampler_of_the_users_decides_the_examples(loader: DataLoader) -> None:
     chunks = ChunkLoader(loader, 4)
     assert labels_of(chunks) == [[1, 3, 5, 7], [9]]
-    assert chunks.rows is chunks.chunks is chunks.own_chunks is None
-    with pytest.raises(TypeError, match="does not tell its number of rows"):
+    assert chunks.examples is chunks.chunks is chunks.own_chunks is None
+    with pytest.raises(TypeError, match="number of examples of a DataLoader is unknown"):
         len(chunks)
 
 
@@ -123,28 +128,71 @@ def test_several_processes_need_a_data_set_of_known_length() -> None:
         ChunkLoader(DataLoader(Stream(), 3), 4, None, 0, 2)
 
 
-def test_a_split_without_rows_is_refused() -> None:
-    with pytest.raises(UserError, match="no rows"):
+def test_a_split_without_examples_is_refused() -> None:
+    with pytest.raises(UserError, match="no examples"):
         ChunkLoader(DataLoader(TensorDataset(IMAGES[:0])), 4)
 
 
 @pytest.mark.parametrize(
     ("batch", "found"),
     [
-        (IMAGES, r"gave a torch.float32 tensor of shape \(10, 2\)"),
-        ([IMAGES], "gave a list"),
-        ({"x": IMAGES, "y": LABELS}, "gave a dict"),
-        ((IMAGES, ["cat"]), "and a list"),
-        ((IMAGES, LABELS[:3]), "10 images and 3 labels"),
+        (IMAGES, r"not a torch.float32 tensor of shape \(10, 2\)"),
+        ([IMAGES], "no labels at 1; it has 1 entries"),
+        ({"x": IMAGES, "y": LABELS, "z": LABELS}, "2 of them could be the labels"),
+        ((IMAGES, ["cat"]), "not a list"),
+        ((IMAGES, LABELS[:3]), "10 inputs and 3 labels"),
     ],
 )
 def test_batches_without_labels_are_refused(batch: object, found: str) -> None:
-    with pytest.raises(UserError, match=found):
-        images_and_labels(batch)
+    with pytest.raises(BatchError, match=f"{found}.* The data must give batches"):
+        list(ChunkLoader([batch], 4))
 
 
-def test_further_members_of_a_batch_are_left_aside() -> None:
-    assert images_and_labels((IMAGES, LABELS, "path"))[1] is LABELS
+Named = namedtuple("Named", ["image", "digit", "name"])
+
+
+@dataclass
+class Record:
+    digit: Tensor
+    image: Tensor
+    names: list[str]
+
+
+KINDS: dict[str, Any] = {
+    "list": lambda x, y: [x, y],
+    "tuple": lambda x, y: (x, y, [f"n{i}" for i in y.tolist()]),
+    "named tuple": lambda x, y: Named(x, y, [f"n{i}" for i in y.tolist()]),
+    "mapping": lambda x, y: {"names": [f"n{i}" for i in y.tolist()], "image": x, "digit": y},
+    "dataclass": lambda x, y: Record(y, x, [f"n{i}" for i in y.tolist()]),
+}
+READERS: dict[str, Any] = {
+    "mapping": lambda batch: (batch["image"], batch["digit"], batch["names"]),
+    "dataclass": lambda batch: (batch.image, batch.digit, batch.names),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize("size", [2, 3, 4, 10])
+def test_chunks_are_batches_of_the_datas_own_kind(kind: str, known: bool, size: int) -> None:
+    def collate(examples: list[tuple[Tensor, Tensor]]) -> Any:
+        images, labels = zip(*examples, strict=True)
+        return KINDS[kind](torch.stack(images), torch.stack(labels))
+
+    loader = DataLoader(SET, 3, collate_fn=collate)
+    found = list(ChunkLoader(loader if known else list(loader), size))
+    assert {type(batch) for batch in found} == {type(KINDS[kind](IMAGES, LABELS))}
+    parts = [READERS.get(kind, tuple)(batch) for batch in found]
+    assert torch.equal(torch.cat([part[0] for part in parts]), IMAGES)
+    assert [part[1].tolist() for part in parts] == [one.tolist() for one in LABELS.split(size)]
+    if kind != "list":
+        assert [name for part in parts for name in part[2]] == [f"n{i}" for i in range(10)]
+
+
+def test_images_that_differ_in_shape_are_refused() -> None:
+    batches = [(torch.rand(2, 3), LABELS[:2]), (torch.rand(2, 4), LABELS[:2])]
+    with pytest.raises(UserError, match=r"differ in shape, \(3,\) and \(4,\): an attack takes"):
+        list(ChunkLoader(batches, 4))
 
 
 def test_no_more_batches_are_read_than_the_limit_needs() -> None:

@@ -49,7 +49,7 @@ def test_tuning_without_held_out_images_fails_and_says_so():
     data = {"class_path": "lit_intriguing.data.Digits"}
     result = attempt(Run(Stage.TUNE, config(data=data)), train_and_measure)
     assert result.error is None
-    assert "no rows are held out to validate on" in result.failure
+    assert "no examples are held out to validate on" in result.failure
     assert "Traceback" in result.details
 
 

@@ -7,8 +7,8 @@ from lit_intriguing.commands.attack.run import AttackRun
 from lit_intriguing.commands.attack.summary import Summary
 from lit_intriguing.errors import UserError
 from lit_intriguing.splits.loop import run_loop
+from lit_intriguing.splits.resumable_store import Store
 from lit_intriguing.splits.split import SplitData
-from lit_intriguing.splits.store import Store
 
 _OTHER_WEIGHTS = "Error(s) in loading state_dict"
 

@@ -18,8 +18,8 @@ from lit_intriguing.hosts.precision import at_least_single, in_precision
 from lit_intriguing.isolation import chunk_randomness
 from lit_intriguing.splits.fingerprint import fingerprint
 from lit_intriguing.splits.loop import ChunkLoop, chunk_loader, on_rank_zero
+from lit_intriguing.splits.resumable_store import Chunk, Store
 from lit_intriguing.splits.split import SplitData
-from lit_intriguing.splits.store import Chunk, Store
 
 
 class AttackRun(ChunkLoop):

@@ -7,6 +7,7 @@ from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 
 from lit_intriguing.errors import UserError
 from lit_intriguing.models.weights import load_weights, read_checkpoint
+from lit_intriguing.splits.loader import KEYS
 from lit_intriguing.splits.split import Split, SplitData
 
 
@@ -60,7 +61,7 @@ def _first_shape(trainer: Trainer, data: SplitData) -> tuple[int, ...]:
     data.prepare_data()
     data.setup("predict")
     try:
-        images, _ = next(iter(data.predict_dataloader()))
+        shape = KEYS.example_shape(next(iter(data.predict_dataloader())))
     finally:
         data.teardown("predict")
-    return tuple(images.shape[1:])
+    return shape

@@ -1,5 +1,7 @@
 """Modules and data that know nothing of this package."""
 
+from typing import Any
+
 import torch
 from lightning.pytorch import LightningDataModule, LightningModule
 from torch import Tensor
@@ -44,6 +46,21 @@ class Normalised(LightningDataModule):
 
     def on_after_batch_transfer(self, batch: tuple[Tensor, Tensor], dataloader_idx: int):
         return batch[0] * 2 - 1, batch[1]
+
+
+class Mappings(LightningDataModule):
+    """Gives dictionaries, and brings images to [-1, 1] on the device."""
+
+    def test_dataloader(self) -> DataLoader:
+        rows = [
+            {"digit": label, "image": image, "name": "abc"[int(label) % 3]}
+            for image, label in data()
+        ]
+        return DataLoader(rows, 7)
+
+    def on_after_batch_transfer(self, batch: dict[str, Any], dataloader_idx: int):
+        assert len(batch["name"]) == len(batch["image"])
+        return {**batch, "image": batch["image"] * 2 - 1}
 
 
 class Several(LightningDataModule):

@@ -198,7 +198,7 @@ def test_initial_weights_are_attacked_with_a_warning(capsys: pytest.CaptureFixtu
     ("option", "message"),
     [
         ("--layer=hiden1", "no layer 'hiden1'. Nearest names: hidden1"),
-        ("--split=validation", "no rows are held out to validate on"),
+        ("--split=validation", "no examples are held out to validate on"),
         ("--limit=0", "limit must be at least 1, not 0"),
         ("--chunk=0", "chunk must be at least 1, not 0"),
         ("--seed=-1", "seed must not be negative"),
@@ -235,12 +235,22 @@ def test_a_data_module_of_the_users_keeps_its_way_to_the_device(tmp_path: Path) 
     assert not torch.equal(found["clean"], found["adversarial"])
 
 
+def test_mapping_batches_go_through_the_users_hooks_as_mappings(tmp_path: Path) -> None:
+    bounds = "--bounds={lower: -1.0, upper: 1.0}"
+    mine = [f"--model={OTHERS}.OwnData", f"--data={OTHERS}.Mappings", bounds, "--chunk=11"]
+    cli.main(["attack", *mine, *words(None, "--chunk=11")[4:]])
+    found = torch.load(tmp_path / "attack" / "examples.pt", weights_only=True)
+    assert torch.equal(found["clean"], images(30) * 2 - 1)
+    assert found["labels"].tolist() == [i % 4 for i in range(30)]
+    assert not torch.equal(found["clean"], found["adversarial"])
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         (["--split=train"], "OwnData has no train split (no train_dataloader); it has: test."),
         ([f"--data={OTHERS}.Several"], "gives 2 loaders for the test split"),
-        ([f"--data={OTHERS}.Unlabelled"], "needs batches (images, labels)"),
+        ([f"--data={OTHERS}.Unlabelled"], "The data must give batches (images, labels)"),
         (["--model=tests.tiny.Tiny"], "Tiny has no forward: an attack needs logits"),
     ],
     ids=["no such split", "two loaders", "no labels", "no forward"],

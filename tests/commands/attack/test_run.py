@@ -12,8 +12,8 @@ from lightning.pytorch.strategies import FSDPStrategy
 from lit_intriguing.attacks import GradientAttack
 from lit_intriguing.commands.attack.run import AttackRun
 from lit_intriguing.errors import UserError
+from lit_intriguing.splits.resumable_store import Store
 from lit_intriguing.splits.split import SplitData
-from lit_intriguing.splits.store import Store
 from lit_intriguing.trainer import Trainer
 from tests.commands.attack.digits import QUIET
 from tests.commands.attack.others import OwnData, images

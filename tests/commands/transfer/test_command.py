@@ -131,7 +131,7 @@ def test_a_value_that_the_data_refuse_is_told(tmp_path, capsys):
     with pytest.raises(SystemExit) as stopped:
         cli.main(["transfer", f"--config={recipe(tmp_path)}", "--data.test=2"])
     assert stopped.value.code == 1
-    assert "lightning: test needs at least 10 rows" in capsys.readouterr().err
+    assert "lightning: test needs at least 10 examples" in capsys.readouterr().err
 
 
 def test_help_lists_the_options(capsys):

@@ -1,4 +1,4 @@
-"""How one layer is attacked and how its rows join the training."""
+"""How one layer is attacked and how its examples join the training."""
 
 from dataclasses import dataclass
 
@@ -9,34 +9,35 @@ from lit_intriguing.types import Bounds
 
 @dataclass(frozen=True)
 class PerturbedLayer:
-    """What is generated for a layer, kept of it, and trained on.
+    """What is generated for a layer, stored in its pool, and trained on.
 
     Attributes:
         attack: Makes the examples.
-        weight: Weight of the mean loss on this layer's rows; the clean rows have weight 1.
+        weight: Weight of the mean loss on this layer's examples; the clean ones have weight 1.
         goal: What the examples are to reach; None for random targets, as in the paper.
         bounds: The box that the perturbed tensor stays in, in its own units; None for no box.
         relative: Whether the attack's lengths are in units of the activation's spread, the root of
             the variance over the batch summed over the units. A layer of ReLUs escapes an absolute
             length by growing its activations.
-        pool: Rows kept.
-        mix: Rows joined to each step; fewer while the pool holds fewer.
-        refresh: Rows generated at a time, from the first rows of the current batch; never more
+        pool: Examples stored.
+        mix: Examples that join each step; fewer while the pool holds fewer.
+        refresh: Examples generated at a time, from the first ones of the current batch; never more
             than the batch has. They replace a random part of a full pool.
         every_n_steps: Steps from one generation to the next; where layers take turns, turns of
             this layer.
-        stale: For a hidden layer, whether its pool keeps perturbed activations as they were when
-            made (the paper's pool); else it keeps inputs and perturbations, and each step computes
+        stale: For a hidden layer, whether its pool stores perturbed activations as they were when
+            made (the paper's pool); else it stores inputs and perturbations, and each step computes
             the activation anew.
-        shield: Whether the layers below get no gradient from this layer's rows, so that only the
-            layers above are trained on them, as in the paper. Stale rows are always shielded.
-        at_layer: Whether rows join the batch at the layer itself, not at the input: the layers
-            below then do not run on them. Only for stale rows, and only where every tensor of the
+        shield: Whether the layers below get no gradient from this layer's examples, so that only
+            the layers above are trained on them, as in the paper. Stale examples are always
+            shielded.
+        at_layer: Whether examples join the batch at the layer itself, not at the input: the layers
+            below then do not run on them. Only for stale examples, and only if every tensor of the
             forward pass that meets the layer's output comes from that output alone (no skip
             connection around the layer).
 
     Raises:
-        ValueError: For a number out of range or a combination that cannot be.
+        ValueError: For a number out of range, or options that contradict each other.
     """
 
     attack: Attack
@@ -60,10 +61,10 @@ class PerturbedLayer:
             raise ValueError(f"weight must be positive and finite, not {self.weight}.")
         for name in ("mix", "refresh"):
             if getattr(self, name) > self.pool:
-                raise ValueError(f"{name}={getattr(self, name)} exceeds pool={self.pool} rows.")
+                raise ValueError(f"{name}={getattr(self, name)} exceeds pool={self.pool} examples.")
         if self.stale and not self.shield:
             raise ValueError(
-                "stale=True keeps activations, which carry no gradient to the layers below: "
+                "stale=True stores activations, which carry no gradient to the layers below: "
                 "shield=False needs stale=False."
             )
         if self.at_layer and not self.stale:
@@ -73,10 +74,10 @@ class PerturbedLayer:
             )
 
     def check(self, layer: str) -> None:
-        """Raise if the options make no sense for the layer of that name.
+        """Refuse options that make no sense for the layer of that name.
 
         Raises:
-            ValueError: If rows of the input are to join at a layer.
+            ValueError: If examples of the input are to join at a layer.
         """
         if layer == INPUT and (self.at_layer or not self.shield):
             raise ValueError(

@@ -18,7 +18,7 @@ from torch.utils.data import (
 )
 
 from lit_intriguing.data import TensorLoader
-from lit_intriguing.hosts.row_access import reading, row_order
+from lit_intriguing.hosts.dataset_access import example_order, loader_over
 
 ROWS = TensorDataset(torch.arange(5.0))
 
@@ -44,12 +44,12 @@ class EveryOther(SequentialSampler):
         TensorLoader(torch.rand(5, 3), torch.zeros(5), 2),
     ],
 )
-def test_loaders_of_the_whole_data_set_have_all_rows_in_its_order(loader: Any) -> None:
-    assert row_order(loader) == range(5)
+def test_loaders_of_the_whole_data_set_have_all_examples_in_its_order(loader: Any) -> None:
+    assert example_order(loader) == range(5)
 
 
-def test_a_subset_has_its_own_rows() -> None:
-    assert row_order(DataLoader(ROWS, 2, sampler=SubsetRandomSampler([4, 1]))) == [4, 1]
+def test_a_subset_has_its_own_examples() -> None:
+    assert example_order(DataLoader(ROWS, 2, sampler=SubsetRandomSampler([4, 1]))) == [4, 1]
 
 
 @pytest.mark.parametrize(
@@ -63,14 +63,14 @@ def test_a_subset_has_its_own_rows() -> None:
         None,
     ],
 )
-def test_rows_of_other_loaders_are_not_known(loader: Any) -> None:
-    assert row_order(loader) is None
+def test_examples_of_other_loaders_are_not_known(loader: Any) -> None:
+    assert example_order(loader) is None
 
 
-def test_other_rows_are_collated_as_the_loader_does() -> None:
+def test_other_examples_are_collated_as_the_loader_does() -> None:
     loader = DataLoader(ROWS, 2, collate_fn=lambda rows: -torch.stack([row[0] for row in rows]))
-    assert [batch.tolist() for batch in reading(loader, [4, 0, 3])] == [[-4.0, 0.0], [-3.0]]
-    (batch,) = reading(loader, [4, 0, 3], batch_size=3)
+    assert [batch.tolist() for batch in loader_over(loader, [4, 0, 3])] == [[-4.0, 0.0], [-3.0]]
+    (batch,) = loader_over(loader, [4, 0, 3], batch_size=3)
     assert batch.tolist() == [-4.0, 0.0, -3.0]
 
 
@@ -85,16 +85,16 @@ class Pids(Dataset[int]):
 
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-def test_rows_are_read_in_workers_where_the_loader_has_some_and_at_most_so_many() -> None:
-    (batch,) = reading(DataLoader(Pids(), 4), range(4), most_workers=1)
+def test_examples_are_read_in_workers_where_the_loader_has_some_and_at_most_so_many() -> None:
+    (batch,) = loader_over(DataLoader(Pids(), 4), range(4), most_workers=1)
     assert set(batch.tolist()) == {os.getpid()}
     loader = DataLoader(Pids(), 1, num_workers=2)
-    pids = {int(batch) for batch in reading(loader, range(4), most_workers=1)}
+    pids = {int(batch) for batch in loader_over(loader, range(4), most_workers=1)}
     assert len(pids) == 1
     assert os.getpid() not in pids
 
 
 def test_a_generator_of_its_own_spares_the_global_one() -> None:
     before = torch.get_rng_state()
-    list(reading(DataLoader(ROWS, 2), [0], generator=torch.Generator()))
+    list(loader_over(DataLoader(ROWS, 2), [0], generator=torch.Generator()))
     assert torch.equal(before, torch.get_rng_state())

@@ -1,4 +1,4 @@
-"""How much of a step's time goes into making examples."""
+"""The share of a training step's time that goes into making examples."""
 
 import time
 from collections.abc import Iterator
@@ -8,13 +8,13 @@ import torch
 
 
 class StepClock:
-    """Adds up the time of steps, and of the making of examples inside them.
+    """A clock of training steps, and of the making of examples inside them.
 
-    On an accelerator, whose work runs behind the host's back, the device is waited for at both
-    ends, so only the first steps after each :meth:`share` count; on the CPU all do.
+    An accelerator works asynchronously, and the clock waits for it at both ends. So on an
+    accelerator only the first steps after each `share` count; on the CPU all do.
 
     Args:
-        window: Steps that count on an accelerator: a whole round of generating.
+        window: Steps that count on an accelerator: one round in which all layers make examples.
     """
 
     def __init__(self, window: int = 1) -> None:
@@ -45,7 +45,7 @@ class StepClock:
             self._making += self._now(device) - begin
 
     def share(self) -> float | None:
-        """Return the share of the time spent making, and begin anew; None if no step counted."""
+        """Return the share of time spent on examples and begin anew; None if no step counted."""
         share = self._making / self._step if self._step else None
         self._step, self._making, self._counted = 0.0, 0.0, 0
         return share

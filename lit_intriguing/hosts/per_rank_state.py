@@ -11,13 +11,13 @@ from lightning.pytorch.utilities import rank_zero_warn
 
 
 def gather_ranks(state: dict[str, Any]) -> dict[str, Any]:
-    """Return the states of all ranks on rank 0, which writes the checkpoint; else an empty mapping.
+    """Return the states of all ranks on rank 0, which writes the checkpoint; elsewhere nothing.
 
     Every rank must call it. On a single process nothing is copied; on several the tensors, at any
     depth of mappings, lists and tuples, come to rank 0 on the CPU.
 
     Returns:
-        ``{"0": state of rank 0, "1": ...}``.
+        `{"0": state of rank 0, "1": ...}`.
     """
     if not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1:
         return {"0": state}
@@ -28,12 +28,14 @@ def gather_ranks(state: dict[str, Any]) -> dict[str, Any]:
     return {} if states is None else {str(rank): one for rank, one in enumerate(states)}
 
 
-def of_this_rank(states: Mapping[str, Any], trainer: Trainer, what: str) -> Any:
-    """Return this rank's state; with another number of processes that of a rank in turn, and warn.
+def state_of_this_rank(states: Mapping[str, Any], trainer: Trainer, what: str) -> Any:
+    """Return this rank's state; if the number of processes has changed, that of a rank in turn.
+
+    In the second case it warns.
 
     Args:
-        states: What :func:`gather_ranks` gave rank 0.
-        trainer: Knows this rank.
+        states: What `gather_ranks` returned on rank 0.
+        trainer: Has this process's rank and the number of processes.
         what: What the states hold, for the warning.
     """
     if len(states) != trainer.world_size:

@@ -1,4 +1,4 @@
-"""Rows of a data set by their numbers, read as a loader reads them."""
+"""Examples of a data set by their numbers, read as a loader reads them."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -24,18 +24,18 @@ _WHOLE = (
     DistributedSampler,
     UnrepeatedDistributedSampler,
 )
-"""Samplers that choose an order of the whole data set; a subclass may leave rows out."""
+"""Samplers that choose an order of the whole data set; a subclass may leave examples out."""
 
 
-def row_order(loader: object) -> Sequence[int] | None:
-    """The rows of the data set that a loader is about, in the data's own order.
+def example_order(loader: object) -> Sequence[int] | None:
+    """Return the numbers of the examples that a loader gives, in the data's own order.
 
     Args:
         loader: A `TensorLoader`, a torch `DataLoader`, or anything else.
 
     Returns:
-        The rows' numbers; None where they are not known, as for streams, unknown samplers, and data
-        sets that give whole batches.
+        The examples' numbers in the data set; None if they are unknown, as for streams, unknown
+        samplers, and data sets that give whole batches.
     """
     if isinstance(loader, TensorLoader):
         return range(len(loader.inputs))
@@ -44,11 +44,11 @@ def row_order(loader: object) -> Sequence[int] | None:
     if loader.batch_size is None:  # a batch sampler, or a data set of batches
         return None
     if type(loader.sampler) is SubsetRandomSampler:
-        return [int(row) for row in loader.sampler.indices]
+        return [int(index) for index in loader.sampler.indices]
     return range(len(loader.dataset)) if type(loader.sampler) in _WHOLE else None  # type: ignore[arg-type]
 
 
-def reading(
+def loader_over(
     loader: "DataLoader[Any]",
     order: Sequence[int],
     *,
@@ -56,14 +56,14 @@ def reading(
     most_workers: int | None = None,
     generator: torch.Generator | None = None,
 ) -> "DataLoader[Any]":
-    """The same reading of other rows.
+    """Return a loader that reads other examples in the same way.
 
     Args:
-        loader: Says how: data set, workers, how rows become a batch.
-        order: The rows, one after the other.
-        batch_size: Rows a batch; None for the loader's own.
+        loader: Gives data set, workers and the function that collates a batch.
+        order: Numbers of the examples, one after the other.
+        batch_size: Examples in a batch; None for the loader's own number.
         most_workers: Worker processes at most.
-        generator: Seeds the workers; None for the global one of torch.
+        generator: Seeds the workers; None for torch's global one.
     """
     workers = {"prefetch_factor": loader.prefetch_factor, "timeout": loader.timeout}
     count = loader.num_workers

@@ -49,7 +49,7 @@ def test_weight_must_be_positive_and_finite(weight: float) -> None:
 @pytest.mark.parametrize("name", ["mix", "refresh"])
 def test_counts_must_fit_the_pool(name: str) -> None:
     sizes = {"mix": 5, "refresh": 5, name: 11}
-    with pytest.raises(ValueError, match=f"{name}=11 exceeds pool=10 rows"):
+    with pytest.raises(ValueError, match=f"{name}=11 exceeds pool=10 examples"):
         PerturbedLayer(ATTACK, pool=10, **sizes)
 
 

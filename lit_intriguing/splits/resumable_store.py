@@ -1,4 +1,8 @@
-"""The output folder: a manifest, finished chunks, and in the end the files they make."""
+"""The output folder of an attack, so that a stopped one is resumed.
+
+The folder holds a manifest with the settings, and a file for each finished chunk. A run with the
+same settings skips these chunks. At the end the chunks are replaced by the files made of them.
+"""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -21,9 +25,9 @@ class Chunk:
     """A finished chunk.
 
     Attributes:
-        columns: Its examples.
+        columns: Its examples: tensors with one entry for each.
         source: Fingerprint of the images and labels they were made from.
-        seconds: What the attack took.
+        seconds: Time the attack took.
     """
 
     columns: Mapping[str, Tensor]
@@ -33,22 +37,22 @@ class Chunk:
 
 @dataclass(frozen=True)
 class Store:
-    """The folder of one attack, so that it can be stopped and continued.
+    """The folder of one attack, which can be stopped and resumed.
 
     Attributes:
-        folder: Where everything lies.
+        folder: Where everything is.
     """
 
     folder: Path
 
     def check(self, settings: Mapping[str, Any]) -> None:
-        """Refuses a folder that belongs to something else.
+        """Refuse a folder that belongs to something else.
 
         Args:
             settings: What the examples depend on.
 
         Raises:
-            UserError: It holds examples of other settings, or files that no attack wrote.
+            UserError: If it holds examples of other settings, or files that no attack wrote.
         """
         content = self._manifest()
         if not content:
@@ -62,7 +66,7 @@ class Store:
                 raise UserError(
                     f"{self.folder} has lost its {name}: delete the folder to begin again."
                 )
-        found = list(differences(content["settings"], _plain(settings)))
+        found = list(differences(content["settings"], _as_saved(settings)))
         if found:
             raise UserError(
                 f"{self.folder} holds examples of other settings ({'; '.join(found)}): name "
@@ -70,58 +74,58 @@ class Store:
             )
 
     def begin(self, settings: Mapping[str, Any]) -> None:
-        """Writes the settings down; an attack that was begun before goes on.
+        """Write the settings down, or resume an attack that was begun before.
 
         Raises:
-            UserError: As `check`; or nothing can be written there.
+            UserError: As `check`; or if nothing can be written there.
         """
         self.check(settings)
         if self._manifest():
             return
         try:
             self._chunks.mkdir(parents=True, exist_ok=True)
-            self._write_manifest({"settings": _plain(settings)})
+            self._write_manifest({"settings": _as_saved(settings)})
         except OSError as error:
             raise UserError(f"cannot write to {self.folder}: {error}.") from error
 
     @property
     def finished(self) -> dict[str, Any] | None:
-        """`files`, `summary` and `sources` (see `finish`) of an attack that ended; else None."""
+        """`files`, `summary` and `sources` (see `finish`) of a finished attack; else None."""
         found: dict[str, Any] | None = self._manifest().get("finished")
         return found
 
     def source(self, index: int) -> str | None:
-        """Fingerprint of the rows of a finished chunk; None where it is still to be done."""
+        """Return the fingerprint of the examples of a finished chunk; None if it is not done."""
         if (finished := self.finished) is not None:
             sources: list[str] = finished["sources"]
             return sources[index] if index < len(sources) else None
         return self.load(index).source if self._path(index).is_file() else None
 
     def save(self, index: int, chunk: Chunk) -> None:
-        """Writes a chunk; a crash leaves no half file."""
+        """Write a chunk; a crash leaves no half file."""
         columns = {name: _compact(column) for name, column in chunk.columns.items()}
         with draft(self._path(index)) as file:
             torch.save({**vars(chunk), "columns": columns}, file)
 
     def load(self, index: int) -> Chunk:
-        """Reads a chunk; its tensors stay on disk until they are used."""
+        """Read a chunk; its tensors stay on disk until they are used."""
         return Chunk(**torch.load(self._path(index), weights_only=True, mmap=True))
 
     def indices(self) -> list[int]:
-        """Numbers of the finished chunks."""
+        """Return the numbers of the finished chunks."""
         return sorted(int(path.stem) for path in self._chunks.glob("*.pt"))
 
     def chunks(self) -> Iterator[Chunk]:
-        """The finished chunks in order, one at a time."""
+        """Return the finished chunks in order, one at a time."""
         return (self.load(index) for index in self.indices())
 
     def finish(self, sources: list[str], files: list[str], summary: Mapping[str, Any]) -> None:
-        """Notes that the files are written, and deletes the chunks.
+        """Note in the manifest that the files are written, and delete the chunks.
 
         Args:
-            sources: Fingerprint of each chunk's rows.
-            files: Names.
-            summary: The numbers, plain values.
+            sources: Fingerprint of each chunk's examples.
+            files: Names of the files.
+            summary: What the attack reached, as plain values.
         """
         end = {"files": files, "summary": dict(summary), "sources": sources}
         self._write_manifest({**self._manifest(), "finished": end})
@@ -148,11 +152,11 @@ class Store:
 
 
 def _compact(column: Tensor) -> Tensor:
-    """A copy where a view would take the whole of what it views to disk."""
+    """Return a copy of a view, which would take all of what it views to disk."""
     whole = column.untyped_storage().nbytes() == column.nbytes
     return column if whole else column.clone()
 
 
-def _plain(settings: Mapping[str, Any]) -> Any:
-    """The settings as they come back from a file."""
+def _as_saved(settings: Mapping[str, Any]) -> Any:
+    """Return the settings as they come back from a file."""
     return json.loads(json.dumps(settings))

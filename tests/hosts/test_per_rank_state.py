@@ -9,7 +9,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, multiprocessing
 
-from lit_intriguing.hosts.rank_state import gather_ranks, of_this_rank
+from lit_intriguing.hosts.per_rank_state import gather_ranks, state_of_this_rank
 
 
 def play(monkeypatch: pytest.MonkeyPatch, rank: int, states: list[dict[str, Any]]) -> list[int]:
@@ -112,7 +112,7 @@ def test_two_real_processes_bring_their_tensors_to_the_first(tmp_path: Path) -> 
 @pytest.mark.parametrize("rank", [0, 1])
 def test_each_process_gets_its_own_state_back(rank: int) -> None:
     assert (
-        of_this_rank({"0": "first", "1": "second"}, trainer(rank, 2), "pools")
+        state_of_this_rank({"0": "first", "1": "second"}, trainer(rank, 2), "pools")
         == (
             "first",
             "second",
@@ -127,5 +127,5 @@ def test_another_number_of_processes_takes_turns_and_warns(
     rank: int, processes: int, expected: str
 ) -> None:
     with pytest.warns(UserWarning, match=f"the pools of 2 processes and this run has {processes}"):
-        found = of_this_rank({"0": "first", "1": "second"}, trainer(rank, processes), "pools")
+        found = state_of_this_rank({"0": "first", "1": "second"}, trainer(rank, processes), "pools")
     assert found == expected

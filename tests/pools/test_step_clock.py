@@ -5,8 +5,8 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from lit_intriguing.pools import clock
-from lit_intriguing.pools.clock import StepClock
+from lit_intriguing.pools import step_clock as clock
+from lit_intriguing.pools.step_clock import StepClock
 
 CPU = torch.device("cpu")
 ACCELERATOR = torch.device("meta")

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from lit_intriguing.errors import UserError
-from lit_intriguing.splits.store import Chunk, Store
+from lit_intriguing.splits.resumable_store import Chunk, Store
 
 SETTINGS = {"attack": {"eps": 1.5}, "limit": None}
 SUMMARY = {"rows": 2, "distortion": 0.1}
@@ -28,7 +28,7 @@ def test_chunks_come_back_in_order(tmp_path: Path) -> None:
     assert store.source(1) is None
 
 
-def test_a_view_takes_only_its_own_rows_to_disk(tmp_path: Path) -> None:
+def test_a_view_takes_only_its_own_examples_to_disk(tmp_path: Path) -> None:
     store = Store(tmp_path)
     store.begin(SETTINGS)
     store.save(0, Chunk({"clean": torch.zeros(10_000, 100)[:2]}, "rows", 0.5))

@@ -1,0 +1,205 @@
+"""A measurement on a fixed few examples, repeated while a network trains."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import LightningModule, Trainer
+
+from lit_intriguing.callbacks.measuring import Measuring, is_trial
+from lit_intriguing.errors import UserError
+from lit_intriguing.hosts.batch import BatchKeys, Key
+from lit_intriguing.hosts.fixed_examples import FixedExamples, pick, read_examples, readable
+from lit_intriguing.private.of_lightning import optimizer_steps
+
+
+class OnFixedExamples(Measuring, ABC):
+    """A callback that chooses examples and measures them regularly, without changing the run.
+
+    A subclass defines what is tried out at the start (`try_out`), what is measured (`measure`) and
+    what a checkpoint stores (`memory`, `load_memory`, `last_step`, `clear_memory`). An error in
+    `try_out` ends the run, an error in `measure` gives one warning.
+
+    Args:
+        name: Name of the scalars, figures and files.
+        every_n_epochs: Epochs from one measurement to the next.
+        every_n_steps: Optimiser steps from one measurement to the next, in place of epochs.
+        examples: Number of examples; fewer if the data or the batch has fewer.
+        dirpath: Folder in place of the run's own.
+        inputs: Key, field or position of the inputs in a batch; found if there is no doubt.
+        labels: Key, field or position of the labels, likewise.
+        seed: Seed of the choice of examples.
+
+    Raises:
+        ValueError: For a number out of range.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        every_n_epochs: int,
+        every_n_steps: int | None,
+        examples: int,
+        dirpath: str | Path | None,
+        inputs: Key | None,
+        labels: Key | None,
+        seed: int,
+    ) -> None:
+        super().__init__(name, dirpath, seed)
+        self.check_at_least_one(
+            every_n_epochs=every_n_epochs, every_n_steps=every_n_steps, examples=examples
+        )
+        self.examples = examples
+        self.every_n_epochs, self.every_n_steps = every_n_epochs, every_n_steps
+        self._keys = BatchKeys(inputs, labels)
+        self._chosen: FixedExamples | None = None
+        self._seen: FixedExamples | None = None
+        self._restored: Mapping[str, Any] | None = None
+
+    @abstractmethod
+    def try_out(
+        self, trainer: Trainer, pl_module: LightningModule, examples: FixedExamples
+    ) -> None:
+        """Try everything on a few of the examples, so that errors come at the start."""
+
+    @abstractmethod
+    def measure(
+        self, trainer: Trainer, pl_module: LightningModule, examples: FixedExamples
+    ) -> None:
+        """Measure, on every process alike, and report on the first."""
+
+    @property
+    @abstractmethod
+    def last_step(self) -> int:
+        """Optimiser steps taken at the last measurement; 0 before the first."""
+
+    @abstractmethod
+    def memory(self) -> dict[str, Any]:
+        """Return what a checkpoint stores beside the examples; plain values and tensors."""
+
+    @abstractmethod
+    def load_memory(self, state: Mapping[str, Any]) -> None:
+        """Load what `memory` returned, tensors on the CPU."""
+
+    @abstractmethod
+    def clear_memory(self) -> None:
+        """Begin a new history."""
+
+    def on_validation_batch_start(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Take examples of the sanity check's first batch if they cannot be read otherwise."""
+        first = batch_idx == dataloader_idx == 0
+        if first and trainer.sanity_checking and not readable(trainer):
+            self._seen = pick(batch, self._keys, self.examples)
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Choose the examples, or load those of a checkpoint, and try everything out.
+
+        Raises:
+            BatchError: If the inputs and labels of a batch cannot be found.
+            UserError: For inputs outside the bounds, or an attack that fails.
+        """
+        if trainer.global_step == 0:
+            self._chosen, self._warned = None, set()
+            self.clear_memory()
+        self._load_restored(pl_module)
+        if self._chosen is not None:
+            return
+        if readable(trainer):
+            found = read_examples(trainer, pl_module, self._keys, self.examples, self.seed)
+            self._begin(trainer, pl_module, found)
+        else:
+            seen, self._seen = _from_rank_zero(trainer, self._seen), None
+            if seen is not None:
+                self._begin(trainer, pl_module, seen)
+
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Measure if it is time: the weights after the last step.
+
+        At the end of that step other callbacks may not have removed their hooks yet.
+        """
+        if self._chosen is None:
+            found = _from_rank_zero(trainer, pick(batch, self._keys, self.examples))
+            assert found is not None
+            self._begin(trainer, pl_module, found)
+        if self._step_is_due(trainer):
+            self._measure(trainer, pl_module)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Measure if it is time."""
+        if self.every_n_steps is not None and not is_trial(trainer):
+            due = self._step_is_due(trainer)
+        else:
+            due = is_trial(trainer) or ((trainer.current_epoch + 1) % self.every_n_epochs == 0)
+        if due and self._chosen is not None:
+            self._measure(trainer, pl_module)
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Drop the state that an evaluation's checkpoint brought."""
+        self._restored = self._seen = None
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the examples and what was measured so far; the same on all ranks."""
+        chosen = None if self._chosen is None else tuple(tensor.cpu() for tensor in self._chosen)
+        return {"rows": chosen, **self.memory()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Store the state until the device is known."""
+        self._restored = state_dict
+
+    def _load_restored(self, pl_module: LightningModule) -> None:
+        state, self._restored = self._restored, None
+        if state is None:
+            return
+        self.load_memory(state)
+        # Another number of examples than before: chosen anew.
+        if state["rows"] is not None and len(state["rows"][1]) == self.examples:
+            inputs, labels = (tensor.to(pl_module.device) for tensor in state["rows"])
+            self._chosen = inputs, labels
+
+    def _begin(self, trainer: Trainer, pl_module: LightningModule, examples: FixedExamples) -> None:
+        """Take the examples, after everything was tried out on them."""
+        inputs, labels = (tensor.to(pl_module.device) for tensor in examples)
+        try:
+            self.try_out(trainer, pl_module, (inputs, labels))
+        except UserError:
+            raise
+        except ValueError as error:
+            raise UserError(f"{type(self).__name__}: {error}") from error
+        self._chosen = inputs, labels
+
+    def _step_is_due(self, trainer: Trainer) -> bool:
+        if self.every_n_steps is None:
+            return False
+        step = optimizer_steps(trainer)
+        return step != self.last_step and step % self.every_n_steps == 0
+
+    def _measure(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        assert self._chosen is not None
+        try:
+            self.measure(trainer, pl_module, self._chosen)
+        except Exception as error:
+            # A failed measurement must not end the run.
+            self.warn_once(
+                "failure",
+                f"{type(self).__name__} made no examples after {optimizer_steps(trainer)} steps: "
+                f"{type(error).__name__}: {error}. Training continues. This warning comes once.",
+            )
+
+
+def _from_rank_zero(trainer: Trainer, examples: FixedExamples | None) -> FixedExamples | None:
+    """Return the examples that the first process saw; every process must call it."""
+    if trainer.world_size == 1:
+        return examples
+    # A pickled tensor comes back on the device it was on.
+    own = None if examples is None else tuple(tensor.cpu() for tensor in examples)
+    return trainer.strategy.broadcast(own)  # type: ignore[return-value]

@@ -1,0 +1,127 @@
+"""A fixed few examples of a run's data, read without a change to the order of its batches."""
+
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.trainer.states import RunningStage
+from torch import Tensor
+
+from lit_intriguing.autograd import ordinary, preserved
+from lit_intriguing.data.tensor_loader import TensorLoader
+from lit_intriguing.hosts.batch import BatchKeys
+from lit_intriguing.hosts.dataset_access import example_order, loader_over
+from lit_intriguing.isolation import own_randomness
+from lit_intriguing.private.of_lightning import before_batch_transfer, loaders_of, validation_loop
+
+_HALF = (torch.float16, torch.bfloat16)
+
+FixedExamples = tuple[Tensor, Tensor]
+"""Inputs `(N, *S)` and labels `(N,)`."""
+
+
+def validates(trainer: Trainer) -> bool:
+    """Return whether the run has a validation loader that is set up."""
+    return trainer.enable_validation and bool(loaders_of(validation_loop(trainer)))
+
+
+def readable(trainer: Trainer) -> bool:
+    """Return whether single examples can be read at random; those of a stream cannot."""
+    return example_order(_loader(trainer)) is not None
+
+
+def read_examples(
+    trainer: Trainer, pl_module: LightningModule, keys: BatchKeys, count: int, seed: int
+) -> FixedExamples:
+    """Read examples of the validation data, or of the training data if there is none.
+
+    The run's own loaders and samplers are not used: another loader reads the examples from the same
+    data set, in a worker process if the run does so. The batch goes through the hooks and to the
+    device as in the run. All ranks read the same examples.
+
+    Args:
+        trainer: In the middle of a fit, its data set up; see `readable`.
+        pl_module: The module.
+        keys: Where inputs and labels are.
+        count: Number of examples wanted.
+        seed: Seed of the choice, and of random transforms in the data set.
+
+    Returns:
+        `count` examples, or as many as there are, balanced over the classes.
+
+    Raises:
+        BatchError: If the inputs and labels of a batch cannot be found.
+    """
+    loader = _loader(trainer)
+    order = example_order(loader)
+    assert order is not None
+    generator = torch.Generator().manual_seed(seed)
+    chosen = torch.randperm(len(order), generator=generator)[: 4 * count].tolist()
+    with own_randomness(seed):
+        batch = _read(loader, [order[place] for place in chosen], generator)
+        return pick(_on_device(trainer, pl_module, batch), keys, count)
+
+
+def pick(batch: Any, keys: BatchKeys, count: int) -> FixedExamples:
+    """Return up to `count` examples of a batch, balanced over the classes, sorted by label.
+
+    Raises:
+        BatchError: If its inputs and labels cannot be found.
+    """
+    inputs, labels = keys.resolve(batch).read(batch)
+    labels = ordinary(labels).long()
+    indices = balanced(labels, count)
+    indices = indices[labels[indices].argsort(stable=True)]
+    chosen = ordinary(inputs)[indices].clone()
+    # An attack needs finer steps than half precision has; the model rounds them again.
+    return chosen.float() if chosen.dtype in _HALF else chosen, labels[indices].clone()
+
+
+def balanced(labels: Tensor, count: int) -> Tensor:
+    """Return indices of up to `count` examples: the first of each class, then the second, etc.
+
+    Args:
+        labels: Integers `(N,)`.
+        count: How many examples.
+
+    Returns:
+        Integers `(M,)`, M at most `count`.
+
+    >>> balanced(torch.tensor([7, 7, 7, 3, 7, 3]), 4).tolist()
+    [0, 3, 1, 5]
+    """
+    order = labels.argsort(stable=True)
+    sizes = labels[order].unique_consecutive(return_counts=True)[1]  # type: ignore[no-untyped-call]
+    starts = (sizes.cumsum(0) - sizes).repeat_interleave(sizes)
+    earlier = torch.empty_like(order)  # examples of the same class before each
+    earlier[order] = torch.arange(len(labels), device=labels.device) - starts
+    return earlier.argsort(stable=True)[:count]
+
+
+def _loader(trainer: Trainer) -> Any:
+    loaders = loaders_of(validation_loop(trainer)) if validates(trainer) else []
+    return (loaders or loaders_of(trainer.fit_loop))[0]
+
+
+def _read(loader: Any, indices: list[int], generator: torch.Generator) -> Any:
+    if isinstance(loader, TensorLoader):
+        return loader.inputs[indices], loader.labels[indices]
+    # In a worker if the run has some: a data set may open its file at the first example, and the
+    # run's workers would inherit what this process opened.
+    own = loader_over(loader, indices, batch_size=len(indices), most_workers=1, generator=generator)
+    return next(iter(own))
+
+
+def _on_device(trainer: Trainer, pl_module: LightningModule, batch: Any) -> Any:
+    """Do to a batch what Lightning does before a step."""
+    stage = trainer.state.stage
+    if validates(trainer):
+        # Hooks may ask, and augment in training only.
+        trainer.state.stage = RunningStage.VALIDATING
+    try:
+        with torch.no_grad(), preserved(pl_module):
+            batch = trainer.precision_plugin.convert_input(batch)
+            batch = before_batch_transfer(pl_module, batch)
+            return trainer.strategy.batch_to_device(batch, dataloader_idx=0)
+    finally:
+        trainer.state.stage = stage

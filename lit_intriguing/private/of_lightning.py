@@ -1,0 +1,121 @@
+"""Private names of Lightning: one function for each, and what of ours depends on it.
+
+A release of Lightning may move these names without notice. Nothing else in the package touches
+them, and `tests/private/test_of_lightning.py` has a test for each. Nothing is imported before a
+function is called.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from lightning.pytorch import Callback, LightningModule, Trainer
+
+StepName = Literal["training_step", "predict_step"]
+
+
+def replace_strategy_step(trainer: Trainer, name: StepName, step: Callable[..., Any]) -> None:
+    """Have the loops call `step` in place of the strategy's method.
+
+    Lightning looks the method up by its name at each batch. `AdversarialTraining` and
+    `LipschitzPenalty` replace `training_step`; `lightning attack`, `transfer`, `probe` and
+    `lipschitz --radii` replace `predict_step`. Where Lightning no longer looks there, they would do
+    nothing without an error, so each of them also checks at its first batch that it was called.
+    """
+    setattr(trainer.strategy, name, step)
+
+
+def restore_strategy_step(trainer: Trainer, name: StepName) -> None:
+    """Undo all replacements of the strategy's method, however often this is called."""
+    vars(trainer.strategy).pop(name, None)
+
+
+def callbacks_of(trainer: Trainer) -> list[Callback]:
+    """Return the Trainer's own list of callbacks.
+
+    Callbacks that measure look in it for another one of the same name.
+    """
+    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    return callbacks
+
+
+@contextmanager
+def added_callback(trainer: Trainer, callback: Callback) -> Iterator[None]:
+    """Have a callback among the Trainer's while inside.
+
+    `lightning attack`, `transfer`, `probe` and `lipschitz --radii` run as such a callback.
+    """
+    callbacks_of(trainer).append(callback)
+    try:
+        yield
+    finally:
+        callbacks_of(trainer).remove(callback)
+
+
+def accumulates_gradients(trainer: Trainer) -> bool:
+    """Return whether the present batch ends without an optimiser step.
+
+    It decides when `AdversarialTraining` and `LipschitzPenalty` log.
+    """
+    return trainer.fit_loop._should_accumulate()
+
+
+def logger_is_due(trainer: Trainer) -> bool:
+    """Return whether metrics are written after the present step (`log_every_n_steps`).
+
+    It decides when `AdversarialTraining` and `LipschitzPenalty` log.
+    """
+    return trainer._logger_connector.should_update_logs
+
+
+def optimizer_steps(trainer: Trainer) -> int:
+    """Return the number of optimiser steps taken; in manual optimisation that of batches.
+
+    The step numbers of all callbacks that measure, in file names and in loggers.
+    """
+    return int(trainer.fit_loop.epoch_loop._batches_that_stepped)
+
+
+def validation_loop(trainer: Trainer) -> Any:
+    """Return the validation loop of a fit.
+
+    `AdversarialExamples` and `TransferEvaluation` take their examples from its data.
+    """
+    return trainer.fit_loop.epoch_loop.val_loop
+
+
+def loaders_of(loop: Any) -> list[Any]:
+    """Return the data loaders that a loop runs over; an empty list before they are set up.
+
+    `AdversarialExamples` and `TransferEvaluation` read their examples from them, `ExactResume` asks
+    whether they resume their position.
+    """
+    combined = loop._combined_loader
+    return [] if combined is None else list(combined.flattened)
+
+
+def restore_loader_positions(trainer: Trainer) -> None:
+    """Bring the training loaders to the position that the checkpoint holds.
+
+    `ExactResume` needs it where Lightning sets the loaders up before it reads the checkpoint.
+    """
+    trainer.fit_loop._load_combined_loader_states()
+
+
+def before_batch_transfer(module: LightningModule, batch: Any) -> Any:
+    """Return a batch as the user's `on_before_batch_transfer` makes it.
+
+    `AdversarialExamples` and `TransferEvaluation` prepare their examples as a step's batch.
+    """
+    return module._on_before_batch_transfer(batch, dataloader_idx=0)
+
+
+def trainer_or_none(module: LightningModule) -> Trainer | None:
+    """Return the module's Trainer, or None; the public property raises without one.
+
+    `Classifier` asks it whether `train/loss` is written after this step.
+    """
+    return module._trainer
