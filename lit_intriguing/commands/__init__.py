@@ -1,6 +1,6 @@
 """One room for each command that needs more than Lightning's loops.
 
-Each has `command.py` (from options to what is asked for), `job.py` (what is asked for), `run.py`
-(how it runs) and `output.py` (what comes out). The options with their defaults are in `job.py`;
-those of `attack` and `lipschitz`, methods of the Trainer, in `options.py`.
+Each has `options.py` (the options with their defaults), `command.py` (from options to work),
+`run.py` (how it runs) and `output.py` (what comes out). `job.py` holds what a run over the data
+is asked for.
 """

@@ -165,7 +165,10 @@ def test_a_resumed_run_goes_on_with_its_examples_and_those_of_earlier_states(
         ({"earlier": -1}, "earlier must not be negative, nor -1"),
         ({"references": {}, "earlier": 0}, "give references, or earlier above 0"),
         ({"references": {"current": nn.Identity()}}, "'current' is the network in training"),
-        ({"weights": {"linaer": "x.ckpt"}}, r"weights for 'linaer', which is not one of .*'linear'"),
+        (
+            {"weights": {"linaer": "x.ckpt"}},
+            r"weights for 'linaer', which is not one of .*'linear'",
+        ),
     ],
 )
 def test_options_that_do_not_fit_are_refused(options: dict[str, Any], message: str) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from lit_intriguing.commands.ablate.job import Ablation
+from lit_intriguing.commands.ablate.options import Ablation
 from lit_intriguing.commands.ablate.plan import Row
 from lit_intriguing.configuration.parsing import parsed
 

@@ -33,7 +33,7 @@ class AttackTrainer(Trainer):
         ckpt_path: str | None = None,
         weights_only: bool | None = None,
     ) -> Summary:
-        """Attack each row of a split, keep the examples, and say how it went.
+        """Attack each image of a split, save the examples, and report how it went.
 
         The examples do not depend on the number of processes or on the data's batch size. Run
         again, the same command goes on after the last finished chunk.
@@ -45,10 +45,10 @@ class AttackTrainer(Trainer):
             goal: What it is to reach (null: RandomTargets, the paper's).
             bounds: Of what is attacked, lower and upper (null: [0, 1] for images, none for layers).
             layer: Name of the submodule whose output is attacked; empty for the images.
-            split: Which rows, in the data set's own order.
-            limit: Take no more rows than that.
-            only_correct: Leave rows alone that the model gets wrong anyway.
-            chunk: Rows attacked, and written, at once; fewer need less memory.
+            split: Which images, in the data set's own order.
+            limit: Take no more images than that.
+            only_correct: Leave images alone that the model misclassifies anyway.
+            chunk: Images attacked, and written, at once; fewer need less memory.
             output: Folder for examples, summary and figure.
             format: Of the examples.
             seed: Of targets and attack.

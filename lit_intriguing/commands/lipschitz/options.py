@@ -42,9 +42,9 @@ class LipschitzTrainer(Trainer):
             paper_values: The paper's value of layers, by their names, shown beside.
             method: How: certified, or probable, which is tighter for convolutions on small images
                 and too low with a probability of 1e-9 for each of them.
-            radii: L2 radii within which the share of answers that cannot change is certified.
-            split: Whose rows are certified.
-            limit: Certify no more rows than that.
+            radii: L2 radii within which the share of predictions that cannot change is certified.
+            split: Whose images are certified.
+            limit: Certify no more images than that.
             output: Folder for table, figure and summary.
             ckpt_path: The weights: a checkpoint of `lightning fit`.
             weights_only: Whether the checkpoint may hold tensors and plain values only.

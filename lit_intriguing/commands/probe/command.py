@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from lit_intriguing.commands.probe.job import Probing
+from lit_intriguing.commands.probe.options import Probing
 from lit_intriguing.model_sets.command import read
 
 

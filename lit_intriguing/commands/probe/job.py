@@ -1,77 +1,40 @@
-"""What is asked for: the options of `lightning probe`, and what is done with them."""
+"""The points at which every model predicts: on lines through examples, and in noise."""
 
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import ClassVar
+from dataclasses import dataclass
 
-from lightning.pytorch import Trainer
 from typing_extensions import override
 
-from lit_intriguing.commands.probe.output import ProbeReport
-from lit_intriguing.commands.probe.points import FACTORS, LENGTHS, ProbeJob
-from lit_intriguing.commands.probe.run import ProbeRun
-from lit_intriguing.commands.probe.table import Probes
-from lit_intriguing.model_sets.job import ExampleStudy
-from lit_intriguing.model_sets.run import Models
-from lit_intriguing.splits.split import SplitData
+from lit_intriguing.errors import UsageError
+from lit_intriguing.model_sets.examples import ExampleJob, check_numbers
+
+DIRECTIONS = ("adversarial", "random")
+"""Of the lines."""
+
+FACTORS = (0, 0.25, 0.5, 0.75, 0.9, 1, 1.1, 1.25, 1.5, 1.75, 2, 2.5, 3, 4, 5)
+LENGTHS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 1)
 
 
-@dataclass
-class Probing(ExampleStudy[ProbeJob, Probes]):
-    """What models predict along growing perturbations, and in noise around adversarial examples.
+@dataclass(frozen=True)
+class ProbeJob(ExampleJob):
+    """Where the models predict; see `Probing` for the meaning of each option."""
 
-    What reviewers of Szegedy et al. 2013 asked for. The images are the first `limit` of a split;
-    for each model those count that it classifies correctly and that the attack succeeds on.
-
-    Along the line from an image `x` through its example `x'`, at `x + t (x' - x)`, and along a
-    random direction of the same length, the mean predicted probabilities of the true class, of the
-    class that `x'` reaches and of all others are taken, and the shares of the predictions. Around
-    points of that line, `x` (t = 0) and `x'` (t = 1) unless others are asked for, Gaussian noise
-    of growing size shows how much of the space is adversarial. What was done is stored under
-    `out_dir`, and used again where weights, images and settings are the same.
-
-    Further options are those of `ExampleStudy`.
-
-    Args:
-        out_dir: Where everything goes: `along.csv` and `.png`, `around.csv` and `.png`,
-            `probe.md`, and what is stored.
-        factors: The values of t, growing.
-        centres: Where on the line noise is laid, as values of t, growing.
-        noise: Its standard deviations, growing, in the units of the images.
-        draws: Of noise for each image, length and centre; the same for all centres and models.
-        clip: Keep all points in the bounds.
-        confidence: Of the intervals, which take images and not draws for what is independent.
-        seed: Of targets, attack, directions and noise.
-    """
-
-    LACK: ClassVar[str] = "the tables lack them"
-
-    factors: list[float] = field(default_factory=lambda: list(FACTORS))
-    centres: list[float] = field(default_factory=lambda: [0.0, 1.0])
-    noise: list[float] = field(default_factory=lambda: list(LENGTHS))
+    only_correct: bool = True
+    factors: tuple[float, ...] = FACTORS
+    centres: tuple[float, ...] = (0, 1)
+    noise: tuple[float, ...] = LENGTHS
     draws: int = 10
     clip: bool = False
-    title: str = "Probing"
 
     @override
-    def job(self) -> ProbeJob:
-        return ProbeJob(
-            **self.example_options(),
-            factors=tuple(self.factors),
-            centres=tuple(self.centres),
-            noise=tuple(self.noise),
-            draws=self.draws,
-            clip=self.clip,
-        )
-
-    @override
-    def measure(
-        self, trainer: Trainer, models: Models, job: ProbeJob, failures: dict[str, str]
-    ) -> Probes | None:
-        data = SplitData(self.data, self.split, job.chunk, self.limit)
-        loop = ProbeRun(Path(self.out_dir), job, data, list(self.models), failures, self.confidence)
-        return self.run_over(loop, trainer, models)
-
-    @override
-    def report(self, found: Probes, job: ProbeJob) -> ProbeReport:
-        return ProbeReport(found, job, title=self.title, confidence=self.confidence)
+    def check(self) -> None:
+        check_numbers("factors", "factor", self.factors, zero=True)
+        check_numbers("centres", "factor", self.centres, zero=True)
+        check_numbers("noise", "stddev", self.noise)
+        for name in ("factors", "centres", "noise"):
+            if not getattr(self, name):
+                raise UsageError(f"{name} is empty: give at least one number.")
+            if list(getattr(self, name)) != sorted(getattr(self, name)):
+                raise UsageError(f"{name} must grow: {list(getattr(self, name))}.")
+        if self.draws < 1:
+            raise UsageError(f"draws must be at least 1, not {self.draws}.")
+        super().check()

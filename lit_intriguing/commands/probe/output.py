@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from typing_extensions import override
 
-from lit_intriguing.commands.probe.points import DIRECTIONS, ProbeJob
+from lit_intriguing.commands.probe.job import DIRECTIONS, ProbeJob
 from lit_intriguing.commands.probe.table import ModelProbes, Probes
 from lit_intriguing.figures.canvas import png
 from lit_intriguing.figures.probing import Cloud, Line, clouds_figure, lines_figure

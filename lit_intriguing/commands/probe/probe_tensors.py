@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from lit_intriguing.attacks.examples import Examples
 from lit_intriguing.autograd import grad_island, ordinary, preserved
-from lit_intriguing.commands.probe.points import DIRECTIONS, ProbeJob
+from lit_intriguing.commands.probe.job import DIRECTIONS, ProbeJob
 from lit_intriguing.commands.probe.table import Probes, tabulate
 from lit_intriguing.errors import UserError
 from lit_intriguing.metrics.probing import KINDS, along, around, random_steps

@@ -6,7 +6,7 @@ from pathlib import Path
 from torch import Tensor, nn
 from typing_extensions import override
 
-from lit_intriguing.commands.probe.points import ProbeJob
+from lit_intriguing.commands.probe.job import ProbeJob
 from lit_intriguing.commands.probe.probe_tensors import probe
 from lit_intriguing.commands.probe.table import Probes, tabulate
 from lit_intriguing.model_sets.examples import Maker

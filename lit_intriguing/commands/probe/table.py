@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from lit_intriguing.commands.probe.points import DIRECTIONS, ProbeJob
+from lit_intriguing.commands.probe.job import DIRECTIONS, ProbeJob
 from lit_intriguing.metrics.probing import KINDS, Share, clustered_share
 from lit_intriguing.model_sets.distortions import Distortions
 

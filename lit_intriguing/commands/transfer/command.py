@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from lit_intriguing.commands.transfer.job import CleanSplit, TransferMatrix
+from lit_intriguing.commands.transfer.options import CleanSplit, TransferMatrix
 from lit_intriguing.commands.transfer.output import PaperRow
 from lit_intriguing.model_sets.command import read
 

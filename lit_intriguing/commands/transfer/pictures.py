@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 
 from lit_intriguing.attacks.examples import Examples
-from lit_intriguing.commands.transfer.sets import CLEAN, SetName, TransferJob
+from lit_intriguing.commands.transfer.job import CLEAN, SetName, TransferJob
 from lit_intriguing.commands.transfer.table import Table, TableRow
 from lit_intriguing.commands.transfer.transfer_tensors import example_sets
 from lit_intriguing.figures.canvas import png

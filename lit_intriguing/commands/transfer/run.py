@@ -6,8 +6,8 @@ from pathlib import Path
 from torch import Tensor, nn
 from typing_extensions import override
 
+from lit_intriguing.commands.transfer.job import TransferJob
 from lit_intriguing.commands.transfer.pictures import panels
-from lit_intriguing.commands.transfer.sets import TransferJob
 from lit_intriguing.commands.transfer.table import Table, tabulate
 from lit_intriguing.commands.transfer.transfer_tensors import evaluate
 from lit_intriguing.figures.panels import Panel

@@ -9,7 +9,7 @@ import torch
 from scipy.stats import binomtest
 from torch import Tensor
 
-from lit_intriguing.commands.transfer.sets import SetName
+from lit_intriguing.commands.transfer.job import SetName
 from lit_intriguing.metrics import TransferRates
 from lit_intriguing.model_sets.distortions import Distortions
 

@@ -15,7 +15,7 @@ from lit_intriguing.attacks.example_sets import (
 )
 from lit_intriguing.attacks.examples import Examples
 from lit_intriguing.autograd import ordinary
-from lit_intriguing.commands.transfer.sets import CLEAN, SetName, TransferJob
+from lit_intriguing.commands.transfer.job import CLEAN, SetName, TransferJob
 from lit_intriguing.commands.transfer.table import NO_PREDICTION, PREDICTIONS, Table, tabulate
 from lit_intriguing.model_sets.examples import Maker
 from lit_intriguing.model_sets.predictions import (

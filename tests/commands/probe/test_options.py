@@ -10,7 +10,7 @@ from lit_intriguing.commands.probe import ProbeJob, Probing, probe_tensors
 from lit_intriguing.commands.transfer import ModelSource
 from lit_intriguing.errors import UsageError, UserError
 from tests.commands.transfer.small import Loud, NeverCorrect, examples, trained
-from tests.commands.transfer.test_job import Data, Noted
+from tests.commands.transfer.test_options import Data, Noted
 
 pytestmark = pytest.mark.filterwarnings("ignore:The '.*_dataloader' does not have many workers")
 POINTS = {"factors": [0, 1, 2], "centres": [0, 1, 1.5], "noise": [0.1, 0.5], "draws": 3}

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from lit_intriguing.commands.ablate.job import Ablation
+from lit_intriguing.commands.ablate.options import Ablation
 from lit_intriguing.commands.ablate.plan import Row
 from lit_intriguing.errors import UsageError, UserError
 from lit_intriguing.training_runs.provenance import this_program
