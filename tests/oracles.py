@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 class Linear(nn.Module):
-    """Logits ``W x + b`` of flattened inputs, in double precision unless told otherwise."""
+    """Logits `W x + b` of flattened inputs, in double precision unless told otherwise."""
 
     def __init__(self, features: int, classes: int, seed: int = 0, scale: float = 1.0) -> None:
         super().__init__()
@@ -21,7 +21,7 @@ class Linear(nn.Module):
 
 
 def cross_entropy_gradient(model: Linear, x: Tensor, labels: Tensor) -> Tensor:
-    """The gradient by ``x`` of each row's cross-entropy: ``W^T (softmax(z) - onehot(label))``."""
+    """The gradient by `x` of each row's cross-entropy: `W^T (softmax(z) - onehot(label))`."""
     rows = []
     for row, label in zip(x.double(), labels.tolist(), strict=True):
         logits = [
@@ -51,7 +51,7 @@ def steepest(gradient: Tensor, norm: float) -> Tensor:
 
 
 def nearest_in_ball(perturbation: Tensor, eps: float, norm: float) -> Tensor:
-    """Each row's nearest perturbation of length at most ``eps``."""
+    """Each row's nearest perturbation of length at most `eps`."""
     result = perturbation.double().clone()
     for row in result:
         flat = row.flatten().tolist()
@@ -74,7 +74,7 @@ def second_likeliest(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def weighted_mean(clean: float, layers: dict[str, float], weights: dict[str, float]) -> float:
-    """``(clean + sum_l w_l loss_l) / (1 + sum_l w_l)``."""
+    """`(clean + sum_l w_l loss_l) / (1 + sum_l w_l)`."""
     return (clean + sum(weights[name] * loss for name, loss in layers.items())) / (
         1 + sum(weights[name] for name in layers)
     )

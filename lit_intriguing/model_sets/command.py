@@ -9,7 +9,7 @@ from lit_intriguing.model_sets.sources import ModelSource
 
 
 def read(study: type, prog: str, arguments: Sequence[str]) -> dict[str, Any]:
-    """Reads the options of a study of several models.
+    """Read the options of a study of several models.
 
     Args:
         study: The class whose parameters are the options.

@@ -28,8 +28,8 @@ def single_pixel(
     """Change one pixel of each image, all its channels.
 
     Args:
-        model: Maps images to logits ``(M, C)``.
-        x: Images of shape ``(N, C, H, W)``.
+        model: Maps images to logits `(M, C)`.
+        x: Images of shape `(N, C, H, W)`.
         criterion: What counts as success; the search decreases its loss.
         bounds: Least and greatest value of a pixel, finite.
         generator: Source of randomness.

@@ -32,7 +32,7 @@ def trained(data: Digits) -> Classifier:
 
 
 def first_of_each_class(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the first image of each of the ten classes, ``(10, *S)``, and the labels ``(10,)``."""
+    """Return the first image of each of the ten classes, `(10, *S)`, and the labels `(10,)`."""
     rows = [int((labels == digit).nonzero()[0]) for digit in range(10)]
     return images[rows], labels[rows]
 

@@ -41,7 +41,7 @@ def points(file: Path, metric: str) -> list[Point]:
 
 
 def curve(files: Sequence[Path], metric: str) -> tuple[Tensor, Tensor]:
-    """Return lengths ``(K,)`` in epochs and errors ``(S, K)`` in per cent; NaN fills the gaps."""
+    """Return lengths `(K,)` in epochs and errors `(S, K)` in per cent; NaN fills the gaps."""
     at: dict[float, list[float]] = {}
     for file in files:
         for epochs, error in points(file, metric):

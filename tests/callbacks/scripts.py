@@ -23,7 +23,7 @@ if __name__ == "__main__":
 
 
 def train_in(folder: Path, module: str, kind: str) -> Path:
-    """Call ``train(folder, strategy, devices)`` of a test's module by a script; give the folder."""
+    """Call `train(folder, strategy, devices)` of a test's module by a script; give the folder."""
     folder.mkdir()
     script = folder / "script.py"
     strategy, devices = STRATEGIES[kind]

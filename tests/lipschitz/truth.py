@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 
 def matrix(layer: nn.Module, shape: tuple[int, ...]) -> Tensor:
-    """The linear part ``(m, n)`` of an affine layer, from its values at the unit vectors."""
+    """The linear part `(m, n)` of an affine layer, from its values at the unit vectors."""
     n = torch.Size(shape).numel()
     corners = torch.cat([torch.zeros(1, n), torch.eye(n)]).double().view(n + 1, *shape)
     values = layer(corners).flatten(1)
@@ -13,7 +13,7 @@ def matrix(layer: nn.Module, shape: tuple[int, ...]) -> Tensor:
 
 
 def jacobian(layer: nn.Module, x: Tensor) -> Tensor:
-    """The Jacobian ``(m, n)`` at one example ``x`` of any shape."""
+    """The Jacobian `(m, n)` at one example `x` of any shape."""
     outputs = layer(x[None]).numel()
     copies = x.expand(outputs, *x.shape).clone().requires_grad_()
     values = layer(copies).flatten(1)

@@ -8,7 +8,7 @@ from lit_intriguing.attacks.problem import smooth_margin
 
 
 class Quadratics:
-    """``1/2 (x - t)' A (x - t)``, one for each of N rows, positive definite.
+    """`1/2 (x - t)' A (x - t)`, one for each of N rows, positive definite.
 
     Args:
         rows: N.
@@ -47,10 +47,10 @@ class Classifier:
     """A network seen as the solvers see it, with a target for each of N rows.
 
     Attributes:
-        x: Clean points in [0, 1], ``(N, D)``.
+        x: Clean points in [0, 1], `(N, D)`.
         targets: Labels aimed at, never the clean prediction.
-        unit: The margin of success at the clean points, ``(N,)``.
-        evaluated: How often each row was evaluated with gradients, ``(N,)``.
+        unit: The margin of success at the clean points, `(N,)`.
+        evaluated: How often each row was evaluated with gradients, `(N,)`.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class Classifier:
         return loss, self.margin(x, rows)
 
     def margin(self, x: Tensor, rows: Tensor) -> Tensor:
-        """The largest other logit minus the target's, ``(n,)``."""
+        """The largest other logit minus the target's, `(n,)`."""
         logits, column = self.net(x).detach(), self.targets[rows].unsqueeze(1)
         others = logits.scatter(1, column, -torch.inf).amax(1)
         return others - logits.gather(1, column).squeeze(1)

@@ -14,7 +14,7 @@ ROWS, DIMENSIONS = 30, 8
 
 
 class HalfSpaces:
-    """``w.x < b``, one for each row; smoothing changes nothing."""
+    """`w.x < b`, one for each row; smoothing changes nothing."""
 
     def __init__(self, scale: float = 1.0, dtype: torch.dtype = torch.float64) -> None:
         source = torch.Generator().manual_seed(0)

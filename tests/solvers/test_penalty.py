@@ -26,7 +26,7 @@ def linear(classes: int) -> nn.Module:
 def minimiser(
     fun: Classifier, row: int, c: float, start: Tensor, squared: bool, limits: tuple = (0, 1)
 ) -> Tensor:
-    """SciPy's minimiser of ``c |r| + loss``, or ``c |r|^2 + loss``, in the unit box."""
+    """SciPy's minimiser of `c |r| + loss`, or `c |r|^2 + loss`, in the unit box."""
     clean = fun.x[row]
 
     def value_and_gradient(flat: object) -> tuple[float, object]:

@@ -203,7 +203,7 @@ def _margin(found: Symbol, tau: float) -> float:
     return 16 * (norm_below(tau * tau, order, found.squares_error) - tau)
 
 
-def stubborn(
+def frequencies_above(
     found: Symbol, domain: Samples, tau: float, above: float | None = None
 ) -> tuple[Cells, float]:
     """Return the single frequencies of a domain whose norm exceeds a target, about.

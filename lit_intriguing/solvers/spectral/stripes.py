@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lit_intriguing.solvers.spectral.cells import Cells, Samples, stubborn
+from lit_intriguing.solvers.spectral.cells import Cells, Samples, frequencies_above
 from lit_intriguing.solvers.spectral.padded_axis import PaddedAxis
 from lit_intriguing.solvers.spectral.peak import Peak, norms_at
 from lit_intriguing.solvers.spectral.rounding import rounded_up
@@ -113,7 +113,7 @@ def striped(
     domain = Samples(plan.sizes, plan.thetas, parts)
     if not found.taps.is_complex():
         domain.halved()
-    cells, margin = stubborn(found, domain, tau, above)
+    cells, margin = frequencies_above(found, domain, tau, above)
     bound = tau + margin
     for angles, group in _stripes_of(cells, domain.point(cells), plan.exact):
         matrix = stripes.at(angles, group, phases)

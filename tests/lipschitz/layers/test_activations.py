@@ -65,7 +65,7 @@ CURVES: list[tuple[nn.Module, Slope, float]] = [
 def test_constants_of_smooth_activations_bound_a_grid_with_what_lies_between(
     layer: nn.Module, slope: Slope, curvature: float
 ) -> None:
-    """Near its top a slope is at most ``step^2 / 8 * curvature`` above the nearest grid point."""
+    """Near its top a slope is at most `step^2 / 8 * curvature` above the nearest grid point."""
     low, high = slope_interval(layer) or (math.nan, math.nan)
     end = 6.0 if isinstance(layer, nn.GELU) else 20.0
     coarse = np.linspace(-end, end, 2_000_001)

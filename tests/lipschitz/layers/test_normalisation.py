@@ -14,7 +14,7 @@ gammas = st.lists(st.floats(-10, 10, allow_subnormal=False), min_size=2, max_siz
 
 
 def centred(gamma: Tensor) -> float:
-    """The norm of ``diag(gamma) (I - 1 1' / n)`` by its singular values."""
+    """The norm of `diag(gamma) (I - 1 1' / n)` by its singular values."""
     n = len(gamma)
     return truth.norm(gamma[:, None] * (torch.eye(n, dtype=torch.float64) - 1 / n))
 
@@ -136,7 +136,7 @@ def test_a_climb_finds_no_steeper_point_of_local_response_norm(size: int, beta: 
 
 
 def _response_jacobian(x: Tensor, size: int, beta: float, k: float) -> Tensor:
-    """With ``alpha = size``, so that sums of squares count once."""
+    """With `alpha = size`, so that sums of squares count once."""
     ahead = torch.arange(len(x)) - torch.arange(len(x))[:, None]
     windows = ((ahead >= -(size // 2)) & (ahead <= (size - 1) // 2)).double()
     inner = k + windows @ x.square()
