@@ -6,7 +6,12 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from lit_intriguing.numerics import flush_denormals
+# Parallel workers share the cores: a thread each, also for the processes that tests start. Torch
+# reads it when it is imported.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+from lit_intriguing.numerics import flush_denormals  # noqa: E402
 
 # As the command line does, before anything starts torch's worker threads.
 flush_denormals()
