@@ -11,7 +11,7 @@ from hypothesis import settings
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from lit_intriguing.numerics import flush_denormals  # noqa: E402
+from lit_intriguing.numerics import flush_denormals
 
 # As the command line does, before anything starts torch's worker threads.
 flush_denormals()
