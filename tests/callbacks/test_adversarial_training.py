@@ -605,7 +605,7 @@ def test_minimal_examples_are_logged_as_what_they_are(layer: str, key: str) -> N
 def test_search_that_finds_nothing_before_the_network_has_learnt_advises_a_later_start() -> None:
     torch.manual_seed(0)
     minimal = PerturbedLayer(BoxLBFGS(), bounds=Bounds(), pool=N, mix=N, refresh=N)
-    with pytest.raises(UserError, match=r"no example lies within the bounds.* later start_step"):
+    with pytest.raises(UserError, match=r"no point lies within the bounds.* later start_step"):
         fit(Host(), AdversarialTraining({"": minimal}))
 
 
@@ -620,7 +620,7 @@ def checkpoint(tmp_path: Any) -> str:
 @pytest.mark.parametrize(
     ("layers", "message"),
     [
-        ({"": plan(pool=20)}, "a pool of 12 rows, this run one of 20"),
+        ({"": plan(pool=20)}, "a pool of 12 examples, this run one of 20"),
         ({"net.1": plan()}, r"pools for the layers \[''\], this run attacks \['net.1'\]"),
     ],
 )
