@@ -732,7 +732,7 @@ def test_share_of_generating_is_measured_over_accumulated_batches() -> None:
         callback, logged, max_steps=4, max_epochs=8, log_every_n_steps=1, accumulate_grad_batches=2
     )
     loop.fit(Host(), TensorLoader(*data(rows=2 * N), N))
-    assert logged.values["adversarial/generating"] > 0.05
+    assert 0 < logged.values["adversarial/generating"] < 1
 
 
 def test_inputs_that_leave_the_bounds_later_are_warned_about() -> None:
