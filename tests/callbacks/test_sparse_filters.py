@@ -105,7 +105,7 @@ def test_another_module_is_refused_before_training() -> None:
 
 
 def test_filters_that_are_no_square_images_are_refused_before_training() -> None:
-    with pytest.raises(UserError, match="no square images"):
+    with pytest.raises(UserError, match="not square images"):
         trainer(SparseFilters(0.1, 0.5)).fit(autoencoder(60), datamodule=Digits())
 
 
