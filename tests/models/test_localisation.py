@@ -47,5 +47,5 @@ def test_a_filter_of_zeros_is_not_local_and_no_filters_give_none() -> None:
 
 @pytest.mark.parametrize("shape", [(3, 60), (3, 1), (3, 8, 8)])
 def test_filters_that_are_no_square_images_are_refused(shape: tuple[int, ...]) -> None:
-    with pytest.raises(UserError, match=r"no square images"):
+    with pytest.raises(UserError, match=r"not square images"):
         localisation(torch.ones(shape))
