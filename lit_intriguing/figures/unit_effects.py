@@ -90,6 +90,10 @@ def _draw_series(
 
 
 def _write_verdicts(axis: Axes, analyses: Sequence[LayerAnalysis], layers: Sequence[str]) -> None:
+    axis.annotate(
+        f"verdict, {analyses[0].network}", (1, 1), xycoords="axes fraction", xytext=(4, 2),
+        textcoords="offset points", fontsize=7, color=GREY, annotation_clip=False,
+    )  # fmt: skip
     for one in analyses:
         axis.annotate(
             one.note.split(":")[0] or one.verdict, (1, layers.index(one.layer)),

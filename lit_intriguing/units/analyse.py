@@ -1,15 +1,13 @@
 """The whole comparison: a network, images, layers; what their units are worth."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from lit_intriguing.autograd import preserved
 from lit_intriguing.errors import UserError
-from lit_intriguing.splice import kind
 from lit_intriguing.units.analysis import LayerAnalysis, analyse_layer
 from lit_intriguing.units.batches import (
     Batch,
@@ -22,6 +20,7 @@ from lit_intriguing.units.batches import (
 from lit_intriguing.units.coherence import ByFeatures, ByLabels, Coherence
 from lit_intriguing.units.control import untrained_copy
 from lit_intriguing.units.directions import RunningCovariance, principal_components
+from lit_intriguing.units.features import Features, device_of, features_of
 from lit_intriguing.units.layers import matching_layers
 from lit_intriguing.units.network_scan import (
     Named,
@@ -39,9 +38,6 @@ TRAINED, UNTRAINED = "trained", "untrained"
 
 PRINCIPAL = "principal components"
 """Name of that basis."""
-
-Features = Callable[[Tensor], Tensor]
-"""Maps images `(n, *S)` to features `(n, F)`."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +127,7 @@ def analyse_units(
     if features is None:
         coherence = ByLabels(labels)
     else:
-        coherence = coherence_by(features, loader, scans.values())
+        coherence = _coherence_by(features, loader, scans.values())
     return report(scans, coherence, seed)
 
 
@@ -165,45 +161,13 @@ def report(scans: Mapping[str, NetworkScan], coherence: Coherence, seed: int) ->
     return UnitReport(analyses, some.images)
 
 
-def coherence_by(
+def _coherence_by(
     features: Features, loader: Iterable[Any], scans: Iterable[NetworkScan]
 ) -> Coherence:
-    """Read the images at the top of any direction again, and compare them by features.
-
-    Args:
-        features: Of another network.
-        loader: As the scans went through.
-        scans: Of all networks.
-
-    Raises:
-        UserError: The features are not one vector of the same length for each image.
-    """
+    """Read the images at the top of any direction again, and compare them by features."""
     rows = distinct(scan.top_indices() for scan in scans)
-    found: list[Tensor] = []
-    for batch in selected(loader, rows):
-        values = _features(features, batch.images)
-        if found and values.shape[1] != found[0].shape[1]:
-            raise UserError(
-                f"The features have length {found[0].shape[1]} for some images and "
-                f"{values.shape[1]} for others."
-            )
-        found.append(values)
-    return ByFeatures(rows, torch.cat(found))
-
-
-def _features(features: Features, images: Tensor) -> Tensor:
-    with torch.no_grad():
-        if isinstance(features, nn.Module):
-            with preserved(features):
-                values = features(images.to(_device(features)))
-        else:
-            values = features(images)
-    if not isinstance(values, Tensor) or values.ndim != 2 or len(values) != len(images):
-        raise UserError(
-            f"Features must be a tensor ({len(images)}, F) for {len(images)} images, not "
-            f"{kind(values)}."
-        )
-    return values.detach().cpu().float()
+    images = (batch.images for batch in selected(loader, rows))
+    return ByFeatures(rows, features_of(features, images))
 
 
 def _scan(
@@ -218,7 +182,7 @@ def _scan(
         if scans[TRAINED].images == 0:  # what cannot work is said before the pass
             _check(batch, features)
         for network, model in networks.items():
-            scans[network].add(model, batch.images.to(_device(model)), batch.indices)
+            scans[network].add(model, batch.images.to(device_of(model)), batch.indices)
         if batch.labels is not None:
             labels.append(batch.labels.cpu())
     return torch.cat(labels) if labels else torch.empty(0)
@@ -226,7 +190,7 @@ def _scan(
 
 def _check(batch: Batch, features: Features | None) -> None:
     if features is not None:
-        _features(features, batch.images[:2])
+        features_of(features, [batch.images[:2]])
     elif batch.labels is None:
         raise UserError("The data has no labels: give features to compare the images by.")
 
@@ -241,14 +205,10 @@ def _with_components(
     """Return the directions and the principal components of each layer, with a pass for these."""
     covariances: dict[str, RunningCovariance] = {}
     for batch in indexed(loader):
-        images = batch.images.to(_device(model))
+        images = batch.images.to(device_of(model))
         for layer, values in activations(model, images, layers, settings.reading).items():
             covariances.setdefault(layer, RunningCovariance(values.shape[1])).add(values)
     return {
         layer: {**directions.get(layer, {}), PRINCIPAL: principal_components(one.result())}
         for layer, one in covariances.items()
     }
-
-
-def _device(model: nn.Module) -> torch.device:
-    return next((p.device for p in model.parameters()), torch.device("cpu"))

@@ -2,6 +2,7 @@
 
 import copy
 import warnings
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -18,19 +19,13 @@ def untrained_copy(model: nn.Module, seed: int = 0) -> nn.Module:
     destroys what was learned and keeps the scale.
 
     Args:
-        model: Any module that can be copied.
+        model: Any module.
         seed: Of the weights.
 
     Raises:
-        UserError: The model has no parameters, or cannot be copied.
+        UserError: The model has no parameters.
     """
-    try:
-        fresh = copy.deepcopy(model)
-    except Exception as error:
-        raise UserError(
-            f"{type(model).__name__} cannot be copied for the untrained control ({error}). Give "
-            "a network with fresh weights, or leave the control out."
-        ) from error
+    fresh = _copied(model, {})
     before = {name: value.detach().clone() for name, value in fresh.named_parameters()}
     if not before:
         raise UserError(
@@ -47,6 +42,39 @@ def untrained_copy(model: nn.Module, seed: int = 0) -> nn.Module:
             stacklevel=2,
         )
     return fresh
+
+
+def _copied(module: nn.Module, memo: dict[int, Any]) -> nn.Module:
+    """Copy a module; of plain attributes those that cannot be copied are shared.
+
+    The command line gives modules an optimizer's factory, which holds a generator.
+    """
+    try:
+        copied: nn.Module = _attempt(module, memo)
+        return copied
+    except Exception:
+        fresh = module.__class__.__new__(module.__class__)
+    memo[id(module)] = fresh
+    state = module.__getstate__()  # a LightningModule's leaves the Trainer out
+    for name, value in (state if isinstance(state, dict) else vars(module)).items():
+        if name == "_modules":
+            fresh.__dict__[name] = {
+                key: None if child is None else _copied(child, memo) for key, child in value.items()
+            }
+            continue
+        try:
+            fresh.__dict__[name] = _attempt(value, memo)
+        except Exception:
+            fresh.__dict__[name] = value
+    return fresh
+
+
+def _attempt(thing: Any, memo: dict[int, Any]) -> Any:
+    """Copy a thing, and take note of what was copied only where that went well."""
+    tried = dict(memo)
+    copied = copy.deepcopy(thing, tried)
+    memo.update(tried)
+    return copied
 
 
 def _reset(model: nn.Module) -> set[nn.Module]:

@@ -35,7 +35,9 @@ def haar_rotations(
     """
     vectors = size if vectors is None else vectors
     bases = torch.empty(count, vectors, size)
-    for some in bases.split(max(1, _AT_ONCE // (size * vectors))):
+    at_once = max(1, _AT_ONCE // (size * vectors))
+    for start in range(0, count, at_once):
+        some = bases[start : start + at_once]
         gaussian = torch.randn(len(some), size, vectors, generator=generator)
         q, r = torch.linalg.qr(gaussian)
         # Mezzadri 2007, section 5: Q alone follows LAPACK's choice of signs, not the Haar measure.

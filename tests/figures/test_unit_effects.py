@@ -40,7 +40,9 @@ def test_a_mark_for_each_layer_and_network_with_its_interval_and_verdict():
     # Above and below the middle of their layer, which count from the top.
     assert trained[0].get_ydata().tolist() == pytest.approx([-0.18, 0.82])
     assert untrained[0].get_ydata().tolist() == pytest.approx([0.18, 1.18])
-    assert [text.get_text() for text in axis.texts] == ["no distinction", "units"]
+    assert [text.get_text() for text in axis.texts] == [
+        "verdict, trained", "no distinction", "units",
+    ]  # fmt: skip
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["trained", "untrained"]
     assert axis.yaxis_inverted()
     assert png(figure).startswith(b"\x89PNG")
@@ -52,7 +54,7 @@ def test_a_layer_without_result_keeps_its_line_and_says_why():
     )
     figure = effects_figure([analyses()[0], dead])
     (axis,) = figure.axes
-    assert [text.get_text() for text in axis.texts] == ["no distinction", "dead"]
+    assert [text.get_text() for text in axis.texts[1:]] == ["no distinction", "dead"]
     assert png(figure)
 
 

@@ -55,3 +55,14 @@ def test_attention_resets_itself() -> None:
 def test_a_model_without_parameters_has_no_control() -> None:
     with pytest.raises(UserError, match="no parameters"):
         untrained_copy(nn.ReLU())
+
+
+def test_attributes_that_cannot_be_copied_are_shared() -> None:
+    model = nn.Sequential(nn.Linear(4, 4), nn.Sequential(nn.Linear(4, 4)), nn.Linear(4, 4))
+    model[2].weight = model[0].weight
+    model.factory = (number for number in range(3))
+    fresh = untrained_copy(model)
+    assert fresh.factory is model.factory
+    assert fresh[0].weight is fresh[2].weight
+    assert not torch.equal(fresh[1][0].weight, model[1][0].weight)
+    assert fresh(torch.ones(1, 4)).shape == (1, 4)
