@@ -83,7 +83,7 @@ def _canvas(panel: TopImages, mean: bool) -> Tensor:
     images = as_images(panel.images.flatten(0, 1)).clamp(0, 1)
     if images.ndim == 3:
         images = images.unsqueeze(-1).expand(-1, -1, -1, 3)
-    images = images.unflatten(0, (rows, count))
+    images = images.reshape(rows, count, *images.shape[1:])
     height, width = images.shape[2:4]
     gap, wide = _gaps(width)
     across = count * (width + gap) - gap

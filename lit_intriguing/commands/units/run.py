@@ -1,6 +1,7 @@
 """The scan inside Lightning's predict loop, chunk by chunk."""
 
 import time
+from collections.abc import MutableMapping
 from pathlib import Path
 
 import torch
@@ -144,9 +145,11 @@ class UnitRun(ChunkLoop):
                 scans[name].merge(scan)
         return scans
 
-    def _new_scans(self, bases: dict[str, RandomBases] | None = None) -> dict[str, NetworkScan]:
+    def _new_scans(
+        self, bases: MutableMapping[str, RandomBases] | None = None
+    ) -> dict[str, NetworkScan]:
         layers = matching_layers(self._networks[TRAINED], self.job.layers)
-        shared = {} if bases is None else bases
+        shared: MutableMapping[str, RandomBases] = {} if bases is None else bases
         return {name: NetworkScan(layers, self.job.scan, shared) for name in self._networks}
 
 

@@ -37,7 +37,8 @@ class Reader:
             for batch in indexed(map(images_and_labels, batches)):
                 yield batch._replace(indices=rows[batch.indices])
         elif isinstance(loader, TensorLoader):
-            for some in rows.split(self.chunks.size):
+            for start in range(0, len(rows), self.chunks.size):
+                some = rows[start : start + self.chunks.size]
                 yield Batch(some, loader.inputs[some], loader.labels[some])
         else:
             for batch in indexed(self.chunks):
