@@ -55,7 +55,8 @@ def _copied(module: nn.Module, memo: dict[int, Any]) -> nn.Module:
     except Exception:
         fresh = module.__class__.__new__(module.__class__)
     memo[id(module)] = fresh
-    state = module.__getstate__()  # a LightningModule's leaves the Trainer out
+    # A LightningModule's leaves the Trainer out.
+    state: Any = module.__getstate__()  # type: ignore[no-untyped-call]
     for name, value in (state if isinstance(state, dict) else vars(module)).items():
         if name == "_modules":
             fresh.__dict__[name] = {

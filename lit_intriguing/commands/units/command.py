@@ -8,8 +8,8 @@ from lit_intriguing.commands.units.job import UnitJob
 from lit_intriguing.commands.units.run import UnitRun, done_in
 from lit_intriguing.errors import UserError
 from lit_intriguing.splits.loop import run_loop
+from lit_intriguing.splits.resumable_store import Store
 from lit_intriguing.splits.split import SplitData
-from lit_intriguing.splits.store import Store
 
 
 def compare_units(

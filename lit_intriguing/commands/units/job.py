@@ -1,9 +1,9 @@
 """What is asked for: layers, how they are read, what images are compared by."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lightning.pytorch import LightningDataModule, LightningModule
 from lightning.pytorch.utilities.model_helpers import is_overridden
@@ -11,27 +11,30 @@ from torch import nn
 
 from lit_intriguing.errors import UserError
 from lit_intriguing.splits.fingerprint import class_name, described, of_model
-from lit_intriguing.splits.split import Split
 from lit_intriguing.units.layers import matching_layers
 from lit_intriguing.units.network_scan import ScanSettings
+
+if TYPE_CHECKING:
+    # Only here: `--help` would offer the data module of that file among the user's choices.
+    from lit_intriguing.splits.split import Split
 
 CHUNK = 100
 """Images a forward pass."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class UnitJob:
-    """The options of `lightning units`; see `lit_intriguing.trainer.Trainer.units`."""
+    """What `lightning units` is to do; see `options.py` for the options."""
 
     layers: Sequence[str]
-    scan: ScanSettings = field(default_factory=ScanSettings)
-    features: nn.Module | None = None
-    control: bool = True
-    split: Split = "test"
-    limit: int | None = None
-    chunk: int = CHUNK
-    rows: int = 4
-    output: Path = Path("units")
+    scan: ScanSettings
+    features: nn.Module | None
+    control: bool
+    split: "Split"
+    limit: int | None
+    chunk: int
+    rows: int
+    output: Path
 
     def check(self, model: LightningModule) -> None:
         """Refuse what is wrong before anything starts.

@@ -10,9 +10,9 @@ from lit_intriguing.commands.units.job import UnitJob
 from lit_intriguing.commands.units.second_look import Reader
 from lit_intriguing.figures.canvas import png
 from lit_intriguing.figures.examples import drawn_as_images
-from lit_intriguing.figures.tables import Cell, csv_table, screen_table
 from lit_intriguing.figures.top_images import TopImages, top_images_figure
 from lit_intriguing.figures.unit_effects import effects_figure
+from lit_intriguing.tables import Cell, csv_table, terminal_table
 from lit_intriguing.units.analyse import TRAINED, UnitReport
 from lit_intriguing.units.analysis import LayerAnalysis
 from lit_intriguing.units.chosen import Chosen, chosen
@@ -60,7 +60,7 @@ def text(report: UnitReport, job: UnitJob) -> str:
          one.note or one.verdict]
         for one in report.analyses
     ]  # fmt: skip
-    lines = [screen_table(columns, rows), f"{report.images} images; {_by(job)}."]
+    lines = [terminal_table(columns, rows), f"{report.images} images; {_by(job)}."]
     if job.scan.rotations < 39:
         lines.append(
             f"With {job.scan.rotations} rotations p is at least "

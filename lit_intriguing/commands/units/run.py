@@ -17,8 +17,8 @@ from lit_intriguing.errors import UserError
 from lit_intriguing.hosts.precision import in_precision
 from lit_intriguing.splits.fingerprint import fingerprint
 from lit_intriguing.splits.loop import ChunkLoop, chunk_loader, on_rank_zero
+from lit_intriguing.splits.resumable_store import Store
 from lit_intriguing.splits.split import SplitData
-from lit_intriguing.splits.store import Store
 from lit_intriguing.units.analyse import TRAINED, UNTRAINED, check_number, report
 from lit_intriguing.units.control import untrained_copy
 from lit_intriguing.units.features import features_of
@@ -51,7 +51,7 @@ class UnitRun(ChunkLoop):
     @override
     def begin(self, trainer: Trainer, module: LightningModule) -> None:
         job = self.job
-        check_number(chunk_loader(trainer).rows, job.scan.k)
+        check_number(chunk_loader(trainer).examples, job.scan.k)
         settings = job.settings(module, self.data.source) | {"precision": trainer.precision}
         on_rank_zero(trainer, lambda: self.store.begin(settings))
         self._networks = {TRAINED: module}

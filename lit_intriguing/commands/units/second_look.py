@@ -1,7 +1,8 @@
 """The images at the top of some direction, read again after the pass over all of them."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from lightning.pytorch import Trainer
@@ -9,8 +10,8 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from lit_intriguing.data import TensorLoader
-from lit_intriguing.hosts.row_access import reading, row_order
-from lit_intriguing.splits.loader import ChunkLoader, images_and_labels
+from lit_intriguing.hosts.dataset_access import example_order, loader_over
+from lit_intriguing.splits.loader import KEYS, ChunkLoader
 from lit_intriguing.units.batches import Batch, indexed
 from lit_intriguing.units.coherence import ByFeatures, ByLabels, Coherence
 from lit_intriguing.units.features import features_of
@@ -27,28 +28,49 @@ class Reader:
 
     chunks: ChunkLoader
 
-    def at(self, rows: Tensor) -> Iterator[Batch]:
-        """Yield the images with increasing indices `(n,)`; others are not read if possible."""
-        loader = self.chunks.loader
-        order = row_order(loader)
-        if order is not None and isinstance(loader, DataLoader):
-            generator = torch.Generator().manual_seed(0)
-            batches = reading(loader, [order[row] for row in rows], generator=generator)
-            for batch in indexed(map(images_and_labels, batches)):
+    def at(
+        self, rows: Tensor, prepare: Callable[[Any], Any] = lambda batch: batch
+    ) -> Iterator[Batch]:
+        """Yield the images with increasing indices `(n,)`; others are not read if possible.
+
+        Args:
+            rows: The indices.
+            prepare: What is done to a batch as the loader gives it.
+        """
+        for batch in indexed(_pair(prepare(one)) for one in self._batches(rows)):
+            if self._skips:
                 yield batch._replace(indices=rows[batch.indices])
-        elif isinstance(loader, TensorLoader):
-            for start in range(0, len(rows), self.chunks.size):
-                some = rows[start : start + self.chunks.size]
-                yield Batch(some, loader.inputs[some], loader.labels[some])
-        else:
-            for batch in indexed(self.chunks):
+            else:
                 wanted = torch.isin(batch.indices, rows)
-                yield Batch(batch.indices[wanted], batch.images[wanted], None)
+                some = wanted.to(batch.images.device)
+                yield Batch(batch.indices[wanted], batch.images[some], None)
 
     def images(self, indices: Tensor) -> Tensor:
         """Return images `(*I, *S)` of indices of any shape `(*I)`."""
         rows, places = torch.unique(indices, return_inverse=True)
         return torch.cat([batch.images.cpu() for batch in self.at(rows)])[places]
+
+    @property
+    def _skips(self) -> bool:
+        """Whether images that are not wanted need not be read."""
+        return example_order(self.chunks.loader) is not None
+
+    def _batches(self, rows: Tensor) -> Iterable[Any]:
+        loader = self.chunks.loader
+        order = example_order(loader)
+        if order is None:
+            return self.chunks
+        wanted = [order[row] for row in rows.tolist()]
+        if isinstance(loader, TensorLoader):
+            parts = torch.tensor(wanted).split(self.chunks.size)  # type: ignore[no-untyped-call]
+            return ((loader.inputs[some], loader.labels[some]) for some in parts)
+        assert isinstance(loader, DataLoader)
+        return loader_over(loader, wanted, generator=torch.Generator().manual_seed(0))
+
+
+def _pair(batch: Any) -> tuple[Tensor, Tensor]:
+    """Return images and labels of a batch of any kind."""
+    return KEYS.resolve(batch).read(batch)
 
 
 def loader_of(chunks: ChunkLoader) -> Reader:
@@ -75,12 +97,5 @@ def coherence_of(
     if features is None:
         return ByLabels(labels)
     rows = distinct(scan.top_indices() for scan in scans)
-    return ByFeatures(rows, features_of(features, _on_device(reader.at(rows), trainer)))
-
-
-def _on_device(batches: Iterable[Batch], trainer: Trainer) -> Iterator[Tensor]:
-    """Yield images as the Trainer's own loops would get them, the data module's hooks applied."""
-    for batch in batches:
-        labels = torch.zeros(len(batch.images), dtype=torch.int64)
-        images, _ = trainer.strategy.batch_to_device((batch.images, labels), dataloader_idx=0)
-        yield images
+    found = reader.at(rows, lambda batch: trainer.strategy.batch_to_device(batch, dataloader_idx=0))
+    return ByFeatures(rows, features_of(features, (batch.images for batch in found)))
