@@ -1,7 +1,7 @@
 """How much more coherent units are than random directions, layer by layer."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from lit_intriguing.figures.canvas import GREY, INK, PALETTE, new_figure
 from lit_intriguing.units.analysis import LayerAnalysis
 from lit_intriguing.units.scan import UNITS
-from lit_intriguing.units.statistics import MARGIN
+from lit_intriguing.units.statistics import MARGIN, Effect
 
 _APART = 0.18
 """From the middle of a layer's line to its outer marks, in layers."""
@@ -100,3 +100,49 @@ def _write_verdicts(axis: Axes, analyses: Sequence[LayerAnalysis], layers: Seque
             xycoords=("axes fraction", "data"), xytext=(4, 0), textcoords="offset points",
             va="center", fontsize=7, color=INK, annotation_clip=False,
         )  # fmt: skip
+
+
+def effect_history_figure(
+    steps: Sequence[int], effects: Mapping[str, Sequence[Effect]], *, title: str = ""
+) -> Figure:
+    """Draw the effect of each layer over the steps of a run, with its interval.
+
+    Args:
+        steps: T numbers of optimiser steps.
+        effects: T effects of each layer; one that is not finite leaves a gap.
+        title: Drawn above.
+
+    Returns:
+        The figure.
+
+    Raises:
+        ValueError: There is nothing to draw.
+    """
+    if not steps or not effects:
+        raise ValueError("nothing to draw: no effect")
+    figure = new_figure(6.5, 3.6)
+    axis = figure.subplots()
+    axis.axhspan(-MARGIN, MARGIN, color=GREY, alpha=0.15, linewidth=0, zorder=0)
+    axis.axhline(0, color=GREY, linewidth=0.8, zorder=0)
+    for number, (layer, found) in enumerate(effects.items()):
+        colour = PALETTE[number % len(PALETTE)]
+        dashed = number // len(PALETTE) % 2 == 1
+        axis.plot(
+            steps, [one.value if math.isfinite(one.value) else math.nan for one in found],
+            color=colour, label=layer, marker="o", markersize=3, linewidth=1.4,
+            linestyle="--" if dashed else "-",
+        )  # fmt: skip
+        known = [(step, one) for step, one in zip(steps, found, strict=True)
+                 if math.isfinite(one.low) and math.isfinite(one.high)]  # fmt: skip
+        axis.fill_between(
+            [step for step, _ in known], [one.low for _, one in known],
+            [one.high for _, one in known], color=colour, alpha=0.12, linewidth=0,
+        )  # fmt: skip
+    axis.set_xlabel("step", fontsize=8, color=INK)
+    axis.set_ylabel("effect (grey band: no distinction)", fontsize=8, color=INK)
+    axis.set_title(title, fontsize=10, color=INK, loc="left")
+    axis.tick_params(labelsize=8)
+    axis.grid(color=GREY, alpha=0.25, linewidth=0.6)
+    axis.spines[["top", "right"]].set_visible(False)
+    figure.legend(loc="outside right upper", fontsize=7, frameon=False)
+    return figure

@@ -77,6 +77,7 @@ def analyse_units(
     principal: bool = False,
     control: bool | nn.Module = True,
     seed: int = 0,
+    name: str = TRAINED,
 ) -> UnitReport:
     """Compare the top images of a network's units with those of random directions.
 
@@ -98,6 +99,7 @@ def analyse_units(
         principal: Whether to compare principal components as well.
         control: Whether to analyse a copy with fresh weights as well; or such a network.
         seed: Of the random bases, of the fresh weights, of the bootstrap.
+        name: Of the network, in the analyses.
 
     Returns:
         The analyses, layer by layer in the model's order.
@@ -109,7 +111,7 @@ def analyse_units(
     names = matching_layers(model, [layers] if isinstance(layers, str) else layers)
     loader = as_loader(batches)
     check_number(number_of_images(loader), k)
-    networks = {TRAINED: model}
+    networks = {name: model}
     if control is not False:
         networks[UNTRAINED] = untrained_copy(model, seed) if control is True else control
     bases: dict[str, RandomBases] = {}
@@ -179,7 +181,9 @@ def _scan(
     """Go through the images once; return the labels `(N,)`, or `(0,)` where there are none."""
     labels: list[Tensor] = []
     for batch in indexed(loader):
-        if scans[TRAINED].images == 0:  # what cannot work is said before the pass
+        if not any(
+            scan.images for scan in scans.values()
+        ):  # what cannot work is said before the pass
             _check(batch, features)
         for network, model in networks.items():
             scans[network].add(model, batch.images.to(device_of(model)), batch.indices)

@@ -81,7 +81,11 @@ class LayerScan:
             indices: `(N,)` indices of the images, each given once.
         """
         activations = activations.to(self.bases.directions.device, torch.float32)
-        indices = indices.to(activations.device)
+        # Under autocast the products would be of half precision.
+        with torch.autocast(activations.device.type, enabled=False):
+            self._add(activations, indices.to(activations.device))
+
+    def _add(self, activations: Tensor, indices: Tensor) -> None:
         for name, basis in self.named.items():
             values = activations if basis is None else (basis @ activations.T).T
             self.top[name].add(values, indices)

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from lit_intriguing.figures.canvas import png
-from lit_intriguing.figures.unit_effects import effects_figure
+from lit_intriguing.figures.unit_effects import effect_history_figure, effects_figure
 from lit_intriguing.units.analysis import LayerAnalysis
 from lit_intriguing.units.statistics import Effect
 
@@ -68,3 +68,16 @@ def test_bases_are_series_of_their_own():
 def test_nothing_to_draw():
     with pytest.raises(ValueError, match="no analysis"):
         effects_figure([])
+
+
+def test_effects_over_steps_with_gaps():
+    effects = [Effect(0.1, 0.0, 0.2), Effect(math.nan, math.nan, math.nan), Effect(0.5, 0.4, 0.6)]
+    figure = effect_history_figure([1, 2, 3], {"fc": effects, "out": effects[::-1]})
+    (axis,) = figure.axes
+    values = axis.lines[1].get_ydata()
+    assert values[0] == 0.1
+    assert math.isnan(values[1])
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["fc", "out"]
+    assert png(figure).startswith(b"\x89PNG")
+    with pytest.raises(ValueError, match="no effect"):
+        effect_history_figure([], {})

@@ -1,8 +1,6 @@
 """The files that a comparison leaves: table, figure of effects, a grid of images for each layer."""
 
-import math
 import re
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +14,8 @@ from lit_intriguing.tables import Cell, csv_table, terminal_table
 from lit_intriguing.units.analyse import TRAINED, UnitReport
 from lit_intriguing.units.analysis import LayerAnalysis
 from lit_intriguing.units.chosen import Chosen, chosen
+from lit_intriguing.units.table import COLUMNS, table_rows
 from lit_intriguing.whole_files import write_bytes
-
-COLUMNS = [
-    "layer", "network", "basis", "images", "directions", "active", "coherence",
-    "random coherence", "effect", "effect low", "effect high", "p", "top tenth",
-    "random top tenth", "top tenth p", "verdict", "note",
-]  # fmt: skip
 
 
 def write(
@@ -39,7 +32,7 @@ def write(
     Returns:
         The names of the files, and the table for a terminal as `text`.
     """
-    write_bytes(folder / "units.csv", csv_table(COLUMNS, _rows(report.analyses)).encode())
+    write_bytes(folder / "units.csv", csv_table(COLUMNS, table_rows(report.analyses)).encode())
     effects = effects_figure(report.analyses, title=f"Units against random directions: {_by(job)}")
     write_bytes(folder / "effects.png", png(effects))
     grids = [
@@ -67,24 +60,6 @@ def text(report: UnitReport, job: UnitJob) -> str:
             f"{2 / (job.scan.rotations + 1):.2g}, so no verdict names a side: use 39 or more."
         )
     return "\n".join(lines)
-
-
-def _rows(analyses: Sequence[LayerAnalysis]) -> list[list[Cell]]:
-    return [
-        [one.layer, one.network, one.basis, one.images, len(one.coherence), one.active,
-         *_tested(one), one.verdict, one.note]
-        for one in analyses
-    ]  # fmt: skip
-
-
-def _tested(one: LayerAnalysis) -> list[Cell]:
-    if one.mean is None or one.top_tenth is None:
-        return [math.nan] * 9
-    mean, top, found = one.mean, one.top_tenth, one.effect
-    return [
-        mean.statistic, float(mean.random.mean()), found.value, found.low, found.high, mean.p,
-        top.statistic, float(top.random.mean()), top.p,
-    ]  # fmt: skip
 
 
 def _by(job: UnitJob) -> str:
