@@ -18,7 +18,7 @@ from lit_intriguing.private.of_lightning import optimizer_steps
 from lit_intriguing.units import LayerAnalysis, Mean, Reading, analyse_units, untrained_copy
 from lit_intriguing.units.analyse import UNTRAINED, UnitReport
 from lit_intriguing.units.layers import matching_layers
-from lit_intriguing.units.network_scan import ScanSettings
+from lit_intriguing.units.network_scan import K, ScanSettings
 from lit_intriguing.units.statistics import ROTATIONS, Effect
 from lit_intriguing.units.table import COLUMNS, table_rows
 
@@ -70,7 +70,7 @@ class UnitAnalysis(OnFixedExamples):
         every_n_steps: int | None = None,
         examples: int = 1000,
         reading: Reading | None = None,
-        k: int = 8,
+        k: int = K,
         rotations: int = ROTATIONS,
         features: nn.Module | None = None,
         control: bool = True,
@@ -116,8 +116,9 @@ class UnitAnalysis(OnFixedExamples):
         step = optimizer_steps(trainer)
         self._history.append((step, {one.layer: one.effect for one in found.analyses}))
         values = _scalars(found.analyses)
+        several = trainer.world_size > 1
         for key, value in values.items():
-            self.log(f"{self.name}/{key}", value, logger=False, sync_dist=trainer.world_size > 1)
+            pl_module.log(f"{self.name}/{key}", value, logger=False, sync_dist=several)
         if trainer.is_global_zero:
             self.log_scalars(trainer, values, step)
             if not is_trial(trainer):
@@ -159,7 +160,8 @@ class UnitAnalysis(OnFixedExamples):
     ) -> UnitReport:
         inputs, labels = examples
         inputs = trainer.precision_plugin.convert_input(inputs)
-        batches = list(zip(inputs.split(_SIZE), labels.split(_SIZE), strict=True))
+        starts = range(0, len(labels), _SIZE)
+        batches = [(inputs[at : at + _SIZE], labels[at : at + _SIZE]) for at in starts]
         features = None if self.features is None else self.features.to(pl_module.device)
         with self.isolated(pl_module), trainer.precision_plugin.forward_context():
             return analyse_units(
@@ -182,7 +184,7 @@ class UnitAnalysis(OnFixedExamples):
 
 def _scalars(analyses: Sequence[LayerAnalysis]) -> dict[str, float]:
     """Return the numbers of each layer; none of a layer without result."""
-    found = {}
+    found: dict[str, float] = {}
     for one in analyses:
         if one.mean is None or one.top_tenth is None:
             continue

@@ -23,6 +23,7 @@ from lit_intriguing.units.directions import RunningCovariance, principal_compone
 from lit_intriguing.units.features import Features, device_of, features_of
 from lit_intriguing.units.layers import matching_layers
 from lit_intriguing.units.network_scan import (
+    K,
     Named,
     NetworkScan,
     ScanSettings,
@@ -70,7 +71,7 @@ def analyse_units(
     layers: str | Sequence[str],
     *,
     reading: Reading | None = None,
-    k: int = 8,
+    k: int = K,
     rotations: int = ROTATIONS,
     features: Features | None = None,
     directions: Mapping[str, Mapping[str, Tensor]] = {},

@@ -21,6 +21,10 @@ Named = Mapping[str, Mapping[str, Tensor]]
 """Layer to name of a basis to directions `(m, D)`."""
 
 
+K = 8
+"""Top images of each direction."""
+
+
 @dataclass(frozen=True)
 class ScanSettings:
     """What a scan looks for.
@@ -33,7 +37,7 @@ class ScanSettings:
     """
 
     reading: Reading = field(default_factory=Mean)
-    k: int = 8
+    k: int = K
     rotations: int = ROTATIONS
     seed: int = 0
 

@@ -8,7 +8,7 @@ from torch import nn
 
 from lit_intriguing.commands.units.job import CHUNK, UnitJob
 from lit_intriguing.units import Mean, Reading
-from lit_intriguing.units.network_scan import ScanSettings
+from lit_intriguing.units.network_scan import K, ScanSettings
 from lit_intriguing.units.statistics import ROTATIONS
 
 
@@ -21,7 +21,7 @@ class UnitTrainer(Trainer):
         datamodule: LightningDataModule | None = None,
         layers: list[str] | None = None,
         reading: Reading | None = None,
-        k: int = 8,
+        k: int = K,
         rotations: int = ROTATIONS,
         features: nn.Module | None = None,
         control: bool = True,
