@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from lit_intriguing.errors import UserError
-from lit_intriguing.splice import SpliceError, add_forward_hook, check_met, kind, submodule
+from lit_intriguing.splice import SpliceError, check_met, kind, submodule
 from lit_intriguing.units.readings import Reading
 
 _WILD = "*?["
@@ -72,16 +72,18 @@ def recorded(
         UserError: A reading does not fit an output; the message names the layer.
     """
     found: dict[str, Tensor] = {}
+    # Plain hooks, as whoever calls this runs a compiled model uncompiled: hooks that a compiler is
+    # to leave alone cost as much as a small layer.
     hooks = [
-        add_forward_hook(submodule(model, layer), _recorder(layer, reading, found))
+        submodule(model, layer).register_forward_hook(_recorder(layer, reading, found))
         for layer in layers
     ]
     try:
         yield found
         check_met(layers, set(found))
     finally:
-        for remove in hooks:
-            remove()
+        for hook in hooks:
+            hook.remove()
 
 
 def _recorder(

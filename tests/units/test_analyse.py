@@ -214,3 +214,23 @@ def test_a_loader_of_images_alone_may_be_any_iterable() -> None:
         network(), Loader(), "1", features=lambda x: x, rotations=2, control=False
     )
     assert report.images == len(images)
+
+
+def test_a_model_that_was_compiled_and_called_is_read_as_well() -> None:
+    images, labels = data()
+    plain = analyse_units(network(), (images, labels), "?", rotations=2, control=False)
+    model = network().eval()
+    model.compile(backend="eager")
+    model(images[:10])
+    assert same(plain, analyse_units(model, (images, labels), "?", rotations=2, control=False))
+
+
+def test_products_under_autocast_are_of_single_precision() -> None:
+    images, labels = data()
+    plain = analyse_units(network(), (images, labels), "2", rotations=2, control=False)
+    scan = NetworkScan(["2"], ScanSettings(rotations=2))
+    with torch.autocast("cpu", torch.bfloat16):
+        scan.layers["2"] = scan._begin("2", 20, torch.device("cpu"))
+        scan.layers["2"].add(images.relu(), torch.arange(len(images)))
+    found = scan.layers["2"].random.result()[1]
+    assert torch.equal(found, plain.of("2").random_top.flatten(0, 1))
