@@ -19,7 +19,7 @@ FLOORS = [
     {"pools", "splits"},
     {"callbacks"},
     {"configuration"},
-    {"commands.attack", "commands.lipschitz"},
+    {"commands.attack", "commands.lipschitz", "commands.units"},
     {"trainer"},
     {"cli"},
     {"training_runs"},  # they build their runs as the command line does

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from lit_intriguing.callbacks.sparse_filters import SparseFilters
     from lit_intriguing.callbacks.training_error import TrainingError
     from lit_intriguing.callbacks.transfer_evaluation import TransferEvaluation
+    from lit_intriguing.callbacks.unit_analysis import UnitAnalysis
     from lit_intriguing.pools import PerturbedLayer
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "SparseFilters",
     "TrainingError",
     "TransferEvaluation",
+    "UnitAnalysis",
 ]
 
 _FILES = {
@@ -45,6 +47,7 @@ _FILES = {
     "SparseFilters": "lit_intriguing.callbacks.sparse_filters",
     "TrainingError": "lit_intriguing.callbacks.training_error",
     "TransferEvaluation": "lit_intriguing.callbacks.transfer_evaluation",
+    "UnitAnalysis": "lit_intriguing.callbacks.unit_analysis",
 }
 
 

@@ -7,6 +7,7 @@ TRAINER_SUBCOMMANDS = {
     "predict": "run a model over data; only a callback (BasePredictionWriter) saves the outputs",
     "attack": "make adversarial examples of a split, resumably, and save them",
     "lipschitz": "bound the Lipschitz constants of a network's layers and of the whole, certified",
+    "units": "compare the top images of a network's units with those of random directions",
 }
 """Each is a method of `lit_intriguing.trainer.Trainer`; a new one needs a line here as well."""
 

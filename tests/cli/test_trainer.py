@@ -7,10 +7,12 @@ import pytest
 
 from lit_intriguing.commands.attack.job import AttackJob
 from lit_intriguing.commands.lipschitz.job import BoundJob
+from lit_intriguing.commands.units.job import UnitJob
 from lit_intriguing.trainer import Trainer
 
-JOBS = {Trainer.attack: AttackJob, Trainer.lipschitz: BoundJob}
-RENAMED = {"paper": "paper_values"}
+JOBS = {Trainer.attack: AttackJob, Trainer.lipschitz: BoundJob, Trainer.units: UnitJob}
+# Reading, k, rotations and seed are one field.
+RENAMED = {"paper": "paper_values", "scan": "reading"}
 
 
 @pytest.mark.parametrize("method", JOBS, ids=lambda method: method.__name__)

@@ -1,0 +1,198 @@
+"""Units against random directions on a fixed few images, repeated while a network trains."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import astuple
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import LightningModule, Trainer
+from torch import nn
+
+from lit_intriguing.callbacks.measuring import is_trial
+from lit_intriguing.callbacks.on_fixed_examples import OnFixedExamples
+from lit_intriguing.figures.loggers import destinations
+from lit_intriguing.figures.unit_effects import effect_history_figure, effects_figure
+from lit_intriguing.hosts.batch import Key
+from lit_intriguing.hosts.fixed_examples import FixedExamples
+from lit_intriguing.private.of_lightning import optimizer_steps
+from lit_intriguing.units import LayerAnalysis, Mean, Reading, analyse_units, untrained_copy
+from lit_intriguing.units.analyse import UNTRAINED, UnitReport
+from lit_intriguing.units.layers import matching_layers
+from lit_intriguing.units.network_scan import K, ScanSettings
+from lit_intriguing.units.statistics import ROTATIONS, Effect
+from lit_intriguing.units.table import COLUMNS, table_rows
+
+_SIZE = 100
+"""Images in a forward pass."""
+
+
+class UnitAnalysis(OnFixedExamples):
+    """A record of when the units of layers and random directions of their space part.
+
+    At the chosen interval the top images of each unit, among the same images each time, are
+    compared with those of random directions, the model in evaluation mode; see
+    `lit_intriguing.units.analyse_units`. Every logger gets, for each layer, the scalars
+    `<name>/<layer>/effect`, `effect_low`, `effect_high` (the units' mean coherence less that of
+    random directions, in standard deviations of single random directions, with its 95% interval),
+    `p` and `top_tenth_p` (two-sided). They can be monitored, for instance by `ModelCheckpoint`.
+    Files, W&B and TensorBoard get the table, a figure of the effects beside those of a copy with
+    fresh weights, and one of the effects over the steps.
+
+    It only measures: weights, gradients, modes, optimiser, the global random states and the order
+    of the data are as without it. Under several processes all measure the same.
+
+    Args:
+        layers: Names of submodules, or patterns such as `features.*.relu`.
+        every_n_epochs: Epochs from one measurement to the next.
+        every_n_steps: Optimiser steps from one measurement to the next, in place of epochs.
+        examples: Images, chosen at random and balanced over the classes.
+        reading: From a layer's output to activations; by default the mean over positions.
+        k: Top images of each direction.
+        rotations: Random bases; with fewer than 39 no verdict can name a side.
+        features: Of another network, to compare images by; by default their labels.
+        control: Whether to analyse a copy with fresh weights, once, at the first time.
+        name: Of the scalars, figures and files, different for each callback of the run.
+        dirpath: Folder in place of the run's own.
+        inputs: Key or position of the inputs in a batch; found if there is no doubt.
+        labels: Key or position of the labels, likewise.
+        seed: Of the choice of images, the random bases and the fresh weights.
+
+    Raises:
+        ValueError: For a number out of range.
+        UserError: When training starts, for an unknown layer, one that cannot be read, or labels
+            that tell nothing.
+    """
+
+    def __init__(
+        self,
+        layers: Sequence[str],
+        every_n_epochs: int = 1,
+        every_n_steps: int | None = None,
+        examples: int = 1000,
+        reading: Reading | None = None,
+        k: int = K,
+        rotations: int = ROTATIONS,
+        features: nn.Module | None = None,
+        control: bool = True,
+        name: str = "units",
+        dirpath: str | Path | None = None,
+        inputs: Key | None = None,
+        labels: Key | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(
+            name, every_n_epochs, every_n_steps, examples, dirpath, inputs, labels, seed
+        )
+        ScanSettings(reading or Mean(), k, rotations, seed)  # refuses numbers out of range
+        self.layers = [layers] if isinstance(layers, str) else list(layers)
+        self.reading, self.k, self.rotations = reading, k, rotations
+        self.features, self.control = features, control
+        self._history: list[tuple[int, dict[str, Effect]]] = []
+        self._untrained: list[LayerAnalysis] = []
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Check the layers.
+
+        Raises:
+            UserError: For an unknown layer.
+        """
+        matching_layers(pl_module, self.layers)
+
+    def try_out(
+        self, trainer: Trainer, pl_module: LightningModule, examples: FixedExamples
+    ) -> None:
+        """Compare with one random basis."""
+        self._analyse(trainer, pl_module, pl_module, examples, rotations=1)
+
+    def measure(
+        self, trainer: Trainer, pl_module: LightningModule, examples: FixedExamples
+    ) -> None:
+        """Compare the units as they are now, and fresh ones the first time."""
+        if self.control and not self._untrained:
+            fresh = untrained_copy(pl_module, self.seed)
+            found = self._analyse(trainer, pl_module, fresh, examples, self.rotations, UNTRAINED)
+            self._untrained = list(found.analyses)
+        found = self._analyse(trainer, pl_module, pl_module, examples, self.rotations)
+        step = optimizer_steps(trainer)
+        self._history.append((step, {one.layer: one.effect for one in found.analyses}))
+        values = _scalars(found.analyses)
+        several = trainer.world_size > 1
+        for key, value in values.items():
+            pl_module.log(f"{self.name}/{key}", value, logger=False, sync_dist=several)
+        if trainer.is_global_zero:
+            self.log_scalars(trainer, values, step)
+            if not is_trial(trainer):
+                self._draw(trainer, found.analyses, step)
+
+    @property
+    def last_step(self) -> int:
+        """The step of the last measurement."""
+        return self._history[-1][0] if self._history else 0
+
+    def memory(self) -> dict[str, Any]:
+        """Return the history; the control is measured anew."""
+        return {
+            "history": [
+                (step, {layer: astuple(found) for layer, found in effects.items()})
+                for step, effects in self._history
+            ]
+        }
+
+    def load_memory(self, state: Mapping[str, Any]) -> None:
+        """Load the history."""
+        self._history = [
+            (step, {layer: Effect(*found) for layer, found in effects.items()})
+            for step, effects in state["history"]
+        ]
+
+    def clear_memory(self) -> None:
+        """Begin a new history."""
+        self._history, self._untrained = [], []
+
+    def _analyse(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        network: nn.Module,
+        examples: FixedExamples,
+        rotations: int,
+        name: str = "trained",
+    ) -> UnitReport:
+        inputs, labels = examples
+        inputs = trainer.precision_plugin.convert_input(inputs)
+        starts = range(0, len(labels), _SIZE)
+        batches = [(inputs[at : at + _SIZE], labels[at : at + _SIZE]) for at in starts]
+        features = None if self.features is None else self.features.to(pl_module.device)
+        with self.isolated(pl_module), trainer.precision_plugin.forward_context():
+            return analyse_units(
+                network, batches, self.layers, reading=self.reading, k=self.k,
+                rotations=rotations, features=features, control=False, seed=self.seed, name=name,
+            )  # fmt: skip
+
+    def _draw(self, trainer: Trainer, found: Sequence[LayerAnalysis], step: int) -> None:
+        title = f"step {step:,}, epoch {trainer.current_epoch}"
+        effects = effects_figure([*found, *self._untrained], title=title)
+        history = effect_history_figure(
+            [step for step, _ in self._history],
+            {one.layer: [effects[one.layer] for _, effects in self._history] for one in found},
+        )
+        for destination in destinations(trainer.loggers, self.folder(trainer)):
+            destination.table(self.name, COLUMNS, table_rows([*found, *self._untrained]), step)
+            destination.figure(self.name, effects, step)
+            destination.figure(f"{self.name}/history", history, step)
+
+
+def _scalars(analyses: Sequence[LayerAnalysis]) -> dict[str, float]:
+    """Return the numbers of each layer; none of a layer without result."""
+    found: dict[str, float] = {}
+    for one in analyses:
+        if one.mean is None or one.top_tenth is None:
+            continue
+        found |= {
+            f"{one.layer}/effect": one.effect.value,
+            f"{one.layer}/effect_low": one.effect.low,
+            f"{one.layer}/effect_high": one.effect.high,
+            f"{one.layer}/p": one.mean.p,
+            f"{one.layer}/top_tenth_p": one.top_tenth.p,
+        }
+    return found

@@ -1,0 +1,78 @@
+"""What is asked for: layers, how they are read, what images are compared by."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lightning.pytorch import LightningDataModule, LightningModule
+from lightning.pytorch.utilities.model_helpers import is_overridden
+from torch import nn
+
+from lit_intriguing.errors import UserError
+from lit_intriguing.splits.fingerprint import class_name, described, of_model
+from lit_intriguing.units.layers import matching_layers
+from lit_intriguing.units.network_scan import ScanSettings
+
+if TYPE_CHECKING:
+    # Only here: `--help` would offer the data module of that file among the user's choices.
+    from lit_intriguing.splits.split import Split
+
+CHUNK = 100
+"""Images a forward pass."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnitJob:
+    """What `lightning units` is to do; see `options.py` for the options."""
+
+    layers: Sequence[str]
+    scan: ScanSettings
+    features: nn.Module | None
+    control: bool
+    split: "Split"
+    limit: int | None
+    chunk: int
+    rows: int
+    output: Path
+
+    def check(self, model: LightningModule) -> None:
+        """Refuse what is wrong before anything starts.
+
+        Raises:
+            UserError: A number out of range, a model without `forward`, or an unknown layer.
+        """
+        for name in ("limit", "chunk", "rows"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise UserError(f"{name} must be at least 1, not {value}.")
+        if self.limit is not None and self.limit < self.scan.k:
+            raise UserError(f"limit {self.limit} leaves fewer images than k, {self.scan.k}.")
+        if self.output.exists() and not self.output.is_dir():
+            raise UserError(f"the output {self.output} is a file: name a folder.")
+        if not is_overridden("forward", model):
+            raise UserError(f"{type(model).__name__} has no forward, so no layer can be read.")
+        if not is_overridden("configure_model", model):  # else its layers come later
+            matching_layers(model, self.layers)
+
+    def settings(
+        self, model: LightningModule, source: LightningDataModule | LightningModule
+    ) -> dict[str, Any]:
+        """Return what the top images depend on, as plain values.
+
+        What they are compared by is not among it: other features use the same scan.
+
+        Args:
+            model: With its weights loaded.
+            source: Where the images come from.
+        """
+        return {
+            "model": of_model(model),
+            "data": class_name(source),
+            "layers": matching_layers(model, self.layers),
+            **{name: described(value) for name, value in vars(self.scan).items()},
+            **{
+                name: described(getattr(self, name))
+                for name in ("control", "split", "limit", "chunk")
+            },
+        }

@@ -1,0 +1,107 @@
+"""The control: the same architecture with fresh weights."""
+
+import copy
+import warnings
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lit_intriguing.errors import UserError
+from lit_intriguing.isolation import own_randomness
+
+
+def untrained_copy(model: nn.Module, seed: int = 0) -> nn.Module:
+    """Return a copy of a model with fresh weights; the model stays as it is.
+
+    Each submodule's own `reset_parameters` draws them, and resets running statistics. A
+    parameter that no submodule resets has its values shuffled, with a warning that names it: this
+    destroys what was learned and keeps the scale.
+
+    Args:
+        model: Any module.
+        seed: Of the weights.
+
+    Raises:
+        UserError: The model has no parameters.
+    """
+    fresh = _copied(model, {})
+    before = {name: value.detach().clone() for name, value in fresh.named_parameters()}
+    if not before:
+        raise UserError(
+            f"{type(model).__name__} has no parameters, so it has no untrained control: leave the "
+            "control out."
+        )
+    with own_randomness(seed), torch.no_grad():
+        reset = _reset(fresh)
+        shuffled = _shuffle_rest(fresh, before, reset)
+    if shuffled:
+        some = ", ".join(shuffled[:8]) + (", ..." if len(shuffled) > 8 else "")
+        warnings.warn(
+            f"Untrained control: no reset_parameters for {some}; their values are shuffled.",
+            stacklevel=2,
+        )
+    return fresh
+
+
+def _copied(module: nn.Module, memo: dict[int, Any]) -> nn.Module:
+    """Copy a module; of plain attributes those that cannot be copied are shared.
+
+    The command line gives modules an optimizer's factory, which holds a generator.
+    """
+    try:
+        copied: nn.Module = _attempt(module, memo)
+        return copied
+    except Exception:
+        fresh = module.__class__.__new__(module.__class__)
+    memo[id(module)] = fresh
+    # A LightningModule's leaves the Trainer out.
+    state: Any = module.__getstate__()  # type: ignore[no-untyped-call]
+    for name, value in (state if isinstance(state, dict) else vars(module)).items():
+        if name == "_modules":
+            fresh.__dict__[name] = {
+                key: None if child is None else _copied(child, memo) for key, child in value.items()
+            }
+            continue
+        try:
+            fresh.__dict__[name] = _attempt(value, memo)
+        except Exception:
+            fresh.__dict__[name] = value
+    return fresh
+
+
+def _attempt(thing: Any, memo: dict[int, Any]) -> Any:
+    """Copy a thing, and take note of what was copied only where that went well."""
+    tried = dict(memo)
+    copied = copy.deepcopy(thing, tried)
+    memo.update(tried)
+    return copied
+
+
+def _reset(model: nn.Module) -> set[nn.Module]:
+    """Reset what can be; parents last, since theirs may go beyond that of their children."""
+    reset = set()
+    for module in reversed(list(model.modules())):
+        for name in ("reset_parameters", "_reset_parameters"):
+            method = getattr(module, name, None)
+            if callable(method):
+                method()
+                reset.add(module)
+                break
+    return reset
+
+
+def _shuffle_rest(model: nn.Module, before: dict[str, Tensor], reset: set[nn.Module]) -> list[str]:
+    """Shuffle parameters that are what they were; return their names."""
+    shuffled = []
+    for prefix, module in model.named_modules():
+        if module in reset:
+            continue
+        for name, parameter in module.named_parameters(prefix, recurse=False):
+            # A parent's method may have reset it.
+            if torch.equal(parameter, before[name]):
+                flat = parameter.flatten()
+                order = torch.randperm(len(flat)).to(flat.device)
+                parameter.copy_(flat[order].view_as(parameter))
+                shuffled.append(name)
+    return shuffled

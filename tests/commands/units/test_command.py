@@ -1,0 +1,174 @@
+"""`lightning units` through the real command line."""
+
+import csv
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from lit_intriguing import cli
+from lit_intriguing.commands.units import run
+from lit_intriguing.data import Digits
+from lit_intriguing.models import Classifier
+from lit_intriguing.units import analyse_units
+from tests.commands.attack.digits import QUIET, ROOT, checkpoint
+
+OTHERS = "tests.commands.units.others"
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return checkpoint(tmp_path_factory.mktemp("digits"))
+
+
+@pytest.fixture(autouse=True)
+def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def words(weights: Path, *options: str) -> list[str]:
+    return [
+        "units",
+        "--model=Classifier",
+        "--model.widths=[64, 16, 10]",
+        "--data=Digits",
+        '--layers=["hidden1", "output"]',
+        "--chunk=64",
+        *(f"--trainer.{name}={str(value).lower()}" for name, value in QUIET.items()),
+        f"--ckpt_path={weights}",
+        *options,
+    ]
+
+
+def units(weights: Path, *options: str) -> None:
+    cli.main(words(weights, *options))
+
+
+def refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(arguments)
+    assert stopped.value.code == 1
+    return capsys.readouterr().err.splitlines()[-1]
+
+
+def table(folder: Path) -> list[dict[str, str]]:
+    with (folder / "units.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_the_command_writes_what_the_function_finds(
+    weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    units(weights, "--data.eval_batch_size=37", "--seed=3")
+    out = capsys.readouterr().out
+    data = Digits()
+    data.setup("test")
+    loader = data.test_dataloader()
+    model = Classifier(widths=(64, 16, 10))
+    model.load_state_dict(torch.load(weights, weights_only=True)["state_dict"])
+    expected = analyse_units(model, (loader.inputs, loader.labels), ["hidden1", "output"], seed=3)
+    rows = table(tmp_path / "units")
+    assert len(rows) == 4
+    for row, one in zip(rows, expected.analyses, strict=True):
+        assert one.mean is not None
+        assert (row["layer"], row["network"], row["verdict"]) == (
+            one.layer, one.network, one.verdict,
+        )  # fmt: skip
+        assert float(row["effect"]) == one.effect.value
+        assert float(row["p"]) == one.mean.p
+    names = {path.name for path in (tmp_path / "units").iterdir()}
+    grids = {"images_hidden1.png", "images_output.png"}
+    assert names == {"units.csv", "effects.png", "manifest.json", *grids}
+    assert "360 images; coherence by labels, top 8 images, reading Mean." in out
+    # Once more: the same words, and nothing is done.
+    written = (tmp_path / "units" / "units.csv").stat().st_mtime_ns
+    units(weights, "--seed=3")
+    assert capsys.readouterr().out == out
+    assert (tmp_path / "units" / "units.csv").stat().st_mtime_ns == written
+
+
+def test_a_run_that_broke_goes_on_after_its_last_saved_chunk(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = ["--rotations=3", "--control=false"]
+    units(weights, "--output=whole", *arguments)
+    scan, scanned = run.UnitRun._scan, []
+
+    def breaking(self, trainer, index, *rest):
+        if index == 3 and 3 not in scanned:
+            scanned.append(index)
+            raise RuntimeError("power cut")
+        scanned.append(index)
+        scan(self, trainer, index, *rest)
+
+    monkeypatch.setattr(run.UnitRun, "_scan", breaking)
+    with pytest.raises(RuntimeError, match="power cut"):
+        units(weights, "--output=broken", *arguments)
+    units(weights, "--output=broken", *arguments)
+    assert scanned == [0, 1, 2, 3, 3, 4, 5]
+    whole, broken = (tmp_path / name for name in ("whole", "broken"))
+    assert (whole / "units.csv").read_bytes() == (broken / "units.csv").read_bytes()
+    assert not (broken / "chunks").exists()
+
+
+def test_two_processes_give_the_same_bits_as_one(weights: Path, tmp_path: Path) -> None:
+    units(weights, "--output=one", "--threads=1", "--rotations=5")
+    two = words(
+        weights, "--output=two", "--threads=1", "--rotations=5", "--trainer.strategy=ddp",
+        "--trainer.devices=2", "--data.eval_batch_size=50",
+    )  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-m", "lit_intriguing", *two],
+        capture_output=True, text=True, timeout=300, check=False,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "Starting with 2 processes" in done.stderr
+    one, both = (tmp_path / name / "units.csv" for name in ("one", "two"))
+    assert one.read_bytes() == both.read_bytes()
+
+
+def test_images_are_compared_by_features_of_another_network(
+    weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    units(weights, f"--features={OTHERS}.Pixels", "--rotations=3", "--limit=100")
+    assert "100 images; coherence by features of Pixels" in capsys.readouterr().out
+    rows = table(tmp_path / "units")
+    assert {row["images"] for row in rows} == {"100"}
+    assert -1 <= float(rows[0]["coherence"]) <= 1
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (['--layers=["hidden2"]'], "no layer 'hidden2'. Nearest names: hidden1"),
+        (['--layers=["x*"]'], "No layer matches 'x*'"),
+        (["--layers=[]"], "Name at least one layer"),
+        (["--limit=5"], "limit 5 leaves fewer images than k, 8."),
+        (["--k=400"], "top 400 images were asked for, and there are only 360"),
+        (["--k=1"], "k must be at least 2"),
+        (["--rows=0"], "rows must be at least 1"),
+        ([f"--features={OTHERS}.Pixels", "--features.whole=false"], "Features must be a tensor"),
+        ([f"--model={OTHERS}.Handing", '--layers=["pair"]'], "is a tuple"),
+        (["--reading=Token"], "Cannot read layer 'hidden1'"),
+    ],
+)
+def test_what_cannot_work_is_said_in_one_line(
+    options: list[str], message: str, weights: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = words(weights, *options)
+    if "Handing" in " ".join(options):
+        belong = "--model.widths", "--ckpt_path"
+        arguments = [word for word in arguments if not word.startswith(belong)]
+    assert message in refused(arguments, capsys)
+
+
+def test_other_settings_in_the_same_folder_are_refused(
+    weights: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    units(weights, "--rotations=2", "--control=false", "--limit=64")
+    arguments = words(weights, "--rotations=3", "--control=false", "--limit=64")
+    assert "rotations 2 -> 3" in refused(arguments, capsys)
