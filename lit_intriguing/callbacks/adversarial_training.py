@@ -179,7 +179,6 @@ class AdversarialTraining(AroundTrainingStep):
     ) -> None:
         """Remove the step's hooks, log, and count the step."""
         super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
-        super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
         if self._joined is not None and self._weighted is not None and not self.keep_out:
             # A step that returns nothing, or optimises by hand, may do without a backward pass.
             self._weighted.finish(backward=bool(outputs) and pl_module.automatic_optimization)

@@ -117,7 +117,7 @@ class LipschitzMonitor(Measuring):
         self._wanted = None if layers is None else [uncompiled_name(layer) for layer in layers]
         self._shape: tuple[int, ...] | None = None
         self._sharded: bool | None = None
-        self._following = TrackedNorm(seed)
+        self._tracked = TrackedNorm(seed)
         self._estimated_step = self._certified_step = -1
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -127,7 +127,7 @@ class LipschitzMonitor(Measuring):
             UnknownLayerError: For an unknown layer.
             UserError: For a layer outside the model, or if the model is not known.
         """
-        self._warned, self._following = set(), TrackedNorm(self.seed)
+        self._warned, self._tracked = set(), TrackedNorm(self.seed)
         self._shape = self._sharded = None
         self._estimated_step = self._certified_step = -1
         logits_model(pl_module, self.model)
@@ -204,20 +204,20 @@ class LipschitzMonitor(Measuring):
 
     def _estimate(self, trainer: Trainer, pl_module: LightningModule) -> None:
         model = logits_model(pl_module, self.model)
-        if not self._following.started:
-            self._following.start(model, self._bound(model, False, estimated_norm))
-        found = self._following.step(model)
+        if not self._tracked.started:
+            self._tracked.start(model, self._bound(model, False, estimated_norm))
+        found = self._tracked.step(model)
         if trainer.is_global_zero:
             values = {self._prefix + name: value for name, value in found.items()}
             scalars = {f"{_key(n)}/estimate": v for n, v in values.items() if self._asked(n)}
-            scalars[f"{NETWORK}/estimate"] = self._following.network(found)
+            scalars[f"{NETWORK}/estimate"] = self._tracked.network(found)
             self.log_scalars(trainer, scalars, optimizer_steps(trainer))
 
     def _certify(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._certified_step = optimizer_steps(trainer)
         model = logits_model(pl_module, self.model)
         self.certified = found = self._bound(model, self.joint)
-        self._following.start(model, found)
+        self._tracked.start(model, found)
         if trainer.is_global_zero:
             self._report(trainer, found)
 

@@ -137,7 +137,6 @@ class LipschitzPenalty(AroundTrainingStep):
     ) -> None:
         """Log, and let the next batch improve the directions."""
         super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
-        super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
         self._in_step = False
         if self._value is not None and logs_now(trainer):
             pl_module.log("lipschitz_penalty", self._value)

@@ -42,7 +42,7 @@ ONE_PROCESS = {
 
 
 def run(arguments: Sequence[str]) -> None:
-    """Parse the arguments and runs the subcommand.
+    """Parse the arguments and run the subcommand.
 
     Args:
         arguments: What stands after the name of the command.

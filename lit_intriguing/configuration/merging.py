@@ -30,7 +30,8 @@ def merged_files(names: Sequence[str]) -> Config:
         The keys that they give, without any default.
 
     Raises:
-        UsageError: A file is not there, or holds a key, class or value that cannot be.
+        UsageError: A file is not there, or a class or value in it cannot be. Unknown keys are
+            refused where the configuration is used.
     """
     contents = [load_config(name) for name in names]
     if len(contents) == 1 and not _appends(contents[0]):

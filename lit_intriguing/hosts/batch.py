@@ -159,7 +159,8 @@ def example_shape(batch: Any, key: Key | None = None) -> tuple[int, ...] | None:
 
     Args:
         batch: A tensor, or any batch.
-        key: Of the inputs; None for the first floating-point tensor of two dimensions or more.
+        key: Of the inputs, or of what holds them; None for the first floating-point tensor of two
+            dimensions or more.
 
     Returns:
         The shape; None if there is no such tensor.
@@ -170,6 +171,8 @@ def example_shape(batch: Any, key: Key | None = None) -> tuple[int, ...] | None:
     for entry in there.values():
         if is_inputs(entry) and entry.ndim > 1:
             return tuple(entry.shape[1:])
+        if is_container(entry) and (shape := example_shape(entry)) is not None:
+            return shape
     return None
 
 
@@ -194,7 +197,7 @@ def with_entries(batch: Any, new: Mapping[Key, Any]) -> Any:
         return type(batch)(*members) if hasattr(batch, "_fields") else tuple(members)
     changed = copy.copy(batch)
     for key, entry in new.items():
-        if _is_dataclass(batch):
+        if _is_dataclass(batch) and not isinstance(batch, Mapping):
             object.__setattr__(changed, str(key), entry)  # also of a frozen one
         else:
             changed[key] = entry

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -13,8 +14,8 @@ def take(batch: Any, count: int, part: slice) -> Any:
     """Return some of a batch's examples, as a batch of the same kind.
 
     Args:
-        batch: Tensors with `count` entries, and lists of `count` values, are cut at any depth;
-            what else it holds stays as it is.
+        batch: Tensors and NumPy arrays with `count` entries, and lists of `count` values, are cut
+            at any depth; what else it holds stays as it is.
         count: Examples in the batch.
         part: Which of them.
 
@@ -43,24 +44,26 @@ def concatenate(batches: Sequence[Any], counts: Sequence[int]) -> Any:
 
 
 def _cut(entry: Any, count: int, part: slice) -> Any:
-    if _is_tensor_of_examples(entry, count) or _is_list_of_examples(entry, count):
+    if _is_array_of_examples(entry, count) or _is_list_of_examples(entry, count):
         return entry[part]
     return take(entry, count, part) if is_container(entry) else entry
 
 
 def _join(column: Sequence[Any], counts: Sequence[int]) -> Any:
     pairs = list(zip(column, counts, strict=True))
-    if all(_is_tensor_of_examples(entry, count) for entry, count in pairs):
-        shapes = {entry.shape[1:] for entry in column}
-        return torch.cat(list(column)) if len(shapes) == 1 else column[0]
+    if all(_is_array_of_examples(entry, count) for entry, count in pairs):
+        shapes = {(type(entry), entry.shape[1:]) for entry in column}
+        joined = np.concatenate if isinstance(column[0], np.ndarray) else torch.cat
+        return joined(list(column)) if len(shapes) == 1 else column[0]
     if all(_is_list_of_examples(entry, count) for entry, count in pairs):
         return type(column[0])(value for entry in column for value in entry)
     alike = {type(entry) for entry in column} == {type(column[0])}
     return concatenate(column, counts) if alike and is_container(column[0]) else column[0]
 
 
-def _is_tensor_of_examples(entry: Any, count: int) -> bool:
-    return isinstance(entry, Tensor) and entry.ndim > 0 and len(entry) == count
+def _is_array_of_examples(entry: Any, count: int) -> bool:
+    """Return whether this is a tensor, or an array of NumPy, with an entry for each example."""
+    return isinstance(entry, Tensor | np.ndarray) and entry.ndim > 0 and len(entry) == count
 
 
 def _is_list_of_examples(entry: Any, count: int) -> bool:

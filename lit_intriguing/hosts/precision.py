@@ -37,5 +37,5 @@ def in_precision(model: nn.Module, plugin: Precision) -> nn.Module:
 
 
 def at_least_single(images: Tensor) -> Tensor:
-    """Images in single precision where they come in half: an attack needs finer steps."""
+    """Return images in single precision where they come in half: an attack needs finer steps."""
     return images.float() if images.dtype in (torch.float16, torch.bfloat16) else images

@@ -89,7 +89,7 @@ def _of_call(node: Node) -> Unbounded | None:
     """Return why a call cannot be bounded; None if it can."""
     if isinstance(node.target, nn.Module):
         kind, norm = type_before_parametrizations(node.target).__name__, _of_layer(node)
-        remedy = _rule_for(node.target)
+        remedy = _rule_for(node.target) if takes_one_tensor(node) else _AROUND
     else:
         kind = "" if node.target is None else function_name(node.target)
         norm = function_norm(node) or joined_norm(node, dict.fromkeys(node.sources, ONE))
@@ -126,6 +126,8 @@ def _of_failure(model: nn.Module, graph: Graph) -> list[Unbounded]:
 def _rule_for(layer: nn.Module) -> str:
     if any(map(changed_by, layer.modules())):
         return "bring it back to the forward of its type"
+    if has_rule(layer):  # another one would count for every layer of the type
+        return "its type has a rule, but not for this: repair the layer or replace it"
     kind = type_before_parametrizations(layer)
     public = getattr(nn, kind.__name__, None) is kind
     path = f"torch.nn.{kind.__name__}" if public else f"{kind.__module__}.{kind.__qualname__}"

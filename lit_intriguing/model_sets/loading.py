@@ -93,7 +93,7 @@ def load_models(
     try:
         models, failures = _loaded(sources, training)
     except KeyboardInterrupt as error:
-        text = f"interrupted. {saved_in(out_dir)}: the same command goes on from there."
+        text = f"interrupted. {saved_in(out_dir)}."
         raise InterruptedRunError(text) from error
     if not models:
         reasons = "\n  ".join(f"{name!r}: {reason}" for name, reason in failures.items())
@@ -103,7 +103,7 @@ def load_models(
 
 def saved_in(out_dir: str) -> str:
     """Return what to say where the user stops a study."""
-    return f"What is done is saved in {out_dir}"
+    return f"What is done is saved in {out_dir}: the same command goes on from there"
 
 
 def _loaded(

@@ -29,7 +29,7 @@ class ModelSource:
         model: An object: `class_path` and `init_args` of any torch module, or of a function that
             returns one, such as `torchvision.models.resnet18`.
         function: Class path of a function that maps images to logits (N, C) itself.
-        checkpoint: Weights, for `recipe` or `model`; alone, a checkpoint that tells its own class.
+        checkpoint: Weights, for `recipe` or `model`; alone, a checkpoint that names its own class.
         overrides: Change to the recipe, a configuration.
         needs: Where in the recipe's configuration the checkpoint of another one goes, with dots,
             and that one's `fit` configurations: it is trained first.
@@ -137,7 +137,7 @@ def _own_class(content: Mapping[str, Any], path: Path | None) -> dict[str, Any]:
     name = settings.pop("_class_path", None)
     if name is None:
         raise UserError(
-            f"{path} does not tell the class of its model: give `model` with a class_path, or the "
+            f"{path} does not name the class of its model: give `model` with a class_path, or the "
             "`recipe` that it was trained by."
         )
     kept = {key: value for key, value in settings.items() if not key.startswith("_")}

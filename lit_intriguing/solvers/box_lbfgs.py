@@ -119,7 +119,7 @@ class _Run(Search):
         return self._descent, self._at
 
     def step(self) -> int:
-        """Take one step in each slot; returns how many problems were finished by it."""
+        """Take one step in each slot; return how many problems were finished by it."""
         descent, idle = self._descent, self._at["idle"]
         new = descent.fresh
         trial = descent.propose()

@@ -91,7 +91,7 @@ class Pairs:
         self._parts = [slice(i, min(i + block, slots)) for i in range(0, slots, block or 1)]
 
     def store(self, trial: Tensor, x: Tensor, gradient: Tensor, finite: Tensor) -> Tensor:
-        """Store the pair from `x` to `trial` in place of the oldest; returns the step.
+        """Store the pair from `x` to `trial` in place of the oldest; return the step.
 
         Args:
             trial: New points, `(n, D)`.
@@ -155,7 +155,7 @@ class Pairs:
         return self._product(first, second, scale, multiplier, inverse)
 
     def _fill_loops(self, multiplier: Tensor) -> Tensor:
-        """Write the inner products with Y to the loops; returns `1 / s.y`, 0 for unused pairs."""
+        """Write the inner products with Y to the loops; return `1 / s.y`, 0 for unused pairs."""
         gram, loops = self._gram, self._loops
         sy, yy = loops.sy, loops.yy
         loops.sv.copy_(gram.sv)

@@ -169,7 +169,7 @@ class _Search(Search):
         return self._descent, self._best, self._at
 
     def step(self) -> int:
-        """Take one step in each slot; returns how many problems were finished by it."""
+        """Take one step in each slot; return how many problems were finished by it."""
         descent, at = self._descent, self._at
         trial = descent.propose(self._multiplier)
         found, margin = evaluate_with_margin(self._fun, trial, self.slots.problems, self._smoothing)

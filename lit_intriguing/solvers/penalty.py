@@ -174,7 +174,7 @@ class _Search(Search):
         return self._descent, self._best, self._at, self._fail, self._succeed
 
     def step(self) -> int:
-        """Take one step in each slot; returns how many problems were finished by it."""
+        """Take one step in each slot; return how many problems were finished by it."""
         descent, at, working = self._descent, self._at, self.slots.working
         new = descent.fresh
         trial = descent.propose(None if self._squared else self._reweigh)
@@ -226,7 +226,7 @@ class _Search(Search):
         return (ended | (self._at["steps"] >= limit.steps)) & ~new
 
     def _next_weight(self, slots: Tensor) -> Tensor:
-        """Move the bracket of slots at their minimiser; returns which are done, bool `(n,)`."""
+        """Move the bracket of slots at their minimiser; return which are done, bool `(n,)`."""
         success = self._at["margin"][slots] < 0
         self._move(self._succeed, self._fail, slots[success], 1.0)
         self._move(self._fail, self._succeed, slots[~success], -1.0)

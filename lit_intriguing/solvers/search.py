@@ -38,7 +38,7 @@ class Search(ABC):
 
     @abstractmethod
     def step(self) -> int:
-        """Take one step in each slot; returns how many problems were finished by it."""
+        """Take one step in each slot; return how many problems were finished by it."""
 
     @abstractmethod
     def write(self, slots: Tensor, problems: Tensor) -> None:
@@ -69,7 +69,7 @@ def check(x0: Tensor, **at_least_one: int | None) -> None:
 
     Args:
         x0: First points.
-        at_least_one: SlotTable that must be at least 1, by their names.
+        at_least_one: Numbers that must be at least 1, by their names.
 
     Raises:
         ValueError: If `x0` is not floating point of shape `(N, D)` or a number is less than 1.

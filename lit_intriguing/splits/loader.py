@@ -142,8 +142,10 @@ def regrouped(batches: Iterable[Any], size: int, limit: int | None = None) -> It
         while (total := sum(counts)) >= size:
             whole = concatenate(waiting, counts)
             yield take(whole, total, slice(size))
-            waiting, counts = [take(whole, total, slice(size, None))], [total - size]
+            waiting, counts = [], []
+            if total > size:
+                waiting, counts = [take(whole, total, slice(size, None))], [total - size]
         if left == 0:
             break
-    if sum(counts):
+    if waiting:
         yield concatenate(waiting, counts)

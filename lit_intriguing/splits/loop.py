@@ -176,8 +176,8 @@ def run_loop(
         trainer: Brings devices, strategy and precision.
         model: On the device meanwhile.
         loop: The work.
-        progress: Returns what a message says is done when the user stops the run, such as "2
-            chunks are stored in x".
+        progress: Returns what a message says when the user stops the run, such as "2 chunks are
+            stored in x: the same command goes on from there".
         ckpt_path: The model's weights; None for those it has.
         weights_only: See Lightning's `Trainer.predict`.
 
@@ -198,9 +198,7 @@ def run_loop(
     except SystemExit as error:
         if not (trainer.interrupted and trainer.is_global_zero):
             raise
-        raise InterruptedRunError(
-            f"interrupted. {progress()}: the same command goes on from there."
-        ) from error
+        raise InterruptedRunError(f"interrupted. {progress()}.") from error
 
 
 def chunk_loader(trainer: Trainer) -> ChunkLoader:

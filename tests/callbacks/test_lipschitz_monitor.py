@@ -234,6 +234,7 @@ def test_wandb_takes_infinity_offline(tmp_path: Path) -> None:
     import wandb
 
     wandb.finish()
+    wandb.teardown()
     assert float(value) == math.inf
 
 

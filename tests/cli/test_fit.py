@@ -191,6 +191,7 @@ def test_wandb_offline_gets_the_test_error_in_the_same_run(
 ) -> None:
     import wandb
 
+    wandb.teardown()  # of another test, whose folder it would write to
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_SILENT", "true")
     cli.main(["fit", *TINY, *QUIET, "--config=configs/logger/wandb.yaml"])

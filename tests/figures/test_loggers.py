@@ -86,6 +86,7 @@ def test_wandb_offline_gets_image_and_table(
 ) -> None:
     import wandb
 
+    wandb.teardown()  # of another test, whose folder it would write to
     monkeypatch.setenv("WANDB_SILENT", "true")
     logger = WandbLogger(project="test", save_dir=tmp_path, offline=True)
     (destination,) = destinations([logger])

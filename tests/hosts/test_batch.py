@@ -192,3 +192,22 @@ def test_a_message_ends_with_the_advice_of_who_reads() -> None:
 )
 def test_the_shape_of_an_example_needs_no_labels(batch: Any, key: Any, shape: Any) -> None:
     assert example_shape(batch, key) == shape
+
+
+@dataclass
+class Output(dict):
+    """A mapping that is a dataclass as well, as the outputs of transformers are."""
+
+    x: torch.Tensor
+    y: torch.Tensor
+
+    def __post_init__(self) -> None:
+        super().__init__(x=self.x, y=self.y)
+
+
+def test_a_dataclass_that_is_a_mapping_is_written_where_it_is_read() -> None:
+    batch = Output(torch.rand(3, 2), torch.arange(3))
+    keys = BatchKeys().resolve(batch)
+    new = keys.replace(batch, torch.zeros(5, 2), torch.arange(5))
+    assert len(new["x"]) == len(keys.read(new)[0]) == 5
+    assert len(batch["x"]) == 3

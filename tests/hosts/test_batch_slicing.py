@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import torch
 
 from lit_intriguing.hosts.batch_slicing import concatenate, take
@@ -46,3 +47,10 @@ def test_what_does_not_fit_together_is_that_of_the_first() -> None:
     assert whole[1].shape == (1, 7)
     missing: list[dict[str, Any]] = [{"x": X, "note": "a"}, {"x": X}]
     assert concatenate(missing, [3, 3])["note"] == "a"
+
+
+def test_arrays_of_numpy_are_cut_and_joined_as_tensors_are() -> None:
+    batch = {"x": torch.arange(3), "index": np.arange(3)}
+    assert take(batch, 3, slice(1, 3))["index"].tolist() == [1, 2]
+    joined = concatenate([batch, {"x": torch.tensor([7]), "index": np.array([8])}], [3, 1])
+    assert joined["index"].tolist() == [0, 1, 2, 8]

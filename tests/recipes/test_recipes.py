@@ -94,11 +94,9 @@ def test_papers_scheme_runs_on_the_digits_and_finds_minimal_examples_of_each_lay
 
 
 @pytest.mark.parametrize("name", ["baseline_mnist", "dropout_mnist"])
-def test_mnist_recipe_runs_on_the_digits_in_seconds(name: str) -> None:
+def test_mnist_recipe_runs_on_the_digits(name: str) -> None:
     on_digits = ["--config", f"recipes/{name}.yaml", "--config", "configs/digits.yaml"]
-    start = time.perf_counter()
     output = command("fit", *on_digits, *QUIET)
-    assert time.perf_counter() - start < 60
     assert "paper" not in output
     (error,) = errors_of(output)
     assert error < 0.05

@@ -201,3 +201,11 @@ def test_no_more_batches_are_read_than_the_limit_needs() -> None:
             yield IMAGES, LABELS
 
     assert [len(labels) for _, labels in regrouped(endless(), 8, 20)] == [8, 8, 4]
+
+
+def test_what_belongs_to_a_whole_batch_is_that_of_the_chunks_own_batch() -> None:
+    batches = [
+        {"x": IMAGES[start : start + 2], "y": LABELS[start : start + 2], "domain": name}
+        for start, name in ((0, "a"), (2, "b"))
+    ]
+    assert [chunk["domain"] for chunk in regrouped(batches, 2)] == ["a", "b"]

@@ -60,4 +60,4 @@ def attack_split(
 def _saved(store: Store) -> str:
     count = len(store.indices())
     what = "1 finished chunk is" if count == 1 else f"{count} finished chunks are"
-    return f"{what} saved in {store.folder}"
+    return f"{what} saved in {store.folder}: the same command goes on from there"

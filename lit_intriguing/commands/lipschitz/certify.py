@@ -103,7 +103,7 @@ def certify(
         )
     data = SplitData(datamodule or model, job.split, CHUNK, job.limit)
     loop = CertifyRun(data, _sharpest(model, network, shape))
-    run_loop(trainer, model, loop, lambda: "Nothing is saved")
+    run_loop(trainer, model, loop, lambda: "Nothing is saved: the same command begins again")
     return loop.accuracy(job.radii)
 
 

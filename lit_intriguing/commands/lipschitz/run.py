@@ -40,9 +40,9 @@ def bound(
         UserError: Something of this does not fit together; the message says what to do.
     """
     shape = job.input_shape or shape_of_data(trainer, model, datamodule, job.split)
-    start = time.process_time()
     try:
         _list_unbounded(model, shape)
+        start = time.process_time()
         with LayerProgress(model, job.method) as progress:
             network = network_norm(model, shape, method=job.method, layer_norm=progress.norm)
     except ValueError as error:

@@ -156,4 +156,5 @@ class UnitRun(ChunkLoop):
 def done_in(folder: Path) -> str:
     """Say how much of a scan is saved."""
     done = len(Parts(folder / "chunks").sources())
-    return f"{done} finished chunk{'s are' if done != 1 else ' is'} saved in {folder}"
+    what = "1 finished chunk is" if done == 1 else f"{done} finished chunks are"
+    return f"{what} saved in {folder}: the same command goes on from there"

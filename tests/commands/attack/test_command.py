@@ -292,4 +292,4 @@ def test_help_lists_the_options(
     out = capsys.readouterr().out
     for option in ("attack", "goal", "bounds", "layer", "split", "only_correct", "format"):
         assert f"--{option} " in out
-    assert "Attack each row of a split, keep the examples, and say how it went." in out
+    assert "Attack each image of a split, save the examples, and report how it went." in out
