@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lit_intriguing.hosts.batch import entries, is_container, with_entries
+from lit_intriguing.hosts.paths import entries, is_container, with_entries
 
 
 def take(batch: Any, count: int, part: slice) -> Any:
