@@ -62,6 +62,11 @@ def is_compiled(model: nn.Module) -> bool:
     )
 
 
+def is_scripted(model: nn.Module) -> bool:
+    """Return whether TorchScript has compiled the model or a submodule."""
+    return any(isinstance(module, torch.jit.ScriptModule) for module in model.modules())
+
+
 class _Hook:
     """A forward hook of one module, nothing in a copy of it."""
 

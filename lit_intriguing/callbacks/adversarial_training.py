@@ -30,7 +30,7 @@ from lit_intriguing.pools.labels import MeanCrossEntropy, check_labels
 from lit_intriguing.pools.layer_pools import LayerPools
 from lit_intriguing.pools.measures import Measures
 from lit_intriguing.pools.weighting import WeightedLogits
-from lit_intriguing.splice import Splice, check_met, is_compiled, submodule
+from lit_intriguing.splice import Splice, check_met, is_compiled, is_scripted, submodule
 
 
 class AdversarialTraining(AroundTrainingStep):
@@ -271,7 +271,7 @@ class AdversarialTraining(AroundTrainingStep):
         model = logits_model(pl_module, self.model)
         self._spliced = Spliced(LogitsModel(model, type(self).__name__, self.output), splice)
         self._weighted = WeightedLogits(pl_module, self.model, self.output)
-        self._calls = LayerCalls(traced=not is_compiled(pl_module))
+        self._calls = LayerCalls(traced=not is_compiled(pl_module) and not is_scripted(pl_module))
         self._named = False
 
     def _prepare(self, trainer: Trainer, pl_module: LightningModule, host_batch: Any) -> None:

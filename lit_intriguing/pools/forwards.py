@@ -15,6 +15,9 @@ from lit_intriguing.splice import INPUT, Edit, SpliceError, in_backward
 class Descent(TorchFunctionMode):
     """Notes which tensors are computed from a given one, while it is entered.
 
+    Attributes:
+        lost: Whether such a tensor has left torch, so that what comes of it is not noted.
+
     Args:
         source: The tensor.
     """
@@ -23,6 +26,7 @@ class Descent(TorchFunctionMode):
         super().__init__()
         self._found = WeakIdKeyDictionary()
         self._found[source] = True
+        self.lost = False
 
     def __contains__(self, tensor: Tensor) -> bool:
         return tensor in self._found
@@ -38,7 +42,8 @@ class Descent(TorchFunctionMode):
         kwargs = kwargs or {}
         output = func(*args, **kwargs)
         given = [*_tensors(args), *_tensors(kwargs.values())]
-        if any(one in self._found for one in given):
+        if any(one in self._found for one in given) and not _takes_shape_alone(func):
+            self.lost |= getattr(func, "__name__", "") in _LEAVES_TORCH
             written = given[:1] if output is None else []  # such as by x[rows] = y
             for one in (*_tensors([output]), *written):
                 self._found[one] = True
@@ -111,14 +116,14 @@ class LayerCalls:
                 return all(calls)
             raise SpliceError(_several(name))
         calls = self._seen[name]
-        if self._descent is not None:
+        if self._descent is not None and not self._descent.lost:
             calls.append(output in self._descent)
-        elif known is not None:
+        elif known is not None and self._descent is None:
             # One call more than before is watched in the next step, and left alone in this one.
             calls.append(known[len(calls)] if len(calls) < len(known) else False)
             if len(calls) > len(known):
                 self._known[name] = [*known, False]
-        elif calls and not self._traced:
+        elif calls and (self._descent is not None or not self._traced):
             raise SpliceError(_several(name))
         else:
             calls.append(True)
@@ -135,6 +140,15 @@ class LayerCalls:
         for name, length in self._lengths.items():
             if not self._seen[name]:
                 raise SpliceError(wrong_length(name, length, joined)) from error
+
+
+_LEAVES_TORCH = ("numpy", "__array__", "__dlpack__")
+
+
+def _takes_shape_alone(func: Callable[..., Any]) -> bool:
+    """Return whether a function uses no values of its tensor, as `randn_like` does."""
+    name = getattr(func, "__name__", "")
+    return name.endswith("_like") or name.startswith("new_")
 
 
 def _several(name: str) -> str:
