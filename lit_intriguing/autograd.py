@@ -46,5 +46,8 @@ def evaluating(modules: Iterable[nn.Module]) -> Iterator[None]:
 
 def _set_training(modules: Iterable[nn.Module], training: bool) -> None:
     for module in modules:
-        # A module's own `__setattr__` looks for parameters first, which costs more than a layer.
-        object.__setattr__(module, "training", training)
+        if isinstance(module, torch.jit.ScriptModule):  # its mode is not an attribute in Python
+            module.training = training
+        else:
+            # A module's own `__setattr__` looks for parameters first: it costs more than a layer.
+            object.__setattr__(module, "training", training)

@@ -62,6 +62,11 @@ def is_compiled(model: nn.Module) -> bool:
     )
 
 
+def is_scripted(model: nn.Module) -> bool:
+    """Return whether TorchScript has compiled the model or a submodule."""
+    return any(isinstance(module, torch.jit.ScriptModule) for module in model.modules())
+
+
 class _Hook:
     """A forward hook of one module, nothing in a copy of it."""
 
@@ -102,6 +107,7 @@ class Splice:
 
     Raises:
         UnknownLayerError: For an unknown name.
+        SpliceError: For a scripted module.
     """
 
     def __init__(self, model: nn.Module, layers: Iterable[str]) -> None:
@@ -109,6 +115,12 @@ class Splice:
         self._met: set[str] = set()
         self._repeated = False
         modules = {layer: submodule(model, layer) for layer in layers if layer != INPUT}
+        for layer, module in modules.items():
+            if isinstance(module, torch.jit.ScriptModule):
+                raise SpliceError(
+                    f"Layer {layer!r} is compiled by TorchScript, which takes no hooks. Attack the "
+                    "input or a layer outside, or script the network after training."
+                )
         self._removers = [
             add_forward_hook(module, self._hook(layer)) for layer, module in modules.items()
         ]

@@ -25,9 +25,9 @@ from lit_intriguing.figures.examples import (
     examples_figure,
 )
 from lit_intriguing.figures.loggers import Files, destinations
-from lit_intriguing.hosts.batch import Key
+from lit_intriguing.hosts.batch import Place
 from lit_intriguing.hosts.fixed_examples import FixedExamples
-from lit_intriguing.hosts.logits import logits_model
+from lit_intriguing.hosts.logits import Output
 from lit_intriguing.hosts.precision import in_precision
 from lit_intriguing.private.of_lightning import optimizer_steps
 from lit_intriguing.splice import INPUT, submodule
@@ -82,8 +82,12 @@ class AdversarialExamples(OnFixedExamples):
         dirpath: Folder in place of the run's own.
         model: Name of the submodule that maps inputs to logits; the default is the LightningModule
             if it defines `forward`.
-        inputs: Key, field or position of the inputs in a batch; found if there is no doubt.
-        labels: Key, field or position of the labels, likewise.
+        output: Where that submodule's output holds the logits, if it is more than a tensor: key,
+            index, attribute, a path of these (`decoder.logits`), or a function of the output. By
+            default what is named `logits`, or the only tensor that can be them.
+        inputs: Key, field or position of the inputs in a batch, a path of these (`d.0`), or a
+            function of the batch; found if there is no doubt.
+        labels: Where the labels are, likewise.
         seed: Seed of the choice of examples, the targets and the attack.
 
     Raises:
@@ -105,19 +109,21 @@ class AdversarialExamples(OnFixedExamples):
         name: str | None = None,
         dirpath: str | Path | None = None,
         model: str | None = None,
-        inputs: Key | None = None,
-        labels: Key | None = None,
+        output: Output | None = None,
+        inputs: Place | None = None,
+        labels: Place | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__(
             name or (f"examples/{layer}" if layer else "examples"),
-            every_n_epochs, every_n_steps, examples, dirpath, inputs, labels, seed,
+            every_n_epochs, every_n_steps, examples, dirpath, model, output, inputs,
+            labels, seed,
         )  # fmt: skip
         if magnify is not None and not 0 < magnify < math.inf:
             raise ValueError(f"AdversarialExamples: magnify must be positive, not {magnify}.")
         self.attack = BoxLBFGS() if attack is None else attack
         self.goal, self.bounds, self.layer = goal, bounds, layer
-        self.magnify, self.model = magnify, model
+        self.magnify = magnify
         self._history: list[Moment] = []
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -127,7 +133,7 @@ class AdversarialExamples(OnFixedExamples):
             UnknownLayerError: For an unknown layer.
             UserError: If the model that gives logits is not known, or the layer not in it.
         """
-        submodule(logits_model(pl_module, self.model), self._layer_in_model(pl_module))
+        submodule(self.logits_model(pl_module), self._layer_in_model(pl_module))
 
     def try_out(
         self, trainer: Trainer, pl_module: LightningModule, examples: FixedExamples
@@ -175,7 +181,7 @@ class AdversarialExamples(OnFixedExamples):
     def _attack(
         self, trainer: Trainer, pl_module: LightningModule, examples: FixedExamples
     ) -> Examples:
-        model = in_precision(logits_model(pl_module, self.model), trainer.precision_plugin)
+        model = in_precision(self.logits_model(pl_module), trainer.precision_plugin)
         with self.isolated(pl_module):
             return attack_chunk(
                 model,

@@ -12,11 +12,12 @@ from torch import nn
 from typing_extensions import override
 
 from lit_intriguing.errors import UserError
-from lit_intriguing.hosts.batch import BatchKeys, Key
-from lit_intriguing.hosts.logits import logits_model
+from lit_intriguing.hosts.batch import BatchKeys, Place, name_of
+from lit_intriguing.hosts.logits import LogitsModel, Output, logits_model
 from lit_intriguing.hosts.per_rank_state import gather_ranks, state_of_this_rank
 from lit_intriguing.hosts.training_step import AroundTrainingStep, Step, logs_now
 from lit_intriguing.pools import PerturbedLayer
+from lit_intriguing.pools.forwards import LayerCalls
 from lit_intriguing.pools.generation import (
     Batch,
     Examples,
@@ -25,10 +26,11 @@ from lit_intriguing.pools.generation import (
     check_examples,
 )
 from lit_intriguing.pools.joining import Joined, refuse_recomputing
+from lit_intriguing.pools.labels import MeanCrossEntropy, check_labels
 from lit_intriguing.pools.layer_pools import LayerPools
 from lit_intriguing.pools.measures import Measures
 from lit_intriguing.pools.weighting import WeightedLogits
-from lit_intriguing.splice import Splice, check_met, is_compiled, submodule
+from lit_intriguing.splice import Splice, check_met, is_compiled, is_scripted, submodule
 
 
 class AdversarialTraining(AroundTrainingStep):
@@ -46,7 +48,7 @@ class AdversarialTraining(AroundTrainingStep):
     logits, such as a decay, are not weighted, and neither is the value of the loss that the host
     returns and logs.
 
-    A batch may be a list, a tuple, a named tuple, a mapping or a dataclass.
+    A batch may be a list, a tuple, a named tuple, a mapping or a dataclass, and these nested.
 
     Examples are made in evaluation mode (dropout off, BatchNorm's statistics unchanged) and used in
     training mode, where BatchNorm has clean and pool examples in one batch.
@@ -72,12 +74,17 @@ class AdversarialTraining(AroundTrainingStep):
             forward pass and `loss` of their own, and the step follows
             `(host loss + sum_l w_l loss_l) / (1 + sum_l w_l)`, all terms of the host's loss
             included; for automatic optimisation only.
-        loss: Loss of logits `(N, C)` and labels `(N,)` for `keep_out`; the default is the
-            mean cross-entropy.
+        loss: Loss of logits `(N, C)` and labels int64 `(N,)` for `keep_out`; the default is the
+            mean cross-entropy. One logit for each example counts as two, the first of them 0.
         model: Name of the submodule that maps inputs to logits; the default is the LightningModule
             if it defines `forward`. Its logits in the training step are found automatically.
-        inputs: Key, field or position of the inputs in a batch; found if there is no doubt.
-        labels: Key, field or position of the labels, likewise.
+        output: Where that submodule's output holds the logits, if it is more than a tensor: key,
+            index, attribute, a path of these (`decoder.logits`), or a function of the output. By
+            default what is named `logits`, or the only tensor that can be them.
+        inputs: Key, field or position of the inputs in a batch, a path of these (`d.0`), or a
+            function of the batch; found if there is no doubt.
+        labels: Where the labels are, likewise: integers of any type, or true and false. Those that
+            are no class of the model, such as -1 with a loss's `ignore_index`, count as no label.
         seed: Seed of the callback's own random numbers, to which each rank adds its number; None
             for torch's initial seed, which `seed_everything` sets.
 
@@ -102,8 +109,9 @@ class AdversarialTraining(AroundTrainingStep):
         keep_out: bool = False,
         loss: nn.Module | None = None,
         model: str | None = None,
-        inputs: Key | None = None,
-        labels: Key | None = None,
+        output: Output | None = None,
+        inputs: Place | None = None,
+        labels: Place | None = None,
         seed: int | None = None,
     ) -> None:
         super().__init__()
@@ -112,7 +120,8 @@ class AdversarialTraining(AroundTrainingStep):
         if loss is not None and not keep_out:
             raise ValueError("loss is for keep_out=True; else the host's own loss is used.")
         self.keep_out, self.model, self.seed = keep_out, model, seed
-        self.loss = loss or nn.CrossEntropyLoss()
+        self.output = output
+        self.loss = loss or MeanCrossEntropy()
         self._new_pools = functools.partial(
             LayerPools, layers, alternate=alternate, start_step=start_step
         )
@@ -121,7 +130,8 @@ class AdversarialTraining(AroundTrainingStep):
         self._weighted: WeightedLogits | None = None
         self._spliced: Spliced | None = None
         self._joined: Joined | None = None
-        self._in_step = False
+        self._in_step = self._named = self._started = False
+        self._asked: tuple[Any, ...] = ()
         self._step_hooks = ExitStack()
 
     @property
@@ -132,31 +142,43 @@ class AdversarialTraining(AroundTrainingStep):
         """
         return "AdversarialTraining"
 
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Wrap the strategy's training step, before finders of Lightning search in their own."""
+        if stage == "fit":
+            self.wrap(trainer, pl_module)
+
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Check the layers and wrap the strategy's training step.
+        """Check the layers.
 
         Raises:
             UnknownLayerError: For an unknown layer.
             UserError: If the model that gives logits is not known, or cannot be used.
         """
+        self._start(trainer, pl_module)
+
+    def _start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self.keep_out and not pl_module.automatic_optimization:
             raise UserError("keep_out=True needs automatic optimisation: leave it out.")
+        self._end_step()
         if self.is_new_run(trainer):
             self._reset()
         logits_model(pl_module, self.model)
         for name in self.pools.layers:
             submodule(pl_module, name)
         # Hooks cost time even when idle, but a compiled module must have them from the first call.
-        if self.pools.active() or is_compiled(pl_module):
+        if self._spliced is None and (self.pools.active() or is_compiled(pl_module)):
             self._install(pl_module)
         if self.pools.step == 0:
             seed = torch.initial_seed() if self.seed is None else self.seed
             self.pools.generator.manual_seed((seed + trainer.global_rank) % 2**63)
-        self.wrap(trainer, pl_module)
+        self._started = True
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Load the state of a checkpoint, now that the device is known."""
         self.loss.to(pl_module.device)
+        self._load_restored(trainer, pl_module)
+
+    def _load_restored(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self._restored is not None:
             state = state_of_this_rank(self._restored, trainer, "pools")
             self.pools.load_state_dict(state, pl_module.device)
@@ -199,6 +221,10 @@ class AdversarialTraining(AroundTrainingStep):
     def around_step(
         self, trainer: Trainer, pl_module: LightningModule, inner: Step, batch: Any, *args: Any
     ) -> Any:
+        if not self._started:
+            self._start(trainer, pl_module)
+            self.loss.to(pl_module.device)
+        self._between_steps(trainer, pl_module, (batch, *args))
         if not self.pools.active():
             return inner(batch, *args)
         if self._spliced is None:
@@ -207,28 +233,56 @@ class AdversarialTraining(AroundTrainingStep):
         if not self._in_step:
             self._prepare(trainer, pl_module, batch)
         assert self._joined is not None
+        self._asked = (batch, *args)
         if self.keep_out:
             output = inner(batch, *args)
             with trainer.precision_plugin.forward_context():
                 return self._add_own_loss(self._joined, output)
         assert self._weighted is not None
         self._weighted.restart()
-        output = inner(self._keys.replace(batch, self._joined.inputs, self._joined.labels), *args)
-        check_met(self._joined.groups, self._met)
+        joined_batch = self._keys.replace(batch, self._joined.inputs, self._joined.labels)
+        with self._calls.forward(self._joined):
+            output = inner(joined_batch, *args)
+        by_hand = not pl_module.automatic_optimization
+        # A step that returns nothing may have skipped the batch.
+        if output is not None or (by_hand and self._weighted.logits is not None):
+            check_met(self._joined.groups, self._met)
         if self._weighted.logits is not None:
             self.measures.logits(self._joined, self._weighted.logits)
         return output
 
+    def _between_steps(
+        self, trainer: Trainer, pl_module: LightningModule, asked: tuple[Any, ...]
+    ) -> None:
+        """End a step whose end was not told: the finders of Lightning call no other callbacks."""
+        if self._restored is None and not self._in_step:
+            return
+        # A closure asks for the very same batch again.
+        same = bool(self._asked) and asked[0] is self._asked[0] and asked[1:] == self._asked[1:]
+        if self._restored is None and same:
+            return
+        if self._in_step:
+            self._end_step()
+            self.pools.step += 1
+        self._load_restored(trainer, pl_module)
+
     def _install(self, pl_module: LightningModule) -> None:
         splice = Splice(pl_module, self.pools.layers)
-        self._spliced = Spliced(logits_model(pl_module, self.model), splice)
-        self._weighted = WeightedLogits(pl_module, self.model)
+        model = logits_model(pl_module, self.model)
+        self._spliced = Spliced(LogitsModel(model, type(self).__name__, self.output), splice)
+        self._weighted = WeightedLogits(pl_module, self.model, self.output)
+        self._calls = LayerCalls(traced=not is_compiled(pl_module) and not is_scripted(pl_module))
+        self._named = False
 
     def _prepare(self, trainer: Trainer, pl_module: LightningModule, host_batch: Any) -> None:
         assert self._weighted is not None
         assert self._spliced is not None
         keys = self._resolve_keys(host_batch)
         batch = Batch(*keys.read(host_batch))
+        if not self._named:
+            assert isinstance(self._spliced.model, LogitsModel)
+            self._spliced.model.name_inputs(name_of(keys.inputs))
+            self._named = True
         due = self.pools.due()
         if due:
             with (
@@ -236,6 +290,8 @@ class AdversarialTraining(AroundTrainingStep):
                 self.measures.generating(pl_module.device),
             ):
                 made = self.pools.refresh(self._spliced, batch, due)
+            if not self._layers_checked:
+                check_labels(batch.labels, self.pools.classes or 0)
             self._check(made)
             with trainer.precision_plugin.forward_context():
                 self.measures.examples(self._spliced, batch.x, made)
@@ -246,7 +302,7 @@ class AdversarialTraining(AroundTrainingStep):
             self._weighted.start(
                 len(joined.labels), joined.example_weights(self.pools.weights), self.pools.classes
             )
-        edits = refuse_recomputing(joined.groups) if self.keep_out else joined.edits
+        edits = refuse_recomputing(joined.groups) if self.keep_out else self._calls.edits(joined)
         # Until the step ends, not only its forward: activation checkpointing recomputes layers.
         self._met = self._step_hooks.enter_context(
             self._spliced.splice.edited(edits, repeated=True)
@@ -264,7 +320,7 @@ class AdversarialTraining(AroundTrainingStep):
         weights = {name: self.pools.weights[name] for name in joined.groups}
         host = output["loss"] if isinstance(output, Mapping) else output
         total = host + sum(
-            weights[name] * self.loss(logits[group], joined.labels[group])
+            weights[name] * self.loss(logits[group], joined.labels[group].long())
             for name, group in joined.groups.items()
         )
         total = total / (1 + sum(weights.values()))
@@ -309,7 +365,7 @@ class AdversarialTraining(AroundTrainingStep):
 
     def _end_step(self) -> None:
         self._step_hooks.close()
-        self._joined, self._in_step = None, False
+        self._joined, self._in_step, self._asked = None, False, ()
 
     @override
     def remove_hooks(self) -> None:
@@ -319,3 +375,4 @@ class AdversarialTraining(AroundTrainingStep):
         if self._spliced is not None:
             self._spliced.splice.remove()
         self._weighted = self._spliced = None
+        self._started = False

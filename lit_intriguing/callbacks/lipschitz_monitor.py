@@ -15,7 +15,7 @@ from lit_intriguing.callbacks.measuring import Measuring, is_trial
 from lit_intriguing.errors import UserError
 from lit_intriguing.figures.bars import bar_chart, norm_bar
 from lit_intriguing.figures.loggers import destinations
-from lit_intriguing.hosts.batch import Key, example_shape
+from lit_intriguing.hosts.batch import Place, example_shape
 from lit_intriguing.hosts.logits import logits_model
 from lit_intriguing.isolation import own_randomness
 from lit_intriguing.lipschitz.layer_bounds import LayerBound, NetworkNorm
@@ -100,7 +100,7 @@ class LipschitzMonitor(Measuring):
         dirpath: str | Path | None = None,
         model: str | None = None,
         input_shape: Sequence[int] | None = None,
-        inputs: Key | None = None,
+        inputs: Place | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__(name, dirpath, seed)

@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
+from torch import nn
 
 from lit_intriguing.callbacks.measuring import Measuring, is_trial
 from lit_intriguing.errors import UserError
-from lit_intriguing.hosts.batch import BatchKeys, Key
+from lit_intriguing.hosts.batch import BatchKeys, Place, name_of
 from lit_intriguing.hosts.fixed_examples import FixedExamples, pick, read_examples, readable
+from lit_intriguing.hosts.logits import LogitsModel, Output, logits_model
 from lit_intriguing.private.of_lightning import optimizer_steps
 
 
@@ -27,8 +29,11 @@ class OnFixedExamples(Measuring, ABC):
         every_n_steps: Optimiser steps from one measurement to the next, in place of epochs.
         examples: Number of examples; fewer if the data or the batch has fewer.
         dirpath: Folder in place of the run's own.
-        inputs: Key, field or position of the inputs in a batch; found if there is no doubt.
-        labels: Key, field or position of the labels, likewise.
+        model: Name of the submodule that maps inputs to logits; None for the LightningModule.
+        output: Where its output holds the logits; see `lit_intriguing.hosts.logits`.
+        inputs: Key, field or position of the inputs in a batch, a path of these (`d.0`), or a
+            function of the batch; found if there is no doubt.
+        labels: Where the labels are, likewise.
         seed: Seed of the choice of examples.
 
     Raises:
@@ -42,8 +47,10 @@ class OnFixedExamples(Measuring, ABC):
         every_n_steps: int | None,
         examples: int,
         dirpath: str | Path | None,
-        inputs: Key | None,
-        labels: Key | None,
+        model: str | None,
+        output: Output | None,
+        inputs: Place | None,
+        labels: Place | None,
         seed: int,
     ) -> None:
         super().__init__(name, dirpath, seed)
@@ -52,10 +59,27 @@ class OnFixedExamples(Measuring, ABC):
         )
         self.examples = examples
         self.every_n_epochs, self.every_n_steps = every_n_epochs, every_n_steps
+        self.model, self.output = model, output
         self._keys = BatchKeys(inputs, labels)
+        self._input_name: str | None = None
         self._chosen: FixedExamples | None = None
         self._seen: FixedExamples | None = None
         self._restored: Mapping[str, Any] | None = None
+
+    def logits_model(self, pl_module: LightningModule) -> LogitsModel:
+        """Return what maps inputs to class logits.
+
+        Raises:
+            UnknownLayerError: For an unknown name.
+            UserError: If there is no name and the module has no `forward`.
+        """
+        return self.as_logits_model(logits_model(pl_module, self.model))
+
+    def as_logits_model(self, model: nn.Module) -> LogitsModel:
+        """Return a module that takes the host's inputs as a function to class logits."""
+        found = LogitsModel(model, type(self).__name__, self.output)
+        found.name_inputs(self._input_name)
+        return found
 
     @abstractmethod
     def try_out(
@@ -97,7 +121,7 @@ class OnFixedExamples(Measuring, ABC):
         """Take examples of the sanity check's first batch if they cannot be read otherwise."""
         first = batch_idx == dataloader_idx == 0
         if first and trainer.sanity_checking and not readable(trainer):
-            self._seen = pick(batch, self._keys, self.examples)
+            self._seen = pick(batch, self._keys, self.examples, self._note_keys)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Choose the examples, or load those of a checkpoint, and try everything out.
@@ -113,7 +137,9 @@ class OnFixedExamples(Measuring, ABC):
         if self._chosen is not None:
             return
         if readable(trainer):
-            found = read_examples(trainer, pl_module, self._keys, self.examples, self.seed)
+            found = read_examples(
+                trainer, pl_module, self._keys, self.examples, self.seed, self._note_keys
+            )
             self._begin(trainer, pl_module, found)
         else:
             seen, self._seen = _from_rank_zero(trainer, self._seen), None
@@ -128,7 +154,9 @@ class OnFixedExamples(Measuring, ABC):
         At the end of that step other callbacks may not have removed their hooks yet.
         """
         if self._chosen is None:
-            found = _from_rank_zero(trainer, pick(batch, self._keys, self.examples))
+            found = _from_rank_zero(
+                trainer, pick(batch, self._keys, self.examples, self._note_keys)
+            )
             assert found is not None
             self._begin(trainer, pl_module, found)
         if self._step_is_due(trainer):
@@ -150,17 +178,21 @@ class OnFixedExamples(Measuring, ABC):
     def state_dict(self) -> dict[str, Any]:
         """Return the examples and what was measured so far; the same on all ranks."""
         chosen = None if self._chosen is None else tuple(tensor.cpu() for tensor in self._chosen)
-        return {"rows": chosen, **self.memory()}
+        return {"rows": chosen, "input_name": self._input_name, **self.memory()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Store the state until the device is known."""
         self._restored = state_dict
+
+    def _note_keys(self, keys: BatchKeys) -> None:
+        self._input_name = name_of(keys.inputs)
 
     def _load_restored(self, pl_module: LightningModule) -> None:
         state, self._restored = self._restored, None
         if state is None:
             return
         self.load_memory(state)
+        self._input_name = state.get("input_name")
         # Another number of examples than before: chosen anew.
         if state["rows"] is not None and len(state["rows"][1]) == self.examples:
             inputs, labels = (tensor.to(pl_module.device) for tensor in state["rows"])

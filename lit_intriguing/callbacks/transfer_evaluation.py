@@ -19,9 +19,9 @@ from lit_intriguing.callbacks.on_fixed_examples import OnFixedExamples
 from lit_intriguing.errors import UserError
 from lit_intriguing.figures.heat_map import heat_map
 from lit_intriguing.figures.loggers import destinations
-from lit_intriguing.hosts.batch import Key
+from lit_intriguing.hosts.batch import Place
 from lit_intriguing.hosts.fixed_examples import FixedExamples
-from lit_intriguing.hosts.logits import logits_model
+from lit_intriguing.hosts.logits import Output
 from lit_intriguing.hosts.precision import in_precision
 from lit_intriguing.metrics import transfer_rates
 from lit_intriguing.models.weights import load_weights, read_checkpoint
@@ -70,8 +70,12 @@ class TransferEvaluation(OnFixedExamples):
         dirpath: Folder in place of the run's own.
         model: Name of the submodule that maps inputs to logits; the default is the LightningModule
             if it defines `forward`.
-        inputs: Key, field or position of the inputs in a batch; found if there is no doubt.
-        labels: Key, field or position of the labels, likewise.
+        output: Where that submodule's output holds the logits, if it is more than a tensor: key,
+            index, attribute, a path of these (`decoder.logits`), or a function of the output. By
+            default what is named `logits`, or the only tensor that can be them.
+        inputs: Key, field or position of the inputs in a batch, a path of these (`d.0`), or a
+            function of the batch; found if there is no doubt.
+        labels: Where the labels are, likewise.
         seed: Seed of the choice of examples, the targets and the attack.
 
     Raises:
@@ -96,19 +100,21 @@ class TransferEvaluation(OnFixedExamples):
         name: str = "transfer",
         dirpath: str | Path | None = None,
         model: str | None = None,
-        inputs: Key | None = None,
-        labels: Key | None = None,
+        output: Output | None = None,
+        inputs: Place | None = None,
+        labels: Place | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__(
-            name, every_n_epochs, every_n_steps, examples, dirpath, inputs, labels, seed
-        )
+            name, every_n_epochs, every_n_steps, examples, dirpath, model, output, inputs,
+            labels, seed,
+        )  # fmt: skip
         self.references = dict(references or {})
         self._check(earlier, weights or {})
         for key, path in (weights or {}).items():
             load_weights(self.references[key], read_checkpoint(Path(path)), Path(path))
         self.attack = BoxLBFGS() if attack is None else attack
-        self.earlier, self.goal, self.bounds, self.model = earlier, goal, bounds, model
+        self.earlier, self.goal, self.bounds = earlier, goal, bounds
         self._theirs: dict[str, ExampleSet] = {}
         self._past: list[_Past] = []
 
@@ -118,7 +124,7 @@ class TransferEvaluation(OnFixedExamples):
         Raises:
             UserError: If it has not.
         """
-        logits_model(pl_module, self.model)
+        self.logits_model(pl_module)
 
     def try_out(
         self, trainer: Trainer, pl_module: LightningModule, examples: FixedExamples
@@ -188,9 +194,10 @@ class TransferEvaluation(OnFixedExamples):
                 )
 
     def _models(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, nn.Module]:
-        own = in_precision(logits_model(pl_module, self.model), trainer.precision_plugin)
+        own = in_precision(self.logits_model(pl_module), trainer.precision_plugin)
         references = {
-            name: _OwnPrecision(one.to(pl_module.device)) for name, one in self.references.items()
+            name: _OwnPrecision(self.as_logits_model(one.to(pl_module.device)))
+            for name, one in self.references.items()
         }
         return {CURRENT: own, **references}
 

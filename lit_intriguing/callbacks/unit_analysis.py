@@ -12,7 +12,7 @@ from lit_intriguing.callbacks.measuring import is_trial
 from lit_intriguing.callbacks.on_fixed_examples import OnFixedExamples
 from lit_intriguing.figures.loggers import destinations
 from lit_intriguing.figures.unit_effects import effect_history_figure, effects_figure
-from lit_intriguing.hosts.batch import Key
+from lit_intriguing.hosts.batch import Place
 from lit_intriguing.hosts.fixed_examples import FixedExamples
 from lit_intriguing.private.of_lightning import optimizer_steps
 from lit_intriguing.units import LayerAnalysis, Mean, Reading, analyse_units, untrained_copy
@@ -53,7 +53,7 @@ class UnitAnalysis(OnFixedExamples):
         control: Whether to analyse a copy with fresh weights, once, at the first time.
         name: Of the scalars, figures and files, different for each callback of the run.
         dirpath: Folder in place of the run's own.
-        inputs: Key or position of the inputs in a batch; found if there is no doubt.
+        inputs: Where a batch has the inputs: a key, position, path or function; found if there is no doubt.
         labels: Key or position of the labels, likewise.
         seed: Of the choice of images, the random bases and the fresh weights.
 
@@ -76,12 +76,12 @@ class UnitAnalysis(OnFixedExamples):
         control: bool = True,
         name: str = "units",
         dirpath: str | Path | None = None,
-        inputs: Key | None = None,
-        labels: Key | None = None,
+        inputs: Place | None = None,
+        labels: Place | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__(
-            name, every_n_epochs, every_n_steps, examples, dirpath, inputs, labels, seed
+            name, every_n_epochs, every_n_steps, examples, dirpath, None, None, inputs, labels, seed
         )
         ScanSettings(reading or Mean(), k, rotations, seed)  # refuses numbers out of range
         self.layers = [layers] if isinstance(layers, str) else list(layers)

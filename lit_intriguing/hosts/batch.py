@@ -1,21 +1,32 @@
 """Where the inputs and the labels of a batch are, whatever holds them.
 
-A batch may be a list, a tuple, a named tuple, a mapping or a dataclass. This is the only reader of
-batches: for callbacks in training and for the commands.
+A batch may be a list, a tuple, a named tuple, a mapping or a dataclass, and these may be nested.
+This is the only reader of batches: for callbacks in training and for the commands.
 """
 
-import copy
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor
 
 from lit_intriguing.errors import UserError
+from lit_intriguing.hosts.paths import (
+    Key,
+    PathError,
+    entries,
+    follow,
+    from_front,
+    is_container,
+    is_positional,
+    leaves,
+    with_leaf,
+)
 from lit_intriguing.splice import kind
 
-Key = int | str
+Place = Key | Callable[[Any], Tensor]
+"""Where something is in a batch: a key, position, field or path, or a function of the batch."""
 
 _ADVICE = "Say where they are: inputs=<key or position>, labels=<key or position>."
 
@@ -26,18 +37,19 @@ class BatchError(UserError, ValueError):
 
 @dataclass(frozen=True)
 class BatchKeys:
-    """Keys (of a mapping or dataclass) or positions (of a sequence) of inputs and labels.
+    """Where inputs and labels are: keys, positions, fields, paths such as `d.0`, or functions.
 
     Attributes:
         inputs: None to find it: the first entry of a sequence; of a mapping or dataclass the only
-            floating-point tensor, or else the only tensor of two dimensions or more.
+            floating-point tensor, or else the only tensor of two dimensions or more. What is
+            nested counts where there is none outside.
         labels: None to find it: the second entry of a sequence; of a mapping or dataclass the only
-            tensor of integers with one dimension.
+            tensor of integers with one dimension; likewise where nested.
         advice: What a message says on the way out.
     """
 
-    inputs: Key | None = None
-    labels: Key | None = None
+    inputs: Place | None = None
+    labels: Place | None = None
     advice: str = field(default=_ADVICE, compare=False)
 
     def find(self, batch: Any) -> "BatchKeys":
@@ -47,14 +59,8 @@ class BatchKeys:
             BatchError: If they cannot be found or do not exist, or if the entries are not two
                 tensors of the same length.
         """
-        there = self._entries_of(batch)
-        inputs, labels = self.inputs, self.labels
-        if _is_positional(batch):
-            inputs = _from_front(0 if inputs is None else inputs, batch)
-            labels = _from_front(1 if labels is None else labels, batch)
-        else:
-            inputs = self._only("inputs", there, _inputs_in(there)) if inputs is None else inputs
-            labels = self._only("labels", there, _labels_in(there)) if labels is None else labels
+        inputs = self._place("inputs", self.inputs, 0, batch, _inputs_in)
+        labels = self._place("labels", self.labels, 1, batch, _labels_in)
         keys = dataclasses.replace(self, inputs=inputs, labels=labels)
         keys._check_lengths(*keys._pair(batch))
         return keys
@@ -96,42 +102,76 @@ class BatchKeys:
         return tuple(inputs.shape[1:])
 
     def replace(self, batch: Any, inputs: Tensor, labels: Tensor) -> Any:
-        """Return a batch of the same kind with other inputs and labels; leave `batch` alone."""
-        assert self.inputs is not None
-        assert self.labels is not None
-        return with_entries(batch, {self.inputs: inputs, self.labels: labels})
+        """Return a batch of the same kind with other inputs and labels; leave `batch` alone.
+
+        Raises:
+            BatchError: If a function makes one of them anew.
+        """
+        for name, place, new in (("inputs", self.inputs, inputs), ("labels", self.labels, labels)):
+            if place is None or callable(place):
+                raise self._error(
+                    f"The function {name}= gives a new tensor and not an entry of the batch, so "
+                    "nothing can take its place in the batch. Let it return an entry as it is, or "
+                    "set keep_out=True."
+                )
+            batch = with_leaf(batch, place, new)
+        return batch
 
     def per_example_extras(self, batch: Any) -> list[Key]:
         """Return the other keys whose tensors have one entry for each example."""
         count = self.count(batch)
         return [
             key
-            for key, entry in entries(batch).items()
+            for key, entry in (leaves(batch) if is_container(batch) else {}).items()
             if key not in (self.inputs, self.labels)
             and isinstance(entry, Tensor)
             and entry.ndim > 0
             and len(entry) == count
         ]
 
-    def _entries_of(self, batch: Any) -> dict[Key, Any]:
+    def _place(
+        self,
+        name: str,
+        given: Place | None,
+        position: int,
+        batch: Any,
+        candidates: Callable[[Mapping[Key, Any]], list[Key]],
+    ) -> Place:
+        """Return where the inputs or the labels are; `position` is theirs in a sequence."""
+        if callable(given):
+            entry = _entry_of(given(batch), batch)
+            return given if entry is None else entry
+        if given is not None:
+            return from_front(given, batch)
         if not is_container(batch):
             raise self._error(
                 "A batch must be a sequence, a mapping or a dataclass of inputs and labels, not "
                 f"{kind(batch)}. An attack needs the labels."
             )
-        return entries(batch)
+        there = entries(batch)
+        if not is_positional(batch):
+            return self._only(name, candidates(there) or candidates(leaves(batch)), batch)
+        inner = {k: leaf for k, leaf in leaves(batch).items() if str(k).startswith(f"{position}.")}
+        if not inner:
+            return position
+        return self._only(name, candidates(inner), batch)
 
     def _pair(self, batch: Any) -> tuple[Any, Any]:
-        there = self._entries_of(batch)
-        for name, key in (("inputs", self.inputs), ("labels", self.labels)):
-            if key not in there:
-                has = f"{len(there)} entries" if _is_positional(batch) else list(there)
-                raise self._error(
-                    f"The batch has no {name} at {key!r}; it has {has}. An attack needs the labels."
-                )
-        assert self.inputs is not None
-        assert self.labels is not None
-        return there[self.inputs], there[self.labels]
+        return self._at("inputs", self.inputs, batch), self._at("labels", self.labels, batch)
+
+    def _at(self, name: str, place: Place | None, batch: Any) -> Any:
+        assert place is not None
+        if callable(place):
+            return place(batch)
+        try:
+            return follow(batch, place)
+        except PathError:
+            pass
+        there = list(leaves(batch)) if is_container(batch) else []
+        has = f"{len(there)} entries" if is_positional(batch) else there or "none"
+        raise self._error(
+            f"The batch has no {name} at {place!r}; it has {has}. An attack needs the labels."
+        )
 
     def _check_lengths(self, inputs: Any, labels: Any) -> None:
         for name, entry in (("inputs", inputs), ("labels", labels)):
@@ -143,10 +183,11 @@ class BatchKeys:
         if len(inputs) != len(labels):
             raise self._error(f"The batch has {len(inputs)} inputs and {len(labels)} labels.")
 
-    def _only(self, name: str, there: Mapping[Key, Any], found: Sequence[Key]) -> Key:
+    def _only(self, name: str, found: Sequence[Key], batch: Any) -> Key:
         if len(found) != 1:
             raise self._error(
-                f"The batch's keys are {list(there)}; {len(found)} of them could be the {name}."
+                f"The batch's keys are {list(leaves(batch))}; {len(found)} of them could be the "
+                f"{name}."
             )
         return found[0]
 
@@ -154,20 +195,25 @@ class BatchKeys:
         return BatchError(f"{problem} {self.advice}")
 
 
-def example_shape(batch: Any, key: Key | None = None) -> tuple[int, ...] | None:
+def example_shape(batch: Any, key: Place | None = None) -> tuple[int, ...] | None:
     """Return the shape of one example of a batch, without the batch dimension; labels may miss.
 
     Args:
         batch: A tensor, or any batch.
-        key: Of the inputs, or of what holds them; None for the first floating-point tensor of two
-            dimensions or more.
+        key: Where the inputs are; None for the first floating-point tensor of two dimensions or
+            more.
 
     Returns:
         The shape; None if there is no such tensor.
     """
-    there: dict[Key, Any] = entries(batch) if is_container(batch) else {0: batch}
-    if key is not None:
-        there = {key: there.get(_from_front(key, batch))}
+    there: dict[Key, Any] = leaves(batch) if is_container(batch) else {0: batch}
+    if callable(key):
+        there = {0: key(batch)}
+    elif key is not None:
+        try:
+            there = {key: follow(batch, from_front(key, batch))}
+        except PathError:
+            return None
     for entry in there.values():
         if is_inputs(entry) and entry.ndim > 1:
             return tuple(entry.shape[1:])
@@ -176,32 +222,13 @@ def example_shape(batch: Any, key: Key | None = None) -> tuple[int, ...] | None:
     return None
 
 
-def is_container(batch: object) -> bool:
-    """Return whether a value is a sequence, a mapping or a dataclass."""
-    return isinstance(batch, Mapping) or _is_dataclass(batch) or _is_positional(batch)
+def name_of(place: Place | None) -> str | None:
+    """Return the name that an entry has in its own container, if it has one.
 
-
-def entries(batch: Any) -> dict[Key, Any]:
-    """Return the entries of a batch by their keys, field names or positions."""
-    if isinstance(batch, Mapping):
-        return dict(batch)
-    if _is_dataclass(batch):
-        return {one.name: getattr(batch, one.name) for one in dataclasses.fields(batch)}
-    return dict(enumerate(batch))
-
-
-def with_entries(batch: Any, new: Mapping[Key, Any]) -> Any:
-    """Return a batch of the same kind with some entries replaced; leave `batch` alone."""
-    if isinstance(batch, tuple):
-        members = [new.get(position, entry) for position, entry in enumerate(batch)]
-        return type(batch)(*members) if hasattr(batch, "_fields") else tuple(members)
-    changed = copy.copy(batch)
-    for key, entry in new.items():
-        if _is_dataclass(batch) and not isinstance(batch, Mapping):
-            object.__setattr__(changed, str(key), entry)  # also of a frozen one
-        else:
-            changed[key] = entry
-    return changed
+    >>> name_of("d.pixels"), name_of(0)
+    ('pixels', None)
+    """
+    return place.rpartition(".")[2] if isinstance(place, str) else None
 
 
 def is_inputs(entry: object) -> bool:
@@ -231,18 +258,7 @@ def _labels_in(there: Mapping[Key, Any]) -> list[Key]:
     return [key for key, entry in there.items() if is_labels(entry)]
 
 
-def _is_dataclass(batch: object) -> bool:
-    return dataclasses.is_dataclass(batch) and not isinstance(batch, type)
-
-
-def _is_positional(batch: object) -> bool:
-    return isinstance(batch, Sequence) and not isinstance(batch, str)
-
-
-def _from_front(key: Key, batch: Any) -> Key:
-    """Return a position counted from the front, also for the name of a named tuple's field."""
-    if key in getattr(batch, "_fields", ()):
-        return int(batch._fields.index(key))
-    if isinstance(key, int) and _is_positional(batch) and -len(batch) <= key < 0:
-        return key + len(batch)
-    return key
+def _entry_of(found: Any, batch: Any) -> Key | None:
+    """Return the path of the entry that a function gave as it is; None if it made a new tensor."""
+    there = leaves(batch) if is_container(batch) else {}
+    return next((path for path, leaf in there.items() if leaf is found), None)

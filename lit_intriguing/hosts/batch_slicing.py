@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lit_intriguing.hosts.batch import entries, is_container, with_entries
+from lit_intriguing.hosts.paths import entries, is_container, with_entries
 
 
 def take(batch: Any, count: int, part: slice) -> Any:

@@ -1,5 +1,6 @@
 """A fixed few examples of a run's data, read without a change to the order of its batches."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -19,6 +20,9 @@ _HALF = (torch.float16, torch.bfloat16)
 FixedExamples = tuple[Tensor, Tensor]
 """Inputs `(N, *S)` and labels `(N,)`."""
 
+Note = Callable[[BatchKeys], None]
+"""Is told where inputs and labels were found."""
+
 
 def validates(trainer: Trainer) -> bool:
     """Return whether the run has a validation loader that is set up."""
@@ -31,7 +35,12 @@ def readable(trainer: Trainer) -> bool:
 
 
 def read_examples(
-    trainer: Trainer, pl_module: LightningModule, keys: BatchKeys, count: int, seed: int
+    trainer: Trainer,
+    pl_module: LightningModule,
+    keys: BatchKeys,
+    count: int,
+    seed: int,
+    note: Note | None = None,
 ) -> FixedExamples:
     """Read examples of the validation data, or of the training data if there is none.
 
@@ -45,6 +54,7 @@ def read_examples(
         keys: Where inputs and labels are.
         count: Number of examples wanted.
         seed: Seed of the choice, and of random transforms in the data set.
+        note: Is told where inputs and labels were found.
 
     Returns:
         `count` examples, or as many as there are, balanced over the classes.
@@ -59,18 +69,24 @@ def read_examples(
     chosen = torch.randperm(len(order), generator=generator)[: 4 * count].tolist()
     with own_randomness(seed):
         batch = _read(loader, [order[place] for place in chosen], generator)
-        return pick(_on_device(trainer, pl_module, batch), keys, count)
+        return pick(_on_device(trainer, pl_module, batch), keys, count, note)
 
 
-def pick(batch: Any, keys: BatchKeys, count: int) -> FixedExamples:
+def pick(batch: Any, keys: BatchKeys, count: int, note: Note | None = None) -> FixedExamples:
     """Return up to `count` examples of a batch, balanced over the classes, sorted by label.
+
+    Negative labels, which a loss ignores, are no classes: those examples are left out.
 
     Raises:
         BatchError: If its inputs and labels cannot be found.
     """
-    inputs, labels = keys.resolve(batch).read(batch)
+    keys = keys.resolve(batch)
+    if note is not None:
+        note(keys)
+    inputs, labels = keys.read(batch)
     labels = ordinary(labels).long()
-    indices = balanced(labels, count)
+    (known,) = (labels >= 0).nonzero(as_tuple=True)
+    indices = known[balanced(labels[known], count)]
     indices = indices[labels[indices].argsort(stable=True)]
     chosen = ordinary(inputs)[indices].clone()
     # An attack needs finer steps than half precision has; the model rounds them again.

@@ -13,6 +13,7 @@ from lit_intriguing.attacks.base import check_inside
 from lit_intriguing.attacks.gradient import no_gradient
 from lit_intriguing.autograd import grad_island, preserved
 from lit_intriguing.errors import UserError
+from lit_intriguing.pools.labels import classes_of
 from lit_intriguing.pools.perturbed_layer import PerturbedLayer
 from lit_intriguing.splice import INPUT, Splice, SpliceError, Tail, activations, kind, tail
 from lit_intriguing.types import UNBOUNDED, distortion
@@ -29,6 +30,11 @@ class Spliced:
     model: nn.Module
     splice: Splice
 
+    def columns(self, logits: Tensor) -> int:
+        """Return how many logits the host's own model gives, of which `(N, C)` are made."""
+        columns: int | None = getattr(self.model, "columns", None)
+        return columns or logits.shape[1]
+
 
 @dataclass(frozen=True)
 class Examples:
@@ -39,7 +45,7 @@ class Examples:
         adversarial: The same, perturbed.
         criterion: What was wanted.
         spread: The activation's spread, `()`; None where lengths are absolute.
-        classes: Columns of the logits, C, if known.
+        classes: Logits of each example as the host's model gives them, if known.
         spared: Which examples reached the goal unperturbed, so that the attack did not search, bool
             `(N,)`; None if that was not tested.
     """
@@ -113,11 +119,11 @@ def generate(
         _check_logits(logits, len(batch.x))
         made: dict[str, Examples] = {}
         for goal in dict.fromkeys(plan.aim for plan in layers.values()):
-            criterion = goal(batch.labels, logits.detach(), generator)
+            criterion = goal(classes_of(batch.labels, logits.detach()), logits.detach(), generator)
             same = {name: plan for name, plan in layers.items() if plan.aim == goal}
             made |= _shared(logits, clean, criterion, same, spreads)
             made |= _separate(spliced, batch, clean, criterion, same, spreads, generator)
-    return {name: replace(made[name], classes=logits.shape[1]) for name in layers}
+    return {name: replace(made[name], classes=spliced.columns(logits)) for name in layers}
 
 
 def _shared(
@@ -249,7 +255,8 @@ def _check_logits(logits: object, count: int) -> None:
     if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != count:
         raise SpliceError(
             f"The model must return logits of shape ({count}, C) for {count} inputs; it returned "
-            f"{kind(logits)}. Name the submodule that does: model=<name>."
+            f"{kind(logits)}. Name the submodule that does by model=<name>, or the part of the "
+            "output that holds them by output=<key, index or function>."
         )
     if not logits.requires_grad:
         raise GenerationError(no_gradient("the attacked layers"))

@@ -1,6 +1,6 @@
 """Where the examples of the pools join a batch: at the input or at their layer."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -30,7 +30,7 @@ def examples_to_store(
         `labels` and `born`, `(N,)`; and `inputs`, `activation` or `perturbation`, as far as the
         examples need them to join again.
     """
-    labels = batch.labels
+    labels = batch.labels.long()  # torch cannot index all integers
     always = {"labels": labels, "born": torch.full_like(labels, step, dtype=torch.int64)}
     if layer == INPUT:
         return {"inputs": examples.adversarial, **always}
@@ -51,6 +51,7 @@ class Joined:
         clean: Number of clean examples.
         groups: Where the examples of each layer are at the output.
         edits: What the output of each layer passes through.
+        appended: The layers at which examples join.
     """
 
     inputs: Tensor
@@ -58,6 +59,13 @@ class Joined:
     clean: int
     groups: Mapping[str, slice]
     edits: Mapping[str, Edit]
+    appended: Sequence[str] = ()
+
+    def lengths(self, layer: str) -> set[int]:
+        """Return how many examples a layer's output may have where its edit is for it."""
+        if layer in self.appended:
+            return {self.groups[layer].start}
+        return {len(self.inputs), *(self.groups[name].stop for name in self.appended)}
 
     def example_weights(self, weights: Mapping[str, float]) -> Tensor | None:
         """Return the weight of each example, mean 1, shape `(N,)`; None if all are the same.
@@ -94,7 +102,7 @@ def join(
     inputs = [batch.x, *(drawn[name]["inputs"] for name in at_input)]
     labels, groups, start = [batch.labels], {}, len(batch.x)
     for name in (*at_input, *at_layer):
-        labels.append(drawn[name]["labels"])
+        labels.append(drawn[name]["labels"].to(batch.labels.dtype))
         groups[name] = slice(start, start := start + len(labels[-1]))
     edits = {
         name: _append(name, groups[name], drawn[name]["activation"])
@@ -103,7 +111,7 @@ def join(
         for name in drawn
         if name != INPUT
     }
-    return Joined(torch.cat(inputs), torch.cat(labels), len(batch.x), groups, edits)
+    return Joined(torch.cat(inputs), torch.cat(labels), len(batch.x), groups, edits, at_layer)
 
 
 def _overwrite(layer: str, group: slice, drawn: PoolExamples, shield: bool) -> Edit:
@@ -123,10 +131,7 @@ def _overwrite(layer: str, group: slice, drawn: PoolExamples, shield: bool) -> E
 def _append(layer: str, group: slice, activation: Tensor) -> Edit:
     def edit(output: Tensor) -> Tensor:
         if len(output) != group.start:
-            raise SpliceError(
-                f"{_length_message(layer, len(output), group.start)} Layers with at_layer=True "
-                "must be listed in the order in which the forward pass meets them."
-            )
+            raise SpliceError(_append_message(layer, len(output), group.start))
         return torch.cat([output, activation.to(output.dtype)])
 
     return edit
@@ -146,8 +151,23 @@ def refuse_recomputing(layers: Iterable[str]) -> dict[str, Edit]:
     return {layer: edit for layer in layers if layer != INPUT}
 
 
+def wrong_length(layer: str, length: int, joined: Joined) -> str:
+    """Return the message on a layer whose output has not as many rows as the joined batch."""
+    expected = min(joined.lengths(layer))
+    message = _append_message if layer in joined.appended else _length_message
+    return message(layer, length, expected)
+
+
+def _append_message(layer: str, length: int, expected: int) -> str:
+    return (
+        f"{_length_message(layer, length, expected)} Layers with at_layer=True must be listed in "
+        "the order in which the forward pass meets them."
+    )
+
+
 def _length_message(layer: str, length: int, expected: int) -> str:
     return (
         f"The output of layer {layer!r} has length {length} where {expected} examples were "
-        "expected: its first dimension must be the batch."
+        "expected: its first dimension must be the batch. If the training step cuts the batch or "
+        "joins others to it, use keep_out=True."
     )

@@ -9,6 +9,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from lit_intriguing.pools.generation import Examples, Spliced
 from lit_intriguing.pools.joining import Joined
+from lit_intriguing.pools.labels import is_class
 from lit_intriguing.pools.step_clock import StepClock
 from lit_intriguing.splice import INPUT
 
@@ -42,9 +43,16 @@ class Measures:
         self.examples_due -= set(made)
 
     def logits(self, joined: Joined, logits: Tensor) -> None:
-        """Measure loss and error on each layer's examples; `logits`, `(N, C)`, are detached."""
+        """Measure loss and error on each layer's examples that have a class.
+
+        Args:
+            joined: The step's examples.
+            logits: `(N, C)`, detached.
+        """
         for name in self._logits_due & set(joined.groups):
-            z, labels = logits[joined.groups[name]], joined.labels[joined.groups[name]]
+            z, labels = logits[joined.groups[name]], joined.labels[joined.groups[name]].long()
+            known = is_class(labels, z)
+            z, labels = z[known], labels[known]
             self._values[_key(name, "loss")] = F.cross_entropy(z.float(), labels)
             self._values[_key(name, "error")] = (z.argmax(1) != labels).float().mean()
         self._logits_due -= set(joined.groups)

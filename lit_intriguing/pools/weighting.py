@@ -9,10 +9,14 @@ import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 from torch.autograd.graph import Node
 
+from lit_intriguing.attacks.base import per_row
 from lit_intriguing.errors import UserError
+from lit_intriguing.hosts.logits import Output, class_logits, columns, logits_in
+from lit_intriguing.hosts.paths import Key, is_container, leaves
 from lit_intriguing.splice import add_forward_hook, in_backward, submodule
 
 
@@ -22,10 +26,10 @@ class LogitsError(UserError, RuntimeError):
 
 @dataclass
 class _Candidate:
-    """An output that may be the logits."""
+    """An output that may be the logits, alone or with more beside them."""
 
     name: str
-    node: Node
+    nodes: list[Node]
     reached: bool = False
 
 
@@ -36,18 +40,25 @@ class WeightedLogits:
     if it has one, else that of the last module to return a floating-point `(N, C)` tensor for N
     examples. Later steps watch that module alone.
 
+    Where an output has more tensors than the logits with an entry for each example, such as an
+    auxiliary head's, their gradient is weighted too.
+
     Args:
         model: The LightningModule.
         name: The submodule to take instead of searching; empty for the model's own call.
+        output: Where an output holds the logits; found if there is no doubt.
     """
 
-    def __init__(self, model: nn.Module, name: str | None = None) -> None:
-        self.model, self.name = model, name
+    def __init__(
+        self, model: nn.Module, name: str | None = None, output: Output | None = None
+    ) -> None:
+        self.model, self.name, self.output = model, name, output
         self.logits: Tensor | None = None
         self._candidates: list[_Candidate] = []
         self._count: int | None = None
         self._classes: int | None = None
         self._weights: Tensor | None = None
+        self._paths: dict[str, list[Key]] = {}
         self._removers: list[Callable[[], None]] = []
         if name is None:
             self._watch(dict(model.named_modules()))
@@ -108,7 +119,8 @@ class WeightedLogits:
                 "the pools cannot be weighted. Name the module that gives the logits: model=<name>."
             )
         for other in reached if self.name is None else []:
-            if not any(_same_path(other.node, one.node) for one in chosen):
+            weighted = [node for one in chosen for node in one.nodes]
+            if not any(_same_path(one, node) for one in other.nodes for node in weighted):
                 raise LogitsError(
                     f"The loss depends on the outputs of {self._chosen()!r} and, side by side, of "
                     f"{other.name!r}; the gradient of only one can be weighted. Use keep_out=True, "
@@ -124,6 +136,7 @@ class WeightedLogits:
         self._removers = [
             add_forward_hook(module, functools.partial(self._see, name))
             for name, module in modules.items()
+            if not isinstance(module, torch.jit.ScriptModule)  # those take no hooks
         ]
 
     def _chosen(self) -> str:
@@ -133,22 +146,75 @@ class WeightedLogits:
     def _see(self, name: str, module: nn.Module, args: object, output: object) -> None:
         if self._count is None or in_backward():
             return
-        if not isinstance(output, Tensor) or output.grad_fn is None or output.ndim != 2:
+        logits = self._logits_of(output)
+        if logits is None:
             return
-        if len(output) != self._count or self._classes not in (None, output.shape[1]):
-            return
-        candidate = _Candidate(name, output.grad_fn)
+        beside = self._beside(name, logits, output)
+        candidate = _Candidate(name, [_node(one) for one in (logits, *beside)])
         self._candidates.append(candidate)
         if name == self._chosen():
-            self.logits = output.detach()
-        weight = functools.partial(self._weight, candidate)
-        output.register_hook(weight)  # type: ignore[no-untyped-call]
+            self.logits = class_logits(logits.detach())
+        logits.register_hook(functools.partial(self._weight_logits, candidate))  # type: ignore[no-untyped-call]
+        for one in beside:
+            one.register_hook(functools.partial(self._weight, candidate))  # type: ignore[no-untyped-call]
+
+    def _beside(self, name: str, logits: Tensor, output: object) -> list[Tensor]:
+        """Return what else of a module's output is weighted; found once, as it walks the graph."""
+        assert self._count is not None
+        if isinstance(output, Tensor) or not is_container(output):
+            return []
+        others = {
+            path: one
+            for path, one in leaves(output).items()
+            if _has_gradient(one) and one.ndim and len(one) == self._count
+        }
+        if name not in self._paths:
+            self._paths[name] = beside(logits, others)
+        return [others[path] for path in self._paths[name] if path in others]
+
+    def _logits_of(self, output: object) -> Tensor | None:
+        """Return the logits of a module's output, if they have the step's shape."""
+        try:
+            logits = logits_in(output, self.output)
+        except Exception:
+            # Every module is asked, also those that this was not meant for.
+            return None
+        if not _has_gradient(logits):
+            return None
+        shapes = (1, 2) if self._classes == 1 else (2,)
+        if logits.ndim not in shapes or len(logits) != self._count:
+            return None
+        return logits if self._classes in (None, columns(logits)) else None
+
+    def _weight_logits(self, candidate: _Candidate, gradient: Tensor) -> Tensor:
+        candidate.reached = True
+        return self._weight(candidate, gradient)
 
     def _weight(self, candidate: _Candidate, gradient: Tensor) -> Tensor:
-        candidate.reached = True
         if candidate.name != self._chosen() or self._weights is None:
             return gradient
-        return gradient * self._weights.to(gradient.dtype).unsqueeze(1)
+        return gradient * per_row(self._weights.to(gradient.dtype), gradient)
+
+
+def beside(logits: Tensor, others: Mapping[Key, Tensor]) -> list[Key]:
+    """Return which tensors of an output are neither made of the logits nor the logits of them.
+
+    Where one of several is made of another, it is the last of them.
+    """
+    found: dict[Key, Node] = {}
+    for path, one in reversed(list(others.items())):
+        if not any(_same_path(_node(one), node) for node in (_node(logits), *found.values())):
+            found[path] = _node(one)
+    return list(found)
+
+
+def _has_gradient(value: object) -> bool:
+    return isinstance(value, Tensor) and value.grad_fn is not None
+
+
+def _node(tensor: Tensor) -> Node:
+    assert tensor.grad_fn is not None
+    return tensor.grad_fn
 
 
 def _same_path(one: Node, other: Node) -> bool:

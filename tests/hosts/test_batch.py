@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 import pytest
 import torch
 
-from lit_intriguing.hosts.batch import BatchError, BatchKeys, entries, example_shape
+from lit_intriguing.hosts.batch import BatchError, BatchKeys, example_shape
+from lit_intriguing.hosts.paths import entries
 
 X, Y = torch.rand(4, 2), torch.arange(4)
 MORE_X, MORE_Y = torch.rand(6, 2), torch.arange(6)
