@@ -53,8 +53,9 @@ class UnitAnalysis(OnFixedExamples):
         control: Whether to analyse a copy with fresh weights, once, at the first time.
         name: Of the scalars, figures and files, different for each callback of the run.
         dirpath: Folder in place of the run's own.
-        inputs: Where a batch has the inputs: a key, position, path or function; found if there is no doubt.
-        labels: Key or position of the labels, likewise.
+        inputs: Where a batch has the inputs: a key, position, path or function; found if there
+            is no doubt.
+        labels: Where it has the labels, likewise.
         seed: Of the choice of images, the random bases and the fresh weights.
 
     Raises:
