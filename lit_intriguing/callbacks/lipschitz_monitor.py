@@ -17,6 +17,7 @@ from lit_intriguing.figures.bars import bar_chart, norm_bar
 from lit_intriguing.figures.loggers import destinations
 from lit_intriguing.hosts.batch import Key, example_shape
 from lit_intriguing.hosts.logits import logits_model
+from lit_intriguing.hosts.muted import muted
 from lit_intriguing.isolation import own_randomness
 from lit_intriguing.lipschitz.layer_bounds import LayerBound, NetworkNorm
 from lit_intriguing.lipschitz.network import network_norm
@@ -193,7 +194,8 @@ class LipschitzMonitor(Measuring):
         pl_module: LightningModule,
     ) -> None:
         try:
-            measure(trainer, pl_module)
+            with muted(pl_module):
+                measure(trainer, pl_module)
         except Exception as error:
             # A failed measurement must not end the run.
             self.warn_once(

@@ -9,6 +9,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_warn
 
 from lit_intriguing.errors import UserError
+from lit_intriguing.hosts.muted import muted
 from lit_intriguing.isolation import own_randomness, untouched
 from lit_intriguing.private.of_lightning import callbacks_of
 
@@ -65,8 +66,8 @@ class Measuring(Callback):
 
     @contextmanager
     def isolated(self, pl_module: LightningModule) -> Iterator[None]:
-        """Use random numbers of its own; restore the module's modes and gradients afterwards."""
-        with own_randomness(self.seed % 2**32), untouched(pl_module):
+        """Use random numbers of its own and tell nobody; restore modes and gradients afterwards."""
+        with own_randomness(self.seed % 2**32), untouched(pl_module), muted(pl_module):
             yield
 
     def log_scalars(self, trainer: Trainer, values: Mapping[str, float], step: int) -> None:

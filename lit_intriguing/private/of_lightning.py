@@ -113,9 +113,24 @@ def before_batch_transfer(module: LightningModule, batch: Any) -> Any:
     return module._on_before_batch_transfer(batch, dataloader_idx=0)
 
 
+def is_lightning_module(module: object) -> bool:
+    """Return whether a module is a LightningModule, of `lightning` or of `pytorch_lightning`.
+
+    The two packages have a class of the name each, and neither knows the other's.
+    """
+    return any(
+        kind.__name__ == "LightningModule" and kind.__module__.partition(".")[0] in _PACKAGES
+        for kind in type(module).__mro__
+    )
+
+
+_PACKAGES = ("lightning", "pytorch_lightning")
+
+
 def trainer_or_none(module: LightningModule) -> Trainer | None:
     """Return the module's Trainer, or None; the public property raises without one.
 
-    `Classifier` asks it whether `train/loss` is written after this step.
+    `Classifier` asks it whether `train/loss` is written after this step; `muted` puts a stand-in in
+    its place.
     """
     return module._trainer

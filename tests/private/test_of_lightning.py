@@ -309,3 +309,14 @@ def test_an_attack_that_passes_the_replaced_step_by_is_an_error(
     trainer, split = Trainer(**QUIET), SplitData(Data(), "test", 2, None)
     with pytest.raises(StepNotCalledError, match=expected):
         run_loop(trainer, Host(), Counting(split), lambda: "nothing is kept")
+
+
+def test_a_lightning_module_is_told_by_its_name_and_package() -> None:
+    """Hangs on the name `LightningModule`: what `muted` keeps from the loggers of a run."""
+    assert of_lightning.is_lightning_module(Hand())
+    assert not of_lightning.is_lightning_module(nn.Linear(1, 1))
+
+    class LightningModuleOfOurs(nn.Module):
+        pass
+
+    assert not of_lightning.is_lightning_module(LightningModuleOfOurs())
