@@ -14,6 +14,11 @@ from typing_extensions import override
 from lit_intriguing.errors import UserError
 from lit_intriguing.hosts.batch import BatchKeys, Place, name_of
 from lit_intriguing.hosts.logits import LogitsModel, Output, logits_model
+from lit_intriguing.hosts.monitored import (
+    mean_over_processes,
+    tell_monitors,
+    validates_within_fit,
+)
 from lit_intriguing.hosts.per_rank_state import gather_ranks, state_of_this_rank
 from lit_intriguing.hosts.training_step import AroundTrainingStep, Step, logs_now
 from lit_intriguing.pools import PerturbedLayer
@@ -30,6 +35,7 @@ from lit_intriguing.pools.labels import MeanCrossEntropy, check_labels
 from lit_intriguing.pools.layer_pools import LayerPools
 from lit_intriguing.pools.measures import Measures
 from lit_intriguing.pools.weighting import WeightedLogits
+from lit_intriguing.private.of_lightning import skips_backward
 from lit_intriguing.splice import Splice, check_met, is_compiled, is_scripted, submodule
 
 
@@ -59,7 +65,10 @@ class AdversarialTraining(AroundTrainingStep):
     cross-entropy and fraction misclassified, of the pool examples of this step), `age` (mean steps
     since the pool's examples were made); and `adversarial/generating`, the share of the step's time
     spent on making examples. They are measured about once in `trainer.log_every_n_steps` steps, on
-    each process's own examples.
+    each process's own examples. At the end of each epoch, and when a validation of the fit begins,
+    the means over the processes are in `trainer.callback_metrics`, for `ModelCheckpoint` and
+    `EarlyStopping`. A pass without backward, as that of `StochasticWeightAveraging` for the
+    statistics of BatchNorm, is the host's alone: nothing is made, joined or counted.
 
     A new run begins with empty pools. A run that is continued, from a checkpoint or by another
     `fit` of the same Trainer, continues with its pools.
@@ -201,17 +210,28 @@ class AdversarialTraining(AroundTrainingStep):
     ) -> None:
         """Remove the step's hooks, log, and count the step."""
         super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+        if skips_backward(trainer):
+            return
         if self._joined is not None and self._weighted is not None and not self.keep_out:
             # A step that returns nothing, or optimises by hand, may do without a backward pass.
             self._weighted.finish(backward=bool(outputs) and pl_module.automatic_optimization)
         self._end_step()
         self.measures.end_step(pl_module.device)
         if logs_now(trainer):
-            self.measures.ages({name: self.pools.age(name) for name in self._filled()})
+            self._measure_ages()
             values = self.measures.report()
             if values:
                 pl_module.log_dict(values, on_step=True, on_epoch=False)
         self.pools.step += 1
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Tell callbacks that monitor a value at the validation's end."""
+        if validates_within_fit(trainer):
+            self._tell_monitors(trainer)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Tell callbacks that monitor a value at the epoch's end."""
+        self._tell_monitors(trainer)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the pools of all ranks and what else a resumed run needs."""
@@ -221,6 +241,8 @@ class AdversarialTraining(AroundTrainingStep):
     def around_step(
         self, trainer: Trainer, pl_module: LightningModule, inner: Step, batch: Any, *args: Any
     ) -> Any:
+        if skips_backward(trainer):
+            return inner(batch, *args)
         if not self._started:
             self._start(trainer, pl_module)
             self.loss.to(pl_module.device)
@@ -352,6 +374,15 @@ class AdversarialTraining(AroundTrainingStep):
             if warning and name not in self._warned:
                 rank_zero_warn(warning)
                 self._warned.add(name)
+
+    def _measure_ages(self) -> None:
+        self.measures.ages({name: self.pools.age(name) for name in self._filled()})
+
+    def _tell_monitors(self, trainer: Trainer) -> None:
+        if self.pools.active():
+            self._measure_ages()
+            values = mean_over_processes(trainer, self.measures.at_epoch_end())
+            tell_monitors(trainer, values)
 
     def _filled(self) -> list[str]:
         return [name for name, pool in self.pools.by_layer.items() if len(pool)]

@@ -17,6 +17,7 @@ from lit_intriguing.figures.bars import bar_chart, norm_bar
 from lit_intriguing.figures.loggers import destinations
 from lit_intriguing.hosts.batch import Place, example_shape
 from lit_intriguing.hosts.logits import logits_model
+from lit_intriguing.hosts.muted import muted
 from lit_intriguing.isolation import own_randomness
 from lit_intriguing.lipschitz.layer_bounds import LayerBound, NetworkNorm
 from lit_intriguing.lipschitz.network import network_norm
@@ -148,19 +149,27 @@ class LipschitzMonitor(Measuring):
         step = optimizer_steps(trainer)
         if step and step % self.every_n_steps == 0 and step != self._estimated_step:
             self._estimated_step = step
-            if self._works(trainer, pl_module):
-                self._attempt(self._estimate, trainer, pl_module)
+            self._attempt(self._estimate, trainer, pl_module)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Certify if it is time."""
         due = (trainer.current_epoch + 1) % self.certify_every_n_epochs == 0
-        if (due or is_trial(trainer)) and self._works(trainer, pl_module):
-            self._attempt(self._certify, trainer, pl_module)
+        if (due or is_trial(trainer)) and not self.was_in_validation(trainer):
+            self._certify_now(trainer, pl_module)
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Certify if a callback is going to look at it."""
+        if self.is_due_in_validation(trainer):
+            self._certify_now(trainer, pl_module)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Certify the last weights if that has not been done."""
-        if self._certified_step != optimizer_steps(trainer) and self._works(trainer, pl_module):
-            self._attempt(self._certify, trainer, pl_module)
+        if self._certified_step != optimizer_steps(trainer):
+            self._certify_now(trainer, pl_module)
+
+    def _certify_now(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._certified_step = optimizer_steps(trainer)
+        self._attempt(self._certify, trainer, pl_module)
 
     def _shape_in(self, batch: Any) -> tuple[int, ...]:
         shape = example_shape(batch, self.inputs)
@@ -193,7 +202,9 @@ class LipschitzMonitor(Measuring):
         pl_module: LightningModule,
     ) -> None:
         try:
-            measure(trainer, pl_module)
+            if self._works(trainer, pl_module):
+                with muted(pl_module):
+                    measure(trainer, pl_module)
         except Exception as error:
             # A failed measurement must not end the run.
             self.warn_once(
@@ -201,6 +212,7 @@ class LipschitzMonitor(Measuring):
                 f"LipschitzMonitor measured nothing after {optimizer_steps(trainer)} steps: "
                 f"{type(error).__name__}: {error}. Training continues. This warning comes once.",
             )
+        self.tell(trainer)
 
     def _estimate(self, trainer: Trainer, pl_module: LightningModule) -> None:
         model = logits_model(pl_module, self.model)
@@ -214,7 +226,6 @@ class LipschitzMonitor(Measuring):
             self.log_scalars(trainer, scalars, optimizer_steps(trainer))
 
     def _certify(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._certified_step = optimizer_steps(trainer)
         model = logits_model(pl_module, self.model)
         self.certified = found = self._bound(model, self.joint)
         self._tracked.start(model, found)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from lit_intriguing.errors import UserError
+from lit_intriguing.hosts.monitored import tell_monitors, validates_within_fit
 from lit_intriguing.hosts.training_step import AroundTrainingStep, Step, logs_now
 from lit_intriguing.lipschitz.layers.geometry import Convolution
 from lit_intriguing.lipschitz.linear_map import linear_map
@@ -141,6 +142,20 @@ class LipschitzPenalty(AroundTrainingStep):
         if self._value is not None and logs_now(trainer):
             pl_module.log("lipschitz_penalty", self._value)
             pl_module.log_dict({f"lipschitz_penalty/{k}": v for k, v in self._norms.items()})
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Tell callbacks that monitor a value at the validation's end."""
+        if validates_within_fit(trainer):
+            self._tell_monitors(trainer)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Tell callbacks that monitor a value at the epoch's end, however short the epoch is."""
+        self._tell_monitors(trainer)
+
+    def _tell_monitors(self, trainer: Trainer) -> None:
+        if self._value is not None:
+            norms = {f"lipschitz_penalty/{k}": float(v) for k, v in self._norms.items()}
+            tell_monitors(trainer, {"lipschitz_penalty": float(self._value), **norms})
 
     def state_dict(self) -> dict[str, Any]:
         """Return the directions, the same on all processes."""

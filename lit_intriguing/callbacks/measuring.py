@@ -9,12 +9,20 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_warn
 
 from lit_intriguing.errors import UserError
+from lit_intriguing.hosts.monitored import is_monitored, tell_monitors, validates_within_fit
+from lit_intriguing.hosts.muted import muted
 from lit_intriguing.isolation import own_randomness, untouched
-from lit_intriguing.private.of_lightning import callbacks_of
+from lit_intriguing.private.of_lightning import callbacks_of, optimizer_steps
 
 
 class Measuring(Callback):
     """A callback with a name, a folder, scalars for every logger, and warnings that come once.
+
+    The scalars are also in `trainer.callback_metrics`, the same on every process, for callbacks
+    that monitor one (`ModelCheckpoint`, `EarlyStopping`). Where one does, each validation is
+    measured too, before they look. A scalar that is unknown, such as the distortion where no
+    example was found, is NaN there: `EarlyStopping` ends the run then, unless
+    `check_finite=False`.
 
     Args:
         name: Name of the scalars, figures and files, different for each callback of the run.
@@ -26,6 +34,8 @@ class Measuring(Callback):
         super().__init__()
         self.name, self.dirpath, self.seed = name, dirpath, seed
         self._warned: set[str] = set()
+        self._news: dict[str, float] = {}
+        self._validated_step: int | None = None
 
     @property
     def state_key(self) -> str:
@@ -45,6 +55,7 @@ class Measuring(Callback):
             for one in callbacks_of(trainer)
             if isinstance(one, Measuring) and one.name == self.name
         ]
+        self._news, self._validated_step = {}, None
         if stage == "fit" and len(named) > 1:
             raise UserError(
                 f"{' and '.join(named)} have one name, {self.name!r}, and would write to the same "
@@ -65,15 +76,38 @@ class Measuring(Callback):
 
     @contextmanager
     def isolated(self, pl_module: LightningModule) -> Iterator[None]:
-        """Use random numbers of its own; restore the module's modes and gradients afterwards."""
-        with own_randomness(self.seed % 2**32), untouched(pl_module):
+        """Use random numbers of its own and tell nobody; restore modes and gradients afterwards."""
+        with own_randomness(self.seed % 2**32), untouched(pl_module), muted(pl_module):
             yield
 
     def log_scalars(self, trainer: Trainer, values: Mapping[str, float], step: int) -> None:
-        """Log the scalars that are not NaN, with the epoch, to every logger."""
+        """Log the scalars that are not NaN, with the epoch, to every logger.
+
+        Callbacks that monitor one get it, NaN or not, when all processes have called `tell`.
+        """
+        self._news |= {f"{self.name}/{k}": v for k, v in values.items()}
         known = {f"{self.name}/{k}": v for k, v in values.items() if not math.isnan(v)}
         for logger in trainer.loggers:
             logger.log_metrics({**known, "epoch": trainer.current_epoch}, step=step)
+
+    def tell(self, trainer: Trainer) -> None:
+        """Put what was logged last into `trainer.callback_metrics`; every process must call it."""
+        news, self._news = self._news, {}
+        tell_monitors(trainer, news)
+
+    def is_due_in_validation(self, trainer: Trainer) -> bool:
+        """Return whether to measure before a validation's end, since callbacks look then.
+
+        That is where one monitors what is measured here, and only in the validations of a fit.
+        """
+        due = validates_within_fit(trainer) and is_monitored(trainer, f"{self.name}/")
+        if due:
+            self._validated_step = optimizer_steps(trainer)
+        return due
+
+    def was_in_validation(self, trainer: Trainer) -> bool:
+        """Return whether the present weights were measured in a validation."""
+        return self._validated_step == optimizer_steps(trainer)
 
     def folder(self, trainer: Trainer) -> Path:
         """Return the folder in which `ModelCheckpoint` puts `checkpoints`; on rank 0 only."""

@@ -14,7 +14,8 @@ class MovingAverage(WeightAveraging):
     Lightning's `WeightAveraging` with
     `average = d * average + (1 - d) * weights`. In the n-th update d is at most
     `(1 + n) / (10 + n)`, so that a short run does not end with the weights it began with.
-    Training itself is the same as without it.
+    Training itself is the same as without it. Of whole numbers and truth values (the counters of
+    BatchNorm, tables of positions) there is no average: they are those of the last update.
 
     Args:
         decay: d, in [0, 1).
@@ -40,6 +41,8 @@ class MovingAverage(WeightAveraging):
 
 def _average(decay: float, average: Tensor, weights: Tensor, updates: Tensor | int) -> Tensor:
     """Return the next average, of the dtype of the one before."""
+    if not (average.is_floating_point() or average.is_complex()):
+        return weights
     count = float(updates)
     decay = min(decay, (1 + count) / (10 + count))
     return torch.lerp(average, weights.to(average.dtype), 1 - decay)

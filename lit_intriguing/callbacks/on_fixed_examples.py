@@ -168,7 +168,12 @@ class OnFixedExamples(Measuring, ABC):
             due = self._step_is_due(trainer)
         else:
             due = is_trial(trainer) or ((trainer.current_epoch + 1) % self.every_n_epochs == 0)
-        if due and self._chosen is not None:
+        if due and self._chosen is not None and not self.was_in_validation(trainer):
+            self._measure(trainer, pl_module)
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Measure if a callback is going to look at it."""
+        if self._chosen is not None and self.is_due_in_validation(trainer):
             self._measure(trainer, pl_module)
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -226,6 +231,7 @@ class OnFixedExamples(Measuring, ABC):
                 f"{type(self).__name__} made no examples after {optimizer_steps(trainer)} steps: "
                 f"{type(error).__name__}: {error}. Training continues. This warning comes once.",
             )
+        self.tell(trainer)
 
 
 def _from_rank_zero(trainer: Trainer, examples: FixedExamples | None) -> FixedExamples | None:

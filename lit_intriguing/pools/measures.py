@@ -30,6 +30,7 @@ class Measures:
         self._values: dict[str, Tensor | float] = {}
         self.examples_due, self._logits_due = set(self._layers), set(self._layers)
         self._clock = StepClock(window)
+        self._reported = False
 
     def examples(self, spliced: Spliced, x: Tensor, made: Mapping[str, Examples]) -> None:
         """Measure success and distortion of new examples, made of the first ones of `x`."""
@@ -66,8 +67,21 @@ class Measures:
         share = self._clock.share()
         if share is not None:
             self._values["adversarial/generating"] = share
-        self.examples_due, self._logits_due = set(self._layers), set(self._layers)
+        self._measure_anew()
+        self._reported = True
         return dict(self._values)
+
+    def at_epoch_end(self) -> dict[str, Tensor | float]:
+        """Return the last values likewise; measure anew if none were reported in this epoch."""
+        share = self._clock.share_so_far()
+        own = {} if share is None else {"adversarial/generating": share}
+        if not self._reported:
+            self._measure_anew()
+        self._reported = False
+        return {**self._values, **own}
+
+    def _measure_anew(self) -> None:
+        self.examples_due, self._logits_due = set(self._layers), set(self._layers)
 
     def start_step(self, device: torch.device) -> None:
         """Note the time."""

@@ -44,9 +44,13 @@ class StepClock:
         if counts:
             self._making += self._now(device) - begin
 
+    def share_so_far(self) -> float | None:
+        """Return the share of time spent on examples; None if no step counted."""
+        return self._making / self._step if self._step else None
+
     def share(self) -> float | None:
         """Return the share of time spent on examples and begin anew; None if no step counted."""
-        share = self._making / self._step if self._step else None
+        share = self.share_so_far()
         self._step, self._making, self._counted = 0.0, 0.0, 0
         return share
 

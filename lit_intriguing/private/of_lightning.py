@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from lightning.pytorch import Callback, LightningModule, Trainer
+    from torch import Tensor
 
 StepName = Literal["training_step", "predict_step"]
 
@@ -63,6 +64,15 @@ def accumulates_gradients(trainer: Trainer) -> bool:
     return trainer.fit_loop._should_accumulate()
 
 
+def skips_backward(trainer: Trainer) -> bool:
+    """Return whether a pass over the training data has no backward and no optimiser step.
+
+    `StochasticWeightAveraging` ends with such a pass, for the statistics of BatchNorm;
+    `AdversarialTraining` stays out of it.
+    """
+    return trainer.fit_loop._skip_backward
+
+
 def logger_is_due(trainer: Trainer) -> bool:
     """Return whether metrics are written after the present step (`log_every_n_steps`).
 
@@ -76,7 +86,18 @@ def optimizer_steps(trainer: Trainer) -> int:
 
     The step numbers of all callbacks that measure, in file names and in loggers.
     """
-    return int(trainer.fit_loop.epoch_loop._batches_that_stepped)
+    loop = trainer.fit_loop.epoch_loop
+    # In a validation Lightning has not counted the step before it yet.
+    before = trainer.validating and not loop._should_accumulate()
+    return int(loop._batches_that_stepped) + before
+
+
+def set_callback_metrics(trainer: Trainer, values: dict[str, Tensor]) -> None:
+    """Put values into `trainer.callback_metrics`, without computing the others.
+
+    `ModelCheckpoint` and `EarlyStopping` find there what our callbacks measure.
+    """
+    trainer._logger_connector._callback_metrics.update(values)
 
 
 def validation_loop(trainer: Trainer) -> Any:
@@ -113,9 +134,24 @@ def before_batch_transfer(module: LightningModule, batch: Any) -> Any:
     return module._on_before_batch_transfer(batch, dataloader_idx=0)
 
 
+def is_lightning_module(module: object) -> bool:
+    """Return whether a module is a LightningModule, of `lightning` or of `pytorch_lightning`.
+
+    The two packages have a class of the name each, and neither knows the other's.
+    """
+    return any(
+        kind.__name__ == "LightningModule" and kind.__module__.partition(".")[0] in _PACKAGES
+        for kind in type(module).__mro__
+    )
+
+
+_PACKAGES = ("lightning", "pytorch_lightning")
+
+
 def trainer_or_none(module: LightningModule) -> Trainer | None:
     """Return the module's Trainer, or None; the public property raises without one.
 
-    `Classifier` asks it whether `train/loss` is written after this step.
+    `Classifier` asks it whether `train/loss` is written after this step; `muted` puts a stand-in in
+    its place.
     """
     return module._trainer

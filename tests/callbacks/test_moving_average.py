@@ -1,5 +1,6 @@
 """The moving average of the weights: its formula, a short run, resume, and what it leaves alone."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -15,12 +16,13 @@ ROWS, BATCH, EPOCHS = 24, 4, 4
 
 
 class Line(LightningModule):
-    def __init__(self) -> None:
+    def __init__(self, *before: nn.Module) -> None:
         super().__init__()
+        self.before = nn.Sequential(*before)
         self.net = nn.Linear(3, 1)
 
     def training_step(self, batch: list[Tensor], batch_idx: int) -> Tensor:
-        return (self.net(batch[0]).squeeze(1) - batch[1]).square().mean()
+        return (self.net(self.before(batch[0])).squeeze(1) - batch[1]).square().mean()
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return torch.optim.SGD(self.parameters(), lr=0.1)
@@ -39,10 +41,14 @@ class Weights(Callback):
 
 
 def fit(
-    folder: Path, *callbacks: Callback, epochs: int = EPOCHS, resume: Path | None = None
+    folder: Path,
+    *callbacks: Callback,
+    epochs: int = EPOCHS,
+    resume: Path | None = None,
+    before: Sequence[nn.Module] = (),
 ) -> Line:
     torch.manual_seed(0)
-    model = Line()
+    model = Line(*before)
     generator = torch.Generator().manual_seed(1)
     x, y = torch.randn(ROWS, 3, generator=generator), torch.randn(ROWS, generator=generator)
     trainer = Trainer(
@@ -83,6 +89,35 @@ def test_short_run_does_not_end_with_the_weights_it_began_with(tmp_path: Path) -
     start, end = weights.seen[0], weights.seen[-1]
     averaged = model.net.weight.detach()
     assert (averaged - end).norm() < 0.5 * (start - end).norm()
+
+
+class Table(nn.Module):
+    """Holds whole numbers that a mean rounded down would change, truth values and complex ones."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("places", torch.arange(512))
+        self.register_buffer("mask", torch.tensor([True, False]))
+        self.register_buffer("bytes", torch.tensor([255], dtype=torch.uint8))
+        self.register_buffer("turns", torch.tensor([1 + 2j]))
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.turns += 1j
+        return x
+
+
+def test_whole_numbers_and_truth_values_are_those_of_the_last_update(tmp_path: Path) -> None:
+    every = 5
+    model = fit(tmp_path, MovingAverage(0.9, every), before=[nn.BatchNorm1d(3), Table()])
+    steps = ROWS // BATCH * EPOCHS
+    counter = model.get_buffer("before.0.num_batches_tracked")
+    assert counter == 1 + (steps - 1) // every * every
+    assert torch.equal(model.get_buffer("before.1.places"), torch.arange(512))
+    assert torch.equal(model.get_buffer("before.1.mask"), torch.tensor([True, False]))
+    assert model.get_buffer("before.1.bytes") == 255
+    turns = model.get_buffer("before.1.turns")
+    assert turns.real == 1
+    assert 3 < turns.imag < 2 + steps
 
 
 @pytest.mark.filterwarnings("ignore:The dirpath has changed:UserWarning")

@@ -309,3 +309,47 @@ def test_an_attack_that_passes_the_replaced_step_by_is_an_error(
     trainer, split = Trainer(**QUIET), SplitData(Data(), "test", 2, None)
     with pytest.raises(StepNotCalledError, match=expected):
         run_loop(trainer, Host(), Counting(split), lambda: "nothing is kept")
+
+
+def test_a_lightning_module_is_told_by_its_name_and_package() -> None:
+    """Hangs on the name `LightningModule`: what `muted` keeps from the loggers of a run."""
+    assert of_lightning.is_lightning_module(Hand())
+    assert not of_lightning.is_lightning_module(nn.Linear(1, 1))
+
+    class LightningModuleOfOurs(nn.Module):
+        pass
+
+    assert not of_lightning.is_lightning_module(LightningModuleOfOurs())
+
+
+def test_values_for_monitors_are_kept_among_the_callback_metrics() -> None:
+    """Hangs on `_logger_connector._callback_metrics`: what `EarlyStopping` sees of our measures."""
+    trainer = Trainer(**QUIET)
+    of_lightning.set_callback_metrics(trainer, {"examples/distortion": torch.tensor(2.0)})
+    assert trainer.callback_metrics["examples/distortion"] == 2
+
+
+def test_a_pass_without_backward_is_known() -> None:
+    """Hangs on `fit_loop._skip_backward`: `AdversarialTraining` beside weight averaging."""
+    trainer = Trainer(**QUIET)
+    assert not of_lightning.skips_backward(trainer)
+    trainer.fit_loop._skip_backward = True
+    assert of_lightning.skips_backward(trainer)
+    assert trainer.fit_loop.epoch_loop.automatic_optimization._skip_backward
+
+
+@pytest.mark.parametrize("accumulate", [1, 4])
+def test_a_step_counts_as_taken_in_the_validation_after_it(accumulate: int) -> None:
+    """Hangs on `_batches_that_stepped`, `_should_accumulate`: the numbers of measurements."""
+    seen: dict[str, list[int]] = {"validation": [], "epoch": []}
+
+    class Look(Callback):
+        def on_validation_start(self, trainer: Trainer, *rest: object) -> None:
+            seen["validation"].append(of_lightning.optimizer_steps(trainer))
+
+        def on_train_epoch_end(self, trainer: Trainer, *rest: object) -> None:
+            seen["epoch"].append(of_lightning.optimizer_steps(trainer))
+
+    options = {**QUIET, "num_sanity_val_steps": 0, "accumulate_grad_batches": accumulate}
+    Trainer(**options, max_epochs=3, callbacks=[Look()]).fit(Host(), loader(), loader())
+    assert seen["validation"] == seen["epoch"]

@@ -150,6 +150,9 @@ class Recorder(TorchFunctionMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         kwargs = kwargs or {}
+        if func is Tensor.__deepcopy__:  # which would copy a memory that there is not
+            func = Tensor.clone
+            args, kwargs = args[:1], {}
         if self._quiet:
             return func(*args, **kwargs)
         if func in _UNSEEN:
