@@ -116,8 +116,8 @@ class AdversarialExamples(OnFixedExamples):
     ) -> None:
         super().__init__(
             name or (f"examples/{layer}" if layer else "examples"),
-            every_n_epochs, every_n_steps, examples, dirpath, model, output, inputs,
-            labels, seed,
+            every_n_epochs, every_n_steps, examples, dirpath, inputs, labels, seed,
+            model, output,
         )  # fmt: skip
         if magnify is not None and not 0 < magnify < math.inf:
             raise ValueError(f"AdversarialExamples: magnify must be positive, not {magnify}.")

@@ -29,12 +29,12 @@ class OnFixedExamples(Measuring, ABC):
         every_n_steps: Optimiser steps from one measurement to the next, in place of epochs.
         examples: Number of examples; fewer if the data or the batch has fewer.
         dirpath: Folder in place of the run's own.
-        model: Name of the submodule that maps inputs to logits; None for the LightningModule.
-        output: Where its output holds the logits; see `lit_intriguing.hosts.logits`.
         inputs: Key, field or position of the inputs in a batch, a path of these (`d.0`), or a
             function of the batch; found if there is no doubt.
         labels: Where the labels are, likewise.
         seed: Seed of the choice of examples.
+        model: Name of the submodule that maps inputs to logits; None for the LightningModule.
+        output: Where its output holds the logits; see `lit_intriguing.hosts.logits`.
 
     Raises:
         ValueError: For a number out of range.
@@ -47,11 +47,11 @@ class OnFixedExamples(Measuring, ABC):
         every_n_steps: int | None,
         examples: int,
         dirpath: str | Path | None,
-        model: str | None,
-        output: Output | None,
         inputs: Place | None,
         labels: Place | None,
         seed: int,
+        model: str | None = None,
+        output: Output | None = None,
     ) -> None:
         super().__init__(name, dirpath, seed)
         self.check_at_least_one(

@@ -106,8 +106,8 @@ class TransferEvaluation(OnFixedExamples):
         seed: int = 0,
     ) -> None:
         super().__init__(
-            name, every_n_epochs, every_n_steps, examples, dirpath, model, output, inputs,
-            labels, seed,
+            name, every_n_epochs, every_n_steps, examples, dirpath, inputs, labels, seed,
+            model, output,
         )  # fmt: skip
         self.references = dict(references or {})
         self._check(earlier, weights or {})

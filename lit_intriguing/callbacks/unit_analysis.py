@@ -82,7 +82,7 @@ class UnitAnalysis(OnFixedExamples):
         seed: int = 0,
     ) -> None:
         super().__init__(
-            name, every_n_epochs, every_n_steps, examples, dirpath, None, None, inputs, labels, seed
+            name, every_n_epochs, every_n_steps, examples, dirpath, inputs, labels, seed
         )
         ScanSettings(reading or Mean(), k, rotations, seed)  # refuses numbers out of range
         self.layers = [layers] if isinstance(layers, str) else list(layers)
