@@ -1,17 +1,42 @@
 """A resumed run draws the random numbers that it would have drawn without the interruption."""
 
 import random
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.utilities import rank_zero_warn
+from torch.utils.data import (
+    DataLoader,
+    DistributedSampler,
+    RandomSampler,
+    SequentialSampler,
+    SubsetRandomSampler,
+    WeightedRandomSampler,
+)
 
 from lit_intriguing.data.tensor_loader import TensorLoader
 from lit_intriguing.hosts.per_rank_state import gather_ranks, state_of_this_rank
-from lit_intriguing.private.of_lightning import loaders_of, restore_loader_positions
+from lit_intriguing.private.of_lightning import (
+    begin_iteration,
+    loaders_of,
+    restore_loader_positions,
+)
 
 RngState = dict[str, Any]
+
+
+@runtime_checkable
+class Stateful(Protocol):
+    """A loader that resumes its position, as Lightning asks for it."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the position."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go to a position."""
 
 
 def rng_state() -> RngState:
@@ -49,10 +74,13 @@ class ExactResume(Callback):
     """Saving of the random generators' states, of each process, in the checkpoint.
 
     The states are restored at the first training batch after a restart, when everything that draws
-    random numbers at the start is over. With a loader that resumes its position (`TensorLoader`) a
-    run that was killed at any step ends with the weights of the uninterrupted run, bit for bit on
-    CPU. Random numbers drawn between the checkpoint and the next training batch, for example by a
-    validation step that draws from the global generators, are not repeated.
+    random numbers at the start is over. With a loader that resumes its position (`TensorLoader`,
+    torchdata's `StatefulDataLoader`) a run that was killed at any step ends with the weights of the
+    uninterrupted run, bit for bit on CPU. With an ordinary `DataLoader` that holds of checkpoints
+    saved at the end of an epoch: the states are then restored before the loader draws its order. A
+    warning at the start says where it does not hold. Random numbers drawn between the checkpoint
+    and the next training batch, for example by a validation step that draws from the global
+    generators, are not repeated.
 
     If the number of processes is not that of the checkpoint, each process takes the states of a
     rank in turn, with a warning.
@@ -60,6 +88,7 @@ class ExactResume(Callback):
 
     def __init__(self) -> None:
         self._saved: dict[str, RngState] | None = None
+        self._positions = True
 
     def state_dict(self) -> dict[str, Any]:
         """Return the states of all ranks; every rank must call it."""
@@ -74,16 +103,28 @@ class ExactResume(Callback):
         # If a module reads `estimated_stepping_batches` in `configure_optimizers`, Lightning sets
         # the loaders up before it reads the checkpoint, and only once.
         loaders = loaders_of(trainer.fit_loop)
+        self._positions = all(isinstance(loader, Stateful) for loader in loaders)
+        _warn_of(loaders)
         # Others may begin with `iter()` and could not be moved any more.
         if loaders and all(isinstance(loader, TensorLoader) for loader in loaders):
             restore_loader_positions(trainer)
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Restore the states before loaders without a position draw the order of an epoch."""
+        # Within an epoch Lightning does not call this after a restart.
+        if self._saved is not None and not self._positions:
+            self._restore(trainer)
+            begin_iteration(trainer)
 
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
         """Restore the states, once."""
-        if self._saved is None:
-            return
+        if self._saved is not None:
+            self._restore(trainer)
+
+    def _restore(self, trainer: Trainer) -> None:
+        assert self._saved is not None
         saved, self._saved = self._saved, None
         set_rng_state(state_of_this_rank(saved, trainer, "random states"))
 
@@ -98,3 +139,42 @@ class ExactResume(Callback):
         # Lightning loads the callbacks' state for an evaluation's `ckpt_path` too.
         if stage != "fit":
             self._saved = None
+
+
+_SAMPLERS = (
+    DistributedSampler,
+    RandomSampler,
+    SequentialSampler,
+    SubsetRandomSampler,
+    WeightedRandomSampler,
+)
+
+
+def _warn_of(loaders: Sequence[Any]) -> None:
+    """Say in one sentence from which checkpoints a run will not be resumed exactly."""
+    ordinary = [loader for loader in loaders if not isinstance(loader, Stateful)]
+    reasons = list(filter(None, map(_draws_aside, ordinary)))
+    if reasons:
+        rank_zero_warn(
+            f"ExactResume: a resumed run will not get the batches of the uninterrupted one, since "
+            f"{reasons[0]}: take lit_intriguing.data.TensorLoader or a loader with state_dict and "
+            "load_state_dict, such as torchdata's StatefulDataLoader."
+        )
+    elif ordinary:
+        rank_zero_warn(
+            f"ExactResume: a run that is resumed within an epoch will not get the batches of the "
+            f"uninterrupted one, since a {type(ordinary[0]).__name__} does not store its position: "
+            "resume from a checkpoint saved at the end of an epoch, or take "
+            "lit_intriguing.data.TensorLoader or torchdata's StatefulDataLoader."
+        )
+
+
+def _draws_aside(loader: Any) -> str:
+    """Say what a loader draws with that is not in a checkpoint; empty if there is nothing."""
+    if not isinstance(loader, DataLoader):
+        return f"it is not known how a {type(loader).__name__} draws them"
+    if type(loader.sampler) not in _SAMPLERS:
+        return f"it is not known how a {type(loader.sampler).__name__} draws them"
+    if loader.generator is not None or getattr(loader.sampler, "generator", None) is not None:
+        return "the loader has a generator of its own"
+    return "workers of the loader persist" if loader.persistent_workers else ""

@@ -126,6 +126,18 @@ def restore_loader_positions(trainer: Trainer) -> None:
     trainer.fit_loop._load_combined_loader_states()
 
 
+def begin_iteration(trainer: Trainer) -> None:
+    """Begin the epoch's iteration over the training loaders, if Lightning does not do so itself.
+
+    After a restart it began before any callback could put random states back. `ExactResume` calls
+    it in `on_train_epoch_start`.
+    """
+    loop = trainer.fit_loop
+    by_itself = trainer.current_epoch > 0 and not (loop.is_resuming or loop.epoch_loop.restarting)
+    if loop._data_fetcher is not None and not by_itself:
+        iter(loop._data_fetcher)
+
+
 def before_batch_transfer(module: LightningModule, batch: Any) -> Any:
     """Return a batch as the user's `on_before_batch_transfer` makes it.
 

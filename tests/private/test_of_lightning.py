@@ -353,3 +353,25 @@ def test_a_step_counts_as_taken_in_the_validation_after_it(accumulate: int) -> N
     options = {**QUIET, "num_sanity_val_steps": 0, "accumulate_grad_batches": accumulate}
     Trainer(**options, max_epochs=3, callbacks=[Look()]).fit(Host(), loader(), loader())
     assert seen["validation"] == seen["epoch"]
+
+
+def test_the_iteration_of_an_epoch_begins_once() -> None:
+    """Hangs on `_data_fetcher` and the condition for a second `iter`: exact restarts."""
+
+    class Counted(torch.utils.data.DataLoader):
+        begun = 0
+
+        def __iter__(self) -> Iterator[Any]:
+            self.begun += 1
+            return super().__iter__()
+
+    class Begins(Callback):
+        def on_train_epoch_start(self, trainer: Trainer, *rest: object) -> None:
+            of_lightning.begin_iteration(trainer)
+
+    data = torch.utils.data.TensorDataset(torch.rand(6, 4), torch.arange(6) % 3)
+    alone, beside = Counted(data), Counted(data)
+    Trainer(**QUIET, max_epochs=3).fit(Host(), alone)
+    Trainer(**QUIET, max_epochs=3, callbacks=[Begins()]).fit(Host(), beside)
+    assert alone.begun == 3
+    assert beside.begun == 4  # the first once more: before it no callback is called
