@@ -22,6 +22,13 @@ if os.environ.get("CI"):
     settings.load_profile("ci")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Refuse names of tests that hold an address: parallel workers would not agree on them."""
+    for item in items:
+        if " at 0x" in item.nodeid:
+            raise pytest.UsageError(f"give the parameters of {item.nodeid} ids without addresses")
+
+
 @pytest.fixture(scope="session")
 def data_dir() -> Path:
     """The folder of `LIT_INTRIGUING_DATA`, which holds `MNIST/raw`; skips without it."""

@@ -222,7 +222,9 @@ def measuring(tmp_path: Any, **options: Any) -> list[Any]:
     ]
 
 
-@pytest.mark.parametrize("output", [1, -1, "1", lambda out: out[1]], ids=str)
+@pytest.mark.parametrize(
+    "output", [1, -1, "1", lambda out: out[1]], ids=["index", "last", "text", "function"]
+)
 def test_advice_on_a_doubtful_output_works(tmp_path: Any, output: Any) -> None:
     for make in (lambda **o: [AdversarialTraining({"": plan()}, **o)], None):
         for which in (0, 1):
