@@ -11,6 +11,7 @@ from lightning.pytorch.utilities import rank_zero_warn
 from torch.utils.data import (
     DataLoader,
     DistributedSampler,
+    IterableDataset,
     RandomSampler,
     SequentialSampler,
     SubsetRandomSampler,
@@ -173,6 +174,8 @@ def _draws_aside(loader: Any) -> str:
     """Say what a loader draws with that is not in a checkpoint; empty if there is nothing."""
     if not isinstance(loader, DataLoader):
         return f"it is not known how a {type(loader).__name__} draws them"
+    if isinstance(loader.dataset, IterableDataset):
+        return f"a {type(loader.dataset).__name__} streams them in an order of its own"
     if type(loader.sampler) not in _SAMPLERS:
         return f"it is not known how a {type(loader.sampler).__name__} draws them"
     if loader.generator is not None or getattr(loader.sampler, "generator", None) is not None:

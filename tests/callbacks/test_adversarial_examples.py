@@ -419,6 +419,7 @@ def test_a_trial_run_makes_examples_and_writes_nothing(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("undrawn")
 @pytest.mark.filterwarnings("ignore:Checkpoint directory .* exists and is not empty")
 @pytest.mark.filterwarnings("ignore:You're resuming from a checkpoint that ended before the epoch")
+@pytest.mark.filterwarnings("ignore:ExactResume. a resumed run .* a Stream streams them")
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_resumed_run_goes_on_with_its_examples_and_its_history(
     stream: bool, tmp_path: Path
