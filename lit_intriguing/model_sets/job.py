@@ -10,7 +10,6 @@ from typing import Any, ClassVar, Generic, Protocol, TextIO, TypeVar
 from lightning.pytorch import LightningDataModule, Trainer
 
 from lit_intriguing.attacks import Attack, Goal, RandomTargets
-from lit_intriguing.attacks.attack_tensors import CHUNK
 from lit_intriguing.commands.attack.job import default_attack
 from lit_intriguing.errors import UserError
 from lit_intriguing.model_sets.examples import ExampleJob
@@ -76,10 +75,10 @@ class ExampleStudy(ABC, Generic[Job, Found]):
     limit: int | None = None
     attack: Attack | None = None
     goal: Goal | None = None
-    bounds: Bounds | None = None
+    bounds: Bounds | None = ExampleJob.bounds
     confidence: float = 0.95
-    seed: int = 0
-    chunk: int = CHUNK
+    seed: int = ExampleJob.seed
+    chunk: int = ExampleJob.chunk
     models_dir: str | None = None
     workers: int = 0
     trainer: dict[str, Any] = field(default_factory=dict)

@@ -28,6 +28,7 @@ from lit_intriguing.callbacks import (
     TransferEvaluation,
 )
 from lit_intriguing.callbacks.measuring import Measuring
+from tests.callbacks.scripts import train_in
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:The number of training batches", "ignore:Found .* module.s. in eval mode"
@@ -175,19 +176,27 @@ def test_each_short_epoch_has_values_of_its_own(tmp_path: Path) -> None:
     assert "adversarial/generating" in last
 
 
+class Compare(Callback):
+    """Compares the values of the processes with those of the first."""
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        own = {k: float(v) for k, v in trainer.callback_metrics.items() if "/" in k}
+        assert {name.split("/")[0] for name in own} == {
+            "adversarial", "examples", "lipschitz", "transfer",
+        }  # fmt: skip
+        assert trainer.strategy.broadcast(own) == own
+
+
+def train(folder: Path, strategy: Any, devices: int) -> None:
+    """Train with all callbacks that measure: for a script of two processes."""
+    callbacks = [one for name, one in measuring(folder).items() if "penalty" not in name]
+    best = ModelCheckpoint(folder / "best", monitor="lipschitz/network")
+    fit(folder, *callbacks, best, Compare(), strategy=strategy, devices=devices)
+
+
 @pytest.mark.integration
 def test_two_processes_have_the_same_values(tmp_path: Path) -> None:
-    class Compare(Callback):
-        def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-            own = {k: float(v) for k, v in trainer.callback_metrics.items() if "/" in k}
-            assert {name.split("/")[0] for name in own} == {
-                "adversarial", "examples", "lipschitz", "transfer",
-            }  # fmt: skip
-            assert trainer.strategy.broadcast(own) == own
-
-    callbacks = [one for name, one in measuring(tmp_path).items() if "penalty" not in name]
-    best = ModelCheckpoint(tmp_path / "best", monitor="lipschitz/network")
-    fit(tmp_path, *callbacks, best, Compare(), strategy="ddp_fork", devices=2)
+    train_in(tmp_path / "two", __name__, "replicated")
 
 
 @pytest.mark.parametrize("layer", ["", "net.3"])

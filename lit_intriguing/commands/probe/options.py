@@ -7,7 +7,7 @@ from typing import ClassVar
 from lightning.pytorch import Trainer
 from typing_extensions import override
 
-from lit_intriguing.commands.probe.job import FACTORS, LENGTHS, ProbeJob
+from lit_intriguing.commands.probe.job import ProbeJob
 from lit_intriguing.commands.probe.output import ProbeReport
 from lit_intriguing.commands.probe.run import ProbeRun
 from lit_intriguing.commands.probe.table import Probes
@@ -46,11 +46,11 @@ class Probing(ExampleStudy[ProbeJob, Probes]):
 
     LACK: ClassVar[str] = "the tables lack them"
 
-    factors: list[float] = field(default_factory=lambda: list(FACTORS))
-    centres: list[float] = field(default_factory=lambda: [0.0, 1.0])
-    noise: list[float] = field(default_factory=lambda: list(LENGTHS))
-    draws: int = 10
-    clip: bool = False
+    factors: list[float] = field(default_factory=lambda: list(ProbeJob.factors))
+    centres: list[float] = field(default_factory=lambda: list(ProbeJob.centres))
+    noise: list[float] = field(default_factory=lambda: list(ProbeJob.noise))
+    draws: int = ProbeJob.draws
+    clip: bool = ProbeJob.clip
     title: str = "Probing"
 
     @override

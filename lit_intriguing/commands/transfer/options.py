@@ -63,11 +63,11 @@ class TransferMatrix(ExampleStudy[TransferJob, Table]):
 
     LACK: ClassVar[str] = "cells of the table are marked"
 
-    only_correct: bool = False
-    noise: list[float] = field(default_factory=list)
-    amplify: list[float] = field(default_factory=list)
+    only_correct: bool = TransferJob.only_correct
+    noise: list[float] = field(default_factory=lambda: list(TransferJob.noise))
+    amplify: list[float] = field(default_factory=lambda: list(TransferJob.amplify))
     show: int = 0
-    clip: bool = False
+    clip: bool = TransferJob.clip
     clean: dict[str, CleanSplit] = field(default_factory=dict)
     paper: dict[str, PaperRow] = field(default_factory=dict)
     interval: Interval = "wilson"

@@ -157,7 +157,7 @@ def test_failed_models_lose_nothing_of_the_others_and_are_named(models, tmp_path
     out = capsys.readouterr().out
     assert "no checkpoint" in out
     assert "Did you mean 'tests.commands.transfer.small.Loud'?" in out
-    assert "does not tell the class of its model" in out
+    assert "does not name the class of its model" in out
     assert "is not of this model" in out
     assert "out of order" in out
     lines = {(one["set"], one["model"]): one for one in lines_of(tmp_path)}
