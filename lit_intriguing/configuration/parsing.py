@@ -1,7 +1,8 @@
 """The options of a command that has several runs."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
 
 from jsonargparse import ArgumentError, ArgumentParser, Namespace
 
@@ -10,6 +11,8 @@ from lit_intriguing.configuration.parse_errors import one_line
 from lit_intriguing.errors import UsageError
 from lit_intriguing.private import of_jsonargparse
 
+T = TypeVar("T")
+
 
 def parsed(study: type, prog: str, arguments: Sequence[str]) -> Namespace:
     """Read the options of a study.
@@ -17,7 +20,8 @@ def parsed(study: type, prog: str, arguments: Sequence[str]) -> Namespace:
     Args:
         study: The class whose parameters are the options.
         prog: The command.
-        arguments: What stands behind it.
+        arguments: What stands behind it: `--config FILE` (several are combined; shipped recipes by
+            their names) and options that override it.
 
     Returns:
         Its parameters, as plain values.
@@ -43,3 +47,8 @@ def parsed(study: type, prog: str, arguments: Sequence[str]) -> Namespace:
     misspelt.check_entries(arguments, hints)
     del values["config"]
     return values
+
+
+def by_name(value: Mapping[str, Any] | None, kind: type[T]) -> dict[str, T]:
+    """Make the objects of an option that maps names to parameters of `kind`; none where None."""
+    return {name: kind(**parameters) for name, parameters in (value or {}).items()}

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any, get_type_hints
 
 from lit_intriguing.configuration.instances import instance
-from lit_intriguing.configuration.parsing import parsed
+from lit_intriguing.configuration.parsing import by_name, parsed
 from lit_intriguing.model_sets.sources import ModelSource
 
 
@@ -14,7 +14,7 @@ def read(study: type, prog: str, arguments: Sequence[str]) -> dict[str, Any]:
     Args:
         study: The class whose parameters are the options.
         prog: The command.
-        arguments: What stands behind it.
+        arguments: What stands behind it; see `parsed`.
 
     Returns:
         Its parameters; models as `ModelSource`, data, attack, goal and bounds as objects, all
@@ -26,8 +26,7 @@ def read(study: type, prog: str, arguments: Sequence[str]) -> dict[str, Any]:
     """
     plain = parsed(study, prog, arguments)
     values, hints = plain.as_dict(), get_type_hints(study)
-    sources = values["models"] or {}
-    values["models"] = {name: ModelSource(**inner) for name, inner in sources.items()}
+    values["models"] = by_name(values["models"], ModelSource)
     for name in ("data", "attack", "goal", "bounds"):
         values[name] = instance(plain[name], hints[name], name)
     return values

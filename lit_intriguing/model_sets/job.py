@@ -21,9 +21,9 @@ from lit_intriguing.model_sets.loading import (
     saved_in,
 )
 from lit_intriguing.model_sets.report import Report
-from lit_intriguing.model_sets.run import ExamplesRun, Models
+from lit_intriguing.model_sets.run import ExamplesRun, Models, StudyPass
 from lit_intriguing.splits.loop import run_loop
-from lit_intriguing.splits.split import Split
+from lit_intriguing.splits.split import Split, SplitData
 from lit_intriguing.types import Bounds
 
 
@@ -159,6 +159,10 @@ class ExampleStudy(ABC, Generic[Job, Found]):
             "seed": self.seed,
             "chunk": self.chunk,
         }
+
+    def pass_over(self, data: SplitData, job: Job, failures: Mapping[str, str]) -> StudyPass[Job]:
+        """Return a pass of the study's models over data."""
+        return StudyPass(Path(self.out_dir), job, data, list(self.models), failures)
 
     def run_over(
         self, loop: ExamplesRun[Job, Found], trainer: Trainer, models: Models

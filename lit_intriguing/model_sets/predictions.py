@@ -21,6 +21,27 @@ J = TypeVar("J", bound=ExampleJob)
 
 
 @dataclass(frozen=True)
+class ChunkInputs:
+    """What is measured: several models, on a chunk of n images.
+
+    Attributes:
+        models: Those that could be loaded, by name.
+        names: All models of the study.
+        images: `(n, *S)`.
+        labels: `(n,)`.
+        index: The chunk's number.
+        make: Makes a model's examples, or has them.
+    """
+
+    models: Mapping[str, nn.Module]
+    names: list[str]
+    images: Tensor
+    labels: Tensor
+    index: int
+    make: Maker
+
+
+@dataclass(frozen=True)
 class ChunkResult:
     """What was measured on a chunk of n images.
 
@@ -33,12 +54,8 @@ class ChunkResult:
     failures: Mapping[str, str] = field(default_factory=dict)
 
 
-Evaluation = Callable[
-    [Mapping[str, nn.Module], list[str], Tensor, Tensor, J, int, Maker], ChunkResult
-]
-"""Measures models on a chunk. Its arguments: the models that could be loaded, by name; the names
-of all models of the study; images `(n, *S)`; labels `(n,)`; the job; the chunk's number; what makes
-a model's examples, or has them."""
+Evaluation = Callable[[ChunkInputs, J], ChunkResult]
+"""Measures models on a chunk, as a job asks for it."""
 
 
 def chunk_by_chunk(
@@ -84,7 +101,8 @@ def chunk_by_chunk(
         def make(name: str, model: nn.Module, part: slice = part, index: int = index) -> Examples:
             return made_for(model, images[part], labels[part], job, index)
 
-        found = evaluate(modules, list(modules), images[part], labels[part], job, index, make)
+        inputs = ChunkInputs(modules, list(modules), images[part], labels[part], index, make)
+        found = evaluate(inputs, job)
         parts.append(found.columns)
         failures |= found.failures
     return joined(parts, len(images)), failures

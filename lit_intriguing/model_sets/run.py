@@ -4,7 +4,7 @@ import hashlib
 import json
 import time
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
@@ -16,8 +16,8 @@ from typing_extensions import override
 from lit_intriguing.attacks.examples import Examples, joined
 from lit_intriguing.errors import UserError
 from lit_intriguing.hosts.precision import at_least_single, in_precision
-from lit_intriguing.model_sets.examples import ExampleJob, Maker, made_for
-from lit_intriguing.model_sets.predictions import ChunkResult
+from lit_intriguing.model_sets.examples import ExampleJob, made_for
+from lit_intriguing.model_sets.predictions import ChunkInputs, ChunkResult
 from lit_intriguing.splits.fingerprint import class_name, fingerprint, of_model
 from lit_intriguing.splits.loop import ChunkLoop, on_rank_zero
 from lit_intriguing.splits.resumable_store import Chunk, Store
@@ -48,15 +48,32 @@ class Models(LightningModule):
         return dict(zip(self.names, self.members, strict=True))
 
 
-class ExamplesRun(ChunkLoop, Generic[Job, Found]):
-    """Makes the examples of each chunk for each model, measures them, and stores both.
+@dataclass(frozen=True)
+class StudyPass(Generic[Job]):
+    """One pass of a study's models over data.
 
-    Args:
-        folder: Holds `examples/<model and attack>` and `<FOLDER>/<all settings>`.
+    Attributes:
+        folder: Where examples and results are stored.
         job: What is asked for.
         data: What the loop runs over.
         names: All models of the study, those included that could not be loaded.
         failures: Why these could not.
+    """
+
+    folder: Path
+    job: Job
+    data: SplitData
+    names: list[str]
+    failures: Mapping[str, str]
+
+
+class ExamplesRun(ChunkLoop, Generic[Job, Found]):
+    """Makes the examples of each chunk for each model, measures them, and stores both.
+
+    They lie in `examples/<model and attack>` and `<FOLDER>/<all settings>` of the pass's folder.
+
+    Args:
+        study_pass: What is asked for, and the data.
         task: Name of the work, for the bar.
         adversarial: Whether a result needs examples.
 
@@ -67,43 +84,19 @@ class ExamplesRun(ChunkLoop, Generic[Job, Found]):
     FOLDER: ClassVar[str]
     """Name of the folder of results, which earlier versions have written as well."""
 
-    def __init__(
-        self,
-        folder: Path,
-        job: Job,
-        data: SplitData,
-        names: Sequence[str],
-        failures: Mapping[str, str],
-        task: str,
-        adversarial: bool = True,
-    ) -> None:
-        self.folder, self.job, self.names = folder, job, list(names)
+    def __init__(self, study_pass: StudyPass[Job], task: str, adversarial: bool = True) -> None:
+        self.folder, self.job, self.names = study_pass.folder, study_pass.job, study_pass.names
         self.adversarial = adversarial
         self.found: Found | None = None
-        self._not_loaded = dict(failures)
+        self._not_loaded = dict(study_pass.failures)
         usable = len(self.names) - len(self._not_loaded)
-        super().__init__(data, task, steps=1 + usable * adversarial, unit="step")
+        super().__init__(study_pass.data, task, steps=1 + usable * adversarial, unit="step")
         self._examples: dict[str, Store] = {}
-        self._results = _Results(Store(folder))
+        self._results = _Results(Store(self.folder))
 
     @abstractmethod
-    def evaluate(
-        self,
-        models: Mapping[str, nn.Module],
-        images: Tensor,
-        labels: Tensor,
-        index: int,
-        make: Maker,
-    ) -> ChunkResult:
-        """Measure the models on a chunk.
-
-        Args:
-            models: Those that could be loaded, by name.
-            images: `(n, *S)`.
-            labels: `(n,)`.
-            index: The chunk's number.
-            make: Makes a model's examples, or has them.
-        """
+    def evaluate(self, inputs: ChunkInputs) -> ChunkResult:
+        """Measure the models on a chunk."""
 
     @abstractmethod
     def conclude(self, columns: dict[str, Tensor], failures: dict[str, str]) -> Found:
@@ -162,7 +155,7 @@ class ExamplesRun(ChunkLoop, Generic[Job, Found]):
             self.advance(name)
             return made
 
-        found = self.evaluate(models, images, labels, index, make)
+        found = self.evaluate(ChunkInputs(models, self.names, images, labels, index, make))
         if self.writes(trainer):
             self._results.save(index, found, source, time.perf_counter() - start)
         self.advance("predictions")

@@ -21,57 +21,50 @@ class Reading(ABC):
 
 
 @dataclass(frozen=True)
-class Mean(Reading):
-    """The mean over positions.
+class _OverPositions(Reading):
+    """A rule for the positions of each unit.
 
     Attributes:
         units: The dimension of the output that holds the units: 1 for convolutions, -1 for
             transformers.
+    """
+
+    units: int = 1
+
+
+class Mean(_OverPositions):
+    """The mean over positions.
 
     Example:
         >>> Mean()(torch.ones(2, 3, 4, 4)).shape
         torch.Size([2, 3])
     """
 
-    units: int = 1
-
     def __call__(self, output: Tensor) -> Tensor:
         """Return the mean of each unit."""
         return _by_unit(output, self.units).mean(2)
 
 
-@dataclass(frozen=True)
-class Maximum(Reading):
+class Maximum(_OverPositions):
     """The maximum over positions.
-
-    Attributes:
-        units: The dimension of the output that holds the units.
 
     Example:
         >>> Maximum()(torch.arange(8.0).view(1, 2, 2, 2))
         tensor([[3., 7.]])
     """
 
-    units: int = 1
-
     def __call__(self, output: Tensor) -> Tensor:
         """Return the maximum of each unit."""
         return _by_unit(output, self.units).amax(2)
 
 
-@dataclass(frozen=True)
-class Centre(Reading):
+class Centre(_OverPositions):
     """The position in the middle; of an even number of positions the one after the middle.
-
-    Attributes:
-        units: The dimension of the output that holds the units.
 
     Example:
         >>> Centre()(torch.arange(18.0).view(1, 2, 3, 3))
         tensor([[ 4., 13.]])
     """
-
-    units: int = 1
 
     def __call__(self, output: Tensor) -> Tensor:
         """Return the value of each unit in the middle."""

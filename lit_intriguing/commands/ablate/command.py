@@ -4,23 +4,11 @@ from collections.abc import Sequence
 
 from lit_intriguing.commands.ablate.options import Ablation
 from lit_intriguing.commands.ablate.plan import Row
-from lit_intriguing.configuration.parsing import parsed
+from lit_intriguing.configuration.parsing import by_name, parsed
 
 
 def parse(arguments: Sequence[str]) -> Ablation:
-    """Make a study of command-line arguments.
-
-    Args:
-        arguments: `--config FILE` (several are combined; shipped recipes by their names) and
-            options that override it.
-
-    Returns:
-        The study.
-
-    Raises:
-        UsageError: The arguments do not describe one.
-        SystemExit: Status 0, after the help that `--help` asks for.
-    """
+    """Make a study of the command's arguments; see `configuration.parsing.parsed`."""
     values = parsed(Ablation, "lightning ablate", arguments).as_dict()
-    values["rows"] = {name: Row(**row) for name, row in (values["rows"] or {}).items()}
+    values["rows"] = by_name(values["rows"], Row)
     return Ablation(**values)

@@ -1,7 +1,6 @@
 """What is asked for: the options of `lightning probe`, and what is done with them."""
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import ClassVar
 
 from lightning.pytorch import Trainer
@@ -69,7 +68,7 @@ class Probing(ExampleStudy[ProbeJob, Probes]):
         self, trainer: Trainer, models: Models, job: ProbeJob, failures: dict[str, str]
     ) -> Probes | None:
         data = SplitData(self.data, self.split, job.chunk, self.limit)
-        loop = ProbeRun(Path(self.out_dir), job, data, list(self.models), failures, self.confidence)
+        loop = ProbeRun(self.pass_over(data, job, failures), self.confidence)
         return self.run_over(loop, trainer, models)
 
     @override

@@ -11,8 +11,8 @@ from lit_intriguing.commands.probe.job import DIRECTIONS, ProbeJob
 from lit_intriguing.commands.probe.table import Probes, tabulate
 from lit_intriguing.errors import UserError
 from lit_intriguing.metrics.probing import KINDS, along, around, random_steps
-from lit_intriguing.model_sets.examples import Maker
 from lit_intriguing.model_sets.predictions import (
+    ChunkInputs,
     ChunkResult,
     chunk_by_chunk,
     chunk_generator,
@@ -53,25 +53,12 @@ def probe_tensors(
     return tabulate(columns, job, list(models), failures)
 
 
-def probe(
-    models: Mapping[str, nn.Module],
-    names: list[str],
-    images: Tensor,
-    labels: Tensor,
-    job: ProbeJob,
-    index: int,
-    make: Maker,
-) -> ChunkResult:
+def probe(inputs: ChunkInputs, job: ProbeJob) -> ChunkResult:
     """Measure the models around a chunk of images.
 
     Args:
-        models: Those that could be loaded, by name.
-        names: All models of the study.
-        images: `(n, *S)`.
-        labels: `(n,)`.
+        inputs: Models and images.
         job: What is asked for.
-        index: The chunk's number.
-        make: Makes a model's examples, or has them.
 
     Returns:
         Columns of n rows, M models, T factors, K centres, L noise lengths: `labels` (n,);
@@ -79,14 +66,15 @@ def probe(
         `distortion` (n, M); `kinds` int8 (n, M, 2, T) and `probabilities` (n, M, 2, T, 3) along
         the two directions; `counts` int16 (n, M, K, L, 3), of the draws.
     """
-    columns = _blank(len(labels), len(names), job)
-    columns["labels"] = labels.cpu()
+    columns = _blank(len(inputs.labels), len(inputs.names), job)
+    columns["labels"] = inputs.labels.cpu()
     failures: dict[str, str] = {}
-    for m, name in enumerate(names):
-        if name not in models:
+    for m, name in enumerate(inputs.names):
+        if name not in inputs.models:
             continue
+        model = inputs.models[name]
         try:
-            found = _of_model(models[name], make(name, models[name]), job, index)
+            found = _of_model(model, inputs.make(name, model), job, inputs.index)
         except Exception as error:
             failures[name] = reason_of(error)
             continue

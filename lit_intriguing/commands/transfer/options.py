@@ -147,9 +147,10 @@ class TransferMatrix(ExampleStudy[TransferJob, Table]):
         title: str,
     ) -> Table | None:
         loop = TransferRun(
-            Path(self.out_dir), job, SplitData(data, split, job.chunk, limit), list(self.models),
-            failures, title or "examples and predictions", self.show if job.adversarial else 0,
-        )  # fmt: skip
+            self.pass_over(SplitData(data, split, job.chunk, limit), job, failures),
+            title or "examples and predictions",
+            self.show if job.adversarial else 0,
+        )
         found = self.run_over(loop, trainer, models)
         if loop.panels:
             write_pictures(loop.panels, Path(self.out_dir), self.title)

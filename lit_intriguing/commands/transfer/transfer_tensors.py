@@ -17,8 +17,8 @@ from lit_intriguing.attacks.examples import Examples
 from lit_intriguing.autograd import ordinary
 from lit_intriguing.commands.transfer.job import CLEAN, SetName, TransferJob
 from lit_intriguing.commands.transfer.table import NO_PREDICTION, PREDICTIONS, Table, tabulate
-from lit_intriguing.model_sets.examples import Maker
 from lit_intriguing.model_sets.predictions import (
+    ChunkInputs,
     ChunkResult,
     WorkingModels,
     chunk_by_chunk,
@@ -58,38 +58,25 @@ def transfer_tensors(
     return tabulate(columns, job.sets(models), list(models), failures)
 
 
-def evaluate(
-    models: Mapping[str, nn.Module],
-    names: list[str],
-    images: Tensor,
-    labels: Tensor,
-    job: TransferJob,
-    index: int,
-    make: Maker,
-) -> ChunkResult:
+def evaluate(inputs: ChunkInputs, job: TransferJob) -> ChunkResult:
     """Make the sets of a chunk and have every model predict each: a forward pass a pair.
 
     Args:
-        models: Those that could be loaded, by name.
-        names: All models of the table.
-        images: `(n, *S)`.
-        labels: `(n,)`.
+        inputs: Models and images.
         job: What is asked for.
-        index: The chunk's number.
-        make: Makes a model's examples, or has them.
 
     Returns:
         Columns for `tabulate`, of n rows.
     """
-    images, labels = ordinary(images), ordinary(labels).long()
-    working = WorkingModels(dict(models))
+    images, labels = ordinary(inputs.images), ordinary(inputs.labels).long()
+    working = WorkingModels(dict(inputs.models))
     clean = working.clean_predictions(images)
     attacked = list(working.models) if job.adversarial else []
-    made = {name: working.examples(name, make) for name in attacked}
+    made = {name: working.examples(name, inputs.make) for name in attacked}
     examples = {name: one for name, one in made.items() if one is not None}
-    sets = example_sets(images, examples, job, index)
+    sets = example_sets(images, examples, job, inputs.index)
     sets[CLEAN] = replace(sets[CLEAN], known=clean)
-    columns = _columns(job.sets(names), names, sets, labels, working)
+    columns = _columns(job.sets(inputs.names), inputs.names, sets, labels, working)
     return ChunkResult(columns, working.failures)
 
 

@@ -11,6 +11,7 @@ from lit_intriguing.commands.transfer import TransferJob, transfer_tensors
 from lit_intriguing.commands.transfer.transfer_tensors import evaluate
 from lit_intriguing.errors import UsageError
 from lit_intriguing.model_sets.examples import made_for
+from lit_intriguing.model_sets.predictions import ChunkInputs
 from tests.commands.transfer.small import Loud, NeverCorrect, examples, network, trained
 
 JOB = TransferJob(noise=(0.2,), amplify=(0.3,), chunk=16)
@@ -71,7 +72,7 @@ def test_the_matrix_costs_one_forward_pass_for_each_pair(models):
     images, labels = examples(10)
     made = {name: made_for(model, images, labels, JOB, 0) for name, model in models.items()}
     before = {name: model.passes for name, model in models.items()}
-    evaluate(models, list(models), images, labels, JOB, 0, lambda name, model: made[name])
+    evaluate(ChunkInputs(models, list(models), images, labels, 0, lambda name, _: made[name]), JOB)
     sets = len(JOB.sets(models))
     for name, model in models.items():
         assert model.passes - before[name] == sets - 1  # its own examples: known since they exist
