@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
-from torch import nn
+from torch import Tensor, nn
 
 from lit_intriguing.callbacks.measuring import is_trial
 from lit_intriguing.callbacks.on_fixed_examples import OnFixedExamples
@@ -99,6 +99,9 @@ class UnitAnalysis(OnFixedExamples):
         """
         matching_layers(pl_module, self.layers)
 
+    def classes(self, trainer: Trainer, pl_module: LightningModule, inputs: Tensor) -> None:
+        """Take the labels as they are: the network need not have classes."""
+
     def try_out(
         self, trainer: Trainer, pl_module: LightningModule, examples: FixedExamples
     ) -> None:
@@ -117,9 +120,6 @@ class UnitAnalysis(OnFixedExamples):
         step = optimizer_steps(trainer)
         self._history.append((step, {one.layer: one.effect for one in found.analyses}))
         values = _scalars(found.analyses)
-        several = trainer.world_size > 1
-        for key, value in values.items():
-            pl_module.log(f"{self.name}/{key}", value, logger=False, sync_dist=several)
         if trainer.is_global_zero:
             self.log_scalars(trainer, values, step)
             if not is_trial(trainer):
