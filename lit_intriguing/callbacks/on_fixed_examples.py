@@ -24,6 +24,7 @@ from lit_intriguing.hosts.fixed_examples import (
 from lit_intriguing.hosts.logits import LogitsModel, Output, logits_model
 from lit_intriguing.hosts.precision import in_precision
 from lit_intriguing.private.of_lightning import optimizer_steps
+from lit_intriguing.splice import quantised_layers
 
 
 class OnFixedExamples(Measuring, ABC):
@@ -237,9 +238,16 @@ class OnFixedExamples(Measuring, ABC):
             )
         try:
             self.try_out(trainer, pl_module, (inputs, labels))
-        except UserError:
-            raise
-        except ValueError as error:
+        except (UserError, ValueError) as error:
+            rounded = quantised_layers(pl_module)
+            if "no gradient" in str(error) and rounded:
+                raise UserError(
+                    f"{type(self).__name__}: {rounded[0]} is quantised, and what is rounded has no "
+                    "gradient for an attack: quantise after training, or let AdversarialExamples "
+                    "attack the output of a layer behind it, by layer=<name>"
+                ) from error
+            if isinstance(error, UserError):
+                raise
             raise UserError(f"{type(self).__name__}: {error}") from error
         self._chosen = inputs, labels
 

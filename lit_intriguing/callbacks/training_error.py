@@ -17,6 +17,7 @@ from lit_intriguing.hosts.logits import LogitsModel, Output, logits_model
 from lit_intriguing.hosts.muted import muted
 from lit_intriguing.hosts.precision import in_precision
 from lit_intriguing.isolation import own_randomness
+from lit_intriguing.splice import eager
 
 CHUNK = 1000
 """Examples in a forward pass."""
@@ -105,7 +106,13 @@ class TrainingError(Callback):
         """
         host = LogitsModel(logits_model(pl_module, self.model), "TrainingError", self.output)
         model, wrong, count = in_precision(host, trainer.precision_plugin), 0, 0
-        with own_randomness(0), muted(pl_module), preserved(pl_module), torch.no_grad():
+        with (
+            own_randomness(0),
+            muted(pl_module),
+            preserved(pl_module),
+            eager(pl_module),
+            torch.no_grad(),
+        ):
             for chunk in zip(inputs.split(CHUNK), labels.split(CHUNK), strict=True):
                 batch = on_device(trainer, pl_module, chunk, as_in_validation=True)
                 keys = self._keys.resolve(batch)
