@@ -93,28 +93,6 @@ def is_scripted(model: nn.Module) -> bool:
     return any(isinstance(module, torch.jit.ScriptModule) for module in model.modules())
 
 
-def quantised_layers(model: nn.Module) -> list[str]:
-    """Return the names of the layers that torch has quantised: they round, and have no gradient."""
-    names: list[str] = []
-    for name, module in model.named_modules():
-        inside = names and name.startswith(f"{names[-1]}.")
-        if is_quantised(module) and not inside:
-            names.append(name)
-    return names
-
-
-def is_quantised(module: nn.Module) -> bool:
-    """Return whether this very module is a quantised layer of torch's."""
-    return type(module).__module__.startswith(_QUANTISED)
-
-
-_QUANTISED = (
-    "torch.ao.nn.quantized",
-    "torch.ao.nn.intrinsic.quantized",
-    "torch.ao.nn.sparse.quantized",
-)
-
-
 class _Hook:
     """A forward hook of one module, nothing in a copy of it."""
 

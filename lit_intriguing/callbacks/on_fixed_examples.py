@@ -10,7 +10,7 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor, nn
 
-from lit_intriguing.autograd import preserved
+from lit_intriguing.autograd import preserved, quantised_layers
 from lit_intriguing.callbacks.measuring import Measuring, is_trial
 from lit_intriguing.errors import UserError
 from lit_intriguing.hosts.batch import BatchKeys, Place, name_of
@@ -24,7 +24,6 @@ from lit_intriguing.hosts.fixed_examples import (
 from lit_intriguing.hosts.logits import LogitsModel, Output, logits_model
 from lit_intriguing.hosts.precision import in_precision
 from lit_intriguing.private.of_lightning import optimizer_steps
-from lit_intriguing.splice import quantised_layers
 
 
 class OnFixedExamples(Measuring, ABC):
@@ -205,7 +204,8 @@ class OnFixedExamples(Measuring, ABC):
         model = in_precision(self.logits_model(pl_module), trainer.precision_plugin)
         with self.isolated(pl_module), preserved(model), torch.no_grad():
             logits = model(inputs)
-        return logits.shape[1] if logits.ndim == 2 else None  # others are refused by `try_out`
+        # Others are refused by `try_out`.
+        return logits.shape[1] if logits.ndim == 2 and len(logits) == len(inputs) else None
 
     def _wanted(self, trainer: Trainer, pl_module: LightningModule) -> Wanted:
         classes = functools.partial(self.classes, trainer, pl_module)

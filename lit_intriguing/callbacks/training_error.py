@@ -113,7 +113,8 @@ class TrainingError(Callback):
             eager(pl_module),
             torch.no_grad(),
         ):
-            for chunk in zip(inputs.split(CHUNK), labels.split(CHUNK), strict=True):
+            for start in range(0, len(labels), CHUNK):
+                chunk = inputs[start : start + CHUNK], labels[start : start + CHUNK]
                 batch = on_device(trainer, pl_module, chunk, as_in_validation=True)
                 keys = self._keys.resolve(batch)
                 host.name_inputs(name_of(keys.inputs))

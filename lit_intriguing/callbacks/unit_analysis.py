@@ -200,7 +200,7 @@ class UnitAnalysis(OnFixedExamples):
             destination.figure(f"{self.name}/history", history, step)
 
 
-def _call(name: str | None, input_name: str | None, network: nn.Module, images: Tensor) -> object:
+def _call(name: str | None, input_name: str | None, network: Any, images: Tensor) -> object:
     """Return what a network, or the submodule of a name in it, puts out for images."""
     model = logits_model(network, name)
     return call_with_inputs(model, images, keyword_of(model, input_name), "UnitAnalysis")

@@ -29,7 +29,7 @@ FixedExamples = tuple[Tensor, Tensor]
 """Inputs `(N, *S)` and labels `(N,)`."""
 
 Classes = Callable[[Tensor], int | None]
-"""Maps inputs `(1, *S)` to the number of classes of a network; None if it is not known."""
+"""Maps inputs `(N, *S)` to the number of classes of a network; None if it is not known."""
 
 
 @dataclass(frozen=True)
@@ -116,9 +116,8 @@ def pick(batch: Any, wanted: Wanted) -> FixedExamples:
 
 def _with_a_class(inputs: Tensor, labels: Tensor, wanted: Wanted) -> Tensor:
     """Return the indices of the examples whose label is a class; warn of the others."""
-    several = len(labels) > 0 and wanted.classes is not None
-    classes = wanted.classes(inputs[:1]) if several and wanted.classes is not None else None
-    there = is_class(labels, classes)
+    ask = wanted.classes if len(labels) else None
+    there = is_class(labels, None if ask is None else ask(inputs[:2]))
     others = labels[~there].unique().tolist()  # type: ignore[no-untyped-call]
     if others and there.any():
         listed = ", ".join(map(str, others[:5])) + (", ..." if len(others) > 5 else "")

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lit_intriguing.autograd import is_quantised
 from lit_intriguing.private import of_torch
-from lit_intriguing.splice import is_quantised
 
 WEIGHT_HOOKS = "torch.nn.utils"
 """Where the hooks come from that compute a weight before each forward."""

@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lit_intriguing.autograd import quantised_layers
 from lit_intriguing.errors import UserError
 from lit_intriguing.isolation import own_randomness
 from lit_intriguing.private.of_torch import is_compile_wrapper, set_not_compiled
-from lit_intriguing.splice import quantised_layers
 
 
 def untrained_copy(model: nn.Module, seed: int = 0) -> nn.Module:

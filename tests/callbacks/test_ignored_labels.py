@@ -95,3 +95,24 @@ def test_they_do_not_count_in_the_training_error() -> None:
     known = y != 255
     wrong = host(x[known]).argmax(1) != y[known]
     assert measured.errors["train/error"] == pytest.approx(float(wrong.float().mean()))
+
+
+class Squeezes(Host):
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(x).squeeze()
+
+
+@pytest.mark.parametrize("rows", [1, 2])
+def test_a_network_that_squeezes_a_single_example_keeps_its_classes(
+    rows: int, tmp_path: Path
+) -> None:
+    x, _ = data(rows=rows)
+    y = torch.full((rows,), CLASSES - 1)
+    callback = AdversarialExamples(GradientAttack(0.1), examples=4, dirpath=tmp_path)
+    run = trainer(callback)
+    if rows == 1:  # its output is no row of logits
+        with pytest.raises(UserError):
+            run.fit(Squeezes(), loader(x, y, streamed=False))
+        return
+    run.fit(Squeezes(), loader(x, y, streamed=False))
+    assert callback.state_dict()["rows"][1].tolist() == y.tolist()
