@@ -51,3 +51,25 @@ def _set_training(modules: Iterable[nn.Module], training: bool) -> None:
         else:
             # A module's own `__setattr__` looks for parameters first: it costs more than a layer.
             object.__setattr__(module, "training", training)
+
+
+def quantised_layers(model: nn.Module) -> list[str]:
+    """Return the names of the layers that torch has quantised: they round, and have no gradient."""
+    names: list[str] = []
+    for name, module in model.named_modules():
+        inside = names and name.startswith(f"{names[-1]}.")
+        if is_quantised(module) and not inside:
+            names.append(name)
+    return names
+
+
+def is_quantised(module: nn.Module) -> bool:
+    """Return whether this very module is a quantised layer of torch's."""
+    return type(module).__module__.startswith(_QUANTISED)
+
+
+_QUANTISED = (
+    "torch.ao.nn.quantized",
+    "torch.ao.nn.intrinsic.quantized",
+    "torch.ao.nn.sparse.quantized",
+)

@@ -1,18 +1,28 @@
 """A measurement on a fixed few examples, repeated while a network trains."""
 
+import functools
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from lightning.pytorch import LightningModule, Trainer
-from torch import nn
+from torch import Tensor, nn
 
+from lit_intriguing.autograd import preserved, quantised_layers
 from lit_intriguing.callbacks.measuring import Measuring, is_trial
 from lit_intriguing.errors import UserError
 from lit_intriguing.hosts.batch import BatchKeys, Place, name_of
-from lit_intriguing.hosts.fixed_examples import FixedExamples, pick, read_examples, readable
+from lit_intriguing.hosts.fixed_examples import (
+    FixedExamples,
+    Wanted,
+    pick,
+    read_examples,
+    readable,
+)
 from lit_intriguing.hosts.logits import LogitsModel, Output, logits_model
+from lit_intriguing.hosts.precision import in_precision
 from lit_intriguing.private.of_lightning import optimizer_steps
 
 
@@ -121,7 +131,7 @@ class OnFixedExamples(Measuring, ABC):
         """Take examples of the sanity check's first batch if they cannot be read otherwise."""
         first = batch_idx == dataloader_idx == 0
         if first and trainer.sanity_checking and not readable(trainer):
-            self._seen = pick(batch, self._keys, self.examples, self._note_keys)
+            self._seen = pick(batch, self._wanted(trainer, pl_module))
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Choose the examples, or load those of a checkpoint, and try everything out.
@@ -137,9 +147,7 @@ class OnFixedExamples(Measuring, ABC):
         if self._chosen is not None:
             return
         if readable(trainer):
-            found = read_examples(
-                trainer, pl_module, self._keys, self.examples, self.seed, self._note_keys
-            )
+            found = read_examples(trainer, pl_module, self._wanted(trainer, pl_module), self.seed)
             self._begin(trainer, pl_module, found)
         else:
             seen, self._seen = _from_rank_zero(trainer, self._seen), None
@@ -154,9 +162,7 @@ class OnFixedExamples(Measuring, ABC):
         At the end of that step other callbacks may not have removed their hooks yet.
         """
         if self._chosen is None:
-            found = _from_rank_zero(
-                trainer, pick(batch, self._keys, self.examples, self._note_keys)
-            )
+            found = _from_rank_zero(trainer, pick(batch, self._wanted(trainer, pl_module)))
             assert found is not None
             self._begin(trainer, pl_module, found)
         if self._step_is_due(trainer):
@@ -189,6 +195,23 @@ class OnFixedExamples(Measuring, ABC):
         """Store the state until the device is known."""
         self._restored = state_dict
 
+    def classes(self, trainer: Trainer, pl_module: LightningModule, inputs: Tensor) -> int | None:
+        """Return the number of classes of the host's network, from its logits for inputs.
+
+        Raises:
+            UserError: If its model cannot be called with them.
+        """
+        model = in_precision(self.logits_model(pl_module), trainer.precision_plugin)
+        with self.isolated(pl_module), preserved(model), torch.no_grad():
+            logits = model(inputs)
+        # Others are refused by `try_out`.
+        return logits.shape[1] if logits.ndim == 2 and len(logits) == len(inputs) else None
+
+    def _wanted(self, trainer: Trainer, pl_module: LightningModule) -> Wanted:
+        classes = functools.partial(self.classes, trainer, pl_module)
+        who = type(self).__name__
+        return Wanted(who, self.examples, self._keys, self._note_keys, classes)
+
     def _note_keys(self, keys: BatchKeys) -> None:
         self._input_name = name_of(keys.inputs)
 
@@ -206,11 +229,25 @@ class OnFixedExamples(Measuring, ABC):
     def _begin(self, trainer: Trainer, pl_module: LightningModule, examples: FixedExamples) -> None:
         """Take the examples, after everything was tried out on them."""
         inputs, labels = (tensor.to(pl_module.device) for tensor in examples)
+        if not len(labels):
+            raise UserError(
+                f"{type(self).__name__}: none of the examples from which to choose has a label "
+                "that is a class (losses ignore such as -1 or 255): say where the class labels are "
+                "by labels=<key or position>, or have more examples to choose from, by a larger "
+                "examples= or, of a stream, a larger first batch"
+            )
         try:
             self.try_out(trainer, pl_module, (inputs, labels))
-        except UserError:
-            raise
-        except ValueError as error:
+        except (UserError, ValueError) as error:
+            rounded = quantised_layers(pl_module)
+            if "no gradient" in str(error) and rounded:
+                raise UserError(
+                    f"{type(self).__name__}: {rounded[0]} is quantised, and what is rounded has no "
+                    "gradient for an attack: quantise after training, or let AdversarialExamples "
+                    "attack the output of a layer behind it, by layer=<name>"
+                ) from error
+            if isinstance(error, UserError):
+                raise
             raise UserError(f"{type(self).__name__}: {error}") from error
         self._chosen = inputs, labels
 

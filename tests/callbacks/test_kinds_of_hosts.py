@@ -301,7 +301,7 @@ def test_scripted_network_is_attacked_at_the_input_and_its_statistics_stay(keep_
     trainer(AdversarialTraining({"": plan()}, keep_out=True)).fit(host, batches(*data()))
     # Once by the host's own batch and once by the pool's: none by the making of examples.
     assert int(host.state_dict()["net.0.num_batches_tracked"]) == 2
-    with pytest.raises(UserError, match=r"compiled by TorchScript.* Attack the input"):
+    with pytest.raises(UserError, match=r"compiled by TorchScript.* Name the input"):
         trainer(AdversarialTraining({"net.1": plan()})).fit(host, batches(*data()))
 
 
