@@ -57,7 +57,14 @@ class StepLoss:
 
 _BY_POSITION = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
-_UNSTEADY = (nn.modules.dropout._DropoutNd, nn.modules.batchnorm._NormBase)
+_UNSTEADY = (
+    nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout,
+    nn.MultiheadAttention, nn.RNNBase, nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d,
+    nn.SyncBatchNorm,
+)  # fmt: skip
+
+_UNSTEADY_BY_NAME = ("StochasticDepth", "DropPath")
+"""Of torchvision, and of timm and others."""
 
 
 def loss_of(output: Any) -> Tensor | None:
@@ -78,8 +85,12 @@ def steadied(module: nn.Module) -> Iterator[None]:
     Each example is then computed alone. All other modules keep their mode: a network may return
     something else in training.
     """
-    with evaluating(one for one in module.modules() if isinstance(one, _UNSTEADY)):
+    with evaluating(one for one in module.modules() if _is_unsteady(one)):
         yield
+
+
+def _is_unsteady(module: nn.Module) -> bool:
+    return isinstance(module, _UNSTEADY) or type(module).__name__ in _UNSTEADY_BY_NAME
 
 
 def gradients_of(loss: Tensor, tensors: Sequence[Tensor]) -> list[Tensor | None]:
