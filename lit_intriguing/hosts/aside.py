@@ -51,7 +51,7 @@ class Aside:
         weights = {
             name: (weight, weight.data)
             for name, weight in self.module.named_parameters()
-            if self._written is None or name in self._written
+            if (self._written is None or name in self._written) and not _is_sharded(weight)
         }
         for weight, data in weights.values():
             weight.data = data.clone()
@@ -70,7 +70,13 @@ class Aside:
 @contextmanager
 def _exchanged(module: nn.Module) -> Iterator[None]:
     """Put copies in the place of all buffers and attributes while inside."""
-    before = [(vars(each), dict(vars(each))) for each in module.modules()]
+    scripted = [each for each in module.modules() if isinstance(each, torch.jit.ScriptModule)]
+    # Their buffers are no attributes in Python.
+    inside = {one: one.data for each in scripted for one in each.buffers()}
+    for buffer, data in inside.items():
+        buffer.data = data.clone()
+    in_python = [one for one in module.modules() if not isinstance(one, torch.jit.ScriptModule)]
+    before = [(vars(each), dict(vars(each))) for each in in_python]
     for attributes, originals in before:
         for name, value in originals.items():
             if name not in _OF_TORCH or name == "_buffers":
@@ -81,6 +87,13 @@ def _exchanged(module: nn.Module) -> Iterator[None]:
         for attributes, originals in before:
             attributes.clear()
             attributes.update(originals)
+        for buffer, data in inside.items():
+            buffer.data = data
+
+
+def _is_sharded(weight: Tensor) -> bool:
+    """Return whether a process has a part of the weight only, which no step writes."""
+    return hasattr(weight, "full_tensor")
 
 
 _OF_TORCH = frozenset(vars(nn.Module()))
