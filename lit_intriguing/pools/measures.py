@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from lit_intriguing.pools.generation import Examples, Spliced
-from lit_intriguing.pools.joining import Joined
+from lit_intriguing.pools.joining import Joined, PoolExamples
 from lit_intriguing.pools.labels import is_class
 from lit_intriguing.pools.step_clock import StepClock
 from lit_intriguing.splice import INPUT
@@ -35,13 +35,24 @@ class Measures:
     def examples(self, spliced: Spliced, x: Tensor, made: Mapping[str, Examples]) -> None:
         """Measure success and distortion of new examples, made of the first ones of `x`."""
         for name in self.examples_due & set(made):
-            success = made[name].success(spliced, name, x[: len(made[name].clean)])
-            self._values[_key(name, "success")] = success.float().mean()
+            if made[name].criterion is not None:
+                success = made[name].success(spliced, name, x[: len(made[name].clean)])
+                self._values[_key(name, "success")] = success.float().mean()
             # Examples that met the goal as they were, or that nothing was found for, do not count.
             moved = ~made[name].unmoved()
             lengths = torch.where(moved, made[name].distortion(), 0.0)
             self._values[_key(name, "distortion")] = lengths.sum() / moved.sum().clamp(min=1)
         self.examples_due -= set(made)
+
+    def raised(self, layer: str, clean: Tensor | None, perturbed: Tensor | None) -> None:
+        """Measure the host's loss on new examples before and after, each `()` if known."""
+        if clean is not None and perturbed is not None:
+            self._values[_key(layer, "loss_clean")] = clean.detach().float()
+            self._values[_key(layer, "loss")] = perturbed.detach().float()
+
+    def unusable(self, layer: str, usable: Tensor) -> None:
+        """Measure the share of rows whose gradient is zero or not finite, of bool `(N,)`."""
+        self._values[_key(layer, "without_gradient")] = 1 - usable.float().mean()
 
     def logits(self, joined: Joined, logits: Tensor) -> None:
         """Measure loss and error on each layer's examples that have a class.
@@ -50,6 +61,8 @@ class Measures:
             joined: The step's examples.
             logits: `(N, C)`, detached.
         """
+        if joined.labels is None:
+            return
         for name in self._logits_due & set(joined.groups):
             z, labels = logits[joined.groups[name]], joined.labels[joined.groups[name]].long()
             known = is_class(labels, z)
@@ -57,6 +70,26 @@ class Measures:
             self._values[_key(name, "loss")] = F.cross_entropy(z.float(), labels)
             self._values[_key(name, "error")] = (z.argmax(1) != labels).float().mean()
         self._logits_due -= set(joined.groups)
+
+    def second_call(
+        self, layer: str, loss: Tensor, logits: Tensor | None, drawn: PoolExamples
+    ) -> None:
+        """Measure the host's loss on a layer's examples, and the error where there are classes.
+
+        Args:
+            layer: The layer's name.
+            loss: The host's, `()`.
+            logits: `(N, C)`; None where there are no classes.
+            drawn: The examples.
+        """
+        if layer not in self._logits_due:
+            return
+        if logits is None or "labels" not in drawn:
+            self._values[_key(layer, "loss")] = loss.detach().float()
+            self._logits_due.discard(layer)
+            return
+        group = {layer: slice(0, len(logits))}
+        self.logits(Joined(drawn["inputs"], drawn["labels"], 0, group, {}), logits)
 
     def ages(self, ages: Mapping[str, Tensor]) -> None:
         """Record the mean age of each pool's examples, in steps."""

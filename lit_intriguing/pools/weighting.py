@@ -47,14 +47,23 @@ class WeightedLogits:
         model: The LightningModule.
         name: The submodule to take instead of searching; empty for the model's own call.
         output: Where an output holds the logits; found if there is no doubt.
+        any_output: Whether any floating-point tensor with a row for each example counts, in place
+            of logits `(N, C)`; for losses that are not those of classes.
     """
 
     def __init__(
-        self, model: nn.Module, name: str | None = None, output: Output | None = None
+        self,
+        model: nn.Module,
+        name: str | None = None,
+        output: Output | None = None,
+        any_output: bool = False,
     ) -> None:
         self.model, self.name, self.output = model, name, output
+        self.any_output = any_output
         self.logits: Tensor | None = None
         self._candidates: list[_Candidate] = []
+        self._outputs: list[Tensor] = []
+        self._preferred: str | None = None
         self._count: int | None = None
         self._classes: int | None = None
         self._weights: Tensor | None = None
@@ -79,7 +88,19 @@ class WeightedLogits:
     def restart(self) -> None:
         """Begin another forward of the same step."""
         self.logits = None
-        self._candidates = []
+        self._candidates, self._outputs = [], []
+
+    @property
+    def outputs(self) -> list[Tensor]:
+        """The outputs so far that may be the logits, with their graphs."""
+        return list(self._outputs)
+
+    @property
+    def chosen_output(self) -> Tensor | None:
+        """The output so far that is taken for the logits, with its graph."""
+        both = zip(self._candidates, self._outputs, strict=True)
+        chosen = [output for one, output in both if one.name == self._chosen()]
+        return chosen[-1] if chosen else None
 
     def finish(self, backward: bool = True) -> None:
         """End the step.
@@ -97,6 +118,11 @@ class WeightedLogits:
             self._check(count, reached)
             if self.name is None:
                 self._settle(self._chosen())
+        self.restart()
+
+    def stop(self) -> None:
+        """End a forward that was watched, without a check."""
+        self._count = None
         self.restart()
 
     def remove(self) -> None:
@@ -139,8 +165,17 @@ class WeightedLogits:
             if not isinstance(module, torch.jit.ScriptModule)  # those take no hooks
         ]
 
+    def prefer(self, logits: Tensor) -> None:
+        """Take the output that holds these class logits, `(N, C)`, if one does."""
+        for candidate, output in zip(self._candidates, self._outputs, strict=True):
+            found = class_logits(output.detach())
+            if found.shape == logits.shape and torch.allclose(found, logits, rtol=1e-3, atol=1e-4):
+                self._preferred = candidate.name
+
     def _chosen(self) -> str:
         seen = [one.name for one in self._candidates]
+        if self._preferred in seen:
+            return str(self._preferred)
         return "" if "" in seen else seen[-1]
 
     def _see(self, name: str, module: nn.Module, args: object, output: object) -> None:
@@ -152,8 +187,9 @@ class WeightedLogits:
         beside = self._beside(name, logits, output)
         candidate = _Candidate(name, [_node(one) for one in (logits, *beside)])
         self._candidates.append(candidate)
+        self._outputs.append(logits)
         if name == self._chosen():
-            self.logits = class_logits(logits.detach())
+            self.logits = None if self.any_output else class_logits(logits.detach())
         logits.register_hook(functools.partial(self._weight_logits, candidate))  # type: ignore[no-untyped-call]
         for one in beside:
             one.register_hook(functools.partial(self._weight, candidate))  # type: ignore[no-untyped-call]
@@ -175,23 +211,32 @@ class WeightedLogits:
     def _logits_of(self, output: object) -> Tensor | None:
         """Return the logits of a module's output, if they have the step's shape."""
         try:
+            if self.any_output and self.output is None and is_container(output):
+                return self._first_of(output)
             logits = logits_in(output, self.output)
         except Exception:
             # Every module is asked, also those that this was not meant for.
             return None
         if not _has_gradient(logits):
             return None
+        if self.any_output:
+            return logits if logits.ndim and len(logits) == self._count else None
         shapes = (1, 2) if self._classes == 1 else (2,)
         if logits.ndim not in shapes or len(logits) != self._count:
             return None
         return logits if self._classes in (None, columns(logits)) else None
+
+    def _first_of(self, output: object) -> Tensor | None:
+        found = [one for one in leaves(output).values() if _has_gradient(one) and one.ndim]
+        return next((one for one in found if len(one) == self._count), None)
 
     def _weight_logits(self, candidate: _Candidate, gradient: Tensor) -> Tensor:
         candidate.reached = True
         return self._weight(candidate, gradient)
 
     def _weight(self, candidate: _Candidate, gradient: Tensor) -> Tensor:
-        if candidate.name != self._chosen() or self._weights is None:
+        watched = any(one is candidate for one in self._candidates)
+        if not watched or self._weights is None or candidate.name != self._chosen():
             return gradient
         return gradient * per_row(self._weights.to(gradient.dtype), gradient)
 
