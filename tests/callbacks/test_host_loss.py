@@ -127,6 +127,73 @@ class TakesTensor(Host):
         return self.loss(self(batch), batch)
 
 
+class Graphs:
+    """Several graphs in one, like a mapping but none, as torch_geometric has it."""
+
+    def __init__(self, **entries: Tensor) -> None:
+        self.entries = entries
+
+    def keys(self) -> list[str]:
+        return list(self.entries)
+
+    def __getitem__(self, key: str) -> Tensor:
+        return self.entries[key]
+
+    def __setitem__(self, key: str, entry: Tensor) -> None:
+        self.entries = {**self.entries, key: entry}
+
+
+class OfGraphs(LightningModule):
+    """Sends messages along edges and predicts a value for each graph."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net, self.top = nn.Linear(5, 4), nn.Linear(4, 1)
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        hidden = self.net(batch["x"]).tanh()
+        source, target = batch["edges"]
+        hidden = hidden.index_add(0, target, hidden[source])
+        of_graphs = hidden.new_zeros(len(batch["y"]), 4).index_add(0, batch["graph"], hidden)
+        return F.mse_loss(self.top(of_graphs)[:, 0], batch["y"])
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), lr=1e-4)
+
+
+def graphs(nodes: int, edges: int) -> Graphs:
+    generator = torch.Generator().manual_seed(nodes)
+    return Graphs(
+        x=torch.rand(nodes, 5, generator=generator),
+        edges=torch.randint(nodes, (2, edges), generator=generator),
+        graph=torch.arange(nodes) % 3,
+        y=torch.rand(3, generator=generator),
+    )
+
+
+@pytest.mark.parametrize("layer", ["", "net"])
+@pytest.mark.parametrize("steps", [1, 2])
+def test_batches_whose_examples_cannot_be_told_apart_are_held_whole(layer: str, steps: int) -> None:
+    callback = AdversarialTraining({layer: plan(attack=GradientAttack(0.2, steps=steps), pool=30)})
+    batches = [graphs(7, 9), graphs(9, 12), graphs(7, 9), graphs(8, 3)]
+    torch.manual_seed(0)
+    host = OfGraphs()
+    trainer(callback, max_steps=4, log_every_n_steps=1).fit(
+        host, DataLoader(batches, batch_size=None)
+    )
+    stored = callback.pools.by_layer[layer].state_dict()["rows"]
+    assert [len(row["inputs"]) for row in stored] == [7, 9, 7, 8]
+    for batch, row in zip(batches, stored, strict=True):
+        assert torch.equal(row["rest:edges"], batch["edges"])
+    if not layer:
+        lengths = (stored[0]["inputs"] - batches[0]["x"]).norm(dim=1)
+        assert lengths.max() <= 0.2 + 1e-6
+        assert lengths.min() > 0
+    values = callback.measures.report()
+    name = f"adversarial/{layer or 'input'}"
+    assert values[f"{name}/loss"] > values[f"{name}/loss_clean"]
+
+
 def rows(count: int = N, seed: int = 0) -> Tensor:
     return torch.rand(count, 5, generator=torch.Generator().manual_seed(seed))
 

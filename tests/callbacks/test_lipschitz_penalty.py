@@ -380,7 +380,7 @@ def test_layers_that_cannot_be_penalised_are_named_before_training() -> None:
             super().__init__()
             self.net = nn.Sequential(nn.Flatten(), nn.LayerNorm(36))
 
-    with pytest.raises(UserError, match="no Linear, Conv .* Add the norm of .*PowerIteration"):
+    with pytest.raises(UserError, match=r"no Linear, Conv .* Add the norm of .*PowerIteration"):
         fit(Nothing(), LipschitzPenalty(WEIGHT))
 
 
