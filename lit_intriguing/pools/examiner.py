@@ -179,8 +179,10 @@ class Examiner:
             findings = agreed(self.trainer, self._try(found.places, host_batch, others))
             if findings is None:
                 return
-            if findings.no_classes and found.problem:
-                findings = replace(findings, no_classes=found.problem)
+            given = any(plan.goal and not plan.aims_at_loss for plan in layers.values())
+            if found.keys is None and (findings.no_classes or not given):
+                # Of token ids, say, the model may give logits that leave a mask out.
+                findings = replace(findings, no_classes=found.reason)
             choice = choose(findings, layers, found.places, self.options.keep_out)
         self._take(choice)
         self._notes_arrays(host_batch, others)

@@ -230,6 +230,10 @@ def test_rows_join_where_the_loss_is_a_mean_over_them_and_else_get_a_call_of_the
     said = [one.message for one in caplog.records if "examples toward" in one.message]
     assert len(said) == 1
     assert ("in the host's batch" in said[0]) == joins, said
+    # What was chosen is no mistake: the sentence gives the reason, and no advice.
+    assert said[0].count(". ") == 0, said
+    assert not said[0].endswith(".."), said
+    assert "<" not in said[0], said
 
 
 def flat(gradients: list[Tensor]) -> Tensor:
@@ -369,6 +373,27 @@ def test_token_ids_themselves_are_refused_with_a_way_out_that_works() -> None:
     with pytest.raises(UserError, match=r"has no gradient. Attack the output of a layer"):
         trainer(AdversarialTraining({"": plan()})).fit(Text(), batches)
     trainer(AdversarialTraining({"embedding": plan()})).fit(Text(), batches)
+
+
+class TakesIds(Text):
+    """Gives logits for token ids alone too, as the models of transformers do."""
+
+    def forward(self, ids: Tensor, mask: Tensor | None = None, labels: Tensor | None = None) -> Any:
+        mask = torch.ones_like(ids) if mask is None else mask
+        return super().forward(ids, mask, torch.zeros_like(ids[:, 0]) if labels is None else labels)
+
+
+@pytest.mark.parametrize("mask", [None, "mask"])
+def test_text_whose_first_batch_has_no_padding_is_attacked_by_the_loss_of_its_step(
+    mask: str | None,
+) -> None:
+    full = encoding(5, 0)
+    full["mask"] = torch.ones_like(full["mask"])
+    callback = AdversarialTraining({"embedding": plan(mask=mask)})
+    trainer(callback, max_steps=2).fit(
+        TakesIds(), DataLoader([full, encoding(5, 1)], batch_size=None)
+    )
+    assert callback.pools.layers["embedding"].goal == HostLoss()
 
 
 class ByHand(Host):
