@@ -158,9 +158,9 @@ class Examiner:
         return WeightedLogits(self.pl_module, self.options.model, self.options.output, any_output)
 
     def _is_tried(self) -> bool:
-        """Return whether the choice rests on calls of the step."""
+        """Return whether calls of the step can change the choice: rows join the batch."""
         assert self.choice is not None
-        return self.pl_module.automatic_optimization and not self.choice.own_forward
+        return self.pl_module.automatic_optimization and not self.choice.keep_out
 
     def _first(self, host_batch: Any, others: tuple[Any, ...]) -> None:
         found = find_rows(host_batch, self.options.keys)

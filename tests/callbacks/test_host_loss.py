@@ -236,6 +236,48 @@ def test_rows_join_where_the_loss_is_a_mean_over_them_and_else_get_a_call_of_the
     assert "<" not in said[0], said
 
 
+@pytest.mark.parametrize("keep_out", [None, True])
+@pytest.mark.parametrize("steps", [1, 3])
+def test_loss_and_loss_clean_are_of_the_same_rows_and_the_hosts_also_with_classes(
+    keep_out: bool | None, steps: int
+) -> None:
+    torch.manual_seed(0)
+    loss = functools.partial(ce, label_smoothing=0.3)
+    host, batch = Host(dense(), loss), (rows(), classes((N,)))
+    one = plan(attack=GradientAttack(0.2, steps=steps), goal=HostLoss())
+    callback = AdversarialTraining({"": one}, keep_out=keep_out)
+    before = [p.detach().clone() for p in host.parameters()]
+    fit(host, batch, callback, steps=1)
+    if steps > 1:  # made and measured before the step
+        for p, start in zip(host.parameters(), before, strict=True):
+            p.data = start
+    values, pool = callback.measures.report(), callback.pools.by_layer[""]
+    with torch.no_grad():
+        after = loss(host(pool.filled("inputs")), pool.filled("labels"))
+        torch.testing.assert_close(values["adversarial/input/loss_clean"], loss_of(host, batch))
+    torch.testing.assert_close(values["adversarial/input/loss"], after)
+
+
+CALLED: list[int] = []
+"""Rows of the batches of each call; aside from a host, which forgets calls aside."""
+
+
+class Told(Host):
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        CALLED.append(len(batch[0]))
+        return self.loss(self(batch[0]), batch[1])
+
+
+def test_examples_with_a_call_of_their_own_are_tried_in_the_first_step_alone() -> None:
+    callback = AdversarialTraining({"": plan(goal=RandomTargets())}, keep_out=True)
+    CALLED.clear()
+    fit(Told(dense(), ce), (rows(), classes((N,))), callback, steps=1)
+    first = len(CALLED)
+    CALLED.clear()
+    fit(Told(dense(), ce), (rows(), classes((N,))), callback, steps=5)
+    assert len(CALLED) == first + 4 * 2
+
+
 def flat(gradients: list[Tensor]) -> Tensor:
     return torch.cat([one.flatten() for one in gradients])
 
