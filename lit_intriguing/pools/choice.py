@@ -14,7 +14,7 @@ from lit_intriguing.hosts.logits import Output
 from lit_intriguing.hosts.paths import PathError, follow
 from lit_intriguing.hosts.whole_rows import RowPlaces, row_places
 from lit_intriguing.pools.perturbed_layer import PerturbedLayer
-from lit_intriguing.pools.trial import Findings
+from lit_intriguing.pools.trial import Findings, as_clause
 from lit_intriguing.splice import INPUT, kind
 
 
@@ -61,6 +61,11 @@ class FoundRows:
     keys: BatchKeys | None
     places: RowPlaces | None
     problem: str | None = None
+
+    @property
+    def reason(self) -> str | None:
+        """The problem as a clause, for what goes on all the same."""
+        return None if self.problem is None else as_clause(self.problem)
 
 
 def find_rows(batch: Any, keys: BatchKeys) -> FoundRows:
@@ -156,7 +161,7 @@ def choose_by_hand(
                 f"Layer {name!r}: in manual optimisation the step cannot be called again, so that "
                 "HostLoss() takes one gradient step: GradientAttack(eps), fresh=False."
             )
-    return Choice(found.places, False, goal, why=None if classes else found.problem)
+    return Choice(found.places, False, goal, why=None if classes else found.reason)
 
 
 def choose_own_forward(found: FoundRows, keep_out: bool | None) -> Choice:
@@ -167,7 +172,7 @@ def choose_own_forward(found: FoundRows, keep_out: bool | None) -> Choice:
     """
     if found.keys is None or (found.places is None and keep_out is False):
         raise BatchError(str(found.problem))
-    return Choice(found.places, True, RandomTargets(), own_forward=True, why=found.problem)
+    return Choice(found.places, True, RandomTargets(), own_forward=True, why=found.reason)
 
 
 def described(choice: Choice, layers: Mapping[str, PerturbedLayer]) -> str:

@@ -163,9 +163,9 @@ class Examiner:
         return WeightedLogits(self.pl_module, self.options.model, self.options.output, any_output)
 
     def _is_tried(self) -> bool:
-        """Return whether the choice rests on calls of the step."""
+        """Return whether calls of the step can change the choice: rows join the batch."""
         assert self.choice is not None
-        return self.pl_module.automatic_optimization and not self.choice.own_forward
+        return self.pl_module.automatic_optimization and not self.choice.keep_out
 
     def _first(self, host_batch: Any, others: tuple[Any, ...]) -> None:
         found = find_rows(host_batch, self.options.keys)
@@ -184,8 +184,10 @@ class Examiner:
             findings = agreed(self.trainer, self._try(found.places, host_batch, others))
             if findings is None:
                 return
-            if findings.no_classes and found.problem:
-                findings = replace(findings, no_classes=found.problem)
+            given = any(plan.goal and not plan.aims_at_loss for plan in layers.values())
+            if found.keys is None and (findings.no_classes or not given):
+                # Of token ids, say, the model may give logits that leave a mask out.
+                findings = replace(findings, no_classes=found.reason)
             choice = choose(findings, layers, found.places, self.options.keep_out)
             if choice.keep_out and findings.no_joining and found.places.ties_rows(host_batch):
                 choice = self._whole(choice, host_batch)

@@ -297,6 +297,52 @@ def test_rows_join_where_the_loss_is_a_mean_over_them_and_else_get_a_call_of_the
     said = [one.message for one in caplog.records if "examples toward" in one.message]
     assert len(said) == 1
     assert ("in the host's batch" in said[0]) == joins, said
+    # What was chosen is no mistake: the sentence gives the reason, and no advice.
+    assert said[0].count(". ") == 0, said
+    assert not said[0].endswith(".."), said
+    assert "<" not in said[0], said
+
+
+@pytest.mark.parametrize("keep_out", [None, True])
+@pytest.mark.parametrize("steps", [1, 3])
+def test_loss_and_loss_clean_are_of_the_same_rows_and_the_hosts_also_with_classes(
+    keep_out: bool | None, steps: int
+) -> None:
+    torch.manual_seed(0)
+    loss = functools.partial(ce, label_smoothing=0.3)
+    host, batch = Host(dense(), loss), (rows(), classes((N,)))
+    one = plan(attack=GradientAttack(0.2, steps=steps), goal=HostLoss())
+    callback = AdversarialTraining({"": one}, keep_out=keep_out)
+    before = [p.detach().clone() for p in host.parameters()]
+    fit(host, batch, callback, steps=1)
+    if steps > 1:  # made and measured before the step
+        for p, start in zip(host.parameters(), before, strict=True):
+            p.data = start
+    values, pool = callback.measures.report(), callback.pools.by_layer[""]
+    with torch.no_grad():
+        after = loss(host(pool.filled("inputs")), pool.filled("labels"))
+        torch.testing.assert_close(values["adversarial/input/loss_clean"], loss_of(host, batch))
+    torch.testing.assert_close(values["adversarial/input/loss"], after)
+
+
+CALLED: list[int] = []
+"""Rows of the batches of each call; aside from a host, which forgets calls aside."""
+
+
+class Told(Host):
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        CALLED.append(len(batch[0]))
+        return self.loss(self(batch[0]), batch[1])
+
+
+def test_examples_with_a_call_of_their_own_are_tried_in_the_first_step_alone() -> None:
+    callback = AdversarialTraining({"": plan(goal=RandomTargets())}, keep_out=True)
+    CALLED.clear()
+    fit(Told(dense(), ce), (rows(), classes((N,))), callback, steps=1)
+    first = len(CALLED)
+    CALLED.clear()
+    fit(Told(dense(), ce), (rows(), classes((N,))), callback, steps=5)
+    assert len(CALLED) == first + 4 * 2
 
 
 def flat(gradients: list[Tensor]) -> Tensor:
@@ -436,6 +482,27 @@ def test_token_ids_themselves_are_refused_with_a_way_out_that_works() -> None:
     with pytest.raises(UserError, match=r"has no gradient. Attack the output of a layer"):
         trainer(AdversarialTraining({"": plan()})).fit(Text(), batches)
     trainer(AdversarialTraining({"embedding": plan()})).fit(Text(), batches)
+
+
+class TakesIds(Text):
+    """Gives logits for token ids alone too, as the models of transformers do."""
+
+    def forward(self, ids: Tensor, mask: Tensor | None = None, labels: Tensor | None = None) -> Any:
+        mask = torch.ones_like(ids) if mask is None else mask
+        return super().forward(ids, mask, torch.zeros_like(ids[:, 0]) if labels is None else labels)
+
+
+@pytest.mark.parametrize("mask", [None, "mask"])
+def test_text_whose_first_batch_has_no_padding_is_attacked_by_the_loss_of_its_step(
+    mask: str | None,
+) -> None:
+    full = encoding(5, 0)
+    full["mask"] = torch.ones_like(full["mask"])
+    callback = AdversarialTraining({"embedding": plan(mask=mask)})
+    trainer(callback, max_steps=2).fit(
+        TakesIds(), DataLoader([full, encoding(5, 1)], batch_size=None)
+    )
+    assert callback.pools.layers["embedding"].goal == HostLoss()
 
 
 class ByHand(Host):
