@@ -19,6 +19,7 @@ from lit_intriguing.pools.choice import (
     Choice,
     MixingOptions,
     agreed,
+    as_clause,
     check_inputs,
     choose,
     choose_by_hand,
@@ -187,7 +188,7 @@ class Examiner:
             given = any(plan.goal and not plan.aims_at_loss for plan in layers.values())
             if found.keys is None and (findings.no_classes or not given):
                 # Of token ids, say, the model may give logits that leave a mask out.
-                findings = replace(findings, no_classes=found.reason)
+                findings = replace(findings, no_classes=found.problem)
             choice = choose(findings, layers, found.places, self.options.keep_out)
             if choice.keep_out and findings.no_joining and found.places.ties_rows(host_batch):
                 choice = self._whole(choice, host_batch)
@@ -258,7 +259,7 @@ class Examiner:
             self.choice = replace(choice, keep_out=True)
             rank_zero_warn(
                 f"AdversarialTraining: from step {self.pools.step} on, examples get a call of "
-                f"training_step of their own, because {findings.no_joining}."
+                f"training_step of their own, because {as_clause(findings.no_joining)}."
             )
 
 

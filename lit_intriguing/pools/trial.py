@@ -114,7 +114,7 @@ class Trial:
             self.weighted.finish()
             found = _joining(first, call, places, batch, self.layers)
         except LogitsError as error:
-            found = as_clause(str(error)), False
+            found = str(error), False
         return Findings(_no_classes(first, alone, call, places, batch), *found)
 
     def _logits_alone(self, batch: Batch) -> Tensor | str:
@@ -125,7 +125,7 @@ class Trial:
             with torch.no_grad(), self.step.entered(_SEED, steady=True):
                 logits: Tensor = self.model(batch.x)
         except UserError as error:
-            return as_clause(str(error))
+            return str(error)
         except Exception as error:  # the host's code is called in a way that it may not know
             return f"the model cannot be called with the inputs alone ({type(error).__name__})"
         return logits
@@ -159,16 +159,6 @@ class Trial:
         gradient = None if chosen is None else found[id(chosen)]
         output = None if chosen is None else chosen.detach()
         return _Seen(loss.detach(), output, gradient, outputs)
-
-
-def as_clause(message: str) -> str:
-    """Return what a message says is the matter, without its advice, as a part of a sentence.
-
-    >>> as_clause("The batch has no labels. Say where they are: labels=<key>.")
-    'the batch has no labels'
-    """
-    first = message.split(". ")[0].removesuffix(".")
-    return first[:1].lower() + first[1:]
 
 
 def _no_classes(
@@ -276,8 +266,8 @@ def _is_additive(
     return True
 
 
-def _losses(call: _Call, places: RowPlaces, batch: Batch, cut: int) -> tuple[float, float] | None:
-    """Return the losses of two parts of a batch; None where the step cannot take them."""
+def _losses(call: _Call, places: RowPlaces, batch: Batch, cut: int) -> tuple[float, float]:
+    """Return the losses of two parts of a batch."""
     losses = []
     for part in (slice(0, cut), slice(cut, len(batch.x))):
         entries = {places.inputs: batch.x[part], **{k: v[part] for k, v in batch.rest.items()}}
