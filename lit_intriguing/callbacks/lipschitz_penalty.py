@@ -178,7 +178,8 @@ class LipschitzPenalty(AroundTrainingStep):
         _reshard(pl_module)
         layers = {name: unwrapped(x) for name, x in self._layers.items() if _trains(x)}
         if not self._in_step:
-            self._improve(layers)
+            self._improve(self._called(layers))
+        layers = {name: layer for name, layer in layers.items() if name in self._powers}
         self._in_step = True
         norms = {name: self._powers[name].norm(layer) for name, layer in layers.items()}
         total = self._sum(list(norms.values()), pl_module.device)
@@ -186,13 +187,37 @@ class LipschitzPenalty(AroundTrainingStep):
         self._value = total.detach()
         return total
 
+    def _called(self, layers: Mapping[str, nn.Module]) -> dict[str, nn.Module]:
+        """Return the layers whose sizes are known; leave out those that the step does not call.
+
+        Raises:
+            UserError: If one of these was named.
+        """
+        missing = [
+            name
+            for name, layer in layers.items()
+            if not isinstance(layer, nn.Linear) and name not in self._shapes
+        ]
+        if missing and self.layers is not None:
+            raise UserError(
+                "LipschitzPenalty: the training step did not call the layer "
+                f"{uncompiled_name(missing[0])!r}, so the size of its input is not known: name the "
+                "layers that it calls in layers"
+            )
+        if missing:
+            for name in missing:
+                del self._layers[name]
+            left_out = ", ".join(map(uncompiled_name, missing))
+            rank_zero_warn(f"LipschitzPenalty leaves out {left_out}: the step does not call them.")
+        return {name: layer for name, layer in layers.items() if name not in missing}
+
     def _improve(self, layers: Mapping[str, nn.Module]) -> None:
         for name, layer in layers.items():
             if name not in self._powers:
                 self._powers[name] = PowerIteration(seed=self.seed)
             power = self._powers[name]
             if not isinstance(layer, nn.Linear):
-                power.input_shape = self._shape(name)
+                power.input_shape = self._shapes[name]
             power.step(layer, self.steps if power.vector is not None else FIRST_STEPS)
 
     def _sum(self, norms: Sequence[Tensor], device: torch.device) -> Tensor:
@@ -202,15 +227,6 @@ class LipschitzPenalty(AroundTrainingStep):
         if self.function is not None:
             return self.weight * self.function(all_norms)
         return self.weight * (all_norms - self.target).clamp(min=0).pow(self.power).sum()
-
-    def _shape(self, name: str) -> tuple[int, ...]:
-        if name not in self._shapes:
-            raise UserError(
-                "LipschitzPenalty: the training step did not call the layer "
-                f"{uncompiled_name(name)!r}, so the size of its input is not known: name the "
-                "layers that it calls in layers"
-            )
-        return self._shapes[name]
 
     def _shape_hook(self, name: str) -> Callable[[nn.Module, object, object], None]:
         def hook(module: nn.Module, args: object, output: object) -> None:
@@ -261,7 +277,8 @@ def _all(pl_module: LightningModule) -> dict[str, nn.Module]:
     if not layers:
         raise UserError(
             f"LipschitzPenalty: {type(pl_module).__name__} has no Linear, Conv or ConvTranspose "
-            f"layer to penalise. {'; '.join(left_out)}".rstrip()
+            "layer to penalise. Add the norm of lit_intriguing.lipschitz.PowerIteration of your "
+            f"layers' linear maps to the loss in the module itself. {'; '.join(left_out)}".rstrip()
         )
     if left_out:
         rank_zero_warn(f"LipschitzPenalty leaves out {'; '.join(left_out)}.")

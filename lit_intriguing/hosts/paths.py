@@ -18,8 +18,13 @@ class PathError(LookupError):
 
 
 def is_container(batch: object) -> bool:
-    """Return whether a value is a sequence, a mapping or a dataclass."""
-    return isinstance(batch, Mapping) or _is_dataclass(batch) or is_positional(batch)
+    """Return whether a value is a sequence, a mapping or like one, or a dataclass."""
+    return (
+        isinstance(batch, Mapping)
+        or _is_dataclass(batch)
+        or is_positional(batch)
+        or (_has_keys(batch))
+    )
 
 
 def is_positional(batch: object) -> bool:
@@ -31,6 +36,8 @@ def entries(batch: Any) -> dict[Key, Any]:
     """Return the entries of a batch by their keys, field names or positions."""
     if isinstance(batch, Mapping):
         return dict(batch)
+    if _has_keys(batch):
+        return {key: batch[key] for key in _keys(batch)}
     if _is_dataclass(batch):
         return {one.name: getattr(batch, one.name) for one in dataclasses.fields(batch)}
     return dict(enumerate(batch))
@@ -181,6 +188,17 @@ def _holds_tensors(value: Any) -> bool:
     return is_container(value) and any(
         isinstance(entry, Tensor) or _holds_tensors(entry) for entry in entries(value).values()
     )
+
+
+def _has_keys(batch: object) -> bool:
+    """Return whether a value is like a mapping, without being one: a batch of graphs, say."""
+    if isinstance(batch, type | Tensor | str) or _is_dataclass(batch):
+        return False
+    return all(hasattr(batch, name) for name in ("keys", "__getitem__", "__setitem__"))
+
+
+def _keys(batch: Any) -> list[Key]:
+    return list(batch.keys() if callable(batch.keys) else batch.keys)
 
 
 def _is_dataclass(batch: object) -> bool:

@@ -11,7 +11,7 @@ from torch import Tensor
 from lit_intriguing.errors import UserError
 from lit_intriguing.hosts.batch import BatchError, Place, is_labels
 from lit_intriguing.hosts.paths import Key, entries, follow, from_front, is_container, with_leaf
-from lit_intriguing.splice import kind
+from lit_intriguing.splice import Edit, kind
 
 ITSELF = ""
 """The path of a batch that is one tensor."""
@@ -26,15 +26,41 @@ class RowPlaces:
             tensors.
         labels: Integers `(N,)`; None if there are none.
         rest: What else has an entry for each example, with the inputs and labels whole rows.
+        whole: Whether a batch is one row, since its examples cannot be told apart: those of a
+            graph, say, whose edges belong to none of them. The rest is then all else it holds.
     """
 
     inputs: Key
     labels: Key | None
     rest: tuple[Key, ...]
+    whole: bool = False
+
+    def as_whole(self, batch: Any) -> "RowPlaces":
+        """Return the places of batches that are one row each."""
+        tensors = [key for key, one in all_leaves(batch).items() if isinstance(one, Tensor)]
+        return RowPlaces(self.inputs, None, tuple(k for k in tensors if k != self.inputs), True)
+
+    def ties_rows(self, batch: Any) -> bool:
+        """Return whether a batch holds integers that belong to no row, such as edges."""
+        own = (self.inputs, self.labels, *self.rest)
+        return any(
+            isinstance(one, Tensor) and one.ndim > 0 and not one.is_floating_point()
+            for key, one in (all_leaves(batch) if is_container(batch) else {}).items()
+            if key not in own
+        )
+
+    def read_inputs(self, batch: Any) -> Tensor:
+        """Return the inputs, `(N, *S)`; of a batch that is one row, `(1, N, *S)`."""
+        inputs: Tensor = self.at(batch, self.inputs)
+        return inputs.unsqueeze(0) if self.whole else inputs
+
+    def of_rows(self, edits: Mapping[str, Edit]) -> Mapping[str, Edit]:
+        """Return edits of layers' outputs as rows; see `whole`."""
+        return {name: _of_one_row(edit) for name, edit in edits.items()} if self.whole else edits
 
     def count(self, batch: Any) -> int:
         """Return the number of examples of a batch."""
-        return len(self.at(batch, self.inputs))
+        return len(self.read_inputs(batch))
 
     def at(self, batch: Any, path: Key) -> Any:
         """Return the entry at a path.
@@ -51,13 +77,16 @@ class RowPlaces:
 
     def read_rest(self, batch: Any) -> dict[Key, Any]:
         """Return the other entries that have a value for each example in this batch too."""
+        if self.whole:
+            return {path: [self.at(batch, path)] for path in self.rest}
         count = self.count(batch)
         there = {path: self.at(batch, path) for path in self.rest}
         return {path: one for path, one in there.items() if _has_entries(one, count)}
 
     def replace(self, batch: Any, new: Mapping[Key, Any]) -> Any:
         """Return a batch of the same kind with other entries; leave `batch` alone."""
-        for path, entry in new.items():
+        for path, entries_of in new.items():
+            entry = entries_of[0] if self.whole else entries_of
             batch = entry if path == ITSELF else with_leaf(batch, path, entry)
         return batch
 
@@ -137,6 +166,10 @@ def join_rows(parts: list[Any]) -> Any:
     if isinstance(first, np.ndarray):
         return np.concatenate(parts)
     return type(first)(value for one in parts for value in one)
+
+
+def _of_one_row(edit: Edit) -> Edit:
+    return lambda output: edit(output.unsqueeze(0)).squeeze(0)
 
 
 def _has_entries(entry: Any, count: int) -> bool:

@@ -77,7 +77,7 @@ class HostStep:
         arrays = ArraysWithoutGradient() if self.arrays else nullcontext()
         with (
             arrays,
-            self.splice.edited(calls.edits(joined), repeated=True),
+            self.splice.edited(self.places.of_rows(calls.edits(joined)), repeated=True),
             calls.forward(joined),
         ):
             return self.step(rows, self.others, seed=seed, steady=steady)

@@ -121,8 +121,8 @@ def choose(
     given = [plan.goal for plan in layers.values()]
     if classes and any(goal is not None and not isinstance(goal, HostLoss) for goal in given):
         raise UserError(
-            f"The goal given needs class labels and logits, but {classes}. Leave goal out, or set "
-            "goal=HostLoss()."
+            f"The goal given needs class labels and logits. {_as_sentence(classes)} Or leave goal "
+            "out, or set goal=HostLoss()."
         )
     if keep_out is False and findings.mixed:
         raise UserError(f"Examples cannot join the batch: {joining}. Leave keep_out out.")
@@ -132,7 +132,7 @@ def choose(
     out = bool(joining) and not at_layer if keep_out is None else keep_out
     goal: Goal = HostLoss() if classes else RandomTargets()
     reasons = [classes if None in given else None, joining if keep_out is None and out else None]
-    why = "; ".join(one for one in reasons if one) or None
+    why = "; ".join(as_clause(one) for one in reasons if one) or None
     return Choice(places, out, goal, why=why)
 
 
@@ -156,7 +156,7 @@ def choose_by_hand(
                 f"Layer {name!r}: in manual optimisation the step cannot be called again, so that "
                 "HostLoss() takes one gradient step: GradientAttack(eps), fresh=False."
             )
-    return Choice(found.places, False, goal, why=None if classes else found.problem)
+    return Choice(found.places, False, goal, why=None if classes else as_clause(str(found.problem)))
 
 
 def choose_own_forward(found: FoundRows, keep_out: bool | None) -> Choice:
@@ -167,7 +167,8 @@ def choose_own_forward(found: FoundRows, keep_out: bool | None) -> Choice:
     """
     if found.keys is None or (found.places is None and keep_out is False):
         raise BatchError(str(found.problem))
-    return Choice(found.places, True, RandomTargets(), own_forward=True, why=found.problem)
+    why = None if found.problem is None else as_clause(found.problem)
+    return Choice(found.places, True, RandomTargets(), own_forward=True, why=why)
 
 
 def described(choice: Choice, layers: Mapping[str, PerturbedLayer]) -> str:
@@ -213,6 +214,20 @@ def agreed(trainer: Trainer, findings: Findings | None) -> Findings | None:
         None if joins else findings.no_joining or other,
         mixed,
     )
+
+
+def as_clause(message: str) -> str:
+    """Return what a message says is the matter, without its advice, as a part of a sentence.
+
+    >>> as_clause("The batch has no labels. Say where they are: labels=<key>.")
+    'the batch has no labels'
+    """
+    first = message.split(". ")[0].removesuffix(".")
+    return first[:1].lower() + first[1:]
+
+
+def _as_sentence(message: str) -> str:
+    return message[:1].upper() + message[1:].removesuffix(".") + "."
 
 
 def _check_there(name: str, place: Any, batch: Any) -> None:

@@ -19,6 +19,7 @@ from lit_intriguing.pools.choice import (
     Choice,
     MixingOptions,
     agreed,
+    as_clause,
     check_inputs,
     choose,
     choose_by_hand,
@@ -34,7 +35,7 @@ from lit_intriguing.pools.layer_pools import LayerPools
 from lit_intriguing.pools.perturbed_layer import PerturbedLayer
 from lit_intriguing.pools.trial import Findings, Trial
 from lit_intriguing.pools.weighting import WeightedLogits
-from lit_intriguing.splice import INPUT, Splice, UnknownLayerError, is_compiled, is_scripted
+from lit_intriguing.splice import INPUT, Edit, Splice, UnknownLayerError, is_compiled, is_scripted
 
 
 class Examiner:
@@ -118,6 +119,11 @@ class Examiner:
             entries[self.places.labels] = joined.labels
         return self.places.replace(host_batch, entries)
 
+    def of_rows(self, edits: Mapping[str, Edit]) -> Mapping[str, Edit]:
+        """Return edits of layers' outputs as the host's batches have their rows."""
+        places = None if self.choice is None else self.choice.places
+        return edits if places is None else places.of_rows(edits)
+
     def host_step(self, host_batch: Any, others: tuple[Any, ...]) -> HostStep | None:
         """Return the host's step on a batch; None where it cannot be called again."""
         if self.choice is None or self.choice.places is None:
@@ -158,9 +164,9 @@ class Examiner:
         return WeightedLogits(self.pl_module, self.options.model, self.options.output, any_output)
 
     def _is_tried(self) -> bool:
-        """Return whether the choice rests on calls of the step."""
+        """Return whether calls of the step can change the choice: rows join the batch."""
         assert self.choice is not None
-        return self.pl_module.automatic_optimization and not self.choice.own_forward
+        return self.pl_module.automatic_optimization and not self.choice.keep_out
 
     def _first(self, host_batch: Any, others: tuple[Any, ...]) -> None:
         found = find_rows(host_batch, self.options.keys)
@@ -179,11 +185,24 @@ class Examiner:
             findings = agreed(self.trainer, self._try(found.places, host_batch, others))
             if findings is None:
                 return
-            if findings.no_classes and found.problem:
+            given = any(plan.goal and not plan.aims_at_loss for plan in layers.values())
+            if found.keys is None and (findings.no_classes or not given):
+                # Of token ids, say, the model may give logits that leave a mask out.
                 findings = replace(findings, no_classes=found.problem)
             choice = choose(findings, layers, found.places, self.options.keep_out)
+            if choice.keep_out and findings.no_joining and found.places.ties_rows(host_batch):
+                choice = self._whole(choice, host_batch)
         self._take(choice)
         self._notes_arrays(host_batch, others)
+
+    def _whole(self, choice: Choice, host_batch: Any) -> Choice:
+        """Take batches as they are for rows, where no goal of classes needs the examples apart."""
+        goals = [plan.goal or choice.goal for plan in self.pools.layers.values()]
+        if choice.places is None or not all(isinstance(goal, HostLoss) for goal in goals):
+            return choice
+        self.pools.hold_batches(choice.places.count(host_batch))
+        self.traced = False  # the rows that are followed are views of what the step gets
+        return replace(choice, places=choice.places.as_whole(host_batch))
 
     def _take(self, choice: Choice) -> None:
         self.pools.layers = settled(self.pools.layers, choice.goal)
@@ -240,7 +259,7 @@ class Examiner:
             self.choice = replace(choice, keep_out=True)
             rank_zero_warn(
                 f"AdversarialTraining: from step {self.pools.step} on, examples get a call of "
-                f"training_step of their own, because {findings.no_joining}."
+                f"training_step of their own, because {as_clause(findings.no_joining)}."
             )
 
 
@@ -275,7 +294,7 @@ def _warn_of_rest(places: RowPlaces, layers: Mapping[str, PerturbedLayer]) -> No
 
 def _rows_at(places: RowPlaces, host_batch: Any) -> Batch:
     labels = None if places.labels is None else places.at(host_batch, places.labels)
-    return Batch(places.at(host_batch, places.inputs), labels, places.read_rest(host_batch))
+    return Batch(places.read_inputs(host_batch), labels, places.read_rest(host_batch))
 
 
 def _is_verified(step: int) -> bool:

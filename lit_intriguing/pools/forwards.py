@@ -61,7 +61,7 @@ class LayerCalls:
     """
 
     def __init__(self, traced: bool) -> None:
-        self._traced = traced
+        self.traced = traced
         self._known: dict[str, list[bool]] = {}
         self._seen: dict[str, list[bool]] = {}
         self._lengths: dict[str, int] = {}
@@ -95,7 +95,7 @@ class LayerCalls:
 
     def _watches(self, joined: Joined) -> bool:
         known = [self._known.get(name) for name in joined.edits if name != INPUT]
-        return self._traced and any(one is None or not all(one) for one in known)
+        return self.traced and any(one is None or not all(one) for one in known)
 
     def _guarded(self, name: str, edit: Edit, joined: Joined) -> Edit:
         lengths = joined.lengths(name)
@@ -123,7 +123,7 @@ class LayerCalls:
             calls.append(known[len(calls)] if len(calls) < len(known) else False)
             if len(calls) > len(known):
                 self._known[name] = [*known, False]
-        elif calls and (self._descent is not None or not self._traced):
+        elif calls and (self._descent is not None or not self.traced):
             raise SpliceError(_several(name))
         else:
             calls.append(True)

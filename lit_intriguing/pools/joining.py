@@ -76,7 +76,8 @@ class Joined:
 
     def __len__(self) -> int:
         """Return the number of examples at the output."""
-        return max([len(self.inputs), *(group.stop for group in self.groups.values())])
+        stops: list[int] = [group.stop for group in self.groups.values()]
+        return max([len(self.inputs), *stops])
 
     def lengths(self, layer: str) -> set[int]:
         """Return how many examples a layer's output may have where its edit is for it."""

@@ -1,6 +1,7 @@
 """The pools of all layers, step by step: which layer's turn it is, refreshing, joining."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -122,6 +123,19 @@ class LayerPools:
     def age(self, name: str) -> Tensor:
         """Return the mean number of steps since the examples of a pool were made: `()`."""
         return self.step - self.by_layer[name].filled("born").double().mean()
+
+    def hold_batches(self, count: int) -> None:
+        """Hold whole batches in place of examples, as many as have the pools' number of these.
+
+        Lengths are then those of each example of a batch.
+
+        Args:
+            count: Examples in a batch.
+        """
+        for name, plan in self.layers.items():
+            pool = max(1, plan.pool // count)
+            self.layers[name] = replace(plan, pool=pool, mix=1, refresh=1, per_token=True)
+            self.by_layer[name] = RaggedPool(pool)
 
     def store(self, name: str, batch: Batch, examples: Examples) -> None:
         """Put new examples of a layer into its pool.

@@ -29,6 +29,7 @@ class Measures:
         self._layers = tuple(layers)
         self._values: dict[str, Tensor | float] = {}
         self.examples_due, self._logits_due = set(self._layers), set(self._layers)
+        self._raised: set[str] = set()
         self._clock = StepClock(window)
         self._reported = False
 
@@ -45,8 +46,12 @@ class Measures:
         self.examples_due -= set(made)
 
     def raised(self, layer: str, clean: Tensor | None, perturbed: Tensor | None) -> None:
-        """Measure the host's loss on new examples before and after, each `()` if known."""
+        """Measure the host's loss on new examples before and after, each `()` if known.
+
+        From then on the layer's `loss` is that of new examples, to be compared with `loss_clean`.
+        """
         if clean is not None and perturbed is not None:
+            self._raised.add(layer)
             self._values[_key(layer, "loss_clean")] = clean.detach().float()
             self._values[_key(layer, "loss")] = perturbed.detach().float()
 
@@ -67,7 +72,8 @@ class Measures:
             z, labels = logits[joined.groups[name]], joined.labels[joined.groups[name]].long()
             known = is_class(labels, z)
             z, labels = z[known], labels[known]
-            self._values[_key(name, "loss")] = F.cross_entropy(z.float(), labels)
+            if name not in self._raised:
+                self._values[_key(name, "loss")] = F.cross_entropy(z.float(), labels)
             self._values[_key(name, "error")] = (z.argmax(1) != labels).float().mean()
         self._logits_due -= set(joined.groups)
 
@@ -85,7 +91,8 @@ class Measures:
         if layer not in self._logits_due:
             return
         if logits is None or "labels" not in drawn:
-            self._values[_key(layer, "loss")] = loss.detach().float()
+            if layer not in self._raised:
+                self._values[_key(layer, "loss")] = loss.detach().float()
             self._logits_due.discard(layer)
             return
         group = {layer: slice(0, len(logits))}

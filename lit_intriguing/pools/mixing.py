@@ -107,6 +107,7 @@ class Mixing:
         choice = self.examiner.choice_for(host_batch, others)
         if choice is None:
             return False
+        self._calls.traced = self._second.traced = self.examiner.traced
         batch = self.examiner.rows(host_batch)
         host = self.examiner.host_step(host_batch, others)
         kept = self.makers.make(batch, host, self.pools.due())
@@ -191,10 +192,9 @@ class Mixing:
             within = {**{n: refusing[n] for n in now.kept.layers if n in refusing}, **edits}
             edits = now.kept.edits(within)
         now.seen = replace(now.seen, edits=edits)
+        guarded = self.examiner.of_rows({**refusing, **self._calls.edits(now.seen)})
         # Until the step ends, not only its forward: activation checkpointing recomputes layers.
-        now.met = self._hooks.enter_context(
-            self._splice.edited({**refusing, **self._calls.edits(now.seen)}, repeated=True)
-        )
+        now.met = self._hooks.enter_context(self._splice.edited(guarded, repeated=True))
 
     def _run_together(self, now: _Now, inner: Step) -> Any:
         assert now.joined is not None

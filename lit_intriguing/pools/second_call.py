@@ -59,7 +59,7 @@ class SecondCall:
         joined = _alone(layer, plan, drawn)
         rows = places.replace(host_batch, _entries(drawn, host_batch, places))
         calls = self._calls.setdefault(layer, LayerCalls(self.traced))
-        edits = calls.edits(joined)
+        edits = places.of_rows(calls.edits(joined))
         with self.splice.edited(edits, repeated=True) as met, calls.forward(joined):
             loss = self.step(rows, others, seed=seed)
         if loss is not None:

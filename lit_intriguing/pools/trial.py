@@ -217,7 +217,11 @@ def _joining(
         return "the step mixes the rows of its batch", True
     dtypes = (first.output.dtype, first.loss.dtype)
     nearness = max(_ROUNDING.get(one, _nearness(first.loss)) for one in dtypes)
-    if not _is_additive(first.loss, call, places, batch, nearness):
+    try:
+        additive = _is_additive(first.loss, call, places, batch, nearness)
+    except Exception as error:  # the host's code gets what it may not know
+        return f"the step cannot take a part of its batch ({type(error).__name__})", False
+    if not additive:
         return "the loss of two batches together is not the mean of theirs", False
     return None, False
 
@@ -255,8 +259,6 @@ def _is_additive(
     count = len(batch.x)
     for cut in {count // 2, 1}:
         parts = _losses(call, places, batch, cut)
-        if parts is None:
-            continue
         mean = (cut * parts[0] + (count - cut) * parts[1]) / count
         allowed = nearness * max(map(abs, (*parts, float(loss))))
         if not any(abs(float(loss) - one) <= allowed for one in (mean, sum(parts))):
@@ -264,17 +266,14 @@ def _is_additive(
     return True
 
 
-def _losses(call: _Call, places: RowPlaces, batch: Batch, cut: int) -> tuple[float, float] | None:
-    """Return the losses of two parts of a batch; None where the step cannot take them."""
+def _losses(call: _Call, places: RowPlaces, batch: Batch, cut: int) -> tuple[float, float]:
+    """Return the losses of two parts of a batch."""
     losses = []
     for part in (slice(0, cut), slice(cut, len(batch.x))):
         entries = {places.inputs: batch.x[part], **{k: v[part] for k, v in batch.rest.items()}}
         if places.labels is not None and batch.labels is not None:
             entries[places.labels] = batch.labels[part]
-        try:
-            seen = call(entries)
-        except Exception:  # of a step that cannot take fewer rows, nothing is known
-            return None
+        seen = call(entries)
         losses.append(torch.nan if seen is None else float(seen.loss))
     return losses[0], losses[1]
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torchmetrics import Metric
 
 from lit_intriguing.autograd import quantised_layers
 from lit_intriguing.errors import UserError
@@ -54,6 +55,7 @@ def _tell(names: list[str], what: str) -> None:
 def _copied(module: nn.Module, memo: dict[int, Any]) -> nn.Module:
     """Copy a module; of plain attributes those that cannot be copied are shared.
 
+    Metrics are shared as well: they are no part of the network, and may hold what cannot be copied.
     The command line gives modules an optimizer's factory, which holds a generator.
     """
     try:
@@ -67,7 +69,8 @@ def _copied(module: nn.Module, memo: dict[int, Any]) -> nn.Module:
     for name, value in (state if isinstance(state, dict) else vars(module)).items():
         if name == "_modules":
             fresh.__dict__[name] = {
-                key: None if child is None else _copied(child, memo) for key, child in value.items()
+                key: child if child is None or isinstance(child, Metric) else _copied(child, memo)
+                for key, child in value.items()
             }
             continue
         try:

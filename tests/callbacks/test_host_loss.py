@@ -127,6 +127,73 @@ class TakesTensor(Host):
         return self.loss(self(batch), batch)
 
 
+class Graphs:
+    """Several graphs in one, like a mapping but none, as torch_geometric has it."""
+
+    def __init__(self, **entries: Tensor) -> None:
+        self.entries = entries
+
+    def keys(self) -> list[str]:
+        return list(self.entries)
+
+    def __getitem__(self, key: str) -> Tensor:
+        return self.entries[key]
+
+    def __setitem__(self, key: str, entry: Tensor) -> None:
+        self.entries = {**self.entries, key: entry}
+
+
+class OfGraphs(LightningModule):
+    """Sends messages along edges and predicts a value for each graph."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net, self.top = nn.Linear(5, 4), nn.Linear(4, 1)
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        hidden = self.net(batch["x"]).tanh()
+        source, target = batch["edges"]
+        hidden = hidden.index_add(0, target, hidden[source])
+        of_graphs = hidden.new_zeros(len(batch["y"]), 4).index_add(0, batch["graph"], hidden)
+        return F.mse_loss(self.top(of_graphs)[:, 0], batch["y"])
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), lr=1e-4)
+
+
+def graphs(nodes: int, edges: int) -> Graphs:
+    generator = torch.Generator().manual_seed(nodes)
+    return Graphs(
+        x=torch.rand(nodes, 5, generator=generator),
+        edges=torch.randint(nodes, (2, edges), generator=generator),
+        graph=torch.arange(nodes) % 3,
+        y=torch.rand(3, generator=generator),
+    )
+
+
+@pytest.mark.parametrize("layer", ["", "net"])
+@pytest.mark.parametrize("steps", [1, 2])
+def test_batches_whose_examples_cannot_be_told_apart_are_held_whole(layer: str, steps: int) -> None:
+    callback = AdversarialTraining({layer: plan(attack=GradientAttack(0.2, steps=steps), pool=30)})
+    batches = [graphs(7, 9), graphs(9, 12), graphs(7, 9), graphs(8, 3)]
+    torch.manual_seed(0)
+    host = OfGraphs()
+    trainer(callback, max_steps=4, log_every_n_steps=1).fit(
+        host, DataLoader(batches, batch_size=None)
+    )
+    stored = callback.pools.by_layer[layer].state_dict()["rows"]
+    assert [len(row["inputs"]) for row in stored] == [7, 9, 7, 8]
+    for batch, row in zip(batches, stored, strict=True):
+        assert torch.equal(row["rest:edges"], batch["edges"])
+    if not layer:
+        lengths = (stored[0]["inputs"] - batches[0]["x"]).norm(dim=1)
+        assert lengths.max() <= 0.2 + 1e-6
+        assert lengths.min() > 0
+    values = callback.measures.report()
+    name = f"adversarial/{layer or 'input'}"
+    assert values[f"{name}/loss"] > values[f"{name}/loss_clean"]
+
+
 def rows(count: int = N, seed: int = 0) -> Tensor:
     return torch.rand(count, 5, generator=torch.Generator().manual_seed(seed))
 
@@ -230,6 +297,52 @@ def test_rows_join_where_the_loss_is_a_mean_over_them_and_else_get_a_call_of_the
     said = [one.message for one in caplog.records if "examples toward" in one.message]
     assert len(said) == 1
     assert ("in the host's batch" in said[0]) == joins, said
+    # What was chosen is no mistake: the sentence gives the reason, and no advice.
+    assert said[0].count(". ") == 0, said
+    assert not said[0].endswith(".."), said
+    assert "<" not in said[0], said
+
+
+@pytest.mark.parametrize("keep_out", [None, True])
+@pytest.mark.parametrize("steps", [1, 3])
+def test_loss_and_loss_clean_are_of_the_same_rows_and_the_hosts_also_with_classes(
+    keep_out: bool | None, steps: int
+) -> None:
+    torch.manual_seed(0)
+    loss = functools.partial(ce, label_smoothing=0.3)
+    host, batch = Host(dense(), loss), (rows(), classes((N,)))
+    one = plan(attack=GradientAttack(0.2, steps=steps), goal=HostLoss())
+    callback = AdversarialTraining({"": one}, keep_out=keep_out)
+    before = [p.detach().clone() for p in host.parameters()]
+    fit(host, batch, callback, steps=1)
+    if steps > 1:  # made and measured before the step
+        for p, start in zip(host.parameters(), before, strict=True):
+            p.data = start
+    values, pool = callback.measures.report(), callback.pools.by_layer[""]
+    with torch.no_grad():
+        after = loss(host(pool.filled("inputs")), pool.filled("labels"))
+        torch.testing.assert_close(values["adversarial/input/loss_clean"], loss_of(host, batch))
+    torch.testing.assert_close(values["adversarial/input/loss"], after)
+
+
+CALLED: list[int] = []
+"""Rows of the batches of each call; aside from a host, which forgets calls aside."""
+
+
+class Told(Host):
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        CALLED.append(len(batch[0]))
+        return self.loss(self(batch[0]), batch[1])
+
+
+def test_examples_with_a_call_of_their_own_are_tried_in_the_first_step_alone() -> None:
+    callback = AdversarialTraining({"": plan(goal=RandomTargets())}, keep_out=True)
+    CALLED.clear()
+    fit(Told(dense(), ce), (rows(), classes((N,))), callback, steps=1)
+    first = len(CALLED)
+    CALLED.clear()
+    fit(Told(dense(), ce), (rows(), classes((N,))), callback, steps=5)
+    assert len(CALLED) == first + 4 * 2
 
 
 def flat(gradients: list[Tensor]) -> Tensor:
@@ -371,6 +484,27 @@ def test_token_ids_themselves_are_refused_with_a_way_out_that_works() -> None:
     trainer(AdversarialTraining({"embedding": plan()})).fit(Text(), batches)
 
 
+class TakesIds(Text):
+    """Gives logits for token ids alone too, as the models of transformers do."""
+
+    def forward(self, ids: Tensor, mask: Tensor | None = None, labels: Tensor | None = None) -> Any:
+        mask = torch.ones_like(ids) if mask is None else mask
+        return super().forward(ids, mask, torch.zeros_like(ids[:, 0]) if labels is None else labels)
+
+
+@pytest.mark.parametrize("mask", [None, "mask"])
+def test_text_whose_first_batch_has_no_padding_is_attacked_by_the_loss_of_its_step(
+    mask: str | None,
+) -> None:
+    full = encoding(5, 0)
+    full["mask"] = torch.ones_like(full["mask"])
+    callback = AdversarialTraining({"embedding": plan(mask=mask)})
+    trainer(callback, max_steps=2).fit(
+        TakesIds(), DataLoader([full, encoding(5, 1)], batch_size=None)
+    )
+    assert callback.pools.layers["embedding"].goal == HostLoss()
+
+
 class ByHand(Host):
     """Goes backward twice before its optimiser's step, and once after."""
 
@@ -484,7 +618,7 @@ def test_an_explicit_goal_of_classes_is_refused_where_the_step_normalises() -> N
             return self.loss(self((batch[0] - 0.5) / 0.1), batch[1])
 
     batch = rows(), classes((N,))
-    with pytest.raises(UserError, match=r"normalises .* Leave goal out, or set goal=HostLoss\(\)"):
+    with pytest.raises(UserError, match=r"normalises .* Or leave goal out, or set goal=HostLoss\(\)"):
         fit(Normalising(dense(), ce), batch, AdversarialTraining({"": plan(goal=RandomTargets())}))
     for goal in (None, HostLoss()):
         fit(Normalising(dense(), ce), batch, AdversarialTraining({"": plan(goal=goal)}))

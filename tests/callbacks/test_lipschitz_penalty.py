@@ -380,18 +380,21 @@ def test_layers_that_cannot_be_penalised_are_named_before_training() -> None:
             super().__init__()
             self.net = nn.Sequential(nn.Flatten(), nn.LayerNorm(36))
 
-    with pytest.raises(UserError, match="Nothing has no Linear, Conv or ConvTranspose"):
+    with pytest.raises(UserError, match=r"no Linear, Conv .* Add the norm of .*PowerIteration"):
         fit(Nothing(), LipschitzPenalty(WEIGHT))
 
 
-def test_a_convolution_that_the_step_does_not_call_is_named() -> None:
+def test_a_convolution_that_the_step_does_not_call_is_left_out_or_if_named_refused() -> None:
     class Spare(Host):
         def __init__(self) -> None:
             super().__init__()
             self.spare = nn.Conv1d(2, 2, 3)
 
     with pytest.raises(UserError, match="did not call the layer 'spare'"):
-        fit(Spare(), LipschitzPenalty(WEIGHT))
+        fit(Spare(), LipschitzPenalty(WEIGHT, layers=["spare"]))
+    with pytest.warns(UserWarning, match="leaves out spare: the step does not call"):
+        trainer = fit(Spare(), LipschitzPenalty(WEIGHT), max_steps=2)
+    assert trainer.global_step == 2
 
 
 @pytest.mark.parametrize(

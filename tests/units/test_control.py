@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
+from torchmetrics import CatMetric
 
 from lit_intriguing.errors import UserError
 from lit_intriguing.units.control import untrained_copy
@@ -66,3 +67,11 @@ def test_attributes_that_cannot_be_copied_are_shared() -> None:
     assert fresh[0].weight is fresh[2].weight
     assert not torch.equal(fresh[1][0].weight, model[1][0].weight)
     assert fresh(torch.ones(1, 4)).shape == (1, 4)
+
+
+def test_metrics_that_hold_tensors_of_a_graph_are_shared() -> None:
+    model = nn.Sequential(nn.Linear(2, 2), nn.ModuleDict({"seen": CatMetric()}))
+    model[1]["seen"].update(model[0](torch.ones(1, 2)))
+    fresh = untrained_copy(model)
+    assert not torch.equal(fresh[0].weight, model[0].weight)
+    assert fresh[1]["seen"] is model[1]["seen"]
