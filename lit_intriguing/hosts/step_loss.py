@@ -42,12 +42,18 @@ class StepLoss:
             The loss; None where the step skips the batch.
         """
         others = self._zeros() if others is None else others
+        with self.entered(seed, steady):
+            return loss_of(self.pl_module.training_step(batch, *others))
+
+    @contextmanager
+    def entered(self, seed: int = 0, steady: bool = False) -> Iterator[None]:
+        """Run other code of the host aside, as its step; see the call."""
         with ExitStack() as stack:
             if steady:
                 stack.enter_context(steadied(self.pl_module))
             stack.enter_context(self._aside.entered(seed))
             stack.enter_context(self._precision.train_step_context())
-            return loss_of(self.pl_module.training_step(batch, *others))
+            yield
 
     def _zeros(self) -> list[int]:
         parameters = list(inspect.signature(self.pl_module.training_step).parameters.values())

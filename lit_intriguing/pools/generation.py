@@ -2,8 +2,8 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import ClassVar
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,7 @@ from lit_intriguing.attacks.base import check_inside
 from lit_intriguing.attacks.gradient import no_gradient
 from lit_intriguing.autograd import grad_island, preserved
 from lit_intriguing.errors import UserError
+from lit_intriguing.hosts.paths import Key
 from lit_intriguing.pools.labels import classes_of
 from lit_intriguing.pools.perturbed_layer import PerturbedLayer
 from lit_intriguing.splice import INPUT, Splice, SpliceError, Tail, activations, kind, tail
@@ -43,7 +44,7 @@ class Examples:
     Attributes:
         clean: The layer's activation, `(N, *S)`.
         adversarial: The same, perturbed.
-        criterion: What was wanted.
+        criterion: What was wanted; None for a larger loss of the host.
         spread: The activation's spread, `()`; None where lengths are absolute.
         classes: Logits of each example as the host's model gives them, if known.
         spared: Which examples reached the goal unperturbed, so that the attack did not search, bool
@@ -52,13 +53,14 @@ class Examples:
 
     clean: Tensor
     adversarial: Tensor
-    criterion: Criterion
+    criterion: Criterion | None
     spread: Tensor | None
     classes: int | None = None
     spared: Tensor | None = None
 
     def success(self, spliced: Spliced, layer: str, x: Tensor) -> Tensor:
         """Return which examples reach the goal, verified by a forward pass: bool `(N,)`."""
+        assert self.criterion is not None
         with torch.no_grad(), preserved(spliced.model):
             logits = tail(spliced.model, layer, x, spliced.splice)(self.adversarial)
             return self.criterion.met(logits)
@@ -82,10 +84,28 @@ class Examples:
 
 @dataclass(frozen=True)
 class Batch:
-    """Clean examples: inputs `(N, *S)` and true labels `(N,)`."""
+    """Clean examples: whole rows of a host's batch.
+
+    Attributes:
+        x: Inputs, `(N, *S)`.
+        labels: True labels, integers `(N,)`; None where there are none.
+        rest: What else a row has, by its path in the batch: N entries each.
+    """
 
     x: Tensor
-    labels: Tensor
+    labels: Tensor | None
+    rest: Mapping[Key, Any] = field(default_factory=dict)
+
+    def first(self, count: int) -> "Batch":
+        """Return the first rows."""
+        labels = None if self.labels is None else self.labels[:count]
+        return Batch(self.x[:count], labels, {key: one[:count] for key, one in self.rest.items()})
+
+    @property
+    def true_labels(self) -> Tensor:
+        """The labels, where there must be some."""
+        assert self.labels is not None
+        return self.labels
 
 
 def generate(
@@ -119,7 +139,7 @@ def generate(
         _check_logits(logits, len(batch.x))
         made: dict[str, Examples] = {}
         for goal in dict.fromkeys(plan.aim for plan in layers.values()):
-            criterion = goal(classes_of(batch.labels, logits.detach()), logits.detach(), generator)
+            criterion = goal(classes_of(batch.true_labels, logits.detach()), logits.detach(), generator)
             same = {name: plan for name, plan in layers.items() if plan.aim == goal}
             made |= _shared(logits, clean, criterion, same, spreads)
             made |= _separate(spliced, batch, clean, criterion, same, spreads, generator)
@@ -145,17 +165,31 @@ def _shared(
     made = {}
     for name, gradient in zip(names, gradients, strict=True):
         if gradient is None:
-            raise GenerationError(no_gradient(_called(name)))
-        plan, x = layers[name], clean[name].detach()
-        assert isinstance(plan.attack, GradientAttack)
-        spread = _spread(x, plan, spreads.get(name))
-        if spread is None:
-            moved = plan.attack.one_step(x, gradient, UNBOUNDED)
-        else:
-            moved = plan.attack.one_step(x / spread, gradient, UNBOUNDED) * spread
-        adversarial = (plan.bounds or UNBOUNDED).clamp(moved)
+            raise GenerationError(no_gradient(called(name)))
+        x, spread = clean[name].detach(), spreads.get(name)
+        adversarial, spread = one_step(layers[name], x, gradient, spread)
         made[name] = Examples(x, adversarial, criterion, spread)
     return made
+
+
+def one_step(
+    plan: PerturbedLayer, x: Tensor, gradient: Tensor, last_spread: Tensor | None
+) -> tuple[Tensor, Tensor | None]:
+    """Return activations after one step against a gradient, all `(N, *S)`, and their spread.
+
+    Args:
+        plan: How the layer is attacked, by one gradient step.
+        x: The clean activations.
+        gradient: Of the loss to decrease.
+        last_spread: The last spread, for batches of one example.
+    """
+    assert isinstance(plan.attack, GradientAttack)
+    spread = spread_of(x, plan, last_spread)
+    if spread is None:
+        moved = plan.attack.one_step(x, gradient, UNBOUNDED)
+    else:
+        moved = plan.attack.one_step(x / spread, gradient, UNBOUNDED) * spread
+    return (plan.bounds or UNBOUNDED).clamp(moved), spread
 
 
 def _separate(
@@ -174,7 +208,7 @@ def _separate(
         x = clean[name].detach()
         _check_inside(name, plan, x)
         top = tail(spliced.model, name, batch.x, spliced.splice)
-        spread = _spread(x, plan, spreads.get(name))
+        spread = spread_of(x, plan, spreads.get(name))
         unit = x.new_ones(()) if spread is None else spread
         bounds = plan.bounds or UNBOUNDED
         result = plan.attack(
@@ -211,13 +245,13 @@ def check_examples(layer: str, plan: PerturbedLayer, examples: Examples) -> str 
     """
     _check_inside(layer, plan, examples.clean)
     if not bool(examples.clean.isfinite().all()):
-        raise GenerationError(f"Layer {layer!r}: {_called(layer)} holds NaN or infinity.")
+        raise GenerationError(f"Layer {layer!r}: {called(layer)} holds NaN or infinity.")
     stuck = int(examples.stuck().sum())
     if not stuck:
         return None
     if bool(examples.unmoved().all()):
         raise GenerationError(
-            f"Layer {layer!r}: the gradient by {_called(layer)} is zero or not finite for all "
+            f"Layer {layer!r}: the gradient by {called(layer)} is zero or not finite for all "
             f"{stuck} examples, or no point lies within the bounds, so none can be made. A model "
             "that saturates, rounds or ends in a step function has no gradient; one that has "
             "learnt nothing yet may need a later start_step."
@@ -235,7 +269,12 @@ def _check_inside(layer: str, plan: PerturbedLayer, clean: Tensor) -> None:
         raise GenerationError(f"Layer {layer!r}: {error}") from error
 
 
-def _spread(x: Tensor, plan: PerturbedLayer, last: Tensor | None) -> Tensor | None:
+def spread_of(x: Tensor, plan: PerturbedLayer, last: Tensor | None) -> Tensor | None:
+    """Return the spread of activations `(N, *S)`, `()`; None where lengths are absolute.
+
+    Raises:
+        GenerationError: For one example, if no batch before had more.
+    """
     if not plan.relative:
         return None
     if len(x) > 1:
@@ -262,5 +301,6 @@ def _check_logits(logits: object, count: int) -> None:
         raise GenerationError(no_gradient("the attacked layers"))
 
 
-def _called(layer: str) -> str:
+def called(layer: str) -> str:
+    """Return what a layer's tensor is called in messages."""
     return "the input" if layer == INPUT else f"the output of layer {layer!r}"

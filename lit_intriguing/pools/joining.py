@@ -1,17 +1,26 @@
 """Where the examples of the pools join a batch: at the input or at their layer."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from lit_intriguing.hosts.paths import Key
+from lit_intriguing.hosts.whole_rows import join_rows
 from lit_intriguing.pools.generation import Batch, Examples
 from lit_intriguing.pools.perturbed_layer import PerturbedLayer
 from lit_intriguing.splice import INPUT, Edit, SpliceError, in_backward
 
-PoolExamples = dict[str, Tensor]
-"""What a pool stores of N examples, by name: tensors of N entries."""
+PoolExamples = dict[str, Any]
+"""What a pool stores of N examples, by name: tensors or lists of N entries.
+
+`inputs`, `labels`, `born` (the step), `activation` or `perturbation`, and what else a row has, by
+its path in the batch after `REST`.
+"""
+
+REST = "rest:"
 
 
 def examples_to_store(
@@ -27,15 +36,17 @@ def examples_to_store(
         step: The present step; the age of an example counts from it.
 
     Returns:
-        `labels` and `born`, `(N,)`; and `inputs`, `activation` or `perturbation`, as far as the
-        examples need them to join again.
+        What the examples need to join again.
     """
-    labels = batch.labels.long()  # torch cannot index all integers
-    always = {"labels": labels, "born": torch.full_like(labels, step, dtype=torch.int64)}
-    if layer == INPUT:
-        return {"inputs": examples.adversarial, **always}
+    born = torch.full((len(batch.x),), step, dtype=torch.int64, device=batch.x.device)
+    always: PoolExamples = {"born": born}
+    if batch.labels is not None:
+        always["labels"] = batch.labels.long()  # torch cannot index all integers
     if plan.at_layer:
         return {"activation": examples.adversarial, **always}
+    always |= {f"{REST}{path}": entry for path, entry in batch.rest.items()}
+    if layer == INPUT:
+        return {"inputs": examples.adversarial, **always}
     if plan.stale:
         return {"inputs": batch.x, "activation": examples.adversarial, **always}
     return {"inputs": batch.x, "perturbation": examples.adversarial - examples.clean, **always}
@@ -47,19 +58,25 @@ class Joined:
 
     Attributes:
         inputs: Clean inputs, then those of the examples that join at the input, `(M, *S)`.
-        labels: Labels of all examples at the output, `(N,)`, N at least M.
+        labels: Labels of all examples at the output, `(N,)`, N at least M; None if they have none.
         clean: Number of clean examples.
         groups: Where the examples of each layer are at the output.
         edits: What the output of each layer passes through.
         appended: The layers at which examples join.
+        rest: What else the rows have, by its path in the batch: M entries each.
     """
 
     inputs: Tensor
-    labels: Tensor
+    labels: Tensor | None
     clean: int
     groups: Mapping[str, slice]
     edits: Mapping[str, Edit]
     appended: Sequence[str] = ()
+    rest: Mapping[Key, Any] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        """Number of examples at the output."""
+        return max([len(self.inputs), *(group.stop for group in self.groups.values())])
 
     def lengths(self, layer: str) -> set[int]:
         """Return how many examples a layer's output may have where its edit is for it."""
@@ -73,7 +90,7 @@ class Joined:
         With these, the mean over examples is the weighted mean of the groups' mean losses,
         `(clean + sum_l w_l loss_l) / (1 + sum_l w_l)`, and a sum over examples N times that.
         """
-        count, total = len(self.labels), 1 + sum(weights[name] for name in self.groups)
+        count, total = len(self), 1 + sum(weights[name] for name in self.groups)
         shares = {(0, self.clean): 1.0}
         for name, group in self.groups.items():
             shares[group.start, group.stop] = weights[name]
@@ -83,7 +100,9 @@ class Joined:
         ]
         if all(abs(weight - 1) < 1e-9 for _, weight in each):
             return None
-        return torch.cat([self.inputs.new_full((size,), weight) for size, weight in each])
+        dtype = self.inputs.dtype if self.inputs.is_floating_point() else torch.float32
+        like = torch.empty(0, dtype=dtype, device=self.inputs.device)
+        return torch.cat([like.new_full((size,), weight) for size, weight in each])
 
 
 def join(
@@ -97,24 +116,44 @@ def join(
             at the layer must be in the order of the forward pass.
         layers: How each layer's examples join.
     """
+    drawn = {name: one for name, one in drawn.items() if one}  # none has the batch's shape
     at_input = [name for name in drawn if not layers[name].at_layer]
     at_layer = [name for name in drawn if layers[name].at_layer]
-    inputs = [batch.x, *(drawn[name]["inputs"] for name in at_input)]
-    labels, groups, start = [batch.labels], {}, len(batch.x)
+    inputs = join_rows([batch.x, *(drawn[name]["inputs"] for name in at_input)])
+    rest = {
+        path: join_rows([entry, *(drawn[name][f"{REST}{path}"] for name in at_input)])
+        for path, entry in batch.rest.items()
+    }
+    groups, start = {}, len(batch.x)
     for name in (*at_input, *at_layer):
-        labels.append(drawn[name]["labels"].to(batch.labels.dtype))
-        groups[name] = slice(start, start := start + len(labels[-1]))
+        groups[name] = slice(start, start := start + len(drawn[name]["born"]))
     edits = {
         name: _append(name, groups[name], drawn[name]["activation"])
         if layers[name].at_layer
-        else _overwrite(name, groups[name], drawn[name], layers[name].shield)
+        else overwrite(name, groups[name], drawn[name], layers[name].shield)
         for name in drawn
         if name != INPUT
     }
-    return Joined(torch.cat(inputs), torch.cat(labels), len(batch.x), groups, edits, at_layer)
+    labels = _labels(batch.labels, [drawn[name] for name in groups])
+    return Joined(inputs, labels, len(batch.x), groups, edits, at_layer, rest)
 
 
-def _overwrite(layer: str, group: slice, drawn: PoolExamples, shield: bool) -> Edit:
+def _labels(clean: Tensor | None, drawn: Iterable[PoolExamples]) -> Tensor | None:
+    if clean is None:
+        return None
+    return torch.cat([clean, *(one["labels"].to(clean.dtype) for one in drawn)])
+
+
+def overwrite(layer: str, group: slice, drawn: PoolExamples, shield: bool) -> Edit:
+    """Return what puts examples in the place of some rows of a layer's output.
+
+    Args:
+        layer: The layer's name.
+        group: The rows.
+        drawn: What the pool stores of the examples.
+        shield: Whether the layers below get no gradient.
+    """
+
     def edit(output: Tensor) -> Tensor:
         if len(output) < group.stop:
             raise SpliceError(_length_message(layer, len(output), group.stop))

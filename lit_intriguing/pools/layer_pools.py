@@ -7,9 +7,10 @@ import torch
 from torch import Tensor
 
 from lit_intriguing.pools.generation import Batch, Examples, Spliced, generate
-from lit_intriguing.pools.joining import Joined, PoolExamples, examples_to_store, join
+from lit_intriguing.pools.joining import REST, Joined, PoolExamples, examples_to_store, join
 from lit_intriguing.pools.perturbed_layer import PerturbedLayer
 from lit_intriguing.pools.pool import Pool, PoolError
+from lit_intriguing.pools.ragged_pool import RaggedPool
 
 
 class LayerPools:
@@ -39,7 +40,9 @@ class LayerPools:
             plan.check(name)
         self.layers, self.alternate, self.start_step = dict(layers), alternate, start_step
         self.weights = {name: plan.weight for name, plan in layers.items()}
-        self.by_layer = {name: Pool(plan.pool) for name, plan in layers.items()}
+        self.by_layer: dict[str, Pool | RaggedPool] = {
+            name: Pool(plan.pool) for name, plan in layers.items()
+        }
         self.spreads: dict[str, Tensor] = {}
         self.generator = torch.Generator().manual_seed(seed)
         self.step = 0
@@ -78,30 +81,60 @@ class LayerPools:
         made: dict[str, Examples] = {}
         counts = {name: min(self.layers[name].refresh, len(batch.x)) for name in names}
         for count in dict.fromkeys(counts.values()):
-            part = Batch(batch.x[:count], batch.labels[:count])
+            part = batch.first(count)
             plans = {name: self.layers[name] for name in counts if counts[name] == count}
             examples = generate(spliced, part, plans, self.spreads, self.generator)
             for name, example in examples.items():
-                self._store(name, part, example)
+                self.store(name, part, example)
             made |= examples
         return made
 
-    def join(self, batch: Batch) -> Joined | None:
-        """Draw examples for the active layers and put them behind a batch; None if no layer is."""
-        drawn: dict[str, PoolExamples] = {
-            name: self.by_layer[name].draw(self.layers[name].mix, self.generator)
-            for name in self.active()
-        }
-        return join(batch, drawn, self.layers) if drawn else None
+    def join(self, batch: Batch) -> Joined:
+        """Draw examples for the active layers and put them behind a batch."""
+        return join(batch, self.draw(batch), self.layers)
+
+    def draw(self, like: Batch | None = None) -> dict[str, PoolExamples]:
+        """Draw examples for the active layers.
+
+        Args:
+            like: A batch that they are to join; None where their shapes do not matter.
+
+        Returns:
+            Those of each layer whose pool holds some of the right shapes.
+        """
+        drawn = {name: self._draw(name, like) for name in self.active()}
+        return {name: one for name, one in drawn.items() if one}
+
+    def _draw(self, name: str, like: Batch | None) -> PoolExamples:
+        pool, mix = self.by_layer[name], self.layers[name].mix
+        if not len(pool):
+            return {}
+        if like is None:
+            return pool.draw(mix, self.generator)
+        wanted = {"inputs": like.x, **{f"{REST}{path}": one for path, one in like.rest.items()}}
+        if isinstance(pool, Pool):
+            if not pool.fits(wanted):
+                pool = self.by_layer[name] = RaggedPool.of(pool)
+            else:
+                return pool.draw(mix, self.generator)
+        return pool.draw(mix, self.generator, _tensors(wanted))
 
     def age(self, name: str) -> Tensor:
         """Return the mean number of steps since the examples of a pool were made: `()`."""
         return self.step - self.by_layer[name].filled("born").double().mean()
 
-    def _store(self, name: str, batch: Batch, examples: Examples) -> None:
+    def store(self, name: str, batch: Batch, examples: Examples) -> None:
+        """Put new examples of a layer into its pool.
+
+        Raises:
+            PoolError: If they do not fit in.
+        """
         new = examples_to_store(name, self.layers[name], examples, batch, self.step)
+        pool = self.by_layer[name]
+        if isinstance(pool, Pool) and not pool.fits(_row_entries(new)):
+            pool = self.by_layer[name] = RaggedPool.of(pool)
         try:
-            self.by_layer[name].replace(new, self.generator)
+            pool.replace(new, self.generator)
         except PoolError as error:
             raise PoolError(f"Layer {name!r}: {error}") from error
         self.classes = examples.classes
@@ -129,8 +162,19 @@ class LayerPools:
                 f"The checkpoint holds pools for the layers {sorted(state['pools'])}, this run "
                 f"attacks {sorted(self.by_layer)}: give the same layers, or start without it."
             )
-        for name, pool in self.by_layer.items():
+        for name, plan in self.layers.items():
+            ragged = "rows" in state["pools"][name]
+            pool = self.by_layer[name] = (RaggedPool if ragged else Pool)(plan.pool)
             pool.load_state_dict(state["pools"][name], device)
         self.spreads = {name: spread.to(device) for name, spread in state["spreads"].items()}
         self.generator.set_state(state["generator"].cpu())
         self.step, self.classes = state["step"], state["classes"]
+
+
+def _row_entries(examples: PoolExamples) -> dict[str, Any]:
+    """Return what examples have of the batch's rows; only these may differ in shape."""
+    return {k: one for k, one in examples.items() if k == "inputs" or k.startswith(REST)}
+
+
+def _tensors(entries: Mapping[str, Any]) -> dict[str, Tensor]:
+    return {name: one for name, one in entries.items() if isinstance(one, Tensor)}

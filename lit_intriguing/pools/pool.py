@@ -57,6 +57,14 @@ class Pool:
             tensor.index_copy_(0, slots.to(tensor.device), examples[name].detach())
         self.count = min(self.size, self.count + new)
 
+    def fits(self, entries: Mapping[str, object]) -> bool:
+        """Return whether entries are tensors of the shapes that are stored; any do while empty."""
+        return all(isinstance(one, Tensor) for one in entries.values()) and all(
+            one.shape[1:] == self.tensors[name].shape[1:]  # type: ignore[attr-defined]
+            for name, one in entries.items()
+            if name in self.tensors
+        )
+
     def draw(self, count: int, generator: torch.Generator) -> dict[str, Tensor]:
         """Return copies of `count` distinct examples chosen at random; of all if there are fewer.
 
@@ -134,8 +142,7 @@ class Pool:
                 raise PoolError(
                     f"The pool stores {name!r} of shape {tuple(stored.shape[1:])} for each "
                     f"example, the new examples have {tuple(new.shape[1:])}. A pool from the "
-                    "checkpoint of another network cannot be used: start without that checkpoint. "
-                    "Examples of varying shape cannot be stored."
+                    "checkpoint of another network cannot be used: start without that checkpoint."
                 )
             if new.dtype != stored.dtype:
                 raise PoolError(

@@ -29,6 +29,7 @@ class _Candidate:
     """An output that may be the logits, alone or with more beside them."""
 
     name: str
+    output: Tensor
     nodes: list[Node]
     reached: bool = False
 
@@ -47,12 +48,19 @@ class WeightedLogits:
         model: The LightningModule.
         name: The submodule to take instead of searching; empty for the model's own call.
         output: Where an output holds the logits; found if there is no doubt.
+        any_output: Whether any floating-point tensor with a row for each example counts, in place
+            of logits `(N, C)`; for losses that are not those of classes.
     """
 
     def __init__(
-        self, model: nn.Module, name: str | None = None, output: Output | None = None
+        self,
+        model: nn.Module,
+        name: str | None = None,
+        output: Output | None = None,
+        any_output: bool = False,
     ) -> None:
         self.model, self.name, self.output = model, name, output
+        self.any_output = any_output
         self.logits: Tensor | None = None
         self._candidates: list[_Candidate] = []
         self._count: int | None = None
@@ -80,6 +88,17 @@ class WeightedLogits:
         """Begin another forward of the same step."""
         self.logits = None
         self._candidates = []
+
+    @property
+    def outputs(self) -> list[Tensor]:
+        """The outputs so far that may be the logits, with their graphs."""
+        return [one.output for one in self._candidates]
+
+    @property
+    def chosen_output(self) -> Tensor | None:
+        """The output so far that is taken for the logits, with its graph."""
+        chosen = [one.output for one in self._candidates if one.name == self._chosen()]
+        return chosen[-1] if chosen else None
 
     def finish(self, backward: bool = True) -> None:
         """End the step.
@@ -150,10 +169,10 @@ class WeightedLogits:
         if logits is None:
             return
         beside = self._beside(name, logits, output)
-        candidate = _Candidate(name, [_node(one) for one in (logits, *beside)])
+        candidate = _Candidate(name, logits, [_node(one) for one in (logits, *beside)])
         self._candidates.append(candidate)
         if name == self._chosen():
-            self.logits = class_logits(logits.detach())
+            self.logits = None if self.any_output else class_logits(logits.detach())
         logits.register_hook(functools.partial(self._weight_logits, candidate))  # type: ignore[no-untyped-call]
         for one in beside:
             one.register_hook(functools.partial(self._weight, candidate))  # type: ignore[no-untyped-call]
@@ -181,6 +200,8 @@ class WeightedLogits:
             return None
         if not _has_gradient(logits):
             return None
+        if self.any_output:
+            return logits if logits.ndim and len(logits) == self._count else None
         shapes = (1, 2) if self._classes == 1 else (2,)
         if logits.ndim not in shapes or len(logits) != self._count:
             return None

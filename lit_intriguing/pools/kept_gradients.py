@@ -1,0 +1,75 @@
+"""Gradients of clean examples, kept from the host's own backward pass."""
+
+from collections.abc import Iterable, Mapping
+
+import torch
+from torch import Tensor
+
+from lit_intriguing.splice import INPUT, Edit
+
+
+class KeptGradients:
+    """Gradients of the host's loss by the first rows of a batch, at the input and at layers.
+
+    No pass is made for them: the host's own backward leaves them here. Where it goes backward
+    several times, they are the sum until `close`.
+
+    Args:
+        layers: Names of the layers; the empty name is the input.
+        count: Number of rows.
+    """
+
+    def __init__(self, layers: Iterable[str], count: int) -> None:
+        self.layers, self.count = tuple(layers), count
+        self.clean: dict[str, Tensor] = {}
+        self.gradients: dict[str, Tensor] = {}
+        self.closed = False
+
+    def watched(self, inputs: Tensor) -> Tensor:
+        """Return the inputs `(N, *S)` of a batch as a tensor whose gradient is kept.
+
+        It is no leaf of the graph: a step may change it in place.
+        """
+        if INPUT not in self.layers or self.closed or not torch.is_grad_enabled():
+            return inputs
+        clean = inputs[: self.count].detach().requires_grad_()
+        self.clean[INPUT] = clean.detach()
+        clean.register_hook(lambda gradient: self._keep(INPUT, gradient))  # type: ignore[no-untyped-call]
+        return torch.cat([clean, inputs[self.count :]])
+
+    def edits(self, within: Mapping[str, Edit] | None = None) -> dict[str, Edit]:
+        """Return edits that keep the gradient by each layer's output, and then do others'.
+
+        Args:
+            within: The others, by layer.
+        """
+        others = dict(within or {})
+        for name in self.layers:
+            if name != INPUT:
+                others[name] = self._watching(name, others.get(name))
+        return others
+
+    def close(self) -> None:
+        """Keep no more: the weights are about to change."""
+        self.closed = bool(self.gradients)
+
+    def _watching(self, name: str, within: Edit | None) -> Edit:
+        def edit(output: Tensor) -> Tensor:
+            if torch.is_grad_enabled() and not self.closed:
+                # Nothing below is trained: the graph begins here.
+                output = output if output.requires_grad else output.detach().requires_grad_()
+                self.clean[name] = output[: self.count].detach().clone()
+                output.register_hook(  # type: ignore[no-untyped-call]
+                    lambda gradient: self._keep(name, gradient[: self.count])
+                )
+                # The layers above may change their input in place, but no leaf.
+                output = output.clone() if output.is_leaf else output
+            return output if within is None else within(output)
+
+        return edit
+
+    def _keep(self, name: str, gradient: Tensor) -> None:
+        if not self.closed:
+            before = self.gradients.get(name)
+            # A hook's gradient may be written over later.
+            self.gradients[name] = gradient.detach().clone() if before is None else before + gradient
