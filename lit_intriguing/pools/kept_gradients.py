@@ -26,16 +26,18 @@ class KeptGradients:
         self.closed = False
 
     def watched(self, inputs: Tensor) -> Tensor:
-        """Return the inputs `(N, *S)` of a batch as a tensor whose gradient is kept.
+        """Return the inputs `(N, *S)` of a batch as a leaf of the graph whose gradient is kept.
 
-        It is no leaf of the graph: a step may change it in place.
+        A step may change its inputs in place, which a leaf does not allow: hand it a copy.
         """
-        if INPUT not in self.layers or self.closed or not torch.is_grad_enabled():
+        if INPUT not in self.layers:
             return inputs
-        clean = inputs[: self.count].detach().requires_grad_()
-        self.clean[INPUT] = clean.detach()
-        clean.register_hook(lambda gradient: self._keep(INPUT, gradient))  # type: ignore[no-untyped-call]
-        return torch.cat([clean, inputs[self.count :]])
+        leaf = inputs.detach().requires_grad_()
+        self.clean[INPUT] = inputs[: self.count].detach()
+        leaf.register_hook(  # type: ignore[no-untyped-call]
+            lambda gradient: self._keep(INPUT, gradient[: self.count])
+        )
+        return leaf
 
     def edits(self, within: Mapping[str, Edit] | None = None) -> dict[str, Edit]:
         """Return edits that keep the gradient by each layer's output, and then do others'.
@@ -48,6 +50,10 @@ class KeptGradients:
             if name != INPUT:
                 others[name] = self._watching(name, others.get(name))
         return others
+
+    def hidden(self, edits: Iterable[str]) -> list[str]:
+        """Return which of some layers' edits must see the clean rows alone."""
+        return [name for name in edits if name in self.layers]
 
     def close(self) -> None:
         """Keep no more: the weights are about to change."""

@@ -35,13 +35,24 @@ class Measures:
     def examples(self, spliced: Spliced, x: Tensor, made: Mapping[str, Examples]) -> None:
         """Measure success and distortion of new examples, made of the first ones of `x`."""
         for name in self.examples_due & set(made):
-            success = made[name].success(spliced, name, x[: len(made[name].clean)])
-            self._values[_key(name, "success")] = success.float().mean()
+            if made[name].criterion is not None:
+                success = made[name].success(spliced, name, x[: len(made[name].clean)])
+                self._values[_key(name, "success")] = success.float().mean()
             # Examples that met the goal as they were, or that nothing was found for, do not count.
             moved = ~made[name].unmoved()
             lengths = torch.where(moved, made[name].distortion(), 0.0)
             self._values[_key(name, "distortion")] = lengths.sum() / moved.sum().clamp(min=1)
         self.examples_due -= set(made)
+
+    def raised(self, layer: str, clean: Tensor | None, perturbed: Tensor | None) -> None:
+        """Measure the host's loss on new examples before and after, each `()` if known."""
+        if clean is not None and perturbed is not None:
+            self._values[_key(layer, "loss_clean")] = clean.detach().float()
+            self._values[_key(layer, "loss")] = perturbed.detach().float()
+
+    def unusable(self, layer: str, usable: Tensor) -> None:
+        """Measure the share of rows whose gradient is zero or not finite, of bool `(N,)`."""
+        self._values[_key(layer, "without_gradient")] = 1 - usable.float().mean()
 
     def logits(self, joined: Joined, logits: Tensor) -> None:
         """Measure loss and error on each layer's examples that have a class.
@@ -50,6 +61,8 @@ class Measures:
             joined: The step's examples.
             logits: `(N, C)`, detached.
         """
+        if joined.labels is None:
+            return
         for name in self._logits_due & set(joined.groups):
             z, labels = logits[joined.groups[name]], joined.labels[joined.groups[name]].long()
             known = is_class(labels, z)

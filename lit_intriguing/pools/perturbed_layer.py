@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from lit_intriguing.attacks import Attack, Goal, GradientAttack, RandomTargets
+from lit_intriguing.attacks import Attack, Goal, GradientAttack, HostLoss, RandomTargets
+from lit_intriguing.hosts.paths import Key
 from lit_intriguing.splice import INPUT
 from lit_intriguing.types import Bounds
 
@@ -14,7 +15,8 @@ class PerturbedLayer:
     Attributes:
         attack: Makes the examples.
         weight: Weight of the mean loss on this layer's examples; the clean ones have weight 1.
-        goal: What the examples are to reach; None for random targets, as in the paper.
+        goal: What the examples are to reach; None for random targets, as in the paper, where the
+            host has logits and class labels, and for a larger loss (`HostLoss`) elsewhere.
         bounds: The box that the perturbed tensor stays in, in its own units; None for no box.
         relative: Whether the attack's lengths are in units of the activation's spread, the root of
             the variance over the batch summed over the units. A layer of ReLUs escapes an absolute
@@ -35,6 +37,11 @@ class PerturbedLayer:
             below then do not run on them. Only for stale examples, and only if every tensor of the
             forward pass that meets the layer's output comes from that output alone (no skip
             connection around the layer).
+        mask: With `HostLoss`, where the entries are in the batch that say what may be perturbed:
+            `(N, T)` for activations `(N, T, ...)`, such as `attention_mask`; zeros stay as they
+            are. A key or a path, as for the inputs.
+        per_token: With `HostLoss`, whether lengths are those of each `(N, T)` token of activations
+            `(N, T, D)`, in place of each example's.
 
     Raises:
         ValueError: For a number out of range, or options that contradict each other.
@@ -52,6 +59,8 @@ class PerturbedLayer:
     stale: bool = True
     shield: bool = True
     at_layer: bool = False
+    mask: Key | None = None
+    per_token: bool = False
 
     def __post_init__(self) -> None:
         for name in ("pool", "mix", "refresh", "every_n_steps"):
@@ -62,6 +71,13 @@ class PerturbedLayer:
         for name in ("mix", "refresh"):
             if getattr(self, name) > self.pool:
                 raise ValueError(f"{name}={getattr(self, name)} exceeds pool={self.pool} examples.")
+        if self.aims_at_loss and self.attack.needs_border:
+            raise ValueError(
+                f"goal=HostLoss() has no border between right and wrong, which "
+                f"{type(self.attack).__name__} searches for: use GradientAttack."
+            )
+        if self.goal is not None and not self.aims_at_loss and (self.mask or self.per_token):
+            raise ValueError("mask and per_token are for goal=HostLoss().")
         if self.stale and not self.shield:
             raise ValueError(
                 "stale=True stores activations, which carry no gradient to the layers below: "
@@ -88,6 +104,17 @@ class PerturbedLayer:
     def aim(self) -> Goal:
         """The goal, given or by default."""
         return self.goal or RandomTargets()
+
+    @property
+    def aims_at_loss(self) -> bool:
+        """Whether the goal is a larger loss of the host."""
+        return isinstance(self.goal, HostLoss)
+
+    @property
+    def keeps_gradient(self) -> bool:
+        """Whether the gradient that the host's own backward pass leaves is all that is needed."""
+        fresh = isinstance(self.goal, HostLoss) and self.goal.fresh
+        return self.aims_at_loss and self.shares_clean_gradient and not fresh
 
     @property
     def shares_clean_gradient(self) -> bool:

@@ -29,7 +29,6 @@ class _Candidate:
     """An output that may be the logits, alone or with more beside them."""
 
     name: str
-    output: Tensor
     nodes: list[Node]
     reached: bool = False
 
@@ -63,6 +62,7 @@ class WeightedLogits:
         self.any_output = any_output
         self.logits: Tensor | None = None
         self._candidates: list[_Candidate] = []
+        self._outputs: list[Tensor] = []
         self._count: int | None = None
         self._classes: int | None = None
         self._weights: Tensor | None = None
@@ -87,17 +87,18 @@ class WeightedLogits:
     def restart(self) -> None:
         """Begin another forward of the same step."""
         self.logits = None
-        self._candidates = []
+        self._candidates, self._outputs = [], []
 
     @property
     def outputs(self) -> list[Tensor]:
         """The outputs so far that may be the logits, with their graphs."""
-        return [one.output for one in self._candidates]
+        return list(self._outputs)
 
     @property
     def chosen_output(self) -> Tensor | None:
         """The output so far that is taken for the logits, with its graph."""
-        chosen = [one.output for one in self._candidates if one.name == self._chosen()]
+        both = zip(self._candidates, self._outputs, strict=True)
+        chosen = [output for one, output in both if one.name == self._chosen()]
         return chosen[-1] if chosen else None
 
     def finish(self, backward: bool = True) -> None:
@@ -169,8 +170,9 @@ class WeightedLogits:
         if logits is None:
             return
         beside = self._beside(name, logits, output)
-        candidate = _Candidate(name, logits, [_node(one) for one in (logits, *beside)])
+        candidate = _Candidate(name, [_node(one) for one in (logits, *beside)])
         self._candidates.append(candidate)
+        self._outputs.append(logits)
         if name == self._chosen():
             self.logits = None if self.any_output else class_logits(logits.detach())
         logits.register_hook(functools.partial(self._weight_logits, candidate))  # type: ignore[no-untyped-call]
@@ -194,6 +196,8 @@ class WeightedLogits:
     def _logits_of(self, output: object) -> Tensor | None:
         """Return the logits of a module's output, if they have the step's shape."""
         try:
+            if self.any_output and self.output is None and is_container(output):
+                return self._first_of(output)
             logits = logits_in(output, self.output)
         except Exception:
             # Every module is asked, also those that this was not meant for.
@@ -206,6 +210,10 @@ class WeightedLogits:
         if logits.ndim not in shapes or len(logits) != self._count:
             return None
         return logits if self._classes in (None, columns(logits)) else None
+
+    def _first_of(self, output: object) -> Tensor | None:
+        found = [one for one in leaves(output).values() if _has_gradient(one) and one.ndim]
+        return next((one for one in found if len(one) == self._count), None)
 
     def _weight_logits(self, candidate: _Candidate, gradient: Tensor) -> Tensor:
         candidate.reached = True

@@ -1,0 +1,171 @@
+"""Examples that raise the host's own loss."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lit_intriguing.attacks import Criterion
+from lit_intriguing.attacks.gradient import has_direction
+from lit_intriguing.autograd import grad_island
+from lit_intriguing.errors import UserError
+from lit_intriguing.hosts.paths import Key
+from lit_intriguing.hosts.step_loss import StepLoss
+from lit_intriguing.hosts.whole_rows import RowPlaces
+from lit_intriguing.pools.generation import Batch, Examples, one_step, spread_of
+from lit_intriguing.pools.perturbed_layer import PerturbedLayer
+from lit_intriguing.splice import INPUT, Splice
+from lit_intriguing.types import UNBOUNDED
+
+
+@dataclass(frozen=True)
+class HostStep:
+    """A host's step on the rows of one batch, as a function of the input or a layer's output.
+
+    Attributes:
+        step: Calls it.
+        splice: The hooks on the attacked layers.
+        host_batch: The batch as the host gets it.
+        others: What else the step takes.
+        places: Where the batch's rows are.
+    """
+
+    step: StepLoss
+    splice: Splice
+    host_batch: Any
+    others: tuple[Any, ...]
+    places: RowPlaces
+
+    def loss(
+        self, batch: Batch, layer: str, x: Tensor | None, seed: int, steady: bool = False
+    ) -> Tensor | None:
+        """Return the loss `()` of some rows.
+
+        Args:
+            batch: The rows.
+            layer: The attacked layer.
+            x: What takes the place of its tensor, `(N, *S)`; None for its own.
+            seed: Of the random numbers inside.
+            steady: Whether dropout and BatchNorm run as in evaluation mode.
+        """
+        inputs = batch.x if x is None or layer != INPUT else x.clone()
+        entries: dict[Key, Any] = {self.places.inputs: inputs, **batch.rest}
+        if self.places.labels is not None and batch.labels is not None:
+            entries[self.places.labels] = batch.labels
+        rows = self.places.replace(self.host_batch, entries)
+        edits = {} if x is None or layer == INPUT else {layer: lambda _: x.clone()}
+        with self.splice.edited(edits, repeated=True):
+            return self.step(rows, self.others, seed=seed, steady=steady)
+
+    def clean(self, batch: Batch, layer: str, seed: int) -> Tensor:
+        """Return a layer's tensor for some rows, `(N, *S)`."""
+        if layer == INPUT:
+            return batch.x
+        found: list[Tensor] = []
+
+        def note(output: Tensor) -> Tensor:
+            found.append(output.detach().clone())
+            return output
+
+        entries = {self.places.inputs: batch.x, **batch.rest}
+        rows = self.places.replace(self.host_batch, entries)
+        with torch.no_grad(), self.splice.edited({layer: note}, repeated=True):
+            self.step(rows, self.others, seed=seed)
+        return found[0]
+
+
+def mask_of(plan: PerturbedLayer, batch: Batch, x: Tensor) -> Tensor | None:
+    """Return what may be perturbed of activations `(N, T, ...)`, in a shape that multiplies them.
+
+    Raises:
+        UserError: If the rows have no such entry.
+    """
+    if plan.mask is None:
+        return None
+    entry = batch.rest.get(plan.mask)
+    if not isinstance(entry, Tensor) or entry.shape != x.shape[: entry.ndim]:
+        raise UserError(
+            f"mask={plan.mask!r} must name an entry of the batch of the shape of the first "
+            f"dimensions of {tuple(x.shape)}; the batch's rows have {list(batch.rest)}."
+        )
+    return entry[: len(x)].to(x.dtype).reshape(*entry.shape, *(1,) * (x.ndim - entry.ndim))
+
+
+def from_gradient(
+    plan: PerturbedLayer,
+    x: Tensor,
+    gradient: Tensor,
+    mask: Tensor | None,
+    last_spread: Tensor | None,
+) -> tuple[Examples, Tensor]:
+    """Return one step's examples along the gradient of the host's loss, and which of them are any.
+
+    Args:
+        plan: How the layer is attacked.
+        x: The clean tensor, `(N, *S)`.
+        gradient: Of the host's loss, likewise.
+        mask: What may be perturbed; None for everything.
+        last_spread: The last spread of the layer.
+
+    Returns:
+        The examples, and which have a finite gradient that is not zero, bool `(N,)`.
+    """
+    gradient = gradient.to(x.dtype) if mask is None else gradient.to(x.dtype) * mask
+    usable = has_direction(gradient)
+    tokens, along = (x, gradient) if not plan.per_token else (x.flatten(0, 1), gradient.flatten(0, 1))
+    moved, spread = one_step(plan, tokens, -along, last_spread)
+    return Examples(x, moved.view_as(x), None, spread), usable
+
+
+def by_search(
+    host: HostStep,
+    batch: Batch,
+    layer: str,
+    plan: PerturbedLayer,
+    last_spread: Tensor | None,
+    generator: torch.Generator,
+) -> tuple[Examples, Tensor]:
+    """Return examples of an attack that calls the step again; see `from_gradient`."""
+    seed = int(torch.randint(2**31, (), generator=generator))
+    with grad_island():
+        x = host.clean(batch, layer, seed).detach()
+        mask, spread = mask_of(plan, batch, x), spread_of(x, plan, last_spread)
+        unit = x.new_ones(()) if spread is None else spread
+        bounds = plan.bounds or UNBOUNDED
+        column = _Column(lambda new: host.loss(batch, layer, new, seed), x, mask, unit, plan)
+        labels = torch.zeros(len(column.start), dtype=torch.int64, device=x.device)
+        criterion: Criterion = plan.aim(labels, labels.new_zeros(0), generator)
+        found = plan.attack(
+            column, column.start, criterion, bounds=bounds.in_units_of(unit), generator=generator
+        )
+        adversarial = bounds.clamp(column.back(found.adversarial)).detach()
+    moved = adversarial.isfinite().flatten(1).all(1) & (adversarial != x).flatten(1).any(1)
+    return Examples(x, adversarial, None, spread), moved
+
+
+class _Column:
+    """Minus the host's loss, in equal shares for all rows, as a function of the attacked tensor."""
+
+    def __init__(
+        self,
+        loss: Callable[[Tensor], Tensor | None],
+        x: Tensor,
+        mask: Tensor | None,
+        unit: Tensor,
+        plan: PerturbedLayer,
+    ) -> None:
+        self.loss, self.x, self.mask, self.unit = loss, x, mask, unit
+        self.start = (x.flatten(0, 1) if plan.per_token else x) / unit
+
+    def __call__(self, moved: Tensor) -> Tensor:
+        loss = self.loss(self.back(moved))
+        if loss is None:
+            loss = moved.sum() * 0
+        return (-loss / len(moved)).expand(len(moved)).unsqueeze(1)
+
+    def back(self, moved: Tensor) -> Tensor:
+        """Return a tensor in the layer's shape and units, with nothing but what may change."""
+        new = (moved * self.unit).view_as(self.x)
+        return new if self.mask is None else self.x + (new - self.x) * self.mask

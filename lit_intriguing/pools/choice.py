@@ -1,0 +1,227 @@
+"""How examples are made and how they join, chosen by what the host's step is seen to do."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from lightning.pytorch import Trainer
+from torch import nn
+
+
+from lit_intriguing.attacks import Goal, HostLoss, RandomTargets
+from lit_intriguing.errors import UserError
+from lit_intriguing.hosts.batch import BatchError, BatchKeys, is_inputs
+from lit_intriguing.hosts.logits import Output
+from lit_intriguing.hosts.paths import PathError, follow
+from lit_intriguing.hosts.whole_rows import RowPlaces, row_places
+from lit_intriguing.pools.perturbed_layer import PerturbedLayer
+from lit_intriguing.pools.trial import Findings
+from lit_intriguing.splice import INPUT, kind
+
+
+@dataclass(frozen=True)
+class MixingOptions:
+    """What the user says of the host; see `AdversarialTraining`."""
+
+    keep_out: bool | None
+    loss: nn.Module | None
+    model: str | None
+    output: Output | None
+    keys: BatchKeys
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What was chosen for a run.
+
+    Attributes:
+        places: Where the rows of a batch are; None where a function makes a new tensor.
+        keep_out: Whether the examples stay out of the host's batch.
+        goal: Of the layers that have none.
+        own_forward: Whether they go through the model alone, with a loss of logits and labels.
+        why: Why not random targets in the host's batch; None if they are.
+    """
+
+    places: RowPlaces | None
+    keep_out: bool
+    goal: Goal
+    own_forward: bool = False
+    why: str | None = None
+
+
+@dataclass(frozen=True)
+class FoundRows:
+    """Where the rows of a batch are.
+
+    Attributes:
+        keys: Where inputs and class labels are; None where there are none.
+        places: Where whole rows are; None where a function makes a new tensor.
+        problem: What is the matter where one of both is None.
+    """
+
+    keys: BatchKeys | None
+    places: RowPlaces | None
+    problem: str | None = None
+
+
+def find_rows(batch: Any, keys: BatchKeys) -> FoundRows:
+    """Return where a batch's rows are.
+
+    Args:
+        batch: The host's batch.
+        keys: What the user says of it.
+
+    Raises:
+        BatchError: If nothing is where the user says, or no tensor can be the inputs.
+    """
+    for name, place in (("inputs", keys.inputs), ("labels", keys.labels)):
+        _check_there(name, place, batch)
+    try:
+        found = keys.resolve(batch)
+    except BatchError as error:
+        return FoundRows(None, row_places(batch, keys.inputs, None), str(error))
+    try:
+        return FoundRows(found, row_places(batch, found.inputs, found.labels))
+    except BatchError as error:
+        return FoundRows(found, None, str(error))
+
+
+def check_inputs(places: RowPlaces, batch: Any, layers: Mapping[str, PerturbedLayer]) -> None:
+    """Refuse to perturb inputs that are not continuous.
+
+    Raises:
+        UserError: With what to do.
+    """
+    inputs = places.at(batch, places.inputs)
+    if INPUT in layers and not is_inputs(inputs):
+        raise UserError(
+            f"The inputs are {kind(inputs)}, which has no gradient. Attack the output of a layer, "
+            'such as the embedding: AdversarialTraining({"<layer>": ...}), convert them to '
+            "floating point, or name other inputs by inputs=<key or position>."
+        )
+
+
+def choose(
+    findings: Findings,
+    layers: Mapping[str, PerturbedLayer],
+    places: RowPlaces,
+    keep_out: bool | None,
+) -> Choice:
+    """Choose by what a trial showed.
+
+    Args:
+        findings: Of a trial.
+        layers: How each layer is attacked.
+        places: Where the rows are.
+        keep_out: What the user says.
+
+    Raises:
+        UserError: If what the user asks for cannot be done.
+    """
+    classes, joining = findings.no_classes, findings.no_joining
+    given = [plan.goal for plan in layers.values()]
+    if classes and any(goal is not None and not isinstance(goal, HostLoss) for goal in given):
+        raise UserError(
+            f"The goal given needs class labels and logits, but {classes}. Leave goal out, or set "
+            "goal=HostLoss()."
+        )
+    if keep_out is False and findings.mixed:
+        raise UserError(f"Examples cannot join the batch: {joining}. Leave keep_out out.")
+    at_layer = any(plan.at_layer for plan in layers.values())
+    if keep_out is None and findings.mixed and at_layer:
+        raise UserError(f"Examples cannot join at a layer: {joining}. Set at_layer=False.")
+    out = bool(joining) and not at_layer if keep_out is None else keep_out
+    goal: Goal = HostLoss() if classes else RandomTargets()
+    reasons = [classes if None in given else None, joining if keep_out is None and out else None]
+    why = "; ".join(one for one in reasons if one) or None
+    return Choice(places, out, goal, why=why)
+
+
+def choose_by_hand(
+    found: FoundRows, model_is_known: bool, layers: Mapping[str, PerturbedLayer]
+) -> Choice:
+    """Choose for manual optimisation, where the step cannot be called aside.
+
+    Raises:
+        UserError: If what the user asks for cannot be done.
+    """
+    if found.places is None:
+        raise BatchError(str(found.problem))
+    classes = found.keys is not None and model_is_known
+    if not classes and any(plan.goal and not plan.aims_at_loss for plan in layers.values()):
+        raise UserError(f"The goal given needs class labels and logits. {found.problem}")
+    goal: Goal = RandomTargets() if classes else HostLoss()
+    for name, plan in settled(layers, goal).items():
+        if plan.aims_at_loss and not plan.keeps_gradient:
+            raise UserError(
+                f"Layer {name!r}: in manual optimisation the step cannot be called again, so that "
+                "HostLoss() takes one gradient step: GradientAttack(eps), fresh=False."
+            )
+    return Choice(found.places, False, goal, why=None if classes else found.problem)
+
+
+def choose_own_forward(found: FoundRows, keep_out: bool | None) -> Choice:
+    """Choose a forward pass of the model alone.
+
+    Raises:
+        BatchError: If there are no labels, or the examples are to join a batch that they cannot.
+    """
+    if found.keys is None or (found.places is None and keep_out is False):
+        raise BatchError(str(found.problem))
+    return Choice(found.places, True, RandomTargets(), own_forward=True, why=found.problem)
+
+
+def described(choice: Choice, layers: Mapping[str, PerturbedLayer]) -> str:
+    """Return one sentence on a choice, for the log."""
+    goals = {repr(plan.goal or choice.goal) for plan in layers.values()}
+    where = "in a call of training_step of their own" if choice.keep_out else "in the host's batch"
+    why = f", because {choice.why}" if choice.why else ""
+    return f"AdversarialTraining: examples toward {', '.join(sorted(goals))}, {where}{why}."
+
+
+def settled(
+    layers: Mapping[str, PerturbedLayer], goal: Goal
+) -> dict[str, PerturbedLayer]:
+    """Return the layers, those without a goal with this one.
+
+    Raises:
+        UserError: If a layer's attack cannot have it.
+    """
+    try:
+        return {
+            name: plan if plan.goal is not None else replace(plan, goal=goal)
+            for name, plan in layers.items()
+        }
+    except ValueError as error:
+        raise UserError(
+            f"The host has no class labels and logits to attack, so that the goal is a larger "
+            f"loss. {error}"
+        ) from error
+
+
+def agreed(trainer: Trainer, findings: Findings | None) -> Findings | None:
+    """Return what the trials of all processes showed; every process must call it."""
+    if trainer.world_size == 1:
+        return findings
+    every = trainer.strategy.reduce_boolean_decision
+    if not every(findings is not None, all=True):
+        return None
+    assert findings is not None
+    classes = every(findings.no_classes is None, all=True)
+    joins = every(findings.no_joining is None, all=True)
+    mixed = not every(not findings.mixed, all=True)
+    other = "another process found a reason"
+    return Findings(
+        None if classes else findings.no_classes or other,
+        None if joins else findings.no_joining or other,
+        mixed,
+    )
+
+
+def _check_there(name: str, place: Any, batch: Any) -> None:
+    if place is None or callable(place):
+        return
+    try:
+        follow(batch, place)
+    except (PathError, TypeError) as error:
+        raise BatchError(f"The batch has nothing at {name}={place!r}: {error}") from error

@@ -1,0 +1,252 @@
+"""What is known of a host: its model, its logits, the rows of its batches, and what was chosen."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
+
+from lit_intriguing.attacks import HostLoss
+from lit_intriguing.errors import UserError
+from lit_intriguing.hosts.batch import BatchKeys, name_of
+from lit_intriguing.hosts.logits import LogitsModel, logits_model
+from lit_intriguing.hosts.step_loss import StepLoss
+from lit_intriguing.hosts.whole_rows import RowPlaces
+from lit_intriguing.pools.ascent import HostStep
+from lit_intriguing.pools.choice import (
+    Choice,
+    MixingOptions,
+    agreed,
+    check_inputs,
+    choose,
+    choose_by_hand,
+    choose_own_forward,
+    described,
+    find_rows,
+    settled,
+)
+from lit_intriguing.pools.generation import Batch, Spliced
+from lit_intriguing.pools.joining import Joined
+from lit_intriguing.pools.layer_pools import LayerPools
+from lit_intriguing.pools.perturbed_layer import PerturbedLayer
+from lit_intriguing.pools.trial import Findings, Trial
+from lit_intriguing.pools.weighting import WeightedLogits
+from lit_intriguing.splice import Splice, UnknownLayerError
+
+
+class Examiner:
+    """Finds out how examples are to be made and joined, and verifies it now and then.
+
+    Args:
+        trainer: The run's.
+        pl_module: The host.
+        step: Calls its step aside.
+        pools: The layers' pools.
+        options: What the user says.
+
+    Attributes:
+        spliced: The host's model, or the host itself where none is known, and hooks on its layers.
+        weighted: Watches the logits, or the output, of a step.
+        choice: What was chosen; None before the first batch.
+    """
+
+    def __init__(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        step: StepLoss,
+        pools: LayerPools,
+        options: MixingOptions,
+    ) -> None:
+        self.trainer, self.pl_module, self.step = trainer, pl_module, step
+        self.pools, self.options = pools, options
+        self.choice: Choice | None = None
+        self._keys: BatchKeys | None = None
+        self._model = known_model(pl_module, options, pools.layers)
+        self.spliced = Spliced(self._model or pl_module, Splice(pl_module, pools.layers))
+        self.weighted = self._watch(any_output=self._model is None)
+
+    @property
+    def places(self) -> RowPlaces:
+        """Where the rows of a batch are."""
+        assert self.choice is not None
+        assert self.choice.places is not None
+        return self.choice.places
+
+    def choice_for(self, host_batch: Any, others: tuple[Any, ...]) -> Choice | None:
+        """Return what was chosen; None where the step skips the batch before there is a choice.
+
+        Args:
+            host_batch: The batch as the host gets it.
+            others: What else its step takes.
+
+        Raises:
+            UserError: If what the user asks for cannot be done.
+        """
+        if self.choice is None:
+            self._first(host_batch, others)
+        elif self._is_tried() and _is_power_of_two(self.pools.step - self.pools.start_step):
+            findings = agreed(self.trainer, self._try(self.places, host_batch, others))
+            if findings is not None:
+                self._reconsider(findings)
+        return self.choice
+
+    def rows(self, host_batch: Any) -> Batch:
+        """Return the rows of a batch.
+
+        Raises:
+            BatchError: If there are none where there were some.
+        """
+        if self._keys is not None:
+            x, labels = self._keys.read(host_batch)
+            places = None if self.choice is None else self.choice.places
+            return Batch(x, labels, places.read_rest(host_batch) if places else {})
+        return _rows_at(self.places, host_batch)
+
+    def replaced(self, host_batch: Any, joined: Joined) -> Any:
+        """Return a batch of the host's kind with other rows."""
+        entries = {self.places.inputs: joined.inputs, **joined.rest}
+        if self.places.labels is not None and joined.labels is not None:
+            entries[self.places.labels] = joined.labels
+        return self.places.replace(host_batch, entries)
+
+    def host_step(self, host_batch: Any, others: tuple[Any, ...]) -> HostStep | None:
+        """Return the host's step on a batch; None where it cannot be called again."""
+        if self.choice is None or self.choice.places is None:
+            return None
+        if not self.pl_module.automatic_optimization:
+            return None
+        return HostStep(self.step, self.spliced.splice, host_batch, others, self.choice.places)
+
+    def start_weighting(self, joined: Joined) -> None:
+        """Begin to weight the rows of a step."""
+        weights = joined.example_weights(self.pools.weights)
+        self.weighted.start(len(joined), weights, self.pools.classes)
+
+    @contextmanager
+    def observing(self, count: int) -> Iterator[WeightedLogits]:
+        """Watch the logits of a call with so many rows, without weights."""
+        self.weighted.start(count, None, self.pools.classes)
+        try:
+            yield self.weighted
+        finally:
+            self.weighted.finish(backward=False)
+
+    def remove(self) -> None:
+        """Take all hooks off the host."""
+        self.weighted.remove()
+        self.spliced.splice.remove()
+
+    def _watch(self, any_output: bool) -> WeightedLogits:
+        return WeightedLogits(
+            self.pl_module, self.options.model, self.options.output, any_output
+        )
+
+    def _is_tried(self) -> bool:
+        """Return whether the choice rests on calls of the step."""
+        assert self.choice is not None
+        return self.pl_module.automatic_optimization and not self.choice.own_forward
+
+    def _first(self, host_batch: Any, others: tuple[Any, ...]) -> None:
+        found = find_rows(host_batch, self.options.keys)
+        layers = self.pools.layers
+        if found.places is not None:
+            check_inputs(found.places, host_batch, layers)
+        self._keys = found.keys
+        if not self.pl_module.automatic_optimization:
+            choice = choose_by_hand(found, self._model is not None, layers)
+            if isinstance(choice.goal, HostLoss) and not self.weighted.any_output:
+                self._watch_any_output()
+        elif self.options.loss is not None or found.places is None:
+            choice = choose_own_forward(found, self.options.keep_out)
+        else:
+            findings = agreed(self.trainer, self._try(found.places, host_batch, others))
+            if findings is None:
+                return
+            if findings.no_classes and found.problem:
+                findings = replace(findings, no_classes=found.problem)
+            choice = choose(findings, layers, found.places, self.options.keep_out)
+        self._take(choice)
+
+    def _take(self, choice: Choice) -> None:
+        self.pools.layers = settled(self.pools.layers, choice.goal)
+        self.choice = choice
+        rank_zero_info(described(choice, self.pools.layers))
+        if self._keys is not None and self._model is not None:
+            self._model.name_inputs(name_of(self._keys.inputs))
+
+    def _try(
+        self, places: RowPlaces, host_batch: Any, others: tuple[Any, ...]
+    ) -> Findings | None:
+        findings = self._trial(places, host_batch, others)
+        unknown = findings is not None and findings.no_classes and findings.no_joining
+        if self.choice is not None or not unknown or self.weighted.any_output:
+            return findings
+        self._watch_any_output()
+        again = self._trial(places, host_batch, others)
+        return None if again is None else replace(again, no_classes=findings.no_classes)
+
+    def _trial(
+        self, places: RowPlaces, host_batch: Any, others: tuple[Any, ...]
+    ) -> Findings | None:
+        batch = _rows_at(places, host_batch)
+        model = self._model
+        if model is not None and self._keys is not None:
+            model.name_inputs(name_of(self._keys.inputs))
+        layers = list(self.pools.layers)
+        trial = Trial(self.step, model, self.weighted, self.spliced.splice, layers)
+        return trial(host_batch, others, places, batch)
+
+    def _watch_any_output(self) -> None:
+        self.weighted.remove()
+        self.weighted = self._watch(any_output=True)
+        self.pools.classes = None
+
+    def _reconsider(self, findings: Findings) -> None:
+        """Take examples out of the host's batch where they turn out not to fit in.
+
+        Raises:
+            UserError: If the user wants them there, though rows are mixed.
+        """
+        choice = self.choice
+        if choice is None or choice.keep_out or findings.no_joining is None:
+            return
+        new = choose(replace(findings, no_classes=None), {}, self.places, self.options.keep_out)
+        at_layer = any(plan.at_layer for plan in self.pools.layers.values())
+        if new.keep_out and not at_layer:
+            self.choice = replace(choice, keep_out=True)
+            rank_zero_warn(
+                f"AdversarialTraining: from step {self.pools.step} on, examples get a call of "
+                f"training_step of their own, because {findings.no_joining}."
+            )
+
+
+def known_model(
+    pl_module: LightningModule, options: MixingOptions, layers: Mapping[str, PerturbedLayer]
+) -> LogitsModel | None:
+    """Return the host's model; None if none is named or known, which `HostLoss` can do without.
+
+    Raises:
+        UnknownLayerError: For an unknown name.
+        UserError: If a goal of classes asks for it.
+    """
+    try:
+        model = logits_model(pl_module, options.model)
+    except UnknownLayerError:
+        raise
+    except UserError:
+        if any(plan.goal and not plan.aims_at_loss for plan in layers.values()):
+            raise
+        return None
+    return LogitsModel(model, "AdversarialTraining", options.output)
+
+
+def _rows_at(places: RowPlaces, host_batch: Any) -> Batch:
+    labels = None if places.labels is None else places.at(host_batch, places.labels)
+    return Batch(places.at(host_batch, places.inputs), labels, places.read_rest(host_batch))
+
+
+def _is_power_of_two(number: int) -> bool:
+    return number > 0 and not number & (number - 1)

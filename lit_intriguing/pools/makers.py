@@ -1,0 +1,190 @@
+"""Examples made for the layers that are due: before a step, and of its gradients after it."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.utilities import rank_zero_warn
+from torch import Tensor
+
+from lit_intriguing.attacks.gradient import no_gradient
+from lit_intriguing.hosts.muted import muted
+from lit_intriguing.pools.ascent import HostStep, by_search, from_gradient, mask_of
+from lit_intriguing.pools.examiner import Examiner
+from lit_intriguing.pools.generation import (
+    Batch,
+    Examples,
+    GenerationError,
+    called,
+    check_examples,
+)
+from lit_intriguing.pools.kept_gradients import KeptGradients
+from lit_intriguing.pools.labels import check_labels
+from lit_intriguing.pools.layer_pools import LayerPools
+from lit_intriguing.pools.measures import Measures
+
+
+class Makers:
+    """Makes examples and puts them into the pools.
+
+    Args:
+        trainer: The run's.
+        pl_module: The host.
+        examiner: What is known of the host.
+        pools: The layers' pools.
+        measures: What is measured of new examples.
+    """
+
+    def __init__(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        examiner: Examiner,
+        pools: LayerPools,
+        measures: Measures,
+    ) -> None:
+        self.trainer, self.pl_module, self.examiner = trainer, pl_module, examiner
+        self.pools, self.measures = pools, measures
+        self._checked: set[str] = set()
+        self._warned: set[str] = set()
+        self._batch: Batch | None = None
+        self._host: HostStep | None = None
+
+    def make(
+        self, batch: Batch, host: HostStep | None, due: Iterable[str]
+    ) -> KeptGradients | None:
+        """Make the examples of a batch that can be made before the step.
+
+        Args:
+            batch: Its rows.
+            host: The host's step on them.
+            due: The layers that are to get new examples.
+
+        Returns:
+            What is to keep the step's gradients, for the layers whose examples they give.
+        """
+        plans = {name: self.pools.layers[name] for name in due}
+        classes = [name for name, plan in plans.items() if not plan.aims_at_loss]
+        kept = [name for name, plan in plans.items() if plan.keeps_gradient]
+        searched = [name for name in plans if name not in (*classes, *kept)]
+        with self.measures.generating(self.pl_module.device):
+            made = self._toward_classes(batch, classes) if classes else {}
+        for name in searched:
+            assert host is not None
+            self._search(name, batch, host)
+        if made:
+            self._check(made)
+            with self.trainer.precision_plugin.forward_context(), muted(self.pl_module):
+                self.measures.examples(self.examiner.spliced, batch.x, made)
+        if not kept:
+            return None
+        self._batch, self._host = batch, host
+        return KeptGradients(kept, max(self._count(name, batch) for name in kept))
+
+    def end_keeping(self, kept: KeptGradients, backward: bool) -> None:
+        """Make examples of the gradients that a step has left.
+
+        Args:
+            kept: The gradients.
+            backward: Whether there must be some.
+
+        Raises:
+            GenerationError: If no gradient leads to a layer.
+        """
+        for name in kept.layers:
+            if name in kept.gradients:
+                self._step_along(name, kept)
+            elif backward and name not in self._checked:
+                raise GenerationError(no_gradient(called(name)))
+
+    def _toward_classes(self, batch: Batch, names: Iterable[str]) -> dict[str, Examples]:
+        with self.trainer.precision_plugin.forward_context(), muted(self.pl_module):
+            made = self.pools.refresh(self.examiner.spliced, batch, names)
+        if not self._checked:
+            check_labels(batch.true_labels, self.pools.classes or 0)
+        return made
+
+    def _search(self, name: str, batch: Batch, host: HostStep) -> None:
+        part = batch.first(self._count(name, batch))
+        with self.measures.generating(self.pl_module.device):
+            examples, usable = by_search(
+                host,
+                part,
+                name,
+                self.pools.layers[name],
+                self.pools.spreads.get(name),
+                self.pools.generator,
+            )
+        self._take(name, part, examples, usable, host)
+
+    def _step_along(self, name: str, kept: KeptGradients) -> None:
+        plan, batch = self.pools.layers[name], self._batch
+        assert batch is not None
+        count = self._count(name, batch)
+        x, gradient = kept.clean[name][:count], kept.gradients[name][:count]
+        mask = mask_of(plan, batch.first(count), x)
+        examples, usable = from_gradient(plan, x, gradient, mask, self.pools.spreads.get(name))
+        if getattr(self.trainer.precision_plugin, "scaler", None) is not None:
+            # Of a step that the scaler is going to skip.
+            usable = usable & gradient.isfinite().all()
+        self._take(name, batch.first(count), examples, usable, self._host)
+
+    def _take(
+        self, name: str, batch: Batch, examples: Examples, usable: Tensor, host: HostStep | None
+    ) -> None:
+        due = name in self.measures.examples_due
+        if due:
+            self.measures.unusable(name, usable)
+        if not bool(usable.all()):
+            batch, examples = _some(batch, examples, usable)
+        if not len(batch.x):
+            self._warn(name, f"Layer {name!r}: no row of a batch had a gradient, and none joined.")
+            return
+        self._check({name: examples})
+        self.pools.store(name, batch, examples)
+        if due:
+            self.measures.examples(self.examiner.spliced, batch.x, {name: examples})
+            if host is not None:
+                with torch.no_grad():
+                    both = [
+                        host.loss(batch, name, x, seed=0, steady=True)
+                        for x in (None, examples.adversarial)
+                    ]
+                self.measures.raised(name, *both)
+
+    def _count(self, name: str, batch: Batch) -> int:
+        return min(self.pools.layers[name].refresh, len(batch.x))
+
+    def _check(self, made: Mapping[str, Examples]) -> None:
+        # Only when measuring is due: a check waits for the device.
+        for name in self.measures.examples_due & set(made):
+            try:
+                warning = check_examples(name, self.pools.layers[name], made[name])
+            except GenerationError as error:
+                if name not in self._checked:
+                    raise
+                # A run that began well does not end because of one batch.
+                warning = str(error)
+            self._checked.add(name)
+            if warning:
+                self._warn(name, warning)
+
+    def _warn(self, name: str, message: str) -> None:
+        if name not in self._warned:
+            rank_zero_warn(message)
+            self._warned.add(name)
+
+
+def _some(batch: Batch, examples: Examples, rows: Tensor) -> tuple[Batch, Examples]:
+    """Return some rows of a batch and of what was made of it."""
+    chosen = rows.nonzero().flatten()
+    listed = chosen.tolist()
+    rest = {
+        key: one[chosen] if isinstance(one, Tensor) else type(one)(one[k] for k in listed)
+        for key, one in batch.rest.items()
+    }
+    labels = None if batch.labels is None else batch.labels[chosen]
+    return Batch(batch.x[chosen], labels, rest), replace(
+        examples, clean=examples.clean[chosen], adversarial=examples.adversarial[chosen]
+    )
