@@ -15,6 +15,7 @@ from lit_intriguing.attacks.criteria import (
     Untargeted,
 )
 from lit_intriguing.attacks.gradient import GradientAttack
+from lit_intriguing.attacks.host_loss import HostLoss
 from lit_intriguing.attacks.noise import GaussianNoise
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ __all__ = [
     "GaussianNoise",
     "Goal",
     "GradientAttack",
+    "HostLoss",
     "Outcome",
     "RandomTargets",
     "SecondLikeliest",

@@ -12,6 +12,7 @@ from torch import Tensor
 from lit_intriguing.attacks.criteria import Criterion
 from lit_intriguing.attacks.model_rows import call_with_rows
 from lit_intriguing.autograd import grad_island, ordinary
+from lit_intriguing.errors import UserError
 from lit_intriguing.types import Bounds, Perturbation
 
 Model = Callable[[Tensor], Tensor]
@@ -27,6 +28,10 @@ class Found:
     info: Mapping[str, Tensor] = field(default_factory=dict)
 
 
+class NoBorderError(UserError, ValueError):
+    """An attack that searches for a border is given a goal without one."""
+
+
 class Attack(ABC):
     """A search for a perturbation of any tensor that feeds a differentiable function to logits.
 
@@ -37,9 +42,12 @@ class Attack(ABC):
     Attributes:
         batch_size: Examples that go through the model at a time; None: all.
         columns: What else the search returns of each example: names and dtypes, for empty batches.
+        needs_border: Whether it searches for the border at which a criterion is met. Only attacks
+            that do not can ascend a loss without one, the goal `HostLoss`.
     """
 
     batch_size: int | None = None
+    needs_border: ClassVar[bool] = True
     columns: ClassVar[Mapping[str, torch.dtype]] = {}
 
     def __repr__(self) -> str:
@@ -85,7 +93,10 @@ class Attack(ABC):
         Raises:
             ValueError: If the criterion has another number of examples, `x` leaves the bounds or
                 is not floating point, or the model returns no logits `(N, C)`.
+            NoBorderError: If it needs a border and the criterion has none.
         """
+        if not criterion.has_border:
+            self.check_needs_no_border()
         bounds = Bounds() if bounds is None else bounds
         if len(criterion) != len(x):
             raise ValueError(f"{len(x)} examples, but the criterion has {len(criterion)} labels.")
@@ -114,8 +125,23 @@ class Attack(ABC):
             success = self._verify(model, adversarial, criterion) & ~broken
         return Perturbation(clean, adversarial, success, found.queries, dict(found.info))
 
+    def check_needs_no_border(self) -> None:
+        """Refuse a goal that has no border, such as `HostLoss`, if the attack needs one.
+
+        Raises:
+            NoBorderError: With what to use.
+        """
+        if self.needs_border:
+            raise NoBorderError(
+                f"{type(self).__name__} searches for the border at which a prediction changes, and "
+                "the host's loss has none: use GradientAttack, with several steps for a stronger "
+                "one."
+            )
+
     def _verify(self, model: Model, x: Tensor, criterion: Criterion) -> Tensor:
         """Return which examples meet the criterion, block by block: bool `(N,)`."""
+        if not criterion.has_border:
+            return torch.zeros(len(x), dtype=torch.bool, device=x.device)
         if self.batch_size is None or len(x) <= self.batch_size:
             with torch.no_grad():
                 return criterion.met(as_logits(model(x), len(x)))

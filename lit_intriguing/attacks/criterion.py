@@ -1,6 +1,7 @@
 """A criterion: when an example counts as adversarial, and the loss that leads there."""
 
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -10,7 +11,13 @@ from lit_intriguing.autograd import ordinary
 
 
 class Criterion(ABC):
-    """What an attack wants of the logits of N examples."""
+    """What an attack wants of the logits of N examples.
+
+    Attributes:
+        has_border: Whether an example can meet it, so that there is a nearest one that does.
+    """
+
+    has_border: ClassVar[bool] = True
 
     def __init__(self, labels: Tensor) -> None:
         if labels.ndim != 1 or labels.is_floating_point() or labels.is_complex():

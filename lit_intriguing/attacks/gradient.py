@@ -36,6 +36,7 @@ class GradientAttack(Attack):
             nor `inf`, or `steps` is less than 1.
     """
 
+    needs_border: ClassVar[bool] = False
     columns: ClassVar[Mapping[str, torch.dtype]] = {"stuck": torch.bool}
 
     def __init__(

@@ -1,5 +1,7 @@
 """Gaussian noise: the control that every adversarial example is compared with."""
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 
@@ -18,6 +20,8 @@ class GaussianNoise(Attack):
     Raises:
         ValueError: If `stddev` is negative or not finite.
     """
+
+    needs_border: ClassVar[bool] = False
 
     def __init__(self, stddev: float) -> None:
         if not 0 <= stddev < float("inf"):
