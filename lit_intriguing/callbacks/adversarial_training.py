@@ -1,19 +1,16 @@
 """Adversarial training of any LightningModule, without a change to its code."""
 
 import functools
-from collections.abc import Mapping
-from contextlib import ExitStack
 from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.utilities import rank_zero_warn
 from torch import nn
 from typing_extensions import override
 
 from lit_intriguing.errors import UserError
-from lit_intriguing.hosts.batch import BatchKeys, Place, name_of
-from lit_intriguing.hosts.logits import LogitsModel, Output, logits_model
+from lit_intriguing.hosts.batch import BatchKeys, Place
+from lit_intriguing.hosts.logits import Output
 from lit_intriguing.hosts.monitored import (
     mean_over_processes,
     tell_monitors,
@@ -22,21 +19,13 @@ from lit_intriguing.hosts.monitored import (
 from lit_intriguing.hosts.per_rank_state import gather_ranks, state_of_this_rank
 from lit_intriguing.hosts.training_step import AroundTrainingStep, Step, logs_now
 from lit_intriguing.pools import PerturbedLayer
-from lit_intriguing.pools.forwards import LayerCalls
-from lit_intriguing.pools.generation import (
-    Batch,
-    Examples,
-    GenerationError,
-    Spliced,
-    check_examples,
-)
-from lit_intriguing.pools.joining import Joined, refuse_recomputing
-from lit_intriguing.pools.labels import MeanCrossEntropy, check_labels
+from lit_intriguing.pools.choice import MixingOptions
+from lit_intriguing.pools.examiner import known_model
 from lit_intriguing.pools.layer_pools import LayerPools
 from lit_intriguing.pools.measures import Measures
-from lit_intriguing.pools.weighting import WeightedLogits
+from lit_intriguing.pools.mixing import Mixing
 from lit_intriguing.private.of_lightning import skips_backward
-from lit_intriguing.splice import Splice, check_met, is_compiled, is_scripted, submodule
+from lit_intriguing.splice import is_compiled, submodule
 
 
 class AdversarialTraining(AroundTrainingStep):
@@ -105,17 +94,13 @@ class AdversarialTraining(AroundTrainingStep):
 
     pools: LayerPools
     measures: Measures
-    _keys: BatchKeys
-    _keys_resolved: bool
-    _layers_checked: set[str]
-    _warned: set[str]
 
     def __init__(
         self,
         layers: dict[str, PerturbedLayer],
         alternate: bool = False,
         start_step: int = 0,
-        keep_out: bool = False,
+        keep_out: bool | None = None,
         loss: nn.Module | None = None,
         model: str | None = None,
         output: Output | None = None,
@@ -128,20 +113,16 @@ class AdversarialTraining(AroundTrainingStep):
             raise ValueError("keep_out=True needs examples that join at the input: at_layer=False.")
         if loss is not None and not keep_out:
             raise ValueError("loss is for keep_out=True; else the host's own loss is used.")
-        self.keep_out, self.model, self.seed = keep_out, model, seed
-        self.output = output
-        self.loss = loss or MeanCrossEntropy()
+        self.seed = seed
+        keys = BatchKeys(inputs, labels)
+        self._options = MixingOptions(keep_out, loss, model, output, keys)
         self._new_pools = functools.partial(
             LayerPools, layers, alternate=alternate, start_step=start_step
         )
-        self._given_keys = BatchKeys(inputs, labels)
         self._reset()
-        self._weighted: WeightedLogits | None = None
-        self._spliced: Spliced | None = None
-        self._joined: Joined | None = None
-        self._in_step = self._named = self._started = False
+        self._mixing: Mixing | None = None
+        self._started = False
         self._asked: tuple[Any, ...] = ()
-        self._step_hooks = ExitStack()
 
     @property
     def state_key(self) -> str:
@@ -166,25 +147,27 @@ class AdversarialTraining(AroundTrainingStep):
         self._start(trainer, pl_module)
 
     def _start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if self.keep_out and not pl_module.automatic_optimization:
+        if self._options.keep_out and not pl_module.automatic_optimization:
             raise UserError("keep_out=True needs automatic optimisation: leave it out.")
-        self._end_step()
+        self.remove_hooks()
         if self.is_new_run(trainer):
             self._reset()
-        logits_model(pl_module, self.model)
+        known_model(pl_module, self._options, self.pools.layers)
         for name in self.pools.layers:
             submodule(pl_module, name)
         # Hooks cost time even when idle, but a compiled module must have them from the first call.
-        if self._spliced is None and (self.pools.active() or is_compiled(pl_module)):
-            self._install(pl_module)
+        if self._mixing is None and (self.pools.active() or is_compiled(pl_module)):
+            self._install(trainer, pl_module)
         if self.pools.step == 0:
             seed = torch.initial_seed() if self.seed is None else self.seed
             self.pools.generator.manual_seed((seed + trainer.global_rank) % 2**63)
         self._started = True
 
+    def _install(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._mixing = Mixing(trainer, pl_module, self.pools, self.measures, self._options)
+
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Load the state of a checkpoint, now that the device is known."""
-        self.loss.to(pl_module.device)
         self._load_restored(trainer, pl_module)
 
     def _load_restored(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -212,10 +195,8 @@ class AdversarialTraining(AroundTrainingStep):
         super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
         if skips_backward(trainer):
             return
-        if self._joined is not None and self._weighted is not None and not self.keep_out:
-            # A step that returns nothing, or optimises by hand, may do without a backward pass.
-            self._weighted.finish(backward=bool(outputs) and pl_module.automatic_optimization)
-        self._end_step()
+        # A step that returns nothing, or optimises by hand, may do without a backward pass.
+        self._end_step(backward=bool(outputs) and pl_module.automatic_optimization)
         self.measures.end_step(pl_module.device)
         if logs_now(trainer):
             self._measure_ages()
@@ -245,135 +226,40 @@ class AdversarialTraining(AroundTrainingStep):
             return inner(batch, *args)
         if not self._started:
             self._start(trainer, pl_module)
-            self.loss.to(pl_module.device)
         self._between_steps(trainer, pl_module, (batch, *args))
         if not self.pools.active():
             return inner(batch, *args)
-        if self._spliced is None:
-            self._install(pl_module)
+        if self._mixing is None:
+            self._install(trainer, pl_module)
+        assert self._mixing is not None
         # A closure may ask for the same batch again: it gets the same examples.
-        if not self._in_step:
-            self._prepare(trainer, pl_module, batch)
-        assert self._joined is not None
+        if not self._mixing.in_step and not self._mixing.prepare(batch, args):
+            return inner(batch, *args)
         self._asked = (batch, *args)
-        if self.keep_out:
-            output = inner(batch, *args)
-            with trainer.precision_plugin.forward_context():
-                return self._add_own_loss(self._joined, output)
-        assert self._weighted is not None
-        self._weighted.restart()
-        joined_batch = self._keys.replace(batch, self._joined.inputs, self._joined.labels)
-        with self._calls.forward(self._joined):
-            output = inner(joined_batch, *args)
-        by_hand = not pl_module.automatic_optimization
-        # A step that returns nothing may have skipped the batch.
-        if output is not None or (by_hand and self._weighted.logits is not None):
-            check_met(self._joined.groups, self._met)
-        if self._weighted.logits is not None:
-            self.measures.logits(self._joined, self._weighted.logits)
-        return output
+        return self._mixing.run(inner)
 
     def _between_steps(
         self, trainer: Trainer, pl_module: LightningModule, asked: tuple[Any, ...]
     ) -> None:
         """End a step whose end was not told: the finders of Lightning call no other callbacks."""
-        if self._restored is None and not self._in_step:
+        in_step = self._mixing is not None and self._mixing.in_step
+        if self._restored is None and not in_step:
             return
         # A closure asks for the very same batch again.
         same = bool(self._asked) and asked[0] is self._asked[0] and asked[1:] == self._asked[1:]
         if self._restored is None and same:
             return
-        if self._in_step:
-            self._end_step()
+        if in_step:
+            self._end_step(backward=False)
             self.pools.step += 1
         self._load_restored(trainer, pl_module)
 
-    def _install(self, pl_module: LightningModule) -> None:
-        splice = Splice(pl_module, self.pools.layers)
-        model = logits_model(pl_module, self.model)
-        self._spliced = Spliced(LogitsModel(model, type(self).__name__, self.output), splice)
-        self._weighted = WeightedLogits(pl_module, self.model, self.output)
-        self._calls = LayerCalls(traced=not is_compiled(pl_module) and not is_scripted(pl_module))
-        self._named = False
-
-    def _prepare(self, trainer: Trainer, pl_module: LightningModule, host_batch: Any) -> None:
-        assert self._weighted is not None
-        assert self._spliced is not None
-        keys = self._resolve_keys(host_batch)
-        batch = Batch(*keys.read(host_batch))
-        if not self._named:
-            assert isinstance(self._spliced.model, LogitsModel)
-            self._spliced.model.name_inputs(name_of(keys.inputs))
-            self._named = True
-        due = self.pools.due()
-        if due:
-            with (
-                trainer.precision_plugin.forward_context(),
-                self.measures.generating(pl_module.device),
-            ):
-                made = self.pools.refresh(self._spliced, batch, due)
-            if not self._layers_checked:
-                check_labels(batch.labels, self.pools.classes or 0)
-            self._check(made)
-            with trainer.precision_plugin.forward_context():
-                self.measures.examples(self._spliced, batch.x, made)
-        clean = Batch(batch.x[:0], batch.labels[:0]) if self.keep_out else batch
-        self._joined = joined = self.pools.join(clean)
-        assert joined is not None
-        if not self.keep_out:
-            self._weighted.start(
-                len(joined.labels), joined.example_weights(self.pools.weights), self.pools.classes
-            )
-        edits = refuse_recomputing(joined.groups) if self.keep_out else self._calls.edits(joined)
-        # Until the step ends, not only its forward: activation checkpointing recomputes layers.
-        self._met = self._step_hooks.enter_context(
-            self._spliced.splice.edited(edits, repeated=True)
-        )
-        self._in_step = True
-
-    def _add_own_loss(self, joined: Joined, output: Any) -> Any:
-        if output is None:
-            return None
-        assert self._spliced is not None
-        with self._spliced.splice.edited(joined.edits) as met:
-            logits = self._spliced.model(joined.inputs)
-        check_met(joined.groups, met)
-        self.measures.logits(joined, logits.detach())
-        weights = {name: self.pools.weights[name] for name in joined.groups}
-        host = output["loss"] if isinstance(output, Mapping) else output
-        total = host + sum(
-            weights[name] * self.loss(logits[group], joined.labels[group].long())
-            for name, group in joined.groups.items()
-        )
-        total = total / (1 + sum(weights.values()))
-        return {**output, "loss": total} if isinstance(output, Mapping) else total
-
-    def _resolve_keys(self, batch: Any) -> BatchKeys:
-        if not self._keys_resolved:
-            self._keys, self._keys_resolved = self._keys.resolve(batch), True
-            extras = [] if self.keep_out else self._keys.per_example_extras(batch)
-            if extras:
-                rank_zero_warn(
-                    f"The batch's entries {extras} have a value for each example, and the examples "
-                    "that AdversarialTraining adds have none. If the training step uses these "
-                    "entries, set keep_out=True."
-                )
-        return self._keys
-
-    def _check(self, made: Mapping[str, Examples]) -> None:
-        # Only when measuring is due: a check waits for the device.
-        for name in self.measures.examples_due & set(made):
-            try:
-                warning = check_examples(name, self.pools.layers[name], made[name])
-            except GenerationError as error:
-                if name not in self._layers_checked:
-                    raise
-                # A run that began well does not end because of one batch.
-                warning = str(error)
-            self._layers_checked.add(name)
-            if warning and name not in self._warned:
-                rank_zero_warn(warning)
-                self._warned.add(name)
+    def on_before_optimizer_step(
+        self, trainer: Trainer, pl_module: LightningModule, optimizer: Any
+    ) -> None:
+        """Keep no more gradients of this step."""
+        if self._mixing is not None:
+            self._mixing.before_optimizer_step()
 
     def _measure_ages(self) -> None:
         self.measures.ages({name: self.pools.age(name) for name in self._filled()})
@@ -391,19 +277,15 @@ class AdversarialTraining(AroundTrainingStep):
         """Begin a new run with empty pools."""
         self.pools = self._new_pools()
         self.measures = Measures(self.pools.layers, self.pools.round)
-        self._keys, self._keys_resolved = self._given_keys, False
-        self._layers_checked, self._warned = set(), set()
 
-    def _end_step(self) -> None:
-        self._step_hooks.close()
-        self._joined, self._in_step, self._asked = None, False, ()
+    def _end_step(self, backward: bool) -> None:
+        self._asked = ()
+        if self._mixing is not None:
+            self._mixing.end_step(backward)
 
     @override
     def remove_hooks(self) -> None:
-        self._end_step()
-        if self._weighted is not None:
-            self._weighted.remove()
-        if self._spliced is not None:
-            self._spliced.splice.remove()
-        self._weighted = self._spliced = None
-        self._started = False
+        if self._mixing is not None:
+            self._mixing.remove()
+        self._mixing = None
+        self._asked, self._started = (), False

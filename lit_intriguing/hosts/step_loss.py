@@ -101,6 +101,6 @@ def _is_unsteady(module: nn.Module) -> bool:
 
 def gradients_of(loss: Tensor, tensors: Sequence[Tensor]) -> list[Tensor | None]:
     """Return the gradients of a loss, None for tensors that it does not depend on."""
-    if not loss.requires_grad:
+    if not loss.requires_grad or not tensors:
         return [None] * len(tensors)
     return list(torch.autograd.grad(loss, list(tensors), retain_graph=True, allow_unused=True))

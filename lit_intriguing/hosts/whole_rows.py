@@ -87,9 +87,7 @@ def row_places(batch: Any, inputs: Place | None, labels: Place | None) -> RowPla
             f"The inputs must be a tensor with one entry for each example, not {kind(entry)}. Say "
             "where they are: inputs=<key or position>."
         )
-    rows = {
-        key: one for key, one in entry_leaves(batch, len(entry)).items() if key not in (path,)
-    }
+    rows = {key: one for key, one in entry_leaves(batch, len(entry)).items() if key not in (path,)}
     if labels is not None:
         found: Key | None = _given("labels", labels, batch)
     else:

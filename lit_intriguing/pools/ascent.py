@@ -114,7 +114,9 @@ def from_gradient(
     """
     gradient = gradient.to(x.dtype) if mask is None else gradient.to(x.dtype) * mask
     usable = has_direction(gradient)
-    tokens, along = (x, gradient) if not plan.per_token else (x.flatten(0, 1), gradient.flatten(0, 1))
+    tokens, along = (
+        (x, gradient) if not plan.per_token else (x.flatten(0, 1), gradient.flatten(0, 1))
+    )
     moved, spread = one_step(plan, tokens, -along, last_spread)
     return Examples(x, moved.view_as(x), None, spread), usable
 

@@ -7,7 +7,6 @@ from typing import Any
 from lightning.pytorch import Trainer
 from torch import nn
 
-
 from lit_intriguing.attacks import Goal, HostLoss, RandomTargets
 from lit_intriguing.errors import UserError
 from lit_intriguing.hosts.batch import BatchError, BatchKeys, is_inputs
@@ -179,9 +178,7 @@ def described(choice: Choice, layers: Mapping[str, PerturbedLayer]) -> str:
     return f"AdversarialTraining: examples toward {', '.join(sorted(goals))}, {where}{why}."
 
 
-def settled(
-    layers: Mapping[str, PerturbedLayer], goal: Goal
-) -> dict[str, PerturbedLayer]:
+def settled(layers: Mapping[str, PerturbedLayer], goal: Goal) -> dict[str, PerturbedLayer]:
     """Return the layers, those without a goal with this one.
 
     Raises:

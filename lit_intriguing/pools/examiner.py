@@ -132,7 +132,7 @@ class Examiner:
         try:
             yield self.weighted
         finally:
-            self.weighted.finish(backward=False)
+            self.weighted.stop()
 
     def remove(self) -> None:
         """Take all hooks off the host."""
@@ -140,9 +140,7 @@ class Examiner:
         self.spliced.splice.remove()
 
     def _watch(self, any_output: bool) -> WeightedLogits:
-        return WeightedLogits(
-            self.pl_module, self.options.model, self.options.output, any_output
-        )
+        return WeightedLogits(self.pl_module, self.options.model, self.options.output, any_output)
 
     def _is_tried(self) -> bool:
         """Return whether the choice rests on calls of the step."""
@@ -177,9 +175,7 @@ class Examiner:
         if self._keys is not None and self._model is not None:
             self._model.name_inputs(name_of(self._keys.inputs))
 
-    def _try(
-        self, places: RowPlaces, host_batch: Any, others: tuple[Any, ...]
-    ) -> Findings | None:
+    def _try(self, places: RowPlaces, host_batch: Any, others: tuple[Any, ...]) -> Findings | None:
         findings = self._trial(places, host_batch, others)
         unknown = findings is not None and findings.no_classes and findings.no_joining
         if self.choice is not None or not unknown or self.weighted.any_output:

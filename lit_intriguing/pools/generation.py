@@ -139,7 +139,9 @@ def generate(
         _check_logits(logits, len(batch.x))
         made: dict[str, Examples] = {}
         for goal in dict.fromkeys(plan.aim for plan in layers.values()):
-            criterion = goal(classes_of(batch.true_labels, logits.detach()), logits.detach(), generator)
+            criterion = goal(
+                classes_of(batch.true_labels, logits.detach()), logits.detach(), generator
+            )
             same = {name: plan for name, plan in layers.items() if plan.aim == goal}
             made |= _shared(logits, clean, criterion, same, spreads)
             made |= _separate(spliced, batch, clean, criterion, same, spreads, generator)

@@ -75,7 +75,7 @@ class Joined:
     rest: Mapping[Key, Any] = field(default_factory=dict)
 
     def __len__(self) -> int:
-        """Number of examples at the output."""
+        """Return the number of examples at the output."""
         return max([len(self.inputs), *(group.stop for group in self.groups.values())])
 
     def lengths(self, layer: str) -> set[int]:
@@ -126,7 +126,7 @@ def join(
     }
     groups, start = {}, len(batch.x)
     for name in (*at_input, *at_layer):
-        groups[name] = slice(start, start := start + len(drawn[name]["born"]))
+        groups[name] = slice(start, start := start + count_of(drawn[name]))
     edits = {
         name: _append(name, groups[name], drawn[name]["activation"])
         if layers[name].at_layer
@@ -136,6 +136,11 @@ def join(
     }
     labels = _labels(batch.labels, [drawn[name] for name in groups])
     return Joined(inputs, labels, len(batch.x), groups, edits, at_layer, rest)
+
+
+def count_of(drawn: PoolExamples) -> int:
+    """Return the number of examples drawn."""
+    return len(next(iter(drawn.values())))
 
 
 def _labels(clean: Tensor | None, drawn: Iterable[PoolExamples]) -> Tensor | None:

@@ -51,10 +51,6 @@ class KeptGradients:
                 others[name] = self._watching(name, others.get(name))
         return others
 
-    def hidden(self, edits: Iterable[str]) -> list[str]:
-        """Return which of some layers' edits must see the clean rows alone."""
-        return [name for name in edits if name in self.layers]
-
     def close(self) -> None:
         """Keep no more: the weights are about to change."""
         self.closed = bool(self.gradients)
@@ -78,4 +74,6 @@ class KeptGradients:
         if not self.closed:
             before = self.gradients.get(name)
             # A hook's gradient may be written over later.
-            self.gradients[name] = gradient.detach().clone() if before is None else before + gradient
+            self.gradients[name] = (
+                gradient.detach().clone() if before is None else before + gradient
+            )

@@ -51,9 +51,7 @@ class Makers:
         self._batch: Batch | None = None
         self._host: HostStep | None = None
 
-    def make(
-        self, batch: Batch, host: HostStep | None, due: Iterable[str]
-    ) -> KeptGradients | None:
+    def make(self, batch: Batch, host: HostStep | None, due: Iterable[str]) -> KeptGradients | None:
         """Make the examples of a batch that can be made before the step.
 
         Args:

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from lit_intriguing.pools.generation import Examples, Spliced
-from lit_intriguing.pools.joining import Joined
+from lit_intriguing.pools.joining import Joined, PoolExamples
 from lit_intriguing.pools.labels import is_class
 from lit_intriguing.pools.step_clock import StepClock
 from lit_intriguing.splice import INPUT
@@ -70,6 +70,26 @@ class Measures:
             self._values[_key(name, "loss")] = F.cross_entropy(z.float(), labels)
             self._values[_key(name, "error")] = (z.argmax(1) != labels).float().mean()
         self._logits_due -= set(joined.groups)
+
+    def second_call(
+        self, layer: str, loss: Tensor, logits: Tensor | None, drawn: PoolExamples
+    ) -> None:
+        """Measure the host's loss on a layer's examples, and the error where there are classes.
+
+        Args:
+            layer: The layer's name.
+            loss: The host's, `()`.
+            logits: `(N, C)`; None where there are no classes.
+            drawn: The examples.
+        """
+        if layer not in self._logits_due:
+            return
+        if logits is None or "labels" not in drawn:
+            self._values[_key(layer, "loss")] = loss.detach().float()
+            self._logits_due.discard(layer)
+            return
+        group = {layer: slice(0, len(logits))}
+        self.logits(Joined(drawn["inputs"], drawn["labels"], 0, group, {}), logits)
 
     def ages(self, ages: Mapping[str, Tensor]) -> None:
         """Record the mean age of each pool's examples, in steps."""

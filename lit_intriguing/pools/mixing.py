@@ -14,7 +14,7 @@ from lit_intriguing.pools.choice import MixingOptions
 from lit_intriguing.pools.examiner import Examiner
 from lit_intriguing.pools.forwards import LayerCalls
 from lit_intriguing.pools.generation import Batch
-from lit_intriguing.pools.joining import Joined, PoolExamples, refuse_recomputing
+from lit_intriguing.pools.joining import Joined, PoolExamples, count_of, refuse_recomputing
 from lit_intriguing.pools.kept_gradients import KeptGradients
 from lit_intriguing.pools.labels import MeanCrossEntropy
 from lit_intriguing.pools.layer_pools import LayerPools
@@ -142,7 +142,9 @@ class Mixing:
             output = self._run_watched(now, host_step, *args, **kwargs)
             if loss_of(output) is None:
                 return output
-            return weighted_mean(output, self._second_losses(now), self.pools.weights)
+            with patched_step(self.pl_module, host_step):
+                losses = self._second_losses(now)
+            return weighted_mean(output, losses, self.pools.weights)
 
         # Within the strategy's own call, so that it sees all that the loss depends on.
         with patched_step(self.pl_module, step):
@@ -183,14 +185,15 @@ class Mixing:
         self.examiner.remove()
 
     def _hook(self, now: _Now, keep_out: bool) -> None:
-        edits = refuse_recomputing(self.pools.active()) if keep_out else dict(now.seen.edits)
+        refusing = refuse_recomputing(self.pools.active()) if keep_out else {}
+        edits = dict(now.seen.edits)
         if now.kept is not None:
-            edits = now.kept.edits(edits)
-            now.seen = replace(now.seen, edits={n: edits[n] for n in now.kept.hidden(edits)})
-        guarded = self._calls.edits(now.seen)
+            within = {**{n: refusing[n] for n in now.kept.layers if n in refusing}, **edits}
+            edits = now.kept.edits(within)
+        now.seen = replace(now.seen, edits=edits)
         # Until the step ends, not only its forward: activation checkpointing recomputes layers.
         now.met = self._hooks.enter_context(
-            self._splice.edited({**edits, **guarded}, repeated=True)
+            self._splice.edited({**refusing, **self._calls.edits(now.seen)}, repeated=True)
         )
 
     def _run_together(self, now: _Now, inner: Step) -> Any:
@@ -223,7 +226,7 @@ class Mixing:
     def _second_losses(self, now: _Now) -> dict[str, Tensor]:
         losses: dict[str, Tensor] = {}
         for number, (name, drawn) in enumerate(now.drawn.items()):
-            with self.examiner.observing(len(drawn["born"])) as weighted:
+            with self.examiner.observing(count_of(drawn)) as weighted:
                 loss = self._second.loss(
                     name,
                     self.pools.layers[name],

@@ -11,7 +11,7 @@ from lit_intriguing.hosts.step_loss import StepLoss, loss_of, with_loss
 from lit_intriguing.hosts.whole_rows import RowPlaces
 from lit_intriguing.pools.forwards import LayerCalls
 from lit_intriguing.pools.generation import Spliced
-from lit_intriguing.pools.joining import REST, Joined, PoolExamples, overwrite
+from lit_intriguing.pools.joining import REST, Joined, PoolExamples, count_of, overwrite
 from lit_intriguing.pools.perturbed_layer import PerturbedLayer
 from lit_intriguing.splice import INPUT, Splice, check_met
 
@@ -88,10 +88,8 @@ class OwnForward:
         with self.spliced.splice.edited(joined.edits) as met:
             logits = self.spliced.model(joined.inputs)
         check_met(joined.groups, met)
-        labels = joined.labels.long()
-        losses = {
-            name: self.loss(logits[group], labels[group]) for name, group in joined.groups.items()
-        }
+        labels, loss = joined.labels.long(), self.loss.to(logits.device)
+        losses = {name: loss(logits[group], labels[group]) for name, group in joined.groups.items()}
         return losses, logits.detach()
 
 
@@ -105,7 +103,7 @@ def weighted_mean(output: Any, losses: Mapping[str, Tensor], weights: Mapping[st
 
 
 def _alone(layer: str, plan: PerturbedLayer, drawn: PoolExamples) -> Joined:
-    group = slice(0, len(drawn["born"]))
+    group = slice(0, count_of(drawn))
     edits = {} if layer == INPUT else {layer: overwrite(layer, group, drawn, plan.shield)}
     return Joined(drawn["inputs"], drawn.get("labels"), 0, {layer: group}, edits)
 

@@ -93,11 +93,14 @@ class Trial:
             What was found; None where the step skips the batch.
         """
 
-        def call(changed: Mapping[Key, Any]) -> _Seen | None:
-            return self._call(places.replace(host_batch, changed), others)
+        count = len(batch.x)
 
-        self.weighted.start(len(batch.x), None)
-        first = self._call(host_batch, others)
+        def call(changed: Mapping[Key, Any]) -> _Seen | None:
+            seen = self._call(places.replace(host_batch, changed), others, count)
+            self.weighted.stop()
+            return seen
+
+        first = self._call(host_batch, others, count)
         if first is None:
             return None
         try:
@@ -107,7 +110,7 @@ class Trial:
             found = str(error), False
         return Findings(self._no_classes(first, call, places, batch), *found)
 
-    def _call(self, host_batch: Any, others: Sequence[Any]) -> _Seen | None:
+    def _call(self, host_batch: Any, others: Sequence[Any], count: int) -> _Seen | None:
         outputs: dict[str, list[Tensor]] = {name: [] for name in self.layers}
 
         def noting(name: str) -> Edit:
@@ -117,7 +120,7 @@ class Trial:
 
             return edit
 
-        self.weighted.restart()
+        self.weighted.start(count, None)
         edits = {name: noting(name) for name in self.layers}
         with torch.enable_grad(), self.splice.edited(edits, repeated=True):
             loss = self.step(host_batch, others, seed=_SEED, steady=True)
@@ -219,9 +222,7 @@ def _only_first_changed(first: _Seen, seen: _Seen, layers: Sequence[str], count:
     )
 
 
-def _is_additive(
-    loss: Tensor, call: _Call, places: RowPlaces, batch: Batch, count: int
-) -> bool:
+def _is_additive(loss: Tensor, call: _Call, places: RowPlaces, batch: Batch, count: int) -> bool:
     half = count // 2
     parts = []
     for part in (slice(0, half), slice(half, count)):

@@ -119,6 +119,11 @@ class WeightedLogits:
                 self._settle(self._chosen())
         self.restart()
 
+    def stop(self) -> None:
+        """End a forward that was watched, without a check."""
+        self._count = None
+        self.restart()
+
     def remove(self) -> None:
         """Take the hooks away."""
         for remove in self._removers:
