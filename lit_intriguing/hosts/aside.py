@@ -70,7 +70,11 @@ class Aside:
 @contextmanager
 def _exchanged(module: nn.Module) -> Iterator[None]:
     """Put copies in the place of all buffers and attributes while inside."""
-    before = [(vars(each), dict(vars(each))) for each in module.modules()]
+    scripted = [each for each in module.modules() if isinstance(each, torch.jit.ScriptModule)]
+    # Their buffers are no attributes in Python.
+    written = {one: one.clone() for each in scripted for one in each.buffers()}
+    in_python = [one for one in module.modules() if not isinstance(one, torch.jit.ScriptModule)]
+    before = [(vars(each), dict(vars(each))) for each in in_python]
     for attributes, originals in before:
         for name, value in originals.items():
             if name not in _OF_TORCH or name == "_buffers":
@@ -81,6 +85,8 @@ def _exchanged(module: nn.Module) -> Iterator[None]:
         for attributes, originals in before:
             attributes.clear()
             attributes.update(originals)
+        for buffer, value in written.items():
+            buffer.copy_(value)
 
 
 _OF_TORCH = frozenset(vars(nn.Module()))

@@ -96,6 +96,8 @@ def steadied(module: nn.Module) -> Iterator[None]:
 
 
 def _is_unsteady(module: nn.Module) -> bool:
+    if isinstance(module, torch.jit.ScriptModule):
+        return module.original_name in {kind.__name__ for kind in _UNSTEADY}
     return isinstance(module, _UNSTEADY) or type(module).__name__ in _UNSTEADY_BY_NAME
 
 

@@ -152,6 +152,7 @@ class Examiner:
         layers = self.pools.layers
         if found.places is not None:
             check_inputs(found.places, host_batch, layers)
+            _warn_of_rest(found.places, layers)
         self._keys = found.keys
         if not self.pl_module.automatic_optimization:
             choice = choose_by_hand(found, self._model is not None, layers)
@@ -237,6 +238,15 @@ def known_model(
             raise
         return None
     return LogitsModel(model, "AdversarialTraining", options.output)
+
+
+def _warn_of_rest(places: RowPlaces, layers: Mapping[str, PerturbedLayer]) -> None:
+    if places.rest and any(plan.at_layer for plan in layers.values()):
+        rank_zero_warn(
+            f"The batch's entries {list(places.rest)} have a value for each example, and the "
+            "examples that AdversarialTraining adds at a layer have none. If the training step "
+            "uses these entries, set at_layer=False."
+        )
 
 
 def _rows_at(places: RowPlaces, host_batch: Any) -> Batch:

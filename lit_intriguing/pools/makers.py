@@ -144,12 +144,12 @@ class Makers:
         if due:
             self.measures.examples(self.examiner.spliced, batch.x, {name: examples})
             if host is not None:
-                with torch.no_grad():
-                    both = [
+                with torch.enable_grad():  # a step may ask for gradients of its own
+                    clean, raised = (
                         host.loss(batch, name, x, seed=0, steady=True)
                         for x in (None, examples.adversarial)
-                    ]
-                self.measures.raised(name, *both)
+                    )
+                self.measures.raised(name, clean, raised)
 
     def _count(self, name: str, batch: Batch) -> int:
         return min(self.pools.layers[name].refresh, len(batch.x))

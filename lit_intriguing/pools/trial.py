@@ -7,11 +7,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lit_intriguing.attacks.gradient import no_gradient
+from lit_intriguing.errors import UserError
 from lit_intriguing.hosts.logits import class_logits
 from lit_intriguing.hosts.paths import Key
 from lit_intriguing.hosts.step_loss import StepLoss, gradients_of
 from lit_intriguing.hosts.whole_rows import RowPlaces, join_rows
-from lit_intriguing.pools.generation import Batch
+from lit_intriguing.pools.generation import Batch, GenerationError
 from lit_intriguing.pools.labels import is_class
 from lit_intriguing.pools.weighting import LogitsError, WeightedLogits
 from lit_intriguing.splice import INPUT, Edit, Splice
@@ -92,15 +94,15 @@ class Trial:
         Returns:
             What was found; None where the step skips the batch.
         """
-
         count = len(batch.x)
+        alone = self._logits_alone(batch)
 
         def call(changed: Mapping[Key, Any]) -> _Seen | None:
-            seen = self._call(places.replace(host_batch, changed), others, count)
+            seen = self._call(places.replace(host_batch, changed), others, count, alone)
             self.weighted.stop()
             return seen
 
-        first = self._call(host_batch, others, count)
+        first = self._call(host_batch, others, count, alone)
         if first is None:
             return None
         try:
@@ -108,9 +110,24 @@ class Trial:
             found = _joining(first, call, places, batch, self.layers)
         except LogitsError as error:
             found = str(error), False
-        return Findings(self._no_classes(first, call, places, batch), *found)
+        return Findings(_no_classes(first, alone, call, places, batch), *found)
 
-    def _call(self, host_batch: Any, others: Sequence[Any], count: int) -> _Seen | None:
+    def _logits_alone(self, batch: Batch) -> Tensor | str:
+        """Return the logits that the model gives for the inputs alone, or why it gives none."""
+        if self.model is None:
+            return "no submodule is known that maps the inputs to logits"
+        try:
+            with torch.no_grad(), self.step.entered(_SEED, steady=True):
+                logits: Tensor = self.model(batch.x)
+        except UserError as error:
+            return str(error)
+        except Exception as error:  # the host's code is called in a way that it may not know
+            return f"the model cannot be called with the inputs alone ({type(error).__name__})"
+        return logits
+
+    def _call(
+        self, host_batch: Any, others: Sequence[Any], count: int, alone: Tensor | str
+    ) -> _Seen | None:
         outputs: dict[str, list[Tensor]] = {name: [] for name in self.layers}
 
         def noting(name: str) -> Edit:
@@ -120,12 +137,17 @@ class Trial:
 
             return edit
 
-        self.weighted.start(count, None)
+        columns = getattr(self.model, "columns", None) if isinstance(alone, Tensor) else None
+        self.weighted.start(count, None, columns)
         edits = {name: noting(name) for name in self.layers}
         with torch.enable_grad(), self.splice.edited(edits, repeated=True):
             loss = self.step(host_batch, others, seed=_SEED, steady=True)
         if loss is None:
             return None
+        if not loss.requires_grad:
+            raise GenerationError(no_gradient("the weights"))
+        if isinstance(alone, Tensor):
+            self.weighted.prefer(alone)
         gradients = gradients_of(loss, self.weighted.outputs)
         chosen = self.weighted.chosen_output
         found = dict(zip(map(id, self.weighted.outputs), gradients, strict=True))
@@ -133,35 +155,24 @@ class Trial:
         output = None if chosen is None else chosen.detach()
         return _Seen(loss.detach(), output, gradient, outputs)
 
-    def _no_classes(
-        self, first: _Seen, call: "_Call", places: RowPlaces, batch: Batch
-    ) -> str | None:
-        if batch.labels is None or places.labels is None:
-            return "the batch holds no labels, one integer for each example"
-        if first.output is None or first.gradient is None:
-            return "no output of the step has logits (N, C) that the loss is computed from"
-        logits = class_logits(first.output)
-        if logits.ndim != 2:
-            return "no output of the step has logits (N, C)"
-        return self._other_function(logits, batch) or _other_labels(
-            first, call, places.labels, batch.labels, logits
-        )
 
-    def _other_function(self, logits: Tensor, batch: Batch) -> str | None:
-        """Return why the model alone does not compute what the step does; None if it does."""
-        if self.model is None:
-            return "no submodule is known that maps the inputs to logits"
-        try:
-            with torch.no_grad(), self.step.entered(_SEED, steady=True):
-                alone = self.model(batch.x)
-        except Exception as error:  # the host's code is called in a way that it may not know
-            return f"the model cannot be called with the inputs alone ({type(error).__name__})"
-        if alone.shape == logits.shape and _same(alone, logits):
-            return None
+def _no_classes(
+    first: _Seen, alone: Tensor | str, call: "_Call", places: RowPlaces, batch: Batch
+) -> str | None:
+    """Return why there are no logits and labels to attack; None if there are."""
+    if batch.labels is None or places.labels is None:
+        return "the batch holds no labels, one integer for each example"
+    if isinstance(alone, str):
+        return alone
+    if first.output is None or first.gradient is None:
+        return "no output of the step has logits (N, C) that the loss is computed from"
+    logits = class_logits(first.output)
+    if logits.ndim != 2 or alone.shape != logits.shape or not _same(alone, logits):
         return (
             "the training step computes other logits than the model does for the inputs alone, as "
             "where it normalises or changes the inputs before"
         )
+    return _other_labels(first, call, places.labels, batch.labels, logits)
 
 
 _Call = Callable[[Mapping[Key, Any]], _Seen | None]

@@ -63,6 +63,7 @@ class WeightedLogits:
         self.logits: Tensor | None = None
         self._candidates: list[_Candidate] = []
         self._outputs: list[Tensor] = []
+        self._preferred: str | None = None
         self._count: int | None = None
         self._classes: int | None = None
         self._weights: Tensor | None = None
@@ -164,8 +165,17 @@ class WeightedLogits:
             if not isinstance(module, torch.jit.ScriptModule)  # those take no hooks
         ]
 
+    def prefer(self, logits: Tensor) -> None:
+        """Take the output that holds these class logits, `(N, C)`, if one does."""
+        for candidate, output in zip(self._candidates, self._outputs, strict=True):
+            found = class_logits(output.detach())
+            if found.shape == logits.shape and torch.allclose(found, logits, rtol=1e-3, atol=1e-4):
+                self._preferred = candidate.name
+
     def _chosen(self) -> str:
         seen = [one.name for one in self._candidates]
+        if self._preferred in seen:
+            return str(self._preferred)
         return "" if "" in seen else seen[-1]
 
     def _see(self, name: str, module: nn.Module, args: object, output: object) -> None:
@@ -225,7 +235,8 @@ class WeightedLogits:
         return self._weight(candidate, gradient)
 
     def _weight(self, candidate: _Candidate, gradient: Tensor) -> Tensor:
-        if candidate.name != self._chosen() or self._weights is None:
+        watched = any(one is candidate for one in self._candidates)
+        if not watched or self._weights is None or candidate.name != self._chosen():
             return gradient
         return gradient * per_row(self._weights.to(gradient.dtype), gradient)
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 from torch.utils.data import DataLoader, TensorDataset
 
-from lit_intriguing.attacks import BoxLBFGS, GaussianNoise, GradientAttack, TrueLabels
+from lit_intriguing.attacks import BoxLBFGS, GaussianNoise, GradientAttack, HostLoss, TrueLabels
 from lit_intriguing.callbacks import AdversarialTraining, ExactResume, PerturbedLayer
 from lit_intriguing.data import TensorLoader
 from lit_intriguing.errors import UserError
@@ -720,9 +720,12 @@ def test_head_with_other_classes_is_not_taken_for_the_logits() -> None:
     torch.testing.assert_close(sizes[N:], 9 * sizes[:N], rtol=1e-2, atol=1e-6)
 
 
-def test_two_heads_that_could_both_be_the_logits_are_refused() -> None:
-    with pytest.raises(UserError, match="'side' and, side by side, of 'main'"):
-        fit(Heads(classes=CLASSES), AdversarialTraining({"": plan()}))
+def test_two_heads_that_could_both_be_the_logits_get_a_call_of_their_own() -> None:
+    host = Heads(classes=CLASSES)
+    fit(host, AdversarialTraining({"": plan()}))
+    assert len(host.logits) == N
+    with pytest.raises(UserError, match="'main' and, side by side, of 'side'"):
+        fit(Heads(classes=CLASSES), AdversarialTraining({"": plan()}, keep_out=False))
 
 
 def test_share_of_generating_is_measured_over_accumulated_batches() -> None:
@@ -825,7 +828,12 @@ class Unused(Host):
         (lambda: TupleHost(net=Pairs()), {"net": plan()}, SpliceError, "returns a tuple"),
         (Argmax, {"": plan()}, UserError, "no gradient by .*no argmax"),
         (Flat, {"": plan()}, UserError, "gradient by the input is zero"),
-        (NoForward, {"": plan()}, UserError, "has no forward.*model=<name>, one of 'net'"),
+        (
+            NoForward,
+            {"": plan(goal=TrueLabels())},
+            UserError,
+            "has no forward.*model=<name>, one of 'net'",
+        ),
         (Host, {"": plan(bounds=Bounds(0.4, 0.6))}, UserError, "range from .* per channel"),
         (
             Host,
@@ -859,15 +867,43 @@ def test_hidden_layer_of_a_named_network_goes_by_its_full_name(steps: int) -> No
     assert len(callback.pools.by_layer["net.1"]) == N
 
 
-def test_batch_without_labels_is_refused() -> None:
-    loop = trainer(AdversarialTraining({"": plan()}))
-    with pytest.raises(UserError, match="needs the labels"):
-        loop.fit(Host(), DataLoader(TensorDataset(data()[0]), batch_size=N))
+class Reconstructing(Host):
+    """Takes inputs alone, in a tensor or a tuple of one."""
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        x = batch if isinstance(batch, Tensor) else batch[0]
+        return (self(x) - x[:, :CLASSES]).square().mean()
 
 
-def test_entries_that_pool_examples_lack_are_warned_about() -> None:
+def test_batch_without_labels_raises_the_hosts_loss_and_a_goal_of_classes_is_refused() -> None:
+    batches = DataLoader(TensorDataset(data()[0]), batch_size=N)
+    callback = AdversarialTraining({"": plan()})
+    trainer(callback, max_steps=2).fit(Reconstructing(), batches)
+    assert callback.pools.layers[""].goal == HostLoss()
+    assert len(callback.pools.by_layer[""]) == N
+    loop = trainer(AdversarialTraining({"": plan(goal=TrueLabels())}))
+    with pytest.raises(UserError, match="needs class labels and logits"):
+        loop.fit(Reconstructing(), batches)
+
+
+def test_other_entries_of_a_row_join_with_it() -> None:
+    class Seeing(Host):
+        def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+            self.seen = batch[2]
+            return super().training_step(batch, batch_idx)
+
     x, y = data()
-    loop = trainer(AdversarialTraining({"": plan()}))
+    host = Seeing()
+    numbers = torch.arange(N) + 100
+    trainer(AdversarialTraining({"": plan()})).fit(
+        host, DataLoader(TensorDataset(x, y, numbers), batch_size=N)
+    )
+    assert sorted(host.seen.tolist()) == sorted([*numbers.tolist(), *numbers.tolist()])
+
+
+def test_entries_that_examples_joining_at_a_layer_lack_are_warned_about() -> None:
+    x, y = data()
+    loop = trainer(AdversarialTraining({"net.1": plan(at_layer=True)}))
     with pytest.warns(UserWarning, match=r"entries \[2\] have a value for each example"):
         loop.fit(Host(), DataLoader(TensorDataset(x, y, torch.arange(N)), batch_size=N))
 
@@ -879,7 +915,7 @@ def test_loss_that_ignores_the_logits_is_refused() -> None:
                 self(batch[0])
             return self.net[0].weight.sum()
 
-    with pytest.raises(UserError, match="loss does not depend on the output"):
+    with pytest.raises(UserError, match="no gradient by the input"):
         fit(Odd(), AdversarialTraining({"": plan()}))
 
 

@@ -11,7 +11,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 from torch.utils.data import DataLoader
 
-from lit_intriguing.attacks import GradientAttack, SecondLikeliest, TrueLabels
+from lit_intriguing.attacks import (
+    GradientAttack,
+    HostLoss,
+    RandomTargets,
+    SecondLikeliest,
+    TrueLabels,
+)
 from lit_intriguing.callbacks import AdversarialExamples, AdversarialTraining, TransferEvaluation
 from lit_intriguing.errors import UserError
 from tests.callbacks.test_adversarial_training import (
@@ -226,11 +232,10 @@ def measuring(tmp_path: Any, **options: Any) -> list[Any]:
     "output", [1, -1, "1", lambda out: out[1]], ids=["index", "last", "text", "function"]
 )
 def test_advice_on_a_doubtful_output_works(tmp_path: Any, output: Any) -> None:
-    for make in (lambda **o: [AdversarialTraining({"": plan()}, **o)], None):
-        for which in (0, 1):
-            callbacks = make() if make else measuring(tmp_path)[which : which + 1]
-            with pytest.raises(UserError, match=r"2 of its entries could be .*output=<key or"):
-                trainer(*callbacks).fit(Pairs(), batches(*data()))
+    toward_classes = AdversarialTraining({"": plan(goal=TrueLabels())})
+    for callback in (toward_classes, *measuring(tmp_path)):
+        with pytest.raises(UserError, match=r"2 of its entries could be .*output=<key or"):
+            trainer(callback).fit(Pairs(), batches(*data()))
     callbacks = [AdversarialTraining({"": plan()}, output=output)]
     loop = trainer(*callbacks, *measuring(tmp_path, output=output), max_steps=2)
     loop.fit(Pairs(), batches(*data(), times=2))
@@ -283,14 +288,16 @@ class MaskedByDefault(Masked):
 
 @pytest.mark.parametrize("keep_out", [False, True])
 def test_forward_that_wants_more_is_refused_and_a_default_works(keep_out: bool) -> None:
-    def fit(host: LightningModule, **options: Any) -> None:
-        callback = AdversarialTraining({"": plan()}, keep_out=keep_out, **options)
+    def fit(host: LightningModule, goal: Any = None, **options: Any) -> Any:
+        callback = AdversarialTraining({"": plan(goal=goal)}, keep_out=keep_out, **options)
         trainer(callback).fit(host, batches(*data()))
+        return callback.pools.layers[""].goal
 
     with pytest.raises(UserError, match=r"called Masked .* 'mask'.* model=<name>, or .* default"):
-        fit(Masked())
-    fit(MaskedByDefault())
-    fit(Masked(), model="net")
+        fit(Masked(), TrueLabels())
+    assert fit(Masked()) == HostLoss()
+    assert fit(MaskedByDefault()) == RandomTargets()
+    assert fit(Masked(), model="net") == RandomTargets()
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit.*")
@@ -298,9 +305,9 @@ def test_forward_that_wants_more_is_refused_and_a_default_works(keep_out: bool) 
 def test_scripted_network_is_attacked_at_the_input_and_its_statistics_stay(keep_out: bool) -> None:
     norm = nn.BatchNorm1d(FEATURES)
     host = Host(net=torch.jit.script(nn.Sequential(norm, nn.Linear(FEATURES, CLASSES))))
-    trainer(AdversarialTraining({"": plan()}, keep_out=True)).fit(host, batches(*data()))
-    # Once by the host's own batch and once by the pool's: none by the making of examples.
-    assert int(host.state_dict()["net.0.num_batches_tracked"]) == 2
+    trainer(AdversarialTraining({"": plan()}, keep_out=keep_out)).fit(host, batches(*data()))
+    # By the host's own batch: not by the pool's, by the making of examples or by trials.
+    assert int(host.state_dict()["net.0.num_batches_tracked"]) == 1
     with pytest.raises(UserError, match=r"compiled by TorchScript.* Attack the input"):
         trainer(AdversarialTraining({"net.1": plan()})).fit(host, batches(*data()))
 

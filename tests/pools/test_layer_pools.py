@@ -97,8 +97,8 @@ def test_join_puts_as_many_examples_as_asked_for_or_there_are(spliced: Spliced) 
     assert [len(rows) - N for rows in run(pools, spliced, 3)] == [3, 4, 4]
 
 
-def test_join_gives_none_before_the_start() -> None:
-    assert LayerPools({"": plan()}, start_step=1).join(batch(0)) is None
+def test_nothing_joins_before_the_start() -> None:
+    assert not LayerPools({"": plan()}, start_step=1).join(batch(0)).groups
 
 
 def test_age_is_the_mean_number_of_steps_since_examples_were_made(spliced: Spliced) -> None:
@@ -152,8 +152,8 @@ def test_state_of_other_layers_is_refused() -> None:
 def test_examples_that_do_not_fit_are_named_with_their_layer(spliced: Spliced) -> None:
     pools = LayerPools({"": plan()})
     run(pools, spliced, 1)
-    pools.by_layer[""].tensors["inputs"] = torch.zeros(10, 9)
-    with pytest.raises(PoolError, match=r"Layer '': The pool stores 'inputs' of shape \(9,\)"):
+    pools.by_layer[""].tensors["inputs"] = torch.zeros(10, 4).double()
+    with pytest.raises(PoolError, match=r"Layer '': The pool stores 'inputs' as torch.float64"):
         run(pools, spliced, 1)
 
 
