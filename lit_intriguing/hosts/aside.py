@@ -72,7 +72,9 @@ def _exchanged(module: nn.Module) -> Iterator[None]:
     """Put copies in the place of all buffers and attributes while inside."""
     scripted = [each for each in module.modules() if isinstance(each, torch.jit.ScriptModule)]
     # Their buffers are no attributes in Python.
-    written = {one: one.clone() for each in scripted for one in each.buffers()}
+    inside = {one: one.data for each in scripted for one in each.buffers()}
+    for buffer, data in inside.items():
+        buffer.data = data.clone()
     in_python = [one for one in module.modules() if not isinstance(one, torch.jit.ScriptModule)]
     before = [(vars(each), dict(vars(each))) for each in in_python]
     for attributes, originals in before:
@@ -85,8 +87,8 @@ def _exchanged(module: nn.Module) -> Iterator[None]:
         for attributes, originals in before:
             attributes.clear()
             attributes.update(originals)
-        for buffer, value in written.items():
-            buffer.copy_(value)
+        for buffer, data in inside.items():
+            buffer.data = data
 
 
 _OF_TORCH = frozenset(vars(nn.Module()))
