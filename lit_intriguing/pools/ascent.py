@@ -1,6 +1,7 @@
 """Examples that raise the host's own loss."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,12 +12,15 @@ from lit_intriguing.attacks import Criterion
 from lit_intriguing.attacks.gradient import has_direction
 from lit_intriguing.autograd import grad_island
 from lit_intriguing.errors import UserError
+from lit_intriguing.hosts.arrays import ArraysWithoutGradient, asks_for_arrays
 from lit_intriguing.hosts.paths import Key
 from lit_intriguing.hosts.step_loss import StepLoss
 from lit_intriguing.hosts.whole_rows import RowPlaces
+from lit_intriguing.pools.forwards import LayerCalls
 from lit_intriguing.pools.generation import Batch, Examples, one_step, spread_of
+from lit_intriguing.pools.joining import Joined
 from lit_intriguing.pools.perturbed_layer import PerturbedLayer
-from lit_intriguing.splice import INPUT, Splice
+from lit_intriguing.splice import INPUT, Edit, Splice, SpliceError
 from lit_intriguing.types import UNBOUNDED
 
 
@@ -30,6 +34,9 @@ class HostStep:
         host_batch: The batch as the host gets it.
         others: What else the step takes.
         places: Where the batch's rows are.
+        arrays: Whether the step makes arrays of its inputs.
+        traced: Whether torch's functions can be observed; see `LayerCalls`.
+        calls: Which calls of each layer are those of the rows; learnt.
     """
 
     step: StepLoss
@@ -37,6 +44,9 @@ class HostStep:
     host_batch: Any
     others: tuple[Any, ...]
     places: RowPlaces
+    arrays: bool
+    traced: bool
+    calls: dict[str, LayerCalls]
 
     def loss(
         self, batch: Batch, layer: str, x: Tensor | None, seed: int, steady: bool = False
@@ -51,13 +61,34 @@ class HostStep:
             steady: Whether dropout and BatchNorm run as in evaluation mode.
         """
         inputs = batch.x if x is None or layer != INPUT else x.clone()
+        if x is None or layer == INPUT:
+            return self._run(batch, inputs, {}, seed, steady)
+        return self._run(batch, inputs, {layer: lambda _: x.clone()}, seed, steady)
+
+    def _run(
+        self, batch: Batch, inputs: Tensor, edits: dict[str, Edit], seed: int, steady: bool
+    ) -> Tensor | None:
         entries: dict[Key, Any] = {self.places.inputs: inputs, **batch.rest}
         if self.places.labels is not None and batch.labels is not None:
             entries[self.places.labels] = batch.labels
         rows = self.places.replace(self.host_batch, entries)
-        edits = {} if x is None or layer == INPUT else {layer: lambda _: x.clone()}
-        with self.splice.edited(edits, repeated=True):
+        joined = Joined(inputs, batch.labels, len(inputs), {}, edits)
+        calls = self.calls.setdefault("".join(edits), LayerCalls(self.traced))
+        arrays = ArraysWithoutGradient() if self.arrays else nullcontext()
+        with (
+            arrays,
+            self.splice.edited(calls.edits(joined), repeated=True),
+            calls.forward(joined),
+        ):
             return self.step(rows, self.others, seed=seed, steady=steady)
+
+    def makes_arrays(self, batch: Batch) -> bool:
+        """Return whether the step makes arrays of its inputs, which must have no gradient then."""
+        try:
+            self.loss(batch, INPUT, batch.x.detach().requires_grad_(), seed=0)
+        except RuntimeError as error:
+            return asks_for_arrays(error)
+        return False
 
     def clean(self, batch: Batch, layer: str, seed: int) -> Tensor:
         """Return a layer's tensor for some rows, `(N, *S)`."""
@@ -69,10 +100,10 @@ class HostStep:
             found.append(output.detach().clone())
             return output
 
-        entries = {self.places.inputs: batch.x, **batch.rest}
-        rows = self.places.replace(self.host_batch, entries)
-        with torch.no_grad(), self.splice.edited({layer: note}, repeated=True):
-            self.step(rows, self.others, seed=seed)
+        with torch.no_grad():
+            self._run(batch, batch.x, {layer: note}, seed, steady=False)
+        if not found:
+            raise SpliceError(f"Layer {layer!r} was not called in the training step.")
         return found[0]
 
 
@@ -113,12 +144,23 @@ def from_gradient(
         The examples, and which have a finite gradient that is not zero, bool `(N,)`.
     """
     gradient = gradient.to(x.dtype) if mask is None else gradient.to(x.dtype) * mask
-    usable = has_direction(gradient)
+    usable = _usable(gradient)
     tokens, along = (
         (x, gradient) if not plan.per_token else (x.flatten(0, 1), gradient.flatten(0, 1))
     )
     moved, spread = one_step(plan, tokens, -along, last_spread)
     return Examples(x, moved.view_as(x), None, spread), usable
+
+
+def _usable(gradient: Tensor) -> Tensor:
+    """Return which rows of a gradient `(N, *S)` are finite and not zero: bool `(N,)`."""
+    lengths = torch.linalg.vector_norm(gradient.flatten(1), dim=1)
+    usable = (lengths > _CLEARLY_NOT_ZERO) & lengths.isfinite()
+    # A square can overflow, or vanish, where the gradient does neither.
+    return usable if bool(usable.all()) else has_direction(gradient)
+
+
+_CLEARLY_NOT_ZERO = 1e-15
 
 
 def by_search(

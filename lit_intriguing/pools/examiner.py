@@ -27,13 +27,14 @@ from lit_intriguing.pools.choice import (
     find_rows,
     settled,
 )
+from lit_intriguing.pools.forwards import LayerCalls
 from lit_intriguing.pools.generation import Batch, Spliced
 from lit_intriguing.pools.joining import Joined
 from lit_intriguing.pools.layer_pools import LayerPools
 from lit_intriguing.pools.perturbed_layer import PerturbedLayer
 from lit_intriguing.pools.trial import Findings, Trial
 from lit_intriguing.pools.weighting import WeightedLogits
-from lit_intriguing.splice import Splice, UnknownLayerError
+from lit_intriguing.splice import INPUT, Splice, UnknownLayerError, is_compiled, is_scripted
 
 
 class Examiner:
@@ -50,6 +51,8 @@ class Examiner:
         spliced: The host's model, or the host itself where none is known, and hooks on its layers.
         weighted: Watches the logits, or the output, of a step.
         choice: What was chosen; None before the first batch.
+        arrays: Whether the step makes arrays of its inputs.
+        traced: Whether torch's functions can be observed; see `LayerCalls`.
     """
 
     def __init__(
@@ -63,6 +66,9 @@ class Examiner:
         self.trainer, self.pl_module, self.step = trainer, pl_module, step
         self.pools, self.options = pools, options
         self.choice: Choice | None = None
+        self.arrays = False
+        self.traced = not is_compiled(pl_module) and not is_scripted(pl_module)
+        self._calls: dict[str, LayerCalls] = {}
         self._keys: BatchKeys | None = None
         self._model = known_model(pl_module, options, pools.layers)
         self.spliced = Spliced(self._model or pl_module, Splice(pl_module, pools.layers))
@@ -87,7 +93,7 @@ class Examiner:
         """
         if self.choice is None:
             self._first(host_batch, others)
-        elif self._is_tried() and _is_power_of_two(self.pools.step - self.pools.start_step):
+        elif self._is_tried() and _is_verified(self.pools.step - self.pools.start_step):
             findings = agreed(self.trainer, self._try(self.places, host_batch, others))
             if findings is not None:
                 self._reconsider(findings)
@@ -118,7 +124,16 @@ class Examiner:
             return None
         if not self.pl_module.automatic_optimization:
             return None
-        return HostStep(self.step, self.spliced.splice, host_batch, others, self.choice.places)
+        return HostStep(
+            self.step,
+            self.spliced.splice,
+            host_batch,
+            others,
+            self.choice.places,
+            self.arrays,
+            self.traced,
+            self._calls,
+        )
 
     def start_weighting(self, joined: Joined) -> None:
         """Begin to weight the rows of a step."""
@@ -168,6 +183,7 @@ class Examiner:
                 findings = replace(findings, no_classes=found.problem)
             choice = choose(findings, layers, found.places, self.options.keep_out)
         self._take(choice)
+        self._notes_arrays(host_batch, others)
 
     def _take(self, choice: Choice) -> None:
         self.pools.layers = settled(self.pools.layers, choice.goal)
@@ -176,10 +192,17 @@ class Examiner:
         if self._keys is not None and self._model is not None:
             self._model.name_inputs(name_of(self._keys.inputs))
 
+    def _notes_arrays(self, host_batch: Any, others: tuple[Any, ...]) -> None:
+        """Note whether the step makes arrays of its inputs, if their gradient is wanted."""
+        plan = self.pools.layers.get(INPUT)
+        host = self.host_step(host_batch, others)
+        if plan is not None and plan.aims_at_loss and host is not None:
+            self.arrays = host.makes_arrays(self.rows(host_batch))
+
     def _try(self, places: RowPlaces, host_batch: Any, others: tuple[Any, ...]) -> Findings | None:
         findings = self._trial(places, host_batch, others)
         unknown = findings is not None and findings.no_classes and findings.no_joining
-        if self.choice is not None or not unknown or self.weighted.any_output:
+        if findings is None or not unknown or self.choice or self.weighted.any_output:
             return findings
         self._watch_any_output()
         again = self._trial(places, host_batch, others)
@@ -189,7 +212,8 @@ class Examiner:
         self, places: RowPlaces, host_batch: Any, others: tuple[Any, ...]
     ) -> Findings | None:
         batch = _rows_at(places, host_batch)
-        model = self._model
+        # Later the way of joining alone is verified.
+        model = self._model if self.choice is None else None
         if model is not None and self._keys is not None:
             model.name_inputs(name_of(self._keys.inputs))
         layers = list(self.pools.layers)
@@ -254,5 +278,6 @@ def _rows_at(places: RowPlaces, host_batch: Any) -> Batch:
     return Batch(places.at(host_batch, places.inputs), labels, places.read_rest(host_batch))
 
 
-def _is_power_of_two(number: int) -> bool:
-    return number > 0 and not number & (number - 1)
+def _is_verified(step: int) -> bool:
+    """Return whether the choice is verified: in steps 1 to 3, and at the powers of 4."""
+    return 0 < step < 4 or (step >= 4 and not step & (step - 1) and step.bit_length() % 2 == 1)

@@ -23,6 +23,8 @@ from lit_intriguing.pools.kept_gradients import KeptGradients
 from lit_intriguing.pools.labels import check_labels
 from lit_intriguing.pools.layer_pools import LayerPools
 from lit_intriguing.pools.measures import Measures
+from lit_intriguing.pools.perturbed_layer import PerturbedLayer
+from lit_intriguing.splice import INPUT
 
 
 class Makers:
@@ -64,7 +66,7 @@ class Makers:
         """
         plans = {name: self.pools.layers[name] for name in due}
         classes = [name for name, plan in plans.items() if not plan.aims_at_loss]
-        kept = [name for name, plan in plans.items() if plan.keeps_gradient]
+        kept = [name for name, plan in plans.items() if self._keeps(name, plan, host)]
         searched = [name for name in plans if name not in (*classes, *kept)]
         with self.measures.generating(self.pl_module.device):
             made = self._toward_classes(batch, classes) if classes else {}
@@ -95,6 +97,14 @@ class Makers:
                 self._step_along(name, kept)
             elif backward and name not in self._checked:
                 raise GenerationError(no_gradient(called(name)))
+
+    def _keeps(self, name: str, plan: PerturbedLayer, host: HostStep | None) -> bool:
+        """Return whether the step's own backward pass gives the gradient at no cost.
+
+        Below frozen weights it would not go back to the input.
+        """
+        frozen = name == INPUT and any(not p.requires_grad for p in self.pl_module.parameters())
+        return plan.keeps_gradient and (host is None or not frozen)
 
     def _toward_classes(self, batch: Batch, names: Iterable[str]) -> dict[str, Examples]:
         with self.trainer.precision_plugin.forward_context(), muted(self.pl_module):

@@ -1,6 +1,6 @@
 """One run's examples, on their way from a host's batch into its training step."""
 
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -8,6 +8,7 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 
+from lit_intriguing.hosts.arrays import ArraysWithoutGradient
 from lit_intriguing.hosts.step_loss import StepLoss, loss_of
 from lit_intriguing.hosts.training_step import Step
 from lit_intriguing.pools.choice import MixingOptions
@@ -27,7 +28,7 @@ from lit_intriguing.pools.second_call import (
     patched_step,
     weighted_mean,
 )
-from lit_intriguing.splice import check_met, is_compiled, is_scripted
+from lit_intriguing.splice import check_met
 
 
 @dataclass
@@ -82,9 +83,8 @@ class Mixing:
         self.examiner = Examiner(trainer, pl_module, step, pools, options)
         self._splice = self.examiner.spliced.splice
         self.makers = Makers(trainer, pl_module, self.examiner, pools, measures)
-        traced = not is_compiled(pl_module) and not is_scripted(pl_module)
-        self._calls = LayerCalls(traced)
-        self._second = SecondCall(step, self._splice, traced)
+        self._calls = LayerCalls(self.examiner.traced)
+        self._second = SecondCall(step, self._splice, self.examiner.traced)
         self._own = OwnForward(self.examiner.spliced, options.loss or MeanCrossEntropy())
         self._hooks = ExitStack()
         self._now: _Now | None = None
@@ -220,7 +220,8 @@ class Mixing:
             return weighted_mean(output, losses, self.pools.weights)
 
     def _run_watched(self, now: _Now, step: Step, *args: Any, **kwargs: Any) -> Any:
-        with self._calls.forward(now.seen):
+        arrays = ArraysWithoutGradient() if self.examiner.arrays else nullcontext()
+        with arrays, self._calls.forward(now.seen):
             return step(*args, **kwargs)
 
     def _second_losses(self, now: _Now) -> dict[str, Tensor]:
