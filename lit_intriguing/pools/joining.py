@@ -140,7 +140,8 @@ def join(
 
 def count_of(drawn: PoolExamples) -> int:
     """Return the number of examples drawn."""
-    return len(next(iter(drawn.values())))
+    count: int = len(next(iter(drawn.values())))
+    return count
 
 
 def _labels(clean: Tensor | None, drawn: Iterable[PoolExamples]) -> Tensor | None:

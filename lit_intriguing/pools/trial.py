@@ -22,7 +22,12 @@ _SEED = 0
 """Of the random numbers in all calls of a trial: they differ by what is changed alone."""
 
 _ROUNDING = {torch.float16: 3e-2, torch.bfloat16: 1e-1}
-"""What counts as equal, relative to the largest value; 1e-3 in single precision."""
+"""What counts as equal, relative to the largest value; `_SINGLE` in single precision."""
+
+_SINGLE = 1e-3
+
+_MEAN = 1e-5
+"""How near the mean of two losses must be to that of both batches, which few operations part."""
 
 
 @dataclass(frozen=True)
@@ -210,7 +215,9 @@ def _joining(
     seen = call({key: _with_row_of_another(one) for key, one in inputs.items()})
     if seen is not None and not _only_first_changed(first, seen, layers, count):
         return "the step mixes the rows of its batch", True
-    if not _is_additive(first.loss, call, places, batch, count):
+    dtypes = (first.output.dtype, first.loss.dtype)
+    nearness = max(_ROUNDING.get(one, _nearness(first.loss)) for one in dtypes)
+    if not _is_additive(first.loss, call, places, batch, nearness):
         return "the loss of two batches together is not the mean of theirs", False
     return None, False
 
@@ -233,7 +240,14 @@ def _only_first_changed(first: _Seen, seen: _Seen, layers: Sequence[str], count:
     )
 
 
-def _is_additive(loss: Tensor, call: _Call, places: RowPlaces, batch: Batch, count: int) -> bool:
+def _nearness(loss: Tensor) -> float:
+    return _MEAN if loss.device.type == "cpu" else 10 * _MEAN
+
+
+def _is_additive(
+    loss: Tensor, call: _Call, places: RowPlaces, batch: Batch, nearness: float
+) -> bool:
+    count = len(batch.x)
     half = count // 2
     parts = []
     for part in (slice(0, half), slice(half, count)):
@@ -248,12 +262,14 @@ def _is_additive(loss: Tensor, call: _Call, places: RowPlaces, batch: Batch, cou
             return False
         parts.append(float(seen.loss))
     mean = (half * parts[0] + (count - half) * parts[1]) / count
-    allowed = _ROUNDING.get(loss.dtype, 1e-3) * max(map(abs, (*parts, float(loss))))
+    allowed = nearness * max(map(abs, (*parts, float(loss))))
     return any(abs(float(loss) - one) <= allowed for one in (mean, sum(parts)))
 
 
 def _same(a: Tensor, b: Tensor) -> bool:
-    allowed = _ROUNDING.get(b.dtype, 1e-3) * b.abs().amax().clamp(min=1e-12) if b.numel() else 0.0
+    allowed = (
+        _ROUNDING.get(b.dtype, _SINGLE) * b.abs().amax().clamp(min=1e-12) if b.numel() else 0.0
+    )
     return bool(((a - b).abs() <= allowed).all())
 
 

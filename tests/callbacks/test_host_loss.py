@@ -1,9 +1,11 @@
 """AdversarialTraining toward a larger loss of the host: on hosts that are no classifiers."""
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from lightning.pytorch import LightningModule
@@ -11,9 +13,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 from torch.utils.data import DataLoader
 
-from lit_intriguing.attacks import GradientAttack, HostLoss
+from lit_intriguing.attacks import BoxLBFGS, GradientAttack, HostLoss, RandomTargets
 from lit_intriguing.callbacks import AdversarialTraining, PerturbedLayer
-from tests.callbacks.test_adversarial_training import trainer
+from lit_intriguing.errors import UserError
+from tests.callbacks.test_adversarial_training import Gradients, trainer
 
 N = 8
 
@@ -169,7 +172,9 @@ KINDS: dict[str, tuple[Callable[[], LightningModule], Any, str, bool]] = {
         lambda: Pairs(dense(), ce), ([rows(), rows(seed=1)], classes((N,))), "net.0", False,
     ),
     "boxes": (lambda: Boxes(nn.Sequential(dense()), ce), (rows(), boxes()), "net.0.0", True),
-    "dataclass": (lambda: OfFields(dense(), mse), Fields(rows(), rows(seed=1)[:, :3]), "net.0", True),
+    "dataclass": (
+        lambda: OfFields(dense(), mse), Fields(rows(), rows(seed=1)[:, :3]), "net.0", True,
+    ),
     "inputs alone": (
         lambda: TakesTensor(dense(5), mse), rows(), "net.0", True,
     ),
@@ -224,3 +229,261 @@ def test_rows_join_where_the_loss_is_a_mean_over_them_and_else_get_a_call_of_the
     said = [one.message for one in caplog.records if "examples toward" in one.message]
     assert len(said) == 1
     assert ("in the host's batch" in said[0]) == joins, said
+
+
+def flat(gradients: list[Tensor]) -> Tensor:
+    return torch.cat([one.flatten() for one in gradients])
+
+
+def relative_error(found: list[Tensor], right: list[Tensor]) -> float:
+    return float((flat(found) - flat(right)).norm() / flat(right).norm())
+
+
+def weighted_mse(out: Tensor, y: Tensor) -> Tensor:
+    """A mean that divides by something of the whole batch, as class weights do."""
+    weights = y[:, :1] + 0.1
+    return (weights * (out - y).square()).sum() / weights.sum()
+
+
+def ignoring(out: Tensor, y: Tensor) -> Tensor:
+    return F.cross_entropy(out, torch.where(y > 1, -1, y), ignore_index=-1)
+
+
+LOSSES: dict[str, tuple[Callable[[Any, Any], Tensor], Tensor]] = {
+    "mean": (mse, rows(seed=1)[:, :3]),
+    "sum": (functools.partial(mse, reduction="sum"), rows(seed=1)[:, :3]),
+    "weights": (weighted_mse, rows(seed=1)[:, :3]),
+    "smoothing": (functools.partial(ce, label_smoothing=0.1), soft),
+    "ignored": (ignoring, classes((N,))),
+}
+
+
+@pytest.mark.parametrize("layer", ["", "net.0"])
+@pytest.mark.parametrize("keep_out", [None, True])
+@pytest.mark.parametrize("kind", LOSSES)
+def test_the_step_follows_the_formula_of_the_hosts_own_loss(
+    kind: str, keep_out: bool | None, layer: str
+) -> None:
+    loss, y = LOSSES[kind]
+    torch.manual_seed(3)
+    host, gradients, weight = Host(dense().double(), loss), Gradients(), 2.0
+    batch = (rows().double(), y.double() if y.is_floating_point() else y)
+    one = plan(weight=weight, goal=HostLoss(fresh=True), attack=GradientAttack(0.3), stale=False)
+    callback = AdversarialTraining({layer: one}, keep_out=keep_out)
+    before = [p.detach().clone() for p in host.parameters()]
+    fit(host, batch, callback, gradients, steps=1)
+    with torch.no_grad():
+        for p, start in zip(host.parameters(), before, strict=True):
+            p.copy_(start)
+    stored = callback.pools.by_layer[layer]
+    pool = {name: stored.filled(name) for name in stored.tensors}
+    y = pool.get("labels", pool.get("rest:1"))
+    if layer:
+        hidden = host.net[0](pool["inputs"]).detach() + pool["perturbation"]
+        out = host.net[1:](hidden)
+    else:
+        out = host.net(pool["inputs"])
+    total = (loss(host(batch[0]), batch[1]) + weight * loss(out, y)) / (1 + weight)
+    if keep_out is None and kind == "sum":  # times the number of groups, which have N each
+        total = total * 2
+    right = torch.autograd.grad(total, list(host.parameters()))
+    assert relative_error(gradients.found, list(right)) < 1e-12
+
+
+def test_kept_gradients_are_those_of_the_clean_rows_of_the_step_itself() -> None:
+    torch.manual_seed(0)
+    host = Host(dense(), mse)
+    x, y = rows(), rows(seed=1)[:, :3]
+    callback = AdversarialTraining({"": plan(), "net.0": plan(attack=GradientAttack(0.1))})
+    leaf = x.clone().requires_grad_()
+    hidden = host.net[0](leaf)
+    g, h = torch.autograd.grad(mse(host.net[1:](hidden), y), [leaf, hidden])
+    at_hidden = hidden.detach()
+    fit(host, (x, y), callback, steps=1)
+    for layer, start, gradient, name, eps in (
+        ("", x, g, "inputs", 0.2),
+        ("net.0", at_hidden, h, "activation", 0.1),
+    ):
+        wanted = start + eps * gradient / gradient.norm(dim=1, keepdim=True)
+        found = callback.pools.by_layer[layer].filled(name)
+        torch.testing.assert_close(found, wanted)
+
+
+def test_a_search_of_several_steps_raises_the_loss_further_than_one() -> None:
+    found = []
+    for attack in (GradientAttack(1.0), GradientAttack(1.0, steps=10)):
+        host = Host(dense(), mse)
+        batch = rows(), rows(seed=1)[:, :3]
+        callback = AdversarialTraining({"": plan(attack=attack, goal=HostLoss(fresh=True))})
+        fit(host, batch, callback, steps=1, log_every_n_steps=1)
+        found.append(float(callback.measures.report()["adversarial/input/loss"]))
+    assert found[1] >= found[0]
+
+
+def test_attacks_that_need_a_border_are_refused_in_one_sentence() -> None:
+    with pytest.raises(ValueError, match=r"no border .* BoxLBFGS .*: use GradientAttack"):
+        plan(attack=BoxLBFGS(), goal=HostLoss())
+    with pytest.raises(UserError, match=r"no class labels and logits.*no border.*GradientAttack"):
+        fit(
+            Host(dense(), mse),
+            (rows(), rows(seed=1)[:, :3]),
+            AdversarialTraining({"": plan(attack=BoxLBFGS())}),
+        )
+
+
+def encoding(length: int, seed: int) -> Encoding:
+    generator = torch.Generator().manual_seed(seed)
+    ids = torch.randint(11, (N, length), generator=generator)
+    lengths = torch.randint(1, length + 1, (N, 1), generator=generator)
+    mask = (torch.arange(length) < lengths).long()
+    return Encoding(ids=ids, mask=mask, labels=ids[:, 0] % 3)
+
+
+@pytest.mark.parametrize("attack", [GradientAttack(0.2), GradientAttack(0.2, steps=3)], ids=str)
+@pytest.mark.parametrize("per_token", [False, True])
+@pytest.mark.parametrize("keep_out", [None, True])
+def test_embeddings_of_text_are_perturbed_but_for_the_padding(
+    attack: GradientAttack, per_token: bool, keep_out: bool | None
+) -> None:
+    one = plan(attack=attack, mask="mask", per_token=per_token, stale=False, pool=3 * N)
+    callback = AdversarialTraining({"embedding": one}, keep_out=keep_out)
+    torch.manual_seed(0)
+    batches = [encoding(length, seed) for seed, length in enumerate((5, 5, 4, 7, 5))]
+    trainer(callback, max_steps=5, log_every_n_steps=1).fit(
+        Text(), DataLoader(batches, batch_size=None)
+    )
+    stored = callback.pools.by_layer["embedding"].state_dict()["rows"]
+    assert {row["inputs"].shape for row in stored} == {(5,), (4,), (7,)}
+    for row in stored:
+        lengths, mask = row["perturbation"].norm(dim=1), row["rest:mask"].bool()
+        assert not lengths[~mask].any()
+        if per_token:
+            torch.testing.assert_close(lengths[mask], torch.full_like(lengths[mask], 0.2))
+        else:
+            torch.testing.assert_close(lengths.norm(), torch.tensor(0.2))
+
+
+def test_token_ids_themselves_are_refused_with_a_way_out_that_works() -> None:
+    batches = DataLoader([encoding(5, 0)] * 2, batch_size=None)
+    with pytest.raises(UserError, match=r"has no gradient. Attack the output of a layer"):
+        trainer(AdversarialTraining({"": plan()})).fit(Text(), batches)
+    trainer(AdversarialTraining({"embedding": plan()})).fit(Text(), batches)
+
+
+class ByHand(Host):
+    """Goes backward twice before its optimiser's step, and once after."""
+
+    def __init__(self) -> None:
+        super().__init__(dense(), mse)
+        self.automatic_optimization = False
+
+    def training_step(self, batch: Any, batch_idx: int) -> None:
+        optimizer = self.optimizers()
+        optimizer.zero_grad()
+        for part in (0, 1):
+            self.manual_backward((self(batch[0])[:, part] - batch[1][:, part]).square().mean())
+        optimizer.step()
+        self.manual_backward(self(batch[0]).sum())
+
+
+def test_in_manual_optimisation_the_gradient_is_the_sum_until_the_first_step() -> None:
+    torch.manual_seed(0)
+    host, (x, y) = ByHand(), (rows(), rows(seed=1)[:, :3])
+    leaf = x.clone().requires_grad_()
+    (g,) = torch.autograd.grad((host(leaf)[:, :2] - y[:, :2]).square().mean(), leaf)
+    callback = AdversarialTraining({"": plan()})
+    fit(host, (x, y), callback, steps=1)
+    wanted = x + 0.2 * g / g.norm(dim=1, keepdim=True)
+    torch.testing.assert_close(callback.pools.by_layer[""].filled("inputs"), wanted)
+    fit(host, (x, y), callback, steps=3)
+
+
+def test_manual_optimisation_refuses_what_would_call_the_step_again() -> None:
+    for one in (plan(goal=HostLoss(fresh=True)), plan(attack=GradientAttack(0.1, steps=2))):
+        with pytest.raises(UserError, match=r"manual optimisation the step cannot be called again"):
+            fit(ByHand(), (rows(), rows(seed=1)[:, :3]), AdversarialTraining({"": one}))
+
+
+class Editing(Host):
+    """Changes its inputs in place and draws them."""
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        self.drawn = np.asarray(batch[0]).sum() + batch[0].numpy().sum()
+        batch[0].mul_(2).clamp_(max=1.5)
+        return self.loss(self(batch[0]), batch[1])
+
+
+@pytest.mark.parametrize("keep_out", [None, True])
+def test_steps_that_edit_or_draw_their_inputs_go_on(keep_out: bool | None) -> None:
+    callback = AdversarialTraining({"": plan()}, keep_out=keep_out)
+    fit(Editing(dense(), mse), (rows(), rows(seed=1)[:, :3]), callback, steps=3)
+    assert len(callback.pools.by_layer[""]) == N
+
+
+class Closures(Host):
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.LBFGS(self.parameters(), lr=0.1, max_iter=4)
+
+
+def test_closures_leave_the_gradient_of_the_first_one() -> None:
+    torch.manual_seed(0)
+    host, (x, y) = Closures(dense(), mse), (rows(), rows(seed=1)[:, :3])
+    leaf = x.clone().requires_grad_()
+    (g,) = torch.autograd.grad(mse(host(leaf), y), leaf)
+    callback = AdversarialTraining({"": plan()})
+    fit(host, (x, y), callback, steps=1)
+    wanted = x + 0.2 * g / g.norm(dim=1, keepdim=True)
+    torch.testing.assert_close(callback.pools.by_layer[""].filled("inputs"), wanted)
+
+
+def test_rows_without_a_gradient_are_not_pooled_and_counted() -> None:
+    def masked(out: Tensor, y: Tensor) -> Tensor:
+        return (out * (torch.arange(len(out)) % N < 6).unsqueeze(1)).square().mean()
+
+    callback = AdversarialTraining({"": plan()})
+    fit(Host(dense(), masked), (rows(), rows(seed=1)[:, :3]), callback, steps=1)
+    assert len(callback.pools.by_layer[""]) == 6
+    assert callback.measures.report()["adversarial/input/without_gradient"] == pytest.approx(2 / 8)
+
+
+class Dropping(Host):
+    """Dropout, BatchNorm and a counter of its calls."""
+
+    def __init__(self) -> None:
+        net = nn.Sequential(nn.Linear(5, 7), nn.BatchNorm1d(7), nn.Dropout(0.5), nn.Linear(7, 3))
+        super().__init__(net, dice_of_rows)
+        self.calls = 0
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        self.calls += 1
+        self.log("loss_of_host", 1.0)
+        return super().training_step(batch, batch_idx)
+
+
+def dice_of_rows(out: Tensor, y: Tensor) -> Tensor:
+    return 1 - (out.sigmoid() * y).sum() / (out.sigmoid().sum() + y.sum())
+
+
+def test_a_call_of_its_own_leaves_statistics_random_states_and_attributes_alone() -> None:
+    found = []
+    for callbacks in ([], [AdversarialTraining({"": plan(weight=1e-9)})]):
+        torch.manual_seed(0)
+        host = Dropping()
+        fit(host, (rows(), rows(seed=1)[:, :3]), *callbacks, steps=4)
+        found.append((host.state_dict(), host.calls, torch.get_rng_state()))
+    (clean, calls, state), (mixed, calls_too, state_too) = found
+    assert (calls, calls_too) == (4, 4)
+    assert torch.equal(state, state_too)
+    torch.testing.assert_close(mixed, clean, rtol=1e-5, atol=1e-6)
+
+
+def test_an_explicit_goal_of_classes_is_refused_where_the_step_normalises() -> None:
+    class Normalising(Host):
+        def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+            return self.loss(self((batch[0] - 0.5) / 0.1), batch[1])
+
+    batch = rows(), classes((N,))
+    with pytest.raises(UserError, match=r"normalises .* Leave goal out, or set goal=HostLoss\(\)"):
+        fit(Normalising(dense(), ce), batch, AdversarialTraining({"": plan(goal=RandomTargets())}))
+    for goal in (None, HostLoss()):
+        fit(Normalising(dense(), ce), batch, AdversarialTraining({"": plan(goal=goal)}))
