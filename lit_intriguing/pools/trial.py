@@ -247,29 +247,42 @@ def _nearness(loss: Tensor) -> float:
 def _is_additive(
     loss: Tensor, call: _Call, places: RowPlaces, batch: Batch, nearness: float
 ) -> bool:
+    """Return whether a batch's loss is the mean, or the sum, of those of its parts.
+
+    Of two halves, and of the first row and the others: where one row counts for less, halves can
+    be alike.
+    """
     count = len(batch.x)
-    half = count // 2
-    parts = []
-    for part in (slice(0, half), slice(half, count)):
+    for cut in {count // 2, 1}:
+        parts = _losses(call, places, batch, cut)
+        if parts is None:
+            continue
+        mean = (cut * parts[0] + (count - cut) * parts[1]) / count
+        allowed = nearness * max(map(abs, (*parts, float(loss))))
+        if not any(abs(float(loss) - one) <= allowed for one in (mean, sum(parts))):
+            return False
+    return True
+
+
+def _losses(call: _Call, places: RowPlaces, batch: Batch, cut: int) -> tuple[float, float] | None:
+    """Return the losses of two parts of a batch; None where the step cannot take them."""
+    losses = []
+    for part in (slice(0, cut), slice(cut, len(batch.x))):
         entries = {places.inputs: batch.x[part], **{k: v[part] for k, v in batch.rest.items()}}
         if places.labels is not None and batch.labels is not None:
             entries[places.labels] = batch.labels[part]
         try:
             seen = call(entries)
         except Exception:  # of a step that cannot take fewer rows, nothing is known
-            return True
-        if seen is None:
-            return False
-        parts.append(float(seen.loss))
-    mean = (half * parts[0] + (count - half) * parts[1]) / count
-    allowed = nearness * max(map(abs, (*parts, float(loss))))
-    return any(abs(float(loss) - one) <= allowed for one in (mean, sum(parts)))
+            return None
+        losses.append(torch.nan if seen is None else float(seen.loss))
+    return losses[0], losses[1]
 
 
 def _same(a: Tensor, b: Tensor) -> bool:
-    allowed = (
-        _ROUNDING.get(b.dtype, _SINGLE) * b.abs().amax().clamp(min=1e-12) if b.numel() else 0.0
-    )
+    if not b.numel():
+        return True
+    allowed = _ROUNDING.get(b.dtype, _SINGLE) * b.abs().amax().clamp(min=1e-12)
     return bool(((a - b).abs() <= allowed).all())
 
 
