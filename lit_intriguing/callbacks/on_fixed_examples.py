@@ -2,16 +2,25 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
+import torch
 from lightning.pytorch import LightningModule, Trainer
 from torch import nn
 
 from lit_intriguing.callbacks.measuring import Measuring, is_trial
 from lit_intriguing.errors import UserError
 from lit_intriguing.hosts.batch import BatchKeys, Place, name_of
-from lit_intriguing.hosts.fixed_examples import FixedExamples, pick, read_examples, readable
+from lit_intriguing.hosts.fixed_examples import (
+    FixedExamples,
+    pick,
+    read_batch,
+    readable,
+    validates,
+)
+from lit_intriguing.hosts.host_rows import HostRows
 from lit_intriguing.hosts.logits import LogitsModel, Output, logits_model
 from lit_intriguing.private.of_lightning import optimizer_steps
 
@@ -62,9 +71,10 @@ class OnFixedExamples(Measuring, ABC):
         self.model, self.output = model, output
         self._keys = BatchKeys(inputs, labels)
         self._input_name: str | None = None
-        self._chosen: FixedExamples | None = None
-        self._seen: FixedExamples | None = None
+        self._chosen: FixedExamples | HostRows | None = None
+        self._seen: FixedExamples | HostRows | None = None
         self._restored: Mapping[str, Any] | None = None
+        self._stored: Mapping[str, Any] | None = None
 
     def logits_model(self, pl_module: LightningModule) -> LogitsModel:
         """Return what maps inputs to class logits.
@@ -82,15 +92,14 @@ class OnFixedExamples(Measuring, ABC):
         return found
 
     @abstractmethod
-    def try_out(
-        self, trainer: Trainer, pl_module: LightningModule, examples: FixedExamples
-    ) -> None:
-        """Try everything on a few of the examples, so that errors come at the start."""
+    def try_out(self, trainer: Trainer, pl_module: LightningModule, examples: Any) -> None:
+        """Try everything on a few of the examples, so that errors come at the start.
+
+        They are inputs and labels, or `HostRows` where `has_classes` says so.
+        """
 
     @abstractmethod
-    def measure(
-        self, trainer: Trainer, pl_module: LightningModule, examples: FixedExamples
-    ) -> None:
+    def measure(self, trainer: Trainer, pl_module: LightningModule, examples: Any) -> None:
         """Measure, on every process alike, and report on the first."""
 
     @property
@@ -110,6 +119,13 @@ class OnFixedExamples(Measuring, ABC):
     def clear_memory(self) -> None:
         """Begin a new history."""
 
+    def has_classes(self, trainer: Trainer, pl_module: LightningModule, batch: Any) -> bool:
+        """Return whether class labels are what is measured; a subclass may have another way.
+
+        Where it is not so, `try_out` and `measure` get whole rows of the host's batches.
+        """
+        return True
+
     def on_validation_batch_start(
         self,
         trainer: Trainer,
@@ -121,7 +137,7 @@ class OnFixedExamples(Measuring, ABC):
         """Take examples of the sanity check's first batch if they cannot be read otherwise."""
         first = batch_idx == dataloader_idx == 0
         if first and trainer.sanity_checking and not readable(trainer):
-            self._seen = pick(batch, self._keys, self.examples, self._note_keys)
+            self._seen = self._take(trainer, pl_module, batch, sure=False)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Choose the examples, or load those of a checkpoint, and try everything out.
@@ -137,14 +153,13 @@ class OnFixedExamples(Measuring, ABC):
         if self._chosen is not None:
             return
         if readable(trainer):
-            found = read_examples(
-                trainer, pl_module, self._keys, self.examples, self.seed, self._note_keys
-            )
-            self._begin(trainer, pl_module, found)
+            self._read(trainer, pl_module)
         else:
             seen, self._seen = _from_rank_zero(trainer, self._seen), None
-            if seen is not None:
-                self._begin(trainer, pl_module, seen)
+            # Rows of a validation may be no batch of the training step.
+            with suppress(UserError) if isinstance(seen, HostRows) else nullcontext():
+                if seen is not None:
+                    self._begin(trainer, pl_module, seen)
 
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
@@ -154,9 +169,7 @@ class OnFixedExamples(Measuring, ABC):
         At the end of that step other callbacks may not have removed their hooks yet.
         """
         if self._chosen is None:
-            found = _from_rank_zero(
-                trainer, pick(batch, self._keys, self.examples, self._note_keys)
-            )
+            found = _from_rank_zero(trainer, self._take(trainer, pl_module, batch))
             assert found is not None
             self._begin(trainer, pl_module, found)
         if self._step_is_due(trainer):
@@ -178,12 +191,16 @@ class OnFixedExamples(Measuring, ABC):
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Drop the state that an evaluation's checkpoint brought."""
-        self._restored = self._seen = None
+        self._restored = self._seen = self._stored = None
 
     def state_dict(self) -> dict[str, Any]:
         """Return the examples and what was measured so far; the same on all ranks."""
-        chosen = None if self._chosen is None else tuple(tensor.cpu() for tensor in self._chosen)
-        return {"rows": chosen, "input_name": self._input_name, **self.memory()}
+        chosen = self._chosen
+        if isinstance(chosen, HostRows):
+            stored: Any = {"count": chosen.count, "entries": chosen.stored()}
+        else:
+            stored = None if chosen is None else tuple(tensor.cpu() for tensor in chosen)
+        return {"rows": stored, "input_name": self._input_name, **self.memory()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Store the state until the device is known."""
@@ -198,21 +215,60 @@ class OnFixedExamples(Measuring, ABC):
             return
         self.load_memory(state)
         self._input_name = state.get("input_name")
+        if isinstance(state["rows"], dict):
+            self._stored = state["rows"]
         # Another number of examples than before: chosen anew.
-        if state["rows"] is not None and len(state["rows"][1]) == self.examples:
+        elif state["rows"] is not None and len(state["rows"][1]) == self.examples:
             inputs, labels = (tensor.to(pl_module.device) for tensor in state["rows"])
             self._chosen = inputs, labels
 
-    def _begin(self, trainer: Trainer, pl_module: LightningModule, examples: FixedExamples) -> None:
+    def _take(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, sure: bool = True
+    ) -> FixedExamples | HostRows | None:
+        """Return examples of a batch of the run's own; unless `sure`, it may have no rows."""
+        if self.has_classes(trainer, pl_module, batch):
+            return pick(batch, self._keys, self.examples, self._note_keys)
+        with nullcontext() if sure else suppress(UserError):
+            return HostRows.of(batch, self._keys.inputs, self.examples)
+        return None
+
+    def _read(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Take examples of the data, unless only a batch of the training will do."""
+        batch = read_batch(trainer, pl_module, 4 * self.examples, self.seed)
+        if self.has_classes(trainer, pl_module, batch):
+            found = pick(batch, self._keys, self.examples, self._note_keys)
+            self._begin(trainer, pl_module, found)
+            return
+        # Validation may have batches of another kind than training.
+        for training in (False, True) if validates(trainer) else (False,):
+            if self._chosen is None and readable(trainer, training):
+                batch = read_batch(trainer, pl_module, self.examples, self.seed, training)
+                with suppress(UserError):
+                    rows = HostRows.of(batch, self._keys.inputs)
+                    self._begin(trainer, pl_module, rows)
+
+    def _begin(
+        self, trainer: Trainer, pl_module: LightningModule, examples: FixedExamples | HostRows
+    ) -> None:
         """Take the examples, after everything was tried out on them."""
-        inputs, labels = (tensor.to(pl_module.device) for tensor in examples)
+        device = pl_module.device
+        if isinstance(examples, HostRows):
+            examples = self._as_stored(examples).to(device)
+        else:
+            examples = examples[0].to(device), examples[1].to(device)
         try:
-            self.try_out(trainer, pl_module, (inputs, labels))
+            self.try_out(trainer, pl_module, examples)
         except UserError:
             raise
         except ValueError as error:
             raise UserError(f"{type(self).__name__}: {error}") from error
-        self._chosen = inputs, labels
+        self._chosen, self._stored = examples, None
+
+    def _as_stored(self, rows: HostRows) -> HostRows:
+        """Return the rows of a checkpoint, if it holds some, put into a batch of this kind."""
+        if self._stored is None or self._stored["count"] != rows.count:
+            return rows
+        return rows.with_stored(self._stored["entries"])
 
     def _step_is_due(self, trainer: Trainer) -> bool:
         if self.every_n_steps is None:
@@ -234,10 +290,15 @@ class OnFixedExamples(Measuring, ABC):
         self.tell(trainer)
 
 
-def _from_rank_zero(trainer: Trainer, examples: FixedExamples | None) -> FixedExamples | None:
+_Examples = FixedExamples | HostRows
+
+
+def _from_rank_zero(trainer: Trainer, examples: _Examples | None) -> _Examples | None:
     """Return the examples that the first process saw; every process must call it."""
     if trainer.world_size == 1:
         return examples
     # A pickled tensor comes back on the device it was on.
+    if isinstance(examples, HostRows):
+        return trainer.strategy.broadcast(examples.to(torch.device("cpu")))
     own = None if examples is None else tuple(tensor.cpu() for tensor in examples)
     return trainer.strategy.broadcast(own)  # type: ignore[return-value]

@@ -29,19 +29,19 @@ def validates(trainer: Trainer) -> bool:
     return trainer.enable_validation and bool(loaders_of(validation_loop(trainer)))
 
 
-def readable(trainer: Trainer) -> bool:
-    """Return whether single examples can be read at random; those of a stream cannot."""
-    return example_order(_loader(trainer)) is not None
+def readable(trainer: Trainer, training: bool = False) -> bool:
+    """Return whether single examples can be read at random; those of a stream cannot.
+
+    Args:
+        trainer: In the middle of a fit.
+        training: Whether those of the training data are meant where there is validation data.
+    """
+    return example_order(_loader(trainer, training)) is not None
 
 
-def read_examples(
-    trainer: Trainer,
-    pl_module: LightningModule,
-    keys: BatchKeys,
-    count: int,
-    seed: int,
-    note: Note | None = None,
-) -> FixedExamples:
+def read_batch(
+    trainer: Trainer, pl_module: LightningModule, count: int, seed: int, training: bool = False
+) -> Any:
     """Read examples of the validation data, or of the training data if there is none.
 
     The run's own loaders and samplers are not used: another loader reads the examples from the same
@@ -51,25 +51,22 @@ def read_examples(
     Args:
         trainer: In the middle of a fit, its data set up; see `readable`.
         pl_module: The module.
-        keys: Where inputs and labels are.
-        count: Number of examples wanted.
+        count: Examples in the batch, or as many as there are. Those of a smaller batch are the
+            first ones of a larger one.
         seed: Seed of the choice, and of random transforms in the data set.
-        note: Is told where inputs and labels were found.
+        training: Whether to read the training data where there is validation data.
 
     Returns:
-        `count` examples, or as many as there are, balanced over the classes.
-
-    Raises:
-        BatchError: If the inputs and labels of a batch cannot be found.
+        The batch.
     """
-    loader = _loader(trainer)
+    loader = _loader(trainer, training)
     order = example_order(loader)
     assert order is not None
     generator = torch.Generator().manual_seed(seed)
-    chosen = torch.randperm(len(order), generator=generator)[: 4 * count].tolist()
+    chosen = torch.randperm(len(order), generator=generator)[:count].tolist()
     with own_randomness(seed):
         batch = _read(loader, [order[place] for place in chosen], generator)
-        return pick(_on_device(trainer, pl_module, batch), keys, count, note)
+        return _on_device(trainer, pl_module, batch, training)
 
 
 def pick(batch: Any, keys: BatchKeys, count: int, note: Note | None = None) -> FixedExamples:
@@ -114,8 +111,9 @@ def balanced(labels: Tensor, count: int) -> Tensor:
     return earlier.argsort(stable=True)[:count]
 
 
-def _loader(trainer: Trainer) -> Any:
-    loaders = loaders_of(validation_loop(trainer)) if validates(trainer) else []
+def _loader(trainer: Trainer, training: bool = False) -> Any:
+    validation = validates(trainer) and not training
+    loaders = loaders_of(validation_loop(trainer)) if validation else []
     return (loaders or loaders_of(trainer.fit_loop))[0]
 
 
@@ -128,10 +126,10 @@ def _read(loader: Any, indices: list[int], generator: torch.Generator) -> Any:
     return next(iter(own))
 
 
-def _on_device(trainer: Trainer, pl_module: LightningModule, batch: Any) -> Any:
+def _on_device(trainer: Trainer, pl_module: LightningModule, batch: Any, training: bool) -> Any:
     """Do to a batch what Lightning does before a step."""
     stage = trainer.state.stage
-    if validates(trainer):
+    if validates(trainer) and not training:
         # Hooks may ask, and augment in training only.
         trainer.state.stage = RunningStage.VALIDATING
     try:
