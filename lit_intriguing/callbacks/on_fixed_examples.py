@@ -6,7 +6,6 @@ from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
-import torch
 from lightning.pytorch import LightningModule, Trainer
 from torch import nn
 
@@ -15,6 +14,7 @@ from lit_intriguing.errors import UserError
 from lit_intriguing.hosts.batch import BatchKeys, Place, name_of
 from lit_intriguing.hosts.fixed_examples import (
     FixedExamples,
+    from_rank_zero,
     pick,
     read_batch,
     readable,
@@ -73,6 +73,7 @@ class OnFixedExamples(Measuring, ABC):
         self._input_name: str | None = None
         self._chosen: FixedExamples | HostRows | None = None
         self._seen: FixedExamples | HostRows | None = None
+        self._doubtful: FixedExamples | None = None
         self._restored: Mapping[str, Any] | None = None
         self._stored: Mapping[str, Any] | None = None
 
@@ -119,11 +120,18 @@ class OnFixedExamples(Measuring, ABC):
     def clear_memory(self) -> None:
         """Begin a new history."""
 
-    def has_classes(self, trainer: Trainer, pl_module: LightningModule, batch: Any) -> bool:
+    def has_classes(self, trainer: Trainer, pl_module: LightningModule, batch: Any) -> bool | None:
         """Return whether class labels are what is measured; a subclass may have another way.
 
-        Where it is not so, `try_out` and `measure` get whole rows of the host's batches.
+        Where it is not so, `try_out` and `measure` get whole rows of the host's batches. None where
+        a batch of the training is to tell.
         """
+        return True
+
+    def training_has_classes(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any
+    ) -> bool:
+        """Return the same as a batch of the training tells it."""
         return True
 
     def on_validation_batch_start(
@@ -137,7 +145,7 @@ class OnFixedExamples(Measuring, ABC):
         """Take examples of the sanity check's first batch if they cannot be read otherwise."""
         first = batch_idx == dataloader_idx == 0
         if first and trainer.sanity_checking and not readable(trainer):
-            self._seen = self._take(trainer, pl_module, batch, sure=False)
+            self._take_seen(trainer, pl_module, batch)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Choose the examples, or load those of a checkpoint, and try everything out.
@@ -155,7 +163,7 @@ class OnFixedExamples(Measuring, ABC):
         if readable(trainer):
             self._read(trainer, pl_module)
         else:
-            seen, self._seen = _from_rank_zero(trainer, self._seen), None
+            seen, self._seen = from_rank_zero(trainer, self._seen), None
             # Rows of a validation may be no batch of the training step.
             with suppress(UserError) if isinstance(seen, HostRows) else nullcontext():
                 if seen is not None:
@@ -169,8 +177,9 @@ class OnFixedExamples(Measuring, ABC):
         At the end of that step other callbacks may not have removed their hooks yet.
         """
         if self._chosen is None:
-            found = _from_rank_zero(trainer, self._take(trainer, pl_module, batch))
+            found = from_rank_zero(trainer, self._take(trainer, pl_module, batch))
             assert found is not None
+            self._doubtful = None
             self._begin(trainer, pl_module, found)
         if self._step_is_due(trainer):
             self._measure(trainer, pl_module)
@@ -191,7 +200,7 @@ class OnFixedExamples(Measuring, ABC):
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Drop the state that an evaluation's checkpoint brought."""
-        self._restored = self._seen = self._stored = None
+        self._restored = self._seen = self._doubtful = self._stored = None
 
     def state_dict(self) -> dict[str, Any]:
         """Return the examples and what was measured so far; the same on all ranks."""
@@ -223,21 +232,42 @@ class OnFixedExamples(Measuring, ABC):
             self._chosen = inputs, labels
 
     def _take(
-        self, trainer: Trainer, pl_module: LightningModule, batch: Any, sure: bool = True
-    ) -> FixedExamples | HostRows | None:
-        """Return examples of a batch of the run's own; unless `sure`, it may have no rows."""
-        if self.has_classes(trainer, pl_module, batch):
-            return pick(batch, self._keys, self.examples, self._note_keys)
-        with nullcontext() if sure else suppress(UserError):
-            return HostRows.of(batch, self._keys.inputs, self.examples)
-        return None
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any
+    ) -> FixedExamples | HostRows:
+        """Return examples of the first batch of the training, or those that waited for it."""
+        if self._doubtful is not None:
+            if self.training_has_classes(trainer, pl_module, batch):
+                return self._doubtful
+        elif self.has_classes(trainer, pl_module, batch) is not False:
+            return self._pick(batch)
+        return HostRows.of(batch, self._keys.inputs, self.examples)
+
+    def _take_seen(self, trainer: Trainer, pl_module: LightningModule, batch: Any) -> None:
+        """Take examples of a batch of the validation, if that can be done."""
+        classes = self.has_classes(trainer, pl_module, batch)
+        if classes:
+            self._seen = self._pick(batch)
+        elif classes is None:
+            self._doubtful = self._pick(batch)
+        else:
+            with suppress(UserError):
+                self._seen = HostRows.of(batch, self._keys.inputs, self.examples)
+
+    def _pick(self, batch: Any) -> FixedExamples:
+        return pick(batch, self._keys, self.examples, self._note_keys)
 
     def _read(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Take examples of the data, unless only a batch of the training will do."""
         batch = read_batch(trainer, pl_module, 4 * self.examples, self.seed)
-        if self.has_classes(trainer, pl_module, batch):
-            found = pick(batch, self._keys, self.examples, self._note_keys)
-            self._begin(trainer, pl_module, found)
+        classes = self.has_classes(trainer, pl_module, batch)
+        if classes is None and not readable(trainer, training=True):
+            self._doubtful = self._pick(batch)
+            return
+        if classes is None and validates(trainer):
+            trained = read_batch(trainer, pl_module, self.examples, self.seed, training=True)
+            classes = self.training_has_classes(trainer, pl_module, trained)
+        if classes is not False:
+            self._begin(trainer, pl_module, self._pick(batch))
             return
         # Validation may have batches of another kind than training.
         for training in (False, True) if validates(trainer) else (False,):
@@ -288,17 +318,3 @@ class OnFixedExamples(Measuring, ABC):
                 f"{type(error).__name__}: {error}. Training continues. This warning comes once.",
             )
         self.tell(trainer)
-
-
-_Examples = FixedExamples | HostRows
-
-
-def _from_rank_zero(trainer: Trainer, examples: _Examples | None) -> _Examples | None:
-    """Return the examples that the first process saw; every process must call it."""
-    if trainer.world_size == 1:
-        return examples
-    # A pickled tensor comes back on the device it was on.
-    if isinstance(examples, HostRows):
-        return trainer.strategy.broadcast(examples.to(torch.device("cpu")))
-    own = None if examples is None else tuple(tensor.cpu() for tensor in examples)
-    return trainer.strategy.broadcast(own)  # type: ignore[return-value]

@@ -13,7 +13,7 @@ from lit_intriguing.attacks import Attack, BoxLBFGS, Goal, HostLoss, RandomTarge
 from lit_intriguing.callbacks.on_fixed_examples import OnFixedExamples
 from lit_intriguing.errors import UserError
 from lit_intriguing.hosts.batch import BatchError
-from lit_intriguing.hosts.class_labels import why_no_classes
+from lit_intriguing.hosts.class_labels import Verdict, class_labels, has_soft_labels
 from lit_intriguing.hosts.host_rows import WHOLE, HostRows
 from lit_intriguing.hosts.loss_change import LossChange, change_of_loss, usual_attack
 from lit_intriguing.hosts.manual_step import step_loss
@@ -54,19 +54,33 @@ class OnLabelsOrLoss(OnFixedExamples, ABC):
         self.goal, self.bounds, self.layer = goal, bounds, layer
         self._ascends: Attack | None = attack
         self._training: list[nn.Module] | None = None
-        self._reason, self._said = "", False
+        self._reason, self._classes, self._said = "", 0, False
 
-    def has_classes(self, trainer: Trainer, pl_module: LightningModule, batch: Any) -> bool:
-        """Return whether class labels are what is measured.
+    def has_classes(self, trainer: Trainer, pl_module: LightningModule, batch: Any) -> bool | None:
+        """Return whether class labels are what is measured; None if the step takes no such batch.
 
         Raises:
             UserError: If they are asked for and there are none, or the attack searches for a border
                 and there is none.
         """
-        if isinstance(self.goal, HostLoss):
-            reason: str | None = f"its goal is {self.goal}"
-        else:
-            reason = self._why_no_classes(trainer, pl_module, batch)
+        verdict = Verdict(f"its goal is {self.goal}")
+        if not isinstance(self.goal, HostLoss):
+            verdict = self._verdict(trainer, pl_module, batch)
+        self._classes = verdict.classes
+        doubtful = verdict.reason is None and not verdict.asked and self.goal is None
+        return None if doubtful else self._choose(verdict.reason)
+
+    def training_has_classes(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any
+    ) -> bool:
+        """Return whether class labels are what is measured, as a batch of the training shows."""
+        try:
+            reason = self._verdict(trainer, pl_module, batch).reason
+        except BatchError as error:
+            reason = f"no class labels were found: {error}"
+        return self._choose(None if has_soft_labels(batch, self._classes) else reason)
+
+    def _choose(self, reason: str | None) -> bool:
         who = type(self).__name__
         if reason is None:
             self._say(f"{who} uses class labels and logits, goal {self.goal or RandomTargets()}.")
@@ -157,15 +171,13 @@ class OnLabelsOrLoss(OnFixedExamples, ABC):
         inside = bool(((clean >= 0) & (clean <= most)).all())
         return Bounds(0.0, most) if inside else UNBOUNDED
 
-    def _why_no_classes(
-        self, trainer: Trainer, pl_module: LightningModule, batch: Any
-    ) -> str | None:
+    def _verdict(self, trainer: Trainer, pl_module: LightningModule, batch: Any) -> Verdict:
         try:
             keys = self._keys.resolve(batch)
         except BatchError as error:
             if self._names_what_is_missing(batch):
                 raise
-            return f"no class labels were found: {error}"
+            return Verdict(f"no class labels were found: {error}")
         self._note_keys(keys)
 
         def model() -> nn.Module:
@@ -174,7 +186,7 @@ class OnLabelsOrLoss(OnFixedExamples, ABC):
         step = step_loss(pl_module, trainer.precision_plugin)
         strict = self.model is not None or self.output is not None
         with self.isolated(pl_module):
-            return why_no_classes(batch, keys, model, step, strict)
+            return class_labels(batch, keys, model, step, strict)
 
     def _names_what_is_missing(self, batch: Any) -> bool:
         given = (self._keys.inputs, self._keys.labels)

@@ -10,7 +10,7 @@ from torch import Tensor
 from lit_intriguing.hosts.paths import entries, is_container, with_entries
 
 
-def take(batch: Any, count: int, part: slice, ragged: bool = False) -> Any:
+def take(batch: Any, count: int, part: slice) -> Any:
     """Return some of a batch's examples, as a batch of the same kind.
 
     Args:
@@ -18,13 +18,11 @@ def take(batch: Any, count: int, part: slice, ragged: bool = False) -> Any:
             at any depth; what else it holds stays as it is.
         count: Examples in the batch.
         part: Which of them.
-        ragged: Whether lists inside of `count` tensors or mappings, such as the boxes of each
-            image, are cut too; not a list of views of all examples.
 
     >>> take({"x": torch.arange(3), "name": ["a", "b", "c"], "note": "n"}, 3, slice(1, 3))
     {'x': tensor([1, 2]), 'name': ['b', 'c'], 'note': 'n'}
     """
-    return with_entries(batch, {k: _cut(v, count, part, ragged) for k, v in entries(batch).items()})
+    return with_entries(batch, {k: _cut(v, count, part) for k, v in entries(batch).items()})
 
 
 def concatenate(batches: Sequence[Any], counts: Sequence[int]) -> Any:
@@ -45,12 +43,10 @@ def concatenate(batches: Sequence[Any], counts: Sequence[int]) -> Any:
     return with_entries(batches[0], joined)
 
 
-def _cut(entry: Any, count: int, part: slice, ragged: bool) -> Any:
+def _cut(entry: Any, count: int, part: slice) -> Any:
     if _is_array_of_examples(entry, count) or _is_list_of_examples(entry, count):
         return entry[part]
-    if ragged and _is_ragged(entry, count):
-        return entry[part]
-    return take(entry, count, part, ragged) if is_container(entry) else entry
+    return take(entry, count, part) if is_container(entry) else entry
 
 
 def _join(column: Sequence[Any], counts: Sequence[int]) -> Any:
@@ -75,15 +71,3 @@ def _is_list_of_examples(entry: Any, count: int) -> bool:
     if type(entry) not in (list, tuple) or len(entry) != count:
         return False
     return not any(isinstance(one, Tensor | Mapping | list | tuple) for one in entry)
-
-
-def _is_ragged(entry: Any, count: int) -> bool:
-    """Return whether this is a list of tensors or mappings, one for each example."""
-    if type(entry) not in (list, tuple) or len(entry) != count:
-        return False
-    if all(isinstance(one, Mapping) for one in entry):
-        return True
-    if not all(isinstance(one, Tensor) and one.ndim for one in entry):
-        return False
-    # As many views as examples; single images have three dimensions.
-    return not all(len(one) == count and one.ndim != 3 for one in entry)

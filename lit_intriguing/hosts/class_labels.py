@@ -1,30 +1,34 @@
 """Whether a host has class labels and logits, or only a loss."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
-from lightning.fabric.utilities.apply_func import apply_to_collection
 from torch import Tensor, nn
 
 from lit_intriguing.autograd import grad_island, ordinary, preserved
 from lit_intriguing.errors import UserError
 from lit_intriguing.hosts.batch import BatchKeys
-from lit_intriguing.hosts.paths import with_leaf
+from lit_intriguing.hosts.host_rows import map_tensors
+from lit_intriguing.hosts.paths import is_container, leaves, with_leaf
 from lit_intriguing.hosts.step_loss import StepLoss
+
+_SUM = 1e-2
+"""How far from 1 a distribution's sum may be, in half precision."""
 
 _EQUAL = 1e-6
 """Relative difference of losses and gradients that is rounding."""
 
 
-def why_no_classes(
+def class_labels(
     batch: Any,
     keys: BatchKeys,
     model: Callable[[], nn.Module],
     step: StepLoss,
     strict: bool = False,
-) -> str | None:
-    """Return why a host has no class labels and logits; None if it has.
+) -> "Verdict":
+    """Tell whether a host has class labels and logits.
 
     It has where its batch holds labels, one integer for each example, its model maps the inputs to
     logits `(N, C)` of these classes, and its loss depends on the labels.
@@ -47,16 +51,52 @@ def why_no_classes(
     except (UserError, RuntimeError, TypeError, ValueError) as error:
         if strict and isinstance(error, UserError):
             raise
-        return f"no logits were found: {error}"
+        return Verdict(f"no logits were found: {error}")
     if logits.ndim != 2:
-        return f"the model's output, of shape {tuple(logits.shape)}, is no logits (N, C)"
-    known = labels.long()
-    known = known[(known >= 0) & (known < logits.shape[1])]
-    if not len(known) or (len(known) < len(labels) and logits.shape[1] == 2 and _is_far(labels)):
-        return f"the labels go up to {int(labels.max())}, for {logits.shape[1]} classes"
-    if not callable(keys.labels) and not _matter(batch, keys, labels, step):
-        return "the loss does not depend on the labels"
-    return None
+        shape = tuple(logits.shape)
+        return Verdict(f"the model's output, of shape {shape}, is no logits (N, C)")
+    classes = logits.shape[1]
+    known = (labels.long() >= 0) & (labels.long() < classes)
+    if not bool(known.any()) or (classes == 2 and _is_far(labels)):
+        return Verdict(f"the labels go up to {int(labels.max())}, for {classes} classes")
+    other = torch.where(known, _another(labels.long(), known), labels.long()).to(labels.dtype)
+    matter = None if callable(keys.labels) else _matter(batch, keys, (labels, other), step)
+    if matter is False:
+        return Verdict("the loss does not depend on the labels")
+    return Verdict(None, classes, asked=matter is not None)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether a host has class labels and logits.
+
+    Attributes:
+        reason: Why it has not; None if it has.
+        classes: Number of classes, 0 if there are none.
+        asked: Whether that was seen in the loss; else the step does not take such a batch.
+    """
+
+    reason: str | None
+    classes: int = 0
+    asked: bool = True
+
+
+def has_soft_labels(batch: Any, classes: int) -> bool:
+    """Return whether a batch holds a distribution over the classes for each example.
+
+    Training may mix examples and their labels, and validation not.
+    """
+    there = leaves(batch).values() if is_container(batch) else ()
+    return any(_is_distribution(one, classes) for one in there)
+
+
+def _is_distribution(entry: Any, classes: int) -> bool:
+    if not isinstance(entry, Tensor) or not entry.is_floating_point() or entry.ndim != 2:
+        return False
+    sums = entry.float().sum(1)
+    return entry.shape[1] == classes and bool(
+        (entry >= 0).all() and ((sums - 1).abs() < _SUM).all()
+    )
 
 
 def _is_far(labels: Tensor) -> bool:
@@ -64,22 +104,29 @@ def _is_far(labels: Tensor) -> bool:
     return bool(((labels.long() > 1) & (labels.long() != 255)).any())
 
 
-def _matter(batch: Any, keys: BatchKeys, labels: Tensor, step: StepLoss) -> bool:
-    """Return whether the loss, or its gradient, is another with other labels."""
-    known = labels.long() >= 0
-    most = int(labels.max()) + 1
-    other = torch.where(known, (labels.long() + 1) % max(most, 2), labels.long()).to(labels.dtype)
+def _another(labels: Tensor, known: Tensor) -> Tensor:
+    """Return for each label another one that is surely a class, of those that are classes."""
+    return (labels + 1) % max(int(labels[known].max()) + 1, 2)
+
+
+def _matter(
+    batch: Any, keys: BatchKeys, labels: tuple[Tensor, Tensor], step: StepLoss
+) -> bool | None:
+    """Return whether the loss, or its gradient, is another with other labels, if it is known."""
+    place = keys.labels
+    assert place is not None
+    assert not callable(place)
     try:
         with grad_island():
-            batch = apply_to_collection(batch, Tensor, lambda one: ordinary(one).clone())
-            losses = [step(with_leaf(batch, keys.labels, one)) for one in (labels, other)]  # type: ignore[arg-type]
+            batch = map_tensors(batch, lambda one: ordinary(one).clone())
+            losses = [step(with_leaf(batch, place, one)) for one in labels]
             if losses[0] is None or losses[1] is None:
-                return True
+                return None
             return _differ(losses[0].detach(), losses[1].detach()) or _gradients_differ(
                 losses[0], losses[1], step.pl_module
             )
     except Exception:  # of a step that cannot be called so, nothing is known
-        return True
+        return None
 
 
 def _gradients_differ(one: Tensor, other: Tensor, module: nn.Module) -> bool:

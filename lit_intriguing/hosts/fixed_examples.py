@@ -12,6 +12,7 @@ from lit_intriguing.autograd import ordinary, preserved
 from lit_intriguing.data.tensor_loader import TensorLoader
 from lit_intriguing.hosts.batch import BatchKeys
 from lit_intriguing.hosts.dataset_access import example_order, loader_over
+from lit_intriguing.hosts.host_rows import HostRows
 from lit_intriguing.isolation import own_randomness
 from lit_intriguing.private.of_lightning import before_batch_transfer, loaders_of, validation_loop
 
@@ -109,6 +110,19 @@ def balanced(labels: Tensor, count: int) -> Tensor:
     earlier = torch.empty_like(order)  # examples of the same class before each
     earlier[order] = torch.arange(len(labels), device=labels.device) - starts
     return earlier.argsort(stable=True)[:count]
+
+
+def from_rank_zero(
+    trainer: Trainer, examples: FixedExamples | HostRows | None
+) -> FixedExamples | HostRows | None:
+    """Return the examples that the first process saw; every process must call it."""
+    if trainer.world_size == 1:
+        return examples
+    # A pickled tensor comes back on the device it was on.
+    if isinstance(examples, HostRows):
+        return trainer.strategy.broadcast(examples.to(torch.device("cpu")))
+    own = None if examples is None else tuple(tensor.cpu() for tensor in examples)
+    return trainer.strategy.broadcast(own)  # type: ignore[return-value]
 
 
 def _loader(trainer: Trainer, training: bool = False) -> Any:

@@ -1,18 +1,16 @@
 """Whole rows of a host's batch, of any kind: what stands beside the inputs goes with them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from lightning.fabric.utilities import move_data_to_device
-from lightning.fabric.utilities.apply_func import apply_to_collection
 from torch import Tensor, nn
 
 from lit_intriguing.autograd import ordinary
 from lit_intriguing.errors import UserError
 from lit_intriguing.hosts.batch import BatchError, Place
-from lit_intriguing.hosts.batch_slicing import take
 from lit_intriguing.hosts.paths import (
     Key,
     PathError,
@@ -22,8 +20,10 @@ from lit_intriguing.hosts.paths import (
     is_container,
     is_positional,
     leaves,
+    with_entries,
     with_leaf,
 )
+from lit_intriguing.hosts.whole_rows import entry_leaves
 from lit_intriguing.splice import kind
 
 WHOLE = ""
@@ -60,7 +60,7 @@ class HostRows:
         Raises:
             BatchError: If no tensor stands at `place`, or it cannot be found in doubt.
         """
-        batch = apply_to_collection(batch, Tensor, lambda one: ordinary(one).clone())
+        batch = map_tensors(batch, lambda one: ordinary(one).clone())
         path = _path_of(batch, place)
         count = _count(batch, path)
         whole = cls(batch, count, path)
@@ -73,7 +73,9 @@ class HostRows:
             return replace(self, batch=self.batch[rows], count=length)
         if not is_container(self.batch):
             return None
-        cut = take(self.batch, self.count, rows, ragged=True)
+        cut = self.batch
+        for path, entry in entry_leaves(cut, self.count).items():
+            cut = with_leaf(cut, path, entry[rows])
         some = replace(self, batch=cut, count=length)
         return some if _count(cut, self.inputs) == length else None
 
@@ -117,7 +119,7 @@ class HostRows:
         def cast(entry: Tensor) -> Tensor:
             return entry.to(weight.dtype) if entry.is_floating_point() else entry
 
-        return replace(self, batch=apply_to_collection(self.batch, Tensor, cast))
+        return replace(self, batch=map_tensors(self.batch, cast))
 
     def to(self, device: torch.device) -> "HostRows":
         """Return the rows on a device."""
@@ -139,6 +141,16 @@ class HostRows:
             if path in stored:
                 batch = with_leaf(batch, path, stored[path])
         return replace(self, batch=batch, count=_count(batch, self.inputs))
+
+
+def map_tensors(batch: Any, function: Callable[[Tensor], Tensor]) -> Any:
+    """Return a batch of the same kind with each of its tensors passed through a function."""
+    if isinstance(batch, Tensor):
+        return function(batch)
+    if not is_container(batch):
+        return batch
+    new = {key: map_tensors(one, function) for key, one in entries(batch).items()}
+    return with_entries(batch, new)
 
 
 def _path_of(batch: Any, place: Place | None) -> Key | None:
@@ -167,14 +179,16 @@ def _found(batch: Any) -> Key | None:
     """Return where the inputs are, None where nothing could be."""
     if isinstance(batch, Tensor):
         return WHOLE if _are_inputs(batch) else None
-    there = _image_lists(batch) or {k: v for k, v in _leaves(batch).items() if _are_inputs(v)}
-    floats = {k: v for k, v in there.items() if not _are_bytes(v)}
-    likely = floats or there
+    there: dict[Key, Any] = _image_lists(batch) or {
+        k: v for k, v in _leaves(batch).items() if _are_inputs(v)
+    }
     if is_positional(batch):
-        likely = {path: one for path, one in likely.items() if str(path).split(".")[0] == "0"}
+        there = {path: one for path, one in there.items() if str(path).split(".")[0] == "0"}
+    likely = {k: v for k, v in there.items() if not _are_bytes(v)} or there
+    shapes = {tuple(one.shape) for one in likely.values() if isinstance(one, Tensor)}
+    if is_positional(batch) and len(shapes) == 1:
         # Of several views of the same examples the first one.
-        if len({tuple(one.shape) for one in likely.values() if isinstance(one, Tensor)}) == 1:
-            return next(iter(likely))
+        return next(iter(likely))
     named = [path for path in likely if _name(path) in _INPUT_NAMES]
     others = [path for path in likely if _name(path) not in _LABEL_NAMES]
     for some in (named, others):

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 
 from lit_intriguing.attacks import Attack, GradientAttack, HostLoss
+from lit_intriguing.attacks.gradient import NoGradientError
+from lit_intriguing.errors import UserError
 from lit_intriguing.hosts.pixels import PixelWatch, flipped
 from lit_intriguing.hosts.rows_loss import RowsLoss
 from lit_intriguing.types import Bounds, Perturbation, distortion
@@ -118,9 +120,13 @@ def ascend(
     Raises:
         NoBorderError: If the attack searches for a border.
         ValueError: If the clean tensor leaves the bounds.
+        UserError: If the loss has no gradient by it.
     """
     criterion = HostLoss()(torch.zeros(len(clean), dtype=torch.int64), clean, generator)
-    return attack(loss.column, clean, criterion, bounds=bounds, generator=generator)
+    try:
+        return attack(loss.column, clean, criterion, bounds=bounds, generator=generator)
+    except NoGradientError as error:
+        raise UserError(loss.no_gradient()) from error
 
 
 def change_of_loss(

@@ -76,7 +76,9 @@ class RowsLoss:
         if self.layer == INPUT:
             if self.rows.inputs is None:
                 raise UserError(self._no_inputs())
-            return self.rows.tensor()
+            clean = self.rows.tensor()
+            self._check_bytes(clean)
+            return clean
         with torch.no_grad():
             self.of(None)
         check_met([self.layer], {self.layer} if self._calls else set())
@@ -113,20 +115,17 @@ class RowsLoss:
         return loss.reshape(())
 
     def column(self, x: Tensor) -> Tensor:
-        """Return minus each example's share of the loss, as attacks take it, `(M, 1)`.
+        """Return minus each example's share of the loss, as attacks take it, `(M, 1)`."""
+        return (-self.of(x) / len(x)).expand(len(x), 1)
 
-        Raises:
-            UserError: If the loss has no gradient by `x`.
-        """
-        loss = self.of(x)
-        if not loss.requires_grad:
-            what = f"the output of {self.layer!r}" if self.layer else f"{self.rows.inputs!r}"
-            raise UserError(
-                f"The loss of {type(self.pl_module).__name__}.training_step does not depend "
-                f"differentiably on {what}: attack another entry, inputs=<key or path>, or a "
-                "hidden layer, layer=<name>."
-            )
-        return (-loss / len(x)).expand(len(x), 1)
+    def no_gradient(self) -> str:
+        """Return the message for a loss without a gradient by what is attacked."""
+        what = f"the output of {self.layer!r}" if self.layer else f"{self.rows.inputs!r}"
+        return (
+            f"The loss of {type(self.pl_module).__name__}.training_step does not depend "
+            f"differentiably on {what}: attack another entry, inputs=<key or path>, or a hidden "
+            "layer, AdversarialExamples(layer=<name>)."
+        )
 
     def alone(self, x: Tensor | None) -> Tensor | None:
         """Return the loss of each row by itself, `(N,)`; None where the step cannot give it.
@@ -147,6 +146,18 @@ class RowsLoss:
                 return None
         found = torch.stack(losses)
         return found if bool(found.isfinite().all()) else None
+
+    def _check_bytes(self, clean: Tensor) -> None:
+        if self.rows.is_floating_point():
+            return
+        with torch.no_grad():
+            pair = self.of(None), self.of(clean)
+        if not torch.allclose(*pair, rtol=1e-5):
+            raise UserError(
+                f"The inputs at {self.rows.inputs!r} are bytes, and the training step makes "
+                "something else of the same numbers as floating-point ones: convert them to floats "
+                "in the data, or in on_before_batch_transfer."
+            )
 
     def _no_inputs(self) -> str:
         embeddings = [

@@ -31,7 +31,7 @@ def nearest_tokens(vectors: Tensor, weight: Tensor) -> Tensor:
     """
     flat = vectors.detach().reshape(-1, vectors.shape[-1]).float()
     weight = weight.detach().to(flat)
-    found = [torch.cdist(block, weight).argmin(1) for block in flat.split(_BLOCK)]
+    found = [torch.cdist(block, weight).argmin(1) for block in torch.split(flat, _BLOCK)]
     return torch.cat(found).view(vectors.shape[:-1])
 
 

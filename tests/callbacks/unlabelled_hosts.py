@@ -39,12 +39,12 @@ class Unlabelled(LightningModule):
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         loss = self.loss(batch) * (1 + 1e-3 * torch.rand(()))
         self.steps += 1
-        self.losses.append(float(loss))
-        self.log("train/loss", loss)
+        self.losses.append(float(loss.detach()))
+        self.log("train/loss", loss, batch_size=BATCH)
         return loss
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
-        self.log("val/loss", self.loss(batch))
+        self.log("val/loss", self.loss(batch), batch_size=BATCH)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return torch.optim.Adam(self.parameters(), 0.01)
