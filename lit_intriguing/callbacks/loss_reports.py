@@ -1,8 +1,8 @@
 """Figures and tables of adversarial examples without class labels."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 
-import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
@@ -118,5 +118,10 @@ def _texts(losses: Tensor, count: int) -> list[str]:
 
 def loss_moment(step: int, values: Mapping[str, float]) -> LossMoment:
     """Return what was measured at a step, of `LossChange.scalars`."""
-    means = (values[name] for name in ("loss_clean", "loss", "distortion"))
-    return LossMoment(step, *means, values.get("flipped", torch.nan))
+    return LossMoment(
+        step=step,
+        loss_clean=values["loss_clean"],
+        loss=values["loss"],
+        distortion=values["distortion"],
+        flipped=values.get("flipped", math.nan),
+    )

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
+from matplotlib.ticker import MaxNLocator
 
 from lit_intriguing.figures.canvas import GREY, INK, PALETTE, new_figure
 from lit_intriguing.figures.examples import DrawnExamples, draw_images, draw_units, images_height
@@ -97,4 +98,4 @@ def _style(axis: Axes, steps: Sequence[int]) -> None:
     axis.grid(color=GREY, alpha=0.25, linewidth=0.6)
     axis.spines[["top", "right"]].set_visible(False)
     axis.set_xlim(0, 1.04 * max([*steps, 1]))
-    axis.xaxis.get_major_locator().set_params(integer=True, nbins=6)
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))

@@ -179,9 +179,8 @@ def _found(batch: Any) -> Key | None:
     """Return where the inputs are, None where nothing could be."""
     if isinstance(batch, Tensor):
         return WHOLE if _are_inputs(batch) else None
-    there: dict[Key, Any] = _image_lists(batch) or {
-        k: v for k, v in _leaves(batch).items() if _are_inputs(v)
-    }
+    there: dict[Key, Any] = _image_lists(batch)
+    there = there or {path: leaf for path, leaf in _leaves(batch).items() if _are_inputs(leaf)}
     if is_positional(batch):
         there = {path: one for path, one in there.items() if str(path).split(".")[0] == "0"}
     likely = {k: v for k, v in there.items() if not _are_bytes(v)} or there

@@ -152,19 +152,15 @@ def change_of_loss(
     before, first = _together(loss, clean, watch)
     after, second = _together(loss, adversarial, watch)
     alone = loss.alone(clean), loss.alone(adversarial)
-    # A row alone may have a loss that says nothing, as where rows are contrasted.
-    tells = alone[0] is not None and not _equal(*alone)
-    if alone[0] is not None and alone[1] is not None and (tells or _equal(before, after)):
-        before, after = alone
+    if alone[0] is not None and alone[1] is not None:
+        # A row alone may have a loss that says nothing, as where rows are contrasted.
+        tells = not torch.equal(alone[0], alone[1]) or torch.equal(before, after)
+        before, after = (alone[0], alone[1]) if tells else (before, after)
     pixels = None
     if watch is not None and first is not None and second is not None:
         pixels = Pixels(watch.labels, first, second)
     info = {name: one for name, one in made.info.items() if one.shape[:1] == queries.shape}
     return LossChange(clean, adversarial, before, after, queries, info, pixels)
-
-
-def _equal(one: Tensor | None, other: Tensor | None) -> bool:
-    return one is not None and other is not None and torch.equal(one, other)
 
 
 def _together(loss: RowsLoss, x: Tensor, watch: PixelWatch | None) -> tuple[Tensor, Tensor | None]:

@@ -85,8 +85,7 @@ class PixelWatch:
         for output in reversed(self._seen.values()):
             for logits in self._candidates(output):
                 if self._fits(logits):
-                    one = logits.squeeze(1) if logits.ndim == 4 else logits
-                    return one.argmax(1) if one.ndim == 4 else (one > 0).long()
+                    return _classes(logits)
         if self.output is not None:
             raise UserError(
                 f"Nothing at output={self.output!r} holds logits for each pixel of the labels, "
@@ -117,6 +116,11 @@ class PixelWatch:
             several = logits.shape[1] > 1 and self.labels.is_floating_point()
             return (len(logits), *logits.shape[-2:]) == pixels and not several
         return logits.shape == pixels
+
+
+def _classes(logits: Tensor) -> Tensor:
+    one = logits.squeeze(1) if logits.ndim == 4 else logits
+    return one.argmax(1) if one.ndim == 4 else (one > 0).long()
 
 
 def flipped(before: Tensor, after: Tensor) -> Tensor:
