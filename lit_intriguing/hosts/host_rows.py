@@ -187,7 +187,7 @@ def _found(batch: Any) -> Key | None:
     shapes = {tuple(one.shape) for one in likely.values() if isinstance(one, Tensor)}
     if is_positional(batch) and len(shapes) == 1:
         # Of several views of the same examples the first one.
-        return list(likely)[0]
+        return next(path for path in likely)
     named = [path for path in likely if _name(path) in _INPUT_NAMES]
     others = [path for path in likely if _name(path) not in _LABEL_NAMES]
     for some in (named, others):
