@@ -8,7 +8,6 @@ import torch
 from lightning.fabric.utilities import move_data_to_device
 from torch import Tensor, nn
 
-from lit_intriguing.autograd import ordinary
 from lit_intriguing.errors import UserError
 from lit_intriguing.hosts.batch import BatchError, Place
 from lit_intriguing.hosts.paths import (
@@ -60,7 +59,8 @@ class HostRows:
         Raises:
             BatchError: If no tensor stands at `place`, or it cannot be found in doubt.
         """
-        batch = map_tensors(batch, lambda one: ordinary(one).clone())
+        with torch.inference_mode(False):  # so that copies made in a validation are ordinary
+            batch = map_tensors(batch, lambda one: one.detach().clone())
         path = _path_of(batch, place)
         count = _count(batch, path)
         whole = cls(batch, count, path)

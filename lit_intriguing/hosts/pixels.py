@@ -62,10 +62,14 @@ class PixelWatch:
 
     @contextmanager
     def entered(self, pl_module: LightningModule, model: str | None) -> Iterator[None]:
-        """Watch the named submodule inside, or the module itself and its children."""
-        watched = [*pl_module.children(), pl_module] if model is None else []
+        """Watch the named submodule inside, or the module itself, whose `output` it may be.
+
+        Where neither is given its children are watched too: a step need not call `forward`.
+        """
+        watched = [] if model is None else [submodule(pl_module, model)]
+        children = pl_module.children() if self.output is None else ()
         with ExitStack() as stack:
-            for one in watched or [submodule(pl_module, model or "")]:
+            for one in watched or [*children, pl_module]:
                 stack.callback(add_forward_hook(one, self._note))
             yield
 
