@@ -62,9 +62,57 @@ def is_compiled(model: nn.Module) -> bool:
     )
 
 
+@contextmanager
+def eager(model: nn.Module) -> Iterator[None]:
+    """Run a compiled model uncompiled: hooks that come after its first call go unnoticed.
+
+    Nor are graphs made then for other shapes and modes, of which there is a limited number.
+    """
+    if not is_compiled(model):
+        yield
+        return
+    with torch.compiler.set_stance("force_eager"):
+        yield
+
+
+def check_takes_hooks(layer: str, module: nn.Module) -> None:
+    """Raise if a layer's module takes no hooks.
+
+    Raises:
+        SpliceError: With the layer's name.
+    """
+    if isinstance(module, torch.jit.ScriptModule):
+        raise SpliceError(
+            f"Layer {layer!r} is compiled by TorchScript, which takes no hooks. Name the input or "
+            "a layer outside, or script the network after training."
+        )
+
+
 def is_scripted(model: nn.Module) -> bool:
     """Return whether TorchScript has compiled the model or a submodule."""
     return any(isinstance(module, torch.jit.ScriptModule) for module in model.modules())
+
+
+def quantised_layers(model: nn.Module) -> list[str]:
+    """Return the names of the layers that torch has quantised: they round, and have no gradient."""
+    names: list[str] = []
+    for name, module in model.named_modules():
+        inside = names and name.startswith(f"{names[-1]}.")
+        if is_quantised(module) and not inside:
+            names.append(name)
+    return names
+
+
+def is_quantised(module: nn.Module) -> bool:
+    """Return whether this very module is a quantised layer of torch's."""
+    return type(module).__module__.startswith(_QUANTISED)
+
+
+_QUANTISED = (
+    "torch.ao.nn.quantized",
+    "torch.ao.nn.intrinsic.quantized",
+    "torch.ao.nn.sparse.quantized",
+)
 
 
 class _Hook:
@@ -116,11 +164,7 @@ class Splice:
         self._repeated = False
         modules = {layer: submodule(model, layer) for layer in layers if layer != INPUT}
         for layer, module in modules.items():
-            if isinstance(module, torch.jit.ScriptModule):
-                raise SpliceError(
-                    f"Layer {layer!r} is compiled by TorchScript, which takes no hooks. Attack the "
-                    "input or a layer outside, or script the network after training."
-                )
+            check_takes_hooks(layer, module)
         self._removers = [
             add_forward_hook(module, self._hook(layer)) for layer, module in modules.items()
         ]

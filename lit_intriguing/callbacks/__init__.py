@@ -3,6 +3,8 @@
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from lit_intriguing.private.of_lightning import make_known_to_both
+
 if TYPE_CHECKING:
     from lit_intriguing.callbacks.adversarial_examples import AdversarialExamples
     from lit_intriguing.callbacks.adversarial_training import AdversarialTraining
@@ -55,7 +57,8 @@ def __getattr__(name: str) -> Any:
     """Load a callback when it is first used: one needs matplotlib, another the Lipschitz bounds."""
     if name not in _FILES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    found = globals()[name] = getattr(importlib.import_module(_FILES[name]), name)
+    found = getattr(importlib.import_module(_FILES[name]), name)
+    make_known_to_both(found)  # each time, since the other package may have come since
     return found
 
 

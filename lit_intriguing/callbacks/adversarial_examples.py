@@ -87,8 +87,8 @@ class AdversarialExamples(ExamplesOfLosses):
         every_n_epochs: Epochs from one measurement to the next.
         every_n_steps: Optimiser steps from one measurement to the next, in place of epochs.
         examples: Number of examples; fewer if the data or the batch has fewer.
-        layer: Name of the submodule whose output is attacked; empty for the input. A submodule
-            inside a compiled one cannot be attacked.
+        layer: Name of the submodule whose output is attacked; empty for the input. A compiled
+            network is attacked uncompiled.
         goal: What the adversarial examples are to reach; `HostLoss` for a larger loss of the host;
             None for random targets, as in the paper, or `HostLoss` where there are no class labels.
         bounds: The box that the attacked tensor stays in, in its own units; None for [0, 1] at the

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from lit_intriguing.errors import UserError
+from lit_intriguing.hosts.precision import unscaled
 
 
 class Convergence(Callback):
@@ -37,8 +38,8 @@ class Convergence(Callback):
 
     Raises:
         ValueError: For a number out of range.
-        UserError: When training starts, for several processes or steps that see only a part of the
-            data; in training, for a loss that is not finite.
+        UserError: When training starts, for several processes, several optimisers or steps that see
+            only a part of the data; in training, for a loss that is not finite.
     """
 
     def __init__(
@@ -74,12 +75,20 @@ class Convergence(Callback):
                 f"full-batch training runs in one process, not in {trainer.world_size}: "
                 "set the trainer's devices to 1"
             )
+        if len(trainer.optimizers) > 1:
+            raise UserError(
+                f"Convergence follows one loss, and {len(trainer.optimizers)} optimisers may have "
+                "one each: leave it out, or train with one optimiser"
+            )
         batches = trainer.num_training_batches
         if batches != 1 or trainer.accumulate_grad_batches != 1:
+            known = math.isfinite(batches)
+            count = batches if known else "an unknown number of"
+            limit = "" if known else ", and the trainer's limit_train_batches to 1"
             raise UserError(
-                f"full-batch training takes all examples in each step, but an epoch has {batches} "
+                f"full-batch training takes all examples in each step, but an epoch has {count} "
                 f"batches (accumulate_grad_batches {trainer.accumulate_grad_batches}): set the "
-                "data's batch_size to the number of training examples or more"
+                f"data's batch_size to the number of training examples or more{limit}"
             )
 
     def on_train_batch_start(
@@ -92,7 +101,7 @@ class Convergence(Callback):
         self, trainer: Trainer, pl_module: LightningModule, loss: Tensor
     ) -> None:
         """Record the loss of an evaluation."""
-        self._loss = float(loss.detach())
+        self._loss = float(unscaled(trainer, loss.detach()))
         if self._begins and not math.isfinite(self._loss):
             raise UserError(
                 f"the loss is {self._loss} after {self._count} evaluations: check the data for "

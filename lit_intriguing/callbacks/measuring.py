@@ -13,6 +13,7 @@ from lit_intriguing.hosts.monitored import is_monitored, tell_monitors, validate
 from lit_intriguing.hosts.muted import muted
 from lit_intriguing.isolation import own_randomness, untouched
 from lit_intriguing.private.of_lightning import callbacks_of, optimizer_steps
+from lit_intriguing.splice import eager
 
 
 class Measuring(Callback):
@@ -76,8 +77,13 @@ class Measuring(Callback):
 
     @contextmanager
     def isolated(self, pl_module: LightningModule) -> Iterator[None]:
-        """Use random numbers of its own and tell nobody; restore modes and gradients afterwards."""
-        with own_randomness(self.seed % 2**32), untouched(pl_module), muted(pl_module):
+        """Use random numbers of its own, tell nobody, compile nothing; restore what was there."""
+        with (
+            own_randomness(self.seed % 2**32),
+            untouched(pl_module),
+            muted(pl_module),
+            eager(pl_module),
+        ):
             yield
 
     def log_scalars(self, trainer: Trainer, values: Mapping[str, float], step: int) -> None:

@@ -4,8 +4,12 @@ import functools
 from typing import Any
 
 import torch
+from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import WeightAveraging
 from torch import Tensor
+from typing_extensions import override
+
+from lit_intriguing.private.of_lightning import same_class_for
 
 
 class MovingAverage(WeightAveraging):
@@ -19,7 +23,8 @@ class MovingAverage(WeightAveraging):
 
     Args:
         decay: d, in [0, 1).
-        every_n_steps: Optimiser steps from one update to the next.
+        every_n_steps: Optimiser steps from one update to the next, or a few more where a batch has
+            several.
 
     Raises:
         ValueError: For a number out of range.
@@ -33,10 +38,30 @@ class MovingAverage(WeightAveraging):
         self.decay, self.every_n_steps = decay, every_n_steps
         options: dict[str, Any] = {"avg_fn": functools.partial(_average, decay)}
         super().__init__(**options)
+        self._updated_at: int | None = None
+
+    @override
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        if stage == "fit" and trainer.global_step == 0:  # a new run
+            self.load_state_dict({"latest_update_step": 0})
+        # Each package's own asks whether a module of that package overrides a hook.
+        same_class_for(pl_module, WeightAveraging).setup(self, trainer, pl_module, stage)
 
     def should_update(self, step_idx: int | None = None, epoch_idx: int | None = None) -> bool:
         """Return whether it is time, after a step (counted from 0)."""
-        return step_idx is not None and step_idx % self.every_n_steps == 0
+        if step_idx is None:
+            return False
+        # Counted from the last update: where a batch has several steps not each number comes.
+        due = self._updated_at is None or step_idx >= self._updated_at + self.every_n_steps
+        if due:
+            self._updated_at = step_idx
+        return due
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Continue from a checkpoint."""
+        super().load_state_dict(state_dict)
+        steps = state_dict["latest_update_step"]
+        self._updated_at = steps - 1 if steps else None
 
 
 def _average(decay: float, average: Tensor, weights: Tensor, updates: Tensor | int) -> Tensor:

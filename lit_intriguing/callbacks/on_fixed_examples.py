@@ -7,25 +7,21 @@ from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
-from torch import nn
 
-from lit_intriguing.callbacks.measuring import Measuring, is_trial
+from lit_intriguing.callbacks.choosing_examples import ChoosingExamples
+from lit_intriguing.callbacks.measuring import is_trial
 from lit_intriguing.errors import UserError
-from lit_intriguing.hosts.batch import BatchKeys, Place, name_of
+from lit_intriguing.hosts.batch import BatchKeys, Place
 from lit_intriguing.hosts.fixed_examples import (
-    FixedExamples,
     from_rank_zero,
-    pick,
-    read_batch,
     readable,
-    validates,
 )
 from lit_intriguing.hosts.host_rows import HostRows
-from lit_intriguing.hosts.logits import LogitsModel, Output, logits_model
+from lit_intriguing.hosts.logits import Output
 from lit_intriguing.private.of_lightning import optimizer_steps
 
 
-class OnFixedExamples(Measuring, ABC):
+class OnFixedExamples(ChoosingExamples, ABC):
     """A callback that chooses examples and measures them regularly, without changing the run.
 
     A subclass defines what is tried out at the start (`try_out`), what is measured (`measure`) and
@@ -62,42 +58,12 @@ class OnFixedExamples(Measuring, ABC):
         model: str | None = None,
         output: Output | None = None,
     ) -> None:
-        super().__init__(name, dirpath, seed)
+        super().__init__(name, dirpath, seed, examples, BatchKeys(inputs, labels), model, output)
         self.check_at_least_one(
             every_n_epochs=every_n_epochs, every_n_steps=every_n_steps, examples=examples
         )
-        self.examples = examples
         self.every_n_epochs, self.every_n_steps = every_n_epochs, every_n_steps
-        self.model, self.output = model, output
-        self._keys = BatchKeys(inputs, labels)
-        self._input_name: str | None = None
-        self._chosen: FixedExamples | HostRows | None = None
-        self._seen: FixedExamples | HostRows | None = None
-        self._doubtful: FixedExamples | None = None
         self._restored: Mapping[str, Any] | None = None
-        self._stored: Mapping[str, Any] | None = None
-
-    def logits_model(self, pl_module: LightningModule) -> LogitsModel:
-        """Return what maps inputs to class logits.
-
-        Raises:
-            UnknownLayerError: For an unknown name.
-            UserError: If there is no name and the module has no `forward`.
-        """
-        return self.as_logits_model(logits_model(pl_module, self.model))
-
-    def as_logits_model(self, model: nn.Module) -> LogitsModel:
-        """Return a module that takes the host's inputs as a function to class logits."""
-        found = LogitsModel(model, type(self).__name__, self.output)
-        found.name_inputs(self._input_name)
-        return found
-
-    @abstractmethod
-    def try_out(self, trainer: Trainer, pl_module: LightningModule, examples: Any) -> None:
-        """Try everything on a few of the examples, so that errors come at the start.
-
-        They are inputs and labels, or `HostRows` where `has_classes` says so.
-        """
 
     @abstractmethod
     def measure(self, trainer: Trainer, pl_module: LightningModule, examples: Any) -> None:
@@ -120,20 +86,6 @@ class OnFixedExamples(Measuring, ABC):
     def clear_memory(self) -> None:
         """Begin a new history."""
 
-    def has_classes(self, trainer: Trainer, pl_module: LightningModule, batch: Any) -> bool | None:
-        """Return whether class labels are what is measured; a subclass may have another way.
-
-        Where it is not so, `try_out` and `measure` get whole rows of the host's batches. None where
-        a batch of the training is to tell.
-        """
-        return True
-
-    def training_has_classes(
-        self, trainer: Trainer, pl_module: LightningModule, batch: Any
-    ) -> bool:
-        """Return the same as a batch of the training tells it."""
-        return True
-
     def on_validation_batch_start(
         self,
         trainer: Trainer,
@@ -145,7 +97,7 @@ class OnFixedExamples(Measuring, ABC):
         """Take examples of the sanity check's first batch if they cannot be read otherwise."""
         first = batch_idx == dataloader_idx == 0
         if first and trainer.sanity_checking and not readable(trainer):
-            self._take_seen(trainer, pl_module, batch)
+            self.take_seen(trainer, pl_module, batch)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Choose the examples, or load those of a checkpoint, and try everything out.
@@ -161,13 +113,13 @@ class OnFixedExamples(Measuring, ABC):
         if self._chosen is not None:
             return
         if readable(trainer):
-            self._read(trainer, pl_module)
+            self.read(trainer, pl_module)
         else:
             seen, self._seen = from_rank_zero(trainer, self._seen), None
             # Rows of a validation may be no batch of the training step.
             with suppress(UserError) if isinstance(seen, HostRows) else nullcontext():
                 if seen is not None:
-                    self._begin(trainer, pl_module, seen)
+                    self.begin(trainer, pl_module, seen)
 
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
@@ -177,10 +129,10 @@ class OnFixedExamples(Measuring, ABC):
         At the end of that step other callbacks may not have removed their hooks yet.
         """
         if self._chosen is None:
-            found = from_rank_zero(trainer, self._take(trainer, pl_module, batch))
+            found = from_rank_zero(trainer, self.take(trainer, pl_module, batch))
             assert found is not None
             self._doubtful = None
-            self._begin(trainer, pl_module, found)
+            self.begin(trainer, pl_module, found)
         if self._step_is_due(trainer):
             self._measure(trainer, pl_module)
 
@@ -215,9 +167,6 @@ class OnFixedExamples(Measuring, ABC):
         """Store the state until the device is known."""
         self._restored = state_dict
 
-    def _note_keys(self, keys: BatchKeys) -> None:
-        self._input_name = name_of(keys.inputs)
-
     def _load_restored(self, pl_module: LightningModule) -> None:
         state, self._restored = self._restored, None
         if state is None:
@@ -230,75 +179,6 @@ class OnFixedExamples(Measuring, ABC):
         elif state["rows"] is not None and len(state["rows"][1]) == self.examples:
             inputs, labels = (tensor.to(pl_module.device) for tensor in state["rows"])
             self._chosen = inputs, labels
-
-    def _take(
-        self, trainer: Trainer, pl_module: LightningModule, batch: Any
-    ) -> FixedExamples | HostRows:
-        """Return examples of the first batch of the training, or those that waited for it."""
-        if self._doubtful is not None:
-            if self.training_has_classes(trainer, pl_module, batch):
-                return self._doubtful
-        elif self.has_classes(trainer, pl_module, batch) is not False:
-            return self._pick(batch)
-        return HostRows.of(batch, self._keys.inputs, self.examples)
-
-    def _take_seen(self, trainer: Trainer, pl_module: LightningModule, batch: Any) -> None:
-        """Take examples of a batch of the validation, if that can be done."""
-        classes = self.has_classes(trainer, pl_module, batch)
-        if classes:
-            self._seen = self._pick(batch)
-        elif classes is None:
-            self._doubtful = self._pick(batch)
-        else:
-            with suppress(UserError):
-                self._seen = HostRows.of(batch, self._keys.inputs, self.examples)
-
-    def _pick(self, batch: Any) -> FixedExamples:
-        return pick(batch, self._keys, self.examples, self._note_keys)
-
-    def _read(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Take examples of the data, unless only a batch of the training will do."""
-        batch = read_batch(trainer, pl_module, 4 * self.examples, self.seed)
-        classes = self.has_classes(trainer, pl_module, batch)
-        if classes is None and not readable(trainer, training=True):
-            self._doubtful = self._pick(batch)
-            return
-        if classes is None and validates(trainer):
-            trained = read_batch(trainer, pl_module, self.examples, self.seed, training=True)
-            classes = self.training_has_classes(trainer, pl_module, trained)
-        if classes is not False:
-            self._begin(trainer, pl_module, self._pick(batch))
-            return
-        # Validation may have batches of another kind than training.
-        for training in (False, True) if validates(trainer) else (False,):
-            if self._chosen is None and readable(trainer, training):
-                batch = read_batch(trainer, pl_module, self.examples, self.seed, training)
-                with suppress(UserError):
-                    rows = HostRows.of(batch, self._keys.inputs)
-                    self._begin(trainer, pl_module, rows)
-
-    def _begin(
-        self, trainer: Trainer, pl_module: LightningModule, examples: FixedExamples | HostRows
-    ) -> None:
-        """Take the examples, after everything was tried out on them."""
-        device = pl_module.device
-        if isinstance(examples, HostRows):
-            examples = self._as_stored(examples).to(device)
-        else:
-            examples = examples[0].to(device), examples[1].to(device)
-        try:
-            self.try_out(trainer, pl_module, examples)
-        except UserError:
-            raise
-        except ValueError as error:
-            raise UserError(f"{type(self).__name__}: {error}") from error
-        self._chosen, self._stored = examples, None
-
-    def _as_stored(self, rows: HostRows) -> HostRows:
-        """Return the rows of a checkpoint, if it holds some, put into a batch of this kind."""
-        if self._stored is None or self._stored["count"] != rows.count:
-            return rows
-        return rows.with_stored(self._stored["entries"])
 
     def _step_is_due(self, trainer: Trainer) -> bool:
         if self.every_n_steps is None:

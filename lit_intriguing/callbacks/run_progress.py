@@ -37,6 +37,20 @@ class RunProgress(ProgressBar):
         self._start_time = 0.0
         self._start_batches = 0
 
+    @property
+    def is_enabled(self) -> bool:
+        """Whether the bar is shown; `print` of a LightningModule asks."""
+        return self._enabled
+
+    @override
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Be the run's only bar."""
+        super().setup(trainer, pl_module, stage)
+        # A Trainer of `pytorch_lightning` knows bars of its own package alone, and adds one.
+        added = trainer.progress_bar_callback
+        if added is not None and added is not self:
+            added.disable()
+
     @override
     def disable(self) -> None:
         """Hide the bar; Lightning calls this on all ranks but the first."""
@@ -98,10 +112,12 @@ class RunProgress(ProgressBar):
         self._close()
 
     @override
-    def print(self, *args: Any, sep: str = " ", **kwargs: Any) -> None:
+    def print(
+        self, *args: Any, sep: str = " ", end: str = "\n", file: Any = None, **kwargs: Any
+    ) -> None:
         """Print above the bar."""
         if self._enabled:
-            tqdm.write(sep.join(map(str, args)))
+            tqdm.write(sep.join(map(str, args)), file=file, end=end)
 
     def _refresh(self, trainer: Trainer) -> None:
         done = _batches_done(trainer)
@@ -141,9 +157,16 @@ def total_batches(trainer: Trainer) -> int | None:
     if trainer.max_epochs is not None and trainer.max_epochs >= 0:
         bounds.append(trainer.max_epochs * float(trainer.num_training_batches))
     if trainer.max_steps >= 0:
-        bounds.append(trainer.max_steps * trainer.accumulate_grad_batches)
+        bounds.append(trainer.max_steps * _batches_a_step(trainer))
     total = min(bounds, default=math.inf)
-    return None if math.isinf(total) else int(total)
+    return None if math.isinf(total) else math.ceil(total)
+
+
+def _batches_a_step(trainer: Trainer) -> float:
+    """Return the batches of an optimiser step; by hand, as it was so far."""
+    if trainer.lightning_module.automatic_optimization or not trainer.global_step:
+        return trainer.accumulate_grad_batches
+    return _batches_done(trainer) / trainer.global_step
 
 
 def _batches_done(trainer: Trainer) -> int:

@@ -4,12 +4,15 @@ from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_warn
+from torch import Tensor
 
 from lit_intriguing.errors import UserError
 from lit_intriguing.figures.filters import filters_figure
 from lit_intriguing.figures.loggers import destinations
 from lit_intriguing.models.autoencoder import SparseAutoencoder
 from lit_intriguing.models.localisation import localisation
+
+_ACTIVATION = "train/activation"
 
 
 class SparseFilters(Callback):
@@ -47,7 +50,7 @@ class SparseFilters(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Measure, log, and ask to stop where both thresholds are reached."""
-        mean = float(trainer.callback_metrics["train/activation"])
+        mean = float(_activation(trainer))
         local = float(localisation(_autoencoder(pl_module).filters).median())
         pl_module.log("filters/localisation", local, prog_bar=True)
         self._epochs += 1
@@ -84,6 +87,15 @@ class SparseFilters(Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue from a checkpoint."""
         self._epochs, self._reached = state_dict["epochs"], state_dict["reached"]
+
+
+def _activation(trainer: Trainer) -> Tensor:
+    if _ACTIVATION not in trainer.callback_metrics:
+        raise UserError(
+            f"SparseFilters finds no {_ACTIVATION!r} at the end of the epoch: let the module log "
+            "it, as training_step of SparseAutoencoder does"
+        )
+    return trainer.callback_metrics[_ACTIVATION]
 
 
 def _autoencoder(module: LightningModule) -> SparseAutoencoder:

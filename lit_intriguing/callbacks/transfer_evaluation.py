@@ -62,7 +62,8 @@ class TransferEvaluation(TransferOfLosses):
     Args:
         attack: Makes the adversarial examples; None for the attack of `AdversarialExamples`.
         references: Name to network; maps inputs to logits `(N, C)` of the same classes, or has a
-            `training_step` of its own, see above. It runs in its own precision.
+            `training_step` of its own, see above. It runs in its own precision. For one without
+            gradients, such as a quantised one, no adversarial examples are made.
         weights: Checkpoint of a reference, by its name; without one the reference's own weights.
         earlier: How many measurements back an earlier state is; 0 for none.
         every_n_epochs: Epochs from one measurement to the next.
@@ -158,9 +159,9 @@ class TransferEvaluation(TransferOfLosses):
             own = self._attack(models[CURRENT], CURRENT, examples)
             for name in self.references:
                 if name not in self._theirs:  # its weights stay: made once
-                    self._theirs[name] = self._attack(models[name], name, examples)
+                    self._theirs[name] = self._attack_reference(models[name], name, examples)
             sets = {"clean": clean_set(examples[0]), f"for {CURRENT}": own}
-            sets |= {f"for {name}": one for name, one in self._theirs.items()}
+            sets |= {f"for {k}": one for k, one in self._theirs.items() if one is not None}
             for past in self._past:
                 sets[f"for step {past.step}"] = past.on(examples[0].device)
             rates = _matrix(list(sets.values()), models, examples[1])
@@ -222,6 +223,20 @@ class TransferEvaluation(TransferOfLosses):
                 f"training {classes}."
             )
 
+    def _attack_reference(
+        self, model: nn.Module, name: str, examples: FixedExamples
+    ) -> ExampleSet | None:
+        """Return what was made for a reference; None for one without gradients, say quantised."""
+        try:
+            return self._attack(model, name, examples)
+        except (UserError, ValueError) as error:
+            self.warn_once(
+                f"for {name}",
+                f"TransferEvaluation makes no adversarial examples for the reference {name!r} and "
+                f"evaluates it on those for the others: {error}",
+            )
+            return None
+
     def _attack(self, model: nn.Module, name: str, examples: FixedExamples) -> ExampleSet:
         made = attack_chunk(
             model, self.attack, *examples, torch.Generator().manual_seed(self.seed),
@@ -246,7 +261,8 @@ class TransferEvaluation(TransferOfLosses):
         }
         for column, name in enumerate(models[1:], 1):
             values[f"to/{name}"] = float(rates[titles.index(f"for {CURRENT}"), column])
-            values[f"from/{name}"] = float(rates[titles.index(f"for {name}"), 0])
+            if f"for {name}" in titles:
+                values[f"from/{name}"] = float(rates[titles.index(f"for {name}"), 0])
         if self.earlier and self._past:
             values["from/earlier"] = float(rates[titles.index(f"for step {self._past[0].step}"), 0])
         self.log_scalars(trainer, values, step)

@@ -69,7 +69,7 @@ class TransferOfLosses(OnLabelsOrLoss, ABC):
     ) -> None:
         super().__init__(*options)
         self.references, self.earlier = dict(references or {}), earlier
-        self._theirs: dict[str, ExampleSet] = {}
+        self._theirs: dict[str, ExampleSet | None] = {}
         self._past: list[Past] = []
 
     def try_losses(self, trainer: Trainer, pl_module: LightningModule, rows: HostRows) -> None:
@@ -106,9 +106,9 @@ class TransferOfLosses(OnLabelsOrLoss, ABC):
                 hosts[name] = RowsLoss(host, Precision(), own, seed=self.seed)
             sets = {f"for {CURRENT}": self._ascend(hosts[CURRENT])}
             for name in self.references:
-                if name not in self._theirs:  # its weights stay: made once
-                    self._theirs[name] = self._ascend_reference(name, hosts[name])
-                sets[f"for {name}"] = self._theirs[name]
+                # Its weights stay: made once.
+                made = self._theirs.get(name) or self._ascend_reference(name, hosts[name])
+                self._theirs[name] = sets[f"for {name}"] = made
             like = sets[f"for {CURRENT}"].images
             for past in self._past:
                 if past.images.shape == like.shape:

@@ -1,20 +1,25 @@
 """Units against random directions on a fixed few images, repeated while a network trains."""
 
+import functools
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple
+from dataclasses import astuple, replace
 from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
-from torch import nn
+from torch import Tensor, nn
 
 from lit_intriguing.callbacks.measuring import is_trial
 from lit_intriguing.callbacks.on_fixed_examples import OnFixedExamples
 from lit_intriguing.figures.loggers import destinations
 from lit_intriguing.figures.unit_effects import effect_history_figure, effects_figure
 from lit_intriguing.hosts.batch import Place
+from lit_intriguing.hosts.calling import call_with_inputs, keyword_of
 from lit_intriguing.hosts.fixed_examples import FixedExamples
+from lit_intriguing.hosts.logits import logits_model
+from lit_intriguing.hosts.muted import muted
 from lit_intriguing.private.of_lightning import optimizer_steps
+from lit_intriguing.private.of_torch import uncompiled_name
 from lit_intriguing.units import LayerAnalysis, Mean, Reading, analyse_units, untrained_copy
 from lit_intriguing.units.analyse import UNTRAINED, UnitReport
 from lit_intriguing.units.layers import matching_layers
@@ -56,12 +61,14 @@ class UnitAnalysis(OnFixedExamples):
         inputs: Where a batch has the inputs: a key, position, path or function; found if there
             is no doubt.
         labels: Where it has the labels, likewise.
+        model: Name of the submodule that takes the inputs; the default is the LightningModule if it
+            defines `forward`. Layers are named from the LightningModule in any case.
         seed: Of the choice of images, the random bases and the fresh weights.
 
     Raises:
         ValueError: For a number out of range.
-        UserError: When training starts, for an unknown layer, one that cannot be read, or labels
-            that tell nothing.
+        UserError: When training starts, for an unknown layer, one that cannot be read, a module
+            without `forward`, or labels that tell nothing.
     """
 
     def __init__(
@@ -79,10 +86,11 @@ class UnitAnalysis(OnFixedExamples):
         dirpath: str | Path | None = None,
         inputs: Place | None = None,
         labels: Place | None = None,
+        model: str | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__(
-            name, every_n_epochs, every_n_steps, examples, dirpath, inputs, labels, seed
+            name, every_n_epochs, every_n_steps, examples, dirpath, inputs, labels, seed, model
         )
         ScanSettings(reading or Mean(), k, rotations, seed)  # refuses numbers out of range
         self.layers = [layers] if isinstance(layers, str) else list(layers)
@@ -95,9 +103,13 @@ class UnitAnalysis(OnFixedExamples):
         """Check the layers.
 
         Raises:
-            UserError: For an unknown layer.
+            UserError: For an unknown layer, or if the model that takes the inputs is not known.
         """
+        logits_model(pl_module, self.model)
         matching_layers(pl_module, self.layers)
+
+    def classes(self, trainer: Trainer, pl_module: LightningModule, inputs: Tensor) -> None:
+        """Take the labels as they are: the network need not have classes."""
 
     def try_out(
         self, trainer: Trainer, pl_module: LightningModule, examples: FixedExamples
@@ -117,9 +129,6 @@ class UnitAnalysis(OnFixedExamples):
         step = optimizer_steps(trainer)
         self._history.append((step, {one.layer: one.effect for one in found.analyses}))
         values = _scalars(found.analyses)
-        several = trainer.world_size > 1
-        for key, value in values.items():
-            pl_module.log(f"{self.name}/{key}", value, logger=False, sync_dist=several)
         if trainer.is_global_zero:
             self.log_scalars(trainer, values, step)
             if not is_trial(trainer):
@@ -161,14 +170,22 @@ class UnitAnalysis(OnFixedExamples):
     ) -> UnitReport:
         inputs, labels = examples
         inputs = trainer.precision_plugin.convert_input(inputs)
+        forward = functools.partial(_call, self.model, self._input_name)
         starts = range(0, len(labels), _SIZE)
         batches = [(inputs[at : at + _SIZE], labels[at : at + _SIZE]) for at in starts]
         features = None if self.features is None else self.features.to(pl_module.device)
-        with self.isolated(pl_module), trainer.precision_plugin.forward_context():
-            return analyse_units(
-                network, batches, self.layers, reading=self.reading, k=self.k,
-                rotations=rotations, features=features, control=False, seed=self.seed, name=name,
+        with (
+            self.isolated(pl_module),
+            muted(network),
+            trainer.precision_plugin.forward_context(),
+        ):
+            found = analyse_units(
+                network, batches, self.layers, reading=self.reading, k=self.k, rotations=rotations,
+                features=features, control=False, seed=self.seed, name=name, forward=forward,
             )  # fmt: skip
+        # Compiled or not, a layer has one series.
+        analyses = [replace(one, layer=uncompiled_name(one.layer)) for one in found.analyses]
+        return replace(found, analyses=analyses)
 
     def _draw(self, trainer: Trainer, found: Sequence[LayerAnalysis], step: int) -> None:
         title = f"step {step:,}, epoch {trainer.current_epoch}"
@@ -181,6 +198,12 @@ class UnitAnalysis(OnFixedExamples):
             destination.table(self.name, COLUMNS, table_rows([*found, *self._untrained]), step)
             destination.figure(self.name, effects, step)
             destination.figure(f"{self.name}/history", history, step)
+
+
+def _call(name: str | None, input_name: str | None, network: nn.Module, images: Tensor) -> object:
+    """Return what a network, or the submodule of a name in it, puts out for images."""
+    model = logits_model(network, name)
+    return call_with_inputs(model, images, keyword_of(model, input_name), "UnitAnalysis")
 
 
 def _scalars(analyses: Sequence[LayerAnalysis]) -> dict[str, float]:

@@ -1,11 +1,14 @@
 """A fixed few examples of a run's data, read without a change to the order of its batches."""
 
+import math
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.trainer.states import RunningStage
+from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
 from lit_intriguing.autograd import ordinary, preserved
@@ -14,15 +17,39 @@ from lit_intriguing.hosts.batch import BatchKeys
 from lit_intriguing.hosts.dataset_access import example_order, loader_over
 from lit_intriguing.hosts.host_rows import HostRows
 from lit_intriguing.isolation import own_randomness
-from lit_intriguing.private.of_lightning import before_batch_transfer, loaders_of, validation_loop
+from lit_intriguing.private.of_lightning import (
+    before_batch_transfer,
+    loaders_of,
+    same_class_for,
+    validation_loop,
+)
 
 _HALF = (torch.float16, torch.bfloat16)
 
 FixedExamples = tuple[Tensor, Tensor]
 """Inputs `(N, *S)` and labels `(N,)`."""
 
-Note = Callable[[BatchKeys], None]
-"""Is told where inputs and labels were found."""
+Classes = Callable[[Tensor], int | None]
+"""Maps inputs `(1, *S)` to the number of classes of a network; None if it is not known."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What examples a callback wants.
+
+    Attributes:
+        who: The callback, for messages.
+        count: How many examples.
+        keys: Where inputs and labels are.
+        note: Is told where they were found.
+        classes: Tells which labels are classes; None if all are that are not negative.
+    """
+
+    who: str
+    count: int
+    keys: BatchKeys = field(default_factory=BatchKeys)
+    note: Callable[[BatchKeys], None] | None = None
+    classes: Classes | None = None
 
 
 def validates(trainer: Trainer) -> bool:
@@ -67,28 +94,57 @@ def read_batch(
     chosen = torch.randperm(len(order), generator=generator)[:count].tolist()
     with own_randomness(seed):
         batch = _read(loader, [order[place] for place in chosen], generator)
-        return _on_device(trainer, pl_module, batch, training)
+        return on_device(trainer, pl_module, batch, validates(trainer) and not training)
 
 
-def pick(batch: Any, keys: BatchKeys, count: int, note: Note | None = None) -> FixedExamples:
-    """Return up to `count` examples of a batch, balanced over the classes, sorted by label.
+def pick(batch: Any, wanted: Wanted) -> FixedExamples:
+    """Return examples of a batch, balanced over the classes, sorted by label.
 
-    Negative labels, which a loss ignores, are no classes: those examples are left out.
+    Those whose label is no class, since the loss ignores it (-1, 255), are left out, with a
+    warning. None may be left.
 
     Raises:
         BatchError: If its inputs and labels cannot be found.
     """
-    keys = keys.resolve(batch)
-    if note is not None:
-        note(keys)
+    keys = wanted.keys.resolve(batch)
+    if wanted.note is not None:
+        wanted.note(keys)
     inputs, labels = keys.read(batch)
-    labels = ordinary(labels).long()
-    (known,) = (labels >= 0).nonzero(as_tuple=True)
-    indices = known[balanced(labels[known], count)]
+    inputs, labels = ordinary(inputs), ordinary(labels).long()
+    known = _with_a_class(inputs, labels, wanted)
+    indices = known[balanced(labels[known], wanted.count)]
     indices = indices[labels[indices].argsort(stable=True)]
-    chosen = ordinary(inputs)[indices].clone()
+    chosen = inputs[indices].clone()
     # An attack needs finer steps than half precision has; the model rounds them again.
     return chosen.float() if chosen.dtype in _HALF else chosen, labels[indices].clone()
+
+
+def _with_a_class(inputs: Tensor, labels: Tensor, wanted: Wanted) -> Tensor:
+    """Return the indices of the examples whose label is a class; warn of the others."""
+    several = len(labels) > 0 and wanted.classes is not None
+    classes = wanted.classes(inputs[:1]) if several and wanted.classes is not None else None
+    there = is_class(labels, classes)
+    others = labels[~there].unique().tolist()  # type: ignore[no-untyped-call]
+    if others and there.any():
+        listed = ", ".join(map(str, others[:5])) + (", ..." if len(others) > 5 else "")
+        rank_zero_warn(
+            f"{wanted.who} leaves out {int((~there).sum())} of the {len(labels)} examples from "
+            f"which it chooses: their labels ({listed}) are no class."
+        )
+    return there.nonzero().squeeze(1)
+
+
+def is_class(labels: Tensor, classes: int | None) -> Tensor:
+    """Return of each label whether it is a class and none that a loss ignores, such as -1 or 255.
+
+    Args:
+        labels: Integers `(N,)`.
+        classes: How many there are; None if that is not known.
+
+    >>> is_class(torch.tensor([0, 9, 255, -1]), 10).tolist()
+    [True, True, False, False]
+    """
+    return (labels >= 0) & (labels < (math.inf if classes is None else classes))
 
 
 def balanced(labels: Tensor, count: int) -> Tensor:
@@ -140,12 +196,14 @@ def _read(loader: Any, indices: list[int], generator: torch.Generator) -> Any:
     return next(iter(own))
 
 
-def _on_device(trainer: Trainer, pl_module: LightningModule, batch: Any, training: bool) -> Any:
-    """Do to a batch what Lightning does before a step."""
+def on_device(
+    trainer: Trainer, pl_module: LightningModule, batch: Any, as_in_validation: bool
+) -> Any:
+    """Do to a batch what Lightning does before a step of training or of validation."""
     stage = trainer.state.stage
-    if validates(trainer) and not training:
+    if as_in_validation:
         # Hooks may ask, and augment in training only.
-        trainer.state.stage = RunningStage.VALIDATING
+        trainer.state.stage = same_class_for(trainer, RunningStage).VALIDATING
     try:
         with torch.no_grad(), preserved(pl_module):
             batch = trainer.precision_plugin.convert_input(batch)

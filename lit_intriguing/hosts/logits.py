@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from lit_intriguing.errors import UserError
 from lit_intriguing.hosts.calling import call_with_inputs, keyword_of
 from lit_intriguing.hosts.paths import PathError, follow, members
+from lit_intriguing.private.of_lightning import same_class_for
 from lit_intriguing.splice import kind, submodule
 
 Output = int | str | Callable[[Any], Tensor]
@@ -31,7 +32,7 @@ def logits_model(pl_module: LightningModule, name: str | None = None) -> nn.Modu
     """
     if name is not None:
         return submodule(pl_module, name)
-    if type(pl_module).forward is not LightningModule.forward:
+    if type(pl_module).forward is not same_class_for(pl_module, LightningModule).forward:
         return pl_module
     children = ", ".join(repr(child) for child, _ in pl_module.named_children())
     raise UserError(

@@ -1,8 +1,11 @@
 """The model under the Trainer's precision, for attacks that have their own."""
 
 import torch
+from lightning.pytorch import Trainer
 from lightning.pytorch.plugins.precision import Precision
 from torch import Tensor, nn
+
+from lit_intriguing.private.of_lightning import same_class_for
 
 
 class InPrecision(nn.Module):
@@ -33,7 +36,17 @@ class InPrecision(nn.Module):
 
 def in_precision(model: nn.Module, plugin: Precision) -> nn.Module:
     """Return the model under a precision; the model itself where that changes nothing."""
-    return model if type(plugin) is Precision else InPrecision(model, plugin)
+    plain = type(plugin) is same_class_for(plugin, Precision)
+    return model if plain else InPrecision(model, plugin)
+
+
+def unscaled(trainer: Trainer, loss: Tensor) -> Tensor:
+    """Return the loss that a callback gets before the backward pass as the module gave it.
+
+    Lightning has multiplied it by the scale of 16-bit mixed precision by then.
+    """
+    scaler = getattr(trainer.precision_plugin, "scaler", None)
+    return loss if scaler is None else loss / scaler.get_scale()
 
 
 def at_least_single(images: Tensor) -> Tensor:

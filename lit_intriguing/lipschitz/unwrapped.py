@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from lit_intriguing.private import of_torch
+from lit_intriguing.splice import is_quantised
 
 WEIGHT_HOOKS = "torch.nn.utils"
 """Where the hooks come from that compute a weight before each forward."""
@@ -92,6 +93,8 @@ def changed_by(module: nn.Module) -> str:
     Returns:
         A few words to follow the module's name; empty if there is nothing.
     """
+    if is_quantised(module):
+        return "is quantised, and rounding has no Lipschitz constant"
     if _has_own_forward(module):
         return "has a forward of its own"
     methods = _own_methods(module)
@@ -173,7 +176,7 @@ def _has_own_forward(module: nn.Module) -> bool:
     # DDP through Lightning leaves the type's own behind, bound, as an attribute.
     if "forward" not in vars(module) or of_torch.is_compile_wrapper(module):
         return False
-    forward = vars(module)["forward"]
+    forward = of_torch.before_compilation(vars(module)["forward"])
     bound = getattr(forward, "__func__", None), getattr(forward, "__self__", None)
     return forward is not None and bound != (type(module).forward, module)
 

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 
 from lit_intriguing.configuration import class_paths
@@ -14,6 +13,7 @@ from lit_intriguing.configuration.merging import merged_files
 from lit_intriguing.configuration.patches import Config, merged
 from lit_intriguing.errors import UsageError, UserError
 from lit_intriguing.models.weights import load_weights, read_checkpoint
+from lit_intriguing.private.of_lightning import is_lightning_module
 from lit_intriguing.training_runs.measure import build
 
 WAYS = ("recipe", "model", "function", "checkpoint")
@@ -125,8 +125,8 @@ def load_model(source: ModelSource, config: Config | None, weights: Path | None)
     else:
         spec = source.model or _own_class(content or {}, path)
         model = instance(spec, nn.Module, "model")
-    if isinstance(model, LightningModule):
-        model.configure_model()
+    if is_lightning_module(model):
+        model.configure_model()  # type: ignore[operator]
     if content is not None and path is not None:
         load_weights(model, content, path)
     return model.eval()

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.pytorch import LightningModule
 from torch import nn
 
 from lit_intriguing.errors import UserError
+from lit_intriguing.private.of_lightning import is_lightning_module
 
 
 def read_checkpoint(path: Path, weights_only: bool = True) -> dict[str, Any]:
@@ -45,8 +45,8 @@ def load_weights(model: nn.Module, content: Mapping[str, Any], path: Path) -> No
     Raises:
         UserError: If the weights are not those of such a model.
     """
-    if "state_dict" in content and isinstance(model, LightningModule):
-        model.on_load_checkpoint(dict(content))
+    if "state_dict" in content and is_lightning_module(model):
+        model.on_load_checkpoint(dict(content))  # type: ignore[operator]
     state = content.get("state_dict", content)
     try:
         model.load_state_dict(state)

@@ -7,6 +7,8 @@ function is called.
 
 from __future__ import annotations
 
+import importlib
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
@@ -152,12 +154,50 @@ def is_lightning_module(module: object) -> bool:
     The two packages have a class of the name each, and neither knows the other's.
     """
     return any(
-        kind.__name__ == "LightningModule" and kind.__module__.partition(".")[0] in _PACKAGES
+        kind.__name__ == "LightningModule" and _package_of(kind) in _PACKAGES
         for kind in type(module).__mro__
     )
 
 
-_PACKAGES = ("lightning", "pytorch_lightning")
+def same_class_for(thing: object, kind: type[Any]) -> Any:
+    """Return a class of `lightning.pytorch`, or the one of the package that a thing belongs to.
+
+    A Trainer of `pytorch_lightning`, its modules and its plugins know the classes of that package
+    alone.
+
+    Args:
+        thing: A Trainer, a LightningModule or a plugin, of either package.
+        kind: A class of `lightning.pytorch`.
+    """
+    packages = [_package_of(one) for one in type(thing).__mro__]
+    return _twin(kind) if next(filter(_PACKAGES.__contains__, packages), "") == _OTHER else kind
+
+
+def make_known_to_both(kind: type[Any]) -> None:
+    """Make a class of ours that extends one of `lightning` extend that of `pytorch_lightning` too.
+
+    The latter's command line takes its own callbacks alone. Only where that package is loaded.
+    """
+    if _OTHER not in sys.modules:
+        return
+    for ours in kind.__mro__:
+        theirs = [one for one in ours.__bases__ if _package_of(one) == "lightning"]
+        if _package_of(ours) == "lit_intriguing" and theirs:
+            new = [one for one in map(_twin, theirs) if not issubclass(ours, one)]
+            ours.__bases__ = (*ours.__bases__, *new)
+
+
+def _twin(kind: type[Any]) -> Any:
+    name = kind.__module__.replace("lightning.pytorch", _OTHER, 1)
+    return getattr(importlib.import_module(name), kind.__name__)
+
+
+def _package_of(kind: type[Any]) -> str:
+    return kind.__module__.partition(".")[0]
+
+
+_OTHER = "pytorch_lightning"
+_PACKAGES = ("lightning", _OTHER)
 
 
 def trainer_or_none(module: LightningModule) -> Trainer | None:

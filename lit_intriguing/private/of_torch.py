@@ -32,13 +32,30 @@ def inside_compile_wrapper(wrapper: nn.Module) -> nn.Module:
 
 
 def is_compiled_in_place(module: nn.Module) -> bool:
-    """Return whether `module.compile()` was called."""
-    return module._compiled_call_impl is not None
+    """Return whether `module.compile()` was called, or its `forward` compiled.
+
+    Lightning does the latter to a LightningModule that `torch.compile` has wrapped.
+    """
+    return module._compiled_call_impl is not None or _is_compiled(vars(module).get("forward"))
 
 
 def set_not_compiled(attributes: dict[str, Any]) -> None:
-    """Make the attributes of a module those of one whose `compile()` was never called."""
+    """Make the attributes of a module those of one that was never compiled in place."""
     attributes["_compiled_call_impl"] = None
+    if _is_compiled(attributes.get("forward")):
+        del attributes["forward"]
+
+
+def before_compilation(function: Any) -> Any:
+    """Return the function that `torch.compile` was given; others as they are."""
+    original = getattr(function, "_torchdynamo_orig_callable", function)
+    # Torch puts a function of its own around one that its compiler would pass by.
+    between = getattr(original, "__globals__", {}).get("__name__") == "torch._dynamo.external_utils"
+    return original.__wrapped__ if between else original
+
+
+def _is_compiled(function: Any) -> bool:
+    return before_compilation(function) is not function
 
 
 def uncompiled_name(name: str) -> str:

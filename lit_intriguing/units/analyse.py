@@ -1,6 +1,7 @@
 """The whole comparison: a network, images, layers; what their units are worth."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import functools
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,6 +40,9 @@ TRAINED, UNTRAINED = "trained", "untrained"
 
 PRINCIPAL = "principal components"
 """Name of that basis."""
+
+Forward = Callable[[nn.Module, Tensor], object]
+"""Runs a network on images."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +83,7 @@ def analyse_units(
     control: bool | nn.Module = True,
     seed: int = 0,
     name: str = TRAINED,
+    forward: Forward | None = None,
 ) -> UnitReport:
     """Compare the top images of a network's units with those of random directions.
 
@@ -101,6 +106,7 @@ def analyse_units(
         control: Whether to analyse a copy with fresh weights as well; or such a network.
         seed: Of the random bases, of the fresh weights, of the bootstrap.
         name: Of the network, in the analyses.
+        forward: Runs a network, or its control, on images; by default they are its one argument.
 
     Returns:
         The analyses, layer by layer in the model's order.
@@ -121,11 +127,13 @@ def analyse_units(
             names,
             settings,
             bases,
-            _with_components(one, loader, names, settings, directions) if principal else directions,
+            _with_components(one, loader, names, settings, directions, forward)
+            if principal
+            else directions,
         )
         for network, one in networks.items()
     }
-    labels = _scan(networks, scans, loader, features)
+    labels = _scan(networks, scans, loader, features, forward)
     coherence: Coherence
     if features is None:
         coherence = ByLabels(labels)
@@ -178,6 +186,7 @@ def _scan(
     scans: Mapping[str, NetworkScan],
     loader: Iterable[Any],
     features: Features | None,
+    forward: Forward | None,
 ) -> Tensor:
     """Go through the images once; return the labels `(N,)`, or `(0,)` where there are none."""
     labels: list[Tensor] = []
@@ -187,7 +196,8 @@ def _scan(
         ):  # what cannot work is said before the pass
             _check(batch, features)
         for network, model in networks.items():
-            scans[network].add(model, batch.images.to(device_of(model)), batch.indices)
+            images = batch.images.to(device_of(model))
+            scans[network].add(model, images, batch.indices, _bound(forward, model))
         if batch.labels is not None:
             labels.append(batch.labels.cpu())
     return torch.cat(labels) if labels else torch.empty(0)
@@ -200,18 +210,24 @@ def _check(batch: Batch, features: Features | None) -> None:
         raise UserError("The data has no labels: give features to compare the images by.")
 
 
+def _bound(forward: Forward | None, model: nn.Module) -> Callable[[Tensor], object] | None:
+    return None if forward is None else functools.partial(forward, model)
+
+
 def _with_components(
     model: nn.Module,
     loader: Iterable[Any],
     layers: Sequence[str],
     settings: ScanSettings,
     directions: Named,
+    forward: Forward | None,
 ) -> Named:
     """Return the directions and the principal components of each layer, with a pass for these."""
     covariances: dict[str, RunningCovariance] = {}
     for batch in indexed(loader):
         images = batch.images.to(device_of(model))
-        for layer, values in activations(model, images, layers, settings.reading).items():
+        run = _bound(forward, model)
+        for layer, values in activations(model, images, layers, settings.reading, run).items():
             covariances.setdefault(layer, RunningCovariance(values.shape[1])).add(values)
     return {
         layer: {**directions.get(layer, {}), PRINCIPAL: principal_components(one.result())}

@@ -9,6 +9,8 @@ from torch import Tensor, nn
 
 from lit_intriguing.errors import UserError
 from lit_intriguing.isolation import own_randomness
+from lit_intriguing.private.of_torch import is_compile_wrapper, set_not_compiled
+from lit_intriguing.splice import quantised_layers
 
 
 def untrained_copy(model: nn.Module, seed: int = 0) -> nn.Module:
@@ -16,7 +18,7 @@ def untrained_copy(model: nn.Module, seed: int = 0) -> nn.Module:
 
     Each submodule's own `reset_parameters` draws them, and resets running statistics. A
     parameter that no submodule resets has its values shuffled, with a warning that names it: this
-    destroys what was learned and keeps the scale.
+    destroys what was learned and keeps the scale. Quantised layers keep theirs, with a warning.
 
     Args:
         model: Any module.
@@ -26,6 +28,9 @@ def untrained_copy(model: nn.Module, seed: int = 0) -> nn.Module:
         UserError: The model has no parameters.
     """
     fresh = _copied(model, {})
+    for module in fresh.modules():  # else the copy would call what was compiled, the model's own
+        if not is_compile_wrapper(module):
+            set_not_compiled(vars(module))
     before = {name: value.detach().clone() for name, value in fresh.named_parameters()}
     if not before:
         raise UserError(
@@ -35,13 +40,15 @@ def untrained_copy(model: nn.Module, seed: int = 0) -> nn.Module:
     with own_randomness(seed), torch.no_grad():
         reset = _reset(fresh)
         shuffled = _shuffle_rest(fresh, before, reset)
-    if shuffled:
-        some = ", ".join(shuffled[:8]) + (", ..." if len(shuffled) > 8 else "")
-        warnings.warn(
-            f"Untrained control: no reset_parameters for {some}; their values are shuffled.",
-            stacklevel=2,
-        )
+    _tell(shuffled, "no reset_parameters for {}; their values are shuffled")
+    _tell(quantised_layers(fresh), "{} are quantised and keep their weights")
     return fresh
+
+
+def _tell(names: list[str], what: str) -> None:
+    if names:
+        some = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
+        warnings.warn(f"Untrained control: {what.format(some)}.", stacklevel=3)
 
 
 def _copied(module: nn.Module, memo: dict[int, Any]) -> nn.Module:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from lit_intriguing.errors import UserError
-from lit_intriguing.splice import SpliceError, check_met, kind, submodule
+from lit_intriguing.splice import SpliceError, check_met, check_takes_hooks, kind, submodule
 from lit_intriguing.units.readings import Reading
 
 _WILD = "*?["
@@ -41,8 +41,9 @@ def _matching(model: nn.Module, pattern: str, names: Sequence[str]) -> list[str]
         if not matches:
             raise UserError(f"No layer matches {pattern!r}. {_known(model, names)}")
         return matches
-    submodule(model, pattern)  # its message names the nearest
-    return [pattern]
+    there = submodule(model, pattern)  # its message names the nearest
+    # Within a compiled one it goes by two names.
+    return [next(name for name, module in model.named_modules() if module is there)]
 
 
 def _known(model: nn.Module, names: Sequence[str]) -> str:
@@ -72,6 +73,8 @@ def recorded(
         UserError: A reading does not fit an output; the message names the layer.
     """
     found: dict[str, Tensor] = {}
+    for layer in layers:
+        check_takes_hooks(layer, submodule(model, layer))
     # Plain hooks, as whoever calls this runs a compiled model uncompiled: hooks that a compiler is
     # to leave alone cost as much as a small layer.
     hooks = [

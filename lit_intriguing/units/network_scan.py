@@ -1,7 +1,6 @@
 """The scans of several layers of a network, from the same forward passes."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,7 +9,8 @@ from torch import Tensor, nn
 
 from lit_intriguing.autograd import preserved
 from lit_intriguing.errors import UserError
-from lit_intriguing.splice import is_compiled
+from lit_intriguing.private.of_torch import uncompiled_name
+from lit_intriguing.splice import eager
 from lit_intriguing.units.directions import checked_directions
 from lit_intriguing.units.layers import recorded
 from lit_intriguing.units.readings import Mean, Reading
@@ -142,9 +142,8 @@ class NetworkScan:
     def _begin(self, layer: str, units: int, device: torch.device) -> LayerScan:
         settings = self.settings
         if layer not in self.bases or self.bases[layer].directions.shape[2] != units:
-            self.bases[layer] = RandomBases.of_layer(
-                layer, units, settings.rotations, settings.seed
-            )
+            name = uncompiled_name(layer)  # the same bases for a network before it was compiled
+            self.bases[layer] = RandomBases.of_layer(name, units, settings.rotations, settings.seed)
         self.bases[layer] = self.bases[layer].to(device)
         named = {
             name: checked_directions(directions, units, layer)
@@ -175,7 +174,7 @@ def activations(
     with (
         preserved(model),
         torch.no_grad(),
-        _eager(model),
+        eager(model),
         recorded(model, layers, reading) as found,
     ):
         (model if forward is None else forward)(images)
@@ -192,13 +191,3 @@ def distinct(indices: Iterable[Tensor]) -> Tensor:
     """Return the increasing distinct indices among those of several tensors."""
     unique: Tensor = torch.unique(torch.cat([some.flatten() for some in indices]))
     return unique
-
-
-@contextmanager
-def _eager(model: nn.Module) -> Iterator[None]:
-    """Run a compiled model uncompiled: hooks that come after its first call go unnoticed."""
-    if not is_compiled(model):
-        yield
-        return
-    with torch.compiler.set_stance("force_eager"):
-        yield

@@ -308,7 +308,7 @@ def test_scripted_network_is_attacked_at_the_input_and_its_statistics_stay(keep_
     trainer(AdversarialTraining({"": plan()}, keep_out=keep_out)).fit(host, batches(*data()))
     # By the host's own batch: not by the pool's, by the making of examples or by trials.
     assert int(host.state_dict()["net.0.num_batches_tracked"]) == 1
-    with pytest.raises(UserError, match=r"compiled by TorchScript.* Attack the input"):
+    with pytest.raises(UserError, match=r"compiled by TorchScript.* Name the input"):
         trainer(AdversarialTraining({"net.1": plan()})).fit(host, batches(*data()))
 
 

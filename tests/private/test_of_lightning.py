@@ -8,17 +8,20 @@ from typing import Any
 import pytest
 import torch
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
+from lightning.pytorch.callbacks import WeightAveraging
 from lightning.pytorch.loops.fit_loop import _FitLoop
 from lightning.pytorch.loops.optimization.automatic import _AutomaticOptimization
 from lightning.pytorch.loops.optimization.manual import _ManualOptimization
 from lightning.pytorch.loops.prediction_loop import _PredictionLoop
 from lightning.pytorch.loops.training_epoch_loop import _TrainingEpochLoop
+from lightning.pytorch.plugins.precision import Precision
 from lightning.pytorch.strategies import Strategy
 from lightning.pytorch.trainer import call
 from lightning.pytorch.trainer.connectors.checkpoint_connector import _CheckpointConnector
 from lightning.pytorch.trainer.connectors.logger_connector.logger_connector import (
     _LoggerConnector,
 )
+from lightning.pytorch.trainer.states import RunningStage
 from torch import Tensor, nn
 
 from lit_intriguing.attacks import GradientAttack
@@ -320,6 +323,40 @@ def test_a_lightning_module_is_told_by_its_name_and_package() -> None:
         pass
 
     assert not of_lightning.is_lightning_module(LightningModuleOfOurs())
+
+
+@pytest.mark.parametrize("kind", [LightningModule, WeightAveraging, Precision, RunningStage])
+def test_a_class_has_its_twin_in_the_other_package(kind: type[Any]) -> None:
+    """Hangs on the same modules in both: hosts of `pytorch_lightning` under our callbacks."""
+    other = pytest.importorskip("pytorch_lightning")
+    for thing in (other.Trainer, other.LightningModule, other.Callback):
+        twin = of_lightning.same_class_for(thing.__new__(thing), kind)
+        assert twin is not kind
+        assert twin.__name__ == kind.__name__
+        assert twin.__module__.startswith("pytorch_lightning.")
+    for thing in (Trainer.__new__(Trainer), Hand(), nn.Linear(1, 1)):
+        assert of_lightning.same_class_for(thing, kind) is kind
+
+
+def test_a_callback_of_ours_becomes_one_of_the_other_package() -> None:
+    """Hangs on bases that can be set: YAML for the command line of `pytorch_lightning`."""
+    other = pytest.importorskip("pytorch_lightning")
+
+    class Looks(Callback):
+        pass
+
+    class Sees(Looks):
+        def on_fit_start(self, *args: object) -> None:
+            pass
+
+    Looks.__module__ = Sees.__module__ = "lit_intriguing.callbacks.looks"
+    for _ in range(2):
+        of_lightning.make_known_to_both(Sees)
+    assert issubclass(Sees, other.Callback)
+    assert isinstance(Sees(), Callback)
+    assert Looks.__bases__ == (Callback, other.Callback)
+    assert Sees.__bases__ == (Looks,)
+    assert Callback.__bases__ == (object,)
 
 
 def test_values_for_monitors_are_kept_among_the_callback_metrics() -> None:

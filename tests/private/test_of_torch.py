@@ -67,6 +67,19 @@ def test_a_model_compiled_in_place_is_known_and_a_copy_can_be_freed_of_it() -> N
     assert not of_torch.is_compiled_in_place(module)
 
 
+@carries("bounds of a LightningModule compiled whole, and callbacks that hook its layers")
+def test_a_function_that_was_compiled_is_known_and_so_is_what_it_was() -> None:
+    module = nn.Linear(2, 2)
+    plain = module.forward
+    assert of_torch.before_compilation(plain) is plain
+    module.forward = torch.compile(plain, backend="eager")
+    assert of_torch.before_compilation(module.forward) == plain
+    assert of_torch.is_compiled_in_place(module)
+    of_torch.set_not_compiled(vars(module))
+    assert not of_torch.is_compiled_in_place(module)
+    assert module.forward == plain
+
+
 @carries("layers' names in LipschitzMonitor and LipschitzPenalty for compiled models")
 def test_names_lose_what_compilation_put_into_them() -> None:
     model = nn.Sequential(torch.compile(nn.Linear(2, 2), backend="eager"))
