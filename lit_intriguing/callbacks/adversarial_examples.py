@@ -159,7 +159,8 @@ class AdversarialExamples(ExamplesOfLosses):
     ) -> None:
         """Attack two of the examples, or all rows."""
         if isinstance(examples, HostRows):
-            self.try_change(trainer, pl_module, examples)
+            with self.trying(pl_module, examples):
+                self.loss_change(trainer, pl_module, examples)
             return
         inputs, labels = examples
         if self.layer == INPUT:

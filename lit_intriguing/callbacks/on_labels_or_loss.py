@@ -1,7 +1,8 @@
 """A measurement with class labels where a host has them, of the host's own loss where not."""
 
 from abc import ABC
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
@@ -127,22 +128,18 @@ class OnLabelsOrLoss(OnFixedExamples, ABC):
             clean = loss.clean()
             box = self.box(clean, rows)
             attack = self._ascends or usual_attack(clean)
-            self._say(
-                f"{type(self).__name__} measures how the host's own loss changes, since "
-                f"{_first_sentence(self._reason)}. Attacked: {self._attacked(rows)}, by {attack}, "
-                f"within {box}. Where there are class labels and logits, say where: inputs=, "
-                "labels=, model=, output=."
-            )
+            self.say_rows(rows, attack, box)
             return change_of_loss(loss, clean, attack, box, generator, watch)
 
-    def try_change(self, trainer: Trainer, pl_module: LightningModule, rows: HostRows) -> None:
-        """Try `loss_change`.
+    @contextmanager
+    def trying(self, pl_module: LightningModule, rows: HostRows) -> Iterator[None]:
+        """Tell what fails inside as an error of the step that was called.
 
         Raises:
-            UserError: If it fails.
+            UserError: If anything fails.
         """
         try:
-            self.loss_change(trainer, pl_module, rows)
+            yield
         except (UserError, ValueError):
             raise
         except Exception as error:
@@ -150,6 +147,15 @@ class OnLabelsOrLoss(OnFixedExamples, ABC):
                 f"{type(self).__name__} called {type(pl_module).__name__}.training_step aside on "
                 f"{rows.count} examples, and it failed: {type(error).__name__}: {error}"
             ) from error
+
+    def say_rows(self, rows: HostRows, attack: Attack, box: Bounds) -> None:
+        """Say once that losses are measured, why, and what is attacked."""
+        self._say(
+            f"{type(self).__name__} measures how the host's own loss changes, since "
+            f"{_first_sentence(self._reason)}. Attacked: {self._attacked(rows)}, by {attack}, "
+            f"within {box}. Where there are class labels and logits, say where: inputs=, "
+            "labels=, model=, output=."
+        )
 
     def rows_loss(
         self, trainer: Trainer, pl_module: LightningModule, rows: HostRows, layer: str = INPUT

@@ -80,8 +80,8 @@ class TransferOfLosses(OnLabelsOrLoss, ABC):
         """
         for name, reference in self.references.items():
             check_reference(name, reference)
-        self.try_change(trainer, pl_module, rows)
-        self._transfer_losses(trainer, pl_module, rows)
+        with self.trying(pl_module, rows):
+            self._transfer_losses(trainer, pl_module, rows)
         self._theirs = {}
 
     def measure_losses(self, trainer: Trainer, pl_module: LightningModule, rows: HostRows) -> None:
@@ -121,6 +121,7 @@ class TransferOfLosses(OnLabelsOrLoss, ABC):
         with loss.entered():
             clean = loss.clean()
             attack, box = self._ascends or usual_attack(clean), self.box(clean, loss.rows)
+            self.say_rows(loss.rows, attack, box)
             made = ascend(loss, clean, attack, box, torch.Generator().manual_seed(self.seed))
         counted = torch.ones(len(clean), dtype=torch.bool, device=clean.device)
         return ExampleSet(made.adversarial, counted, made.distortion)

@@ -52,9 +52,10 @@ def class_labels(
         if strict and isinstance(error, UserError):
             raise
         return Verdict(f"no logits were found: {error}")
-    if logits.ndim != 2:
+    if logits.ndim != 2 or len(logits) != len(inputs[:2]):
         shape = tuple(logits.shape)
-        return Verdict(f"the model's output, of shape {shape}, is no logits (N, C)")
+        found_shape = f"the model's output, of shape {shape} for {len(inputs[:2])} inputs"
+        return Verdict(f"{found_shape}, is no logits (N, C)")
     classes = logits.shape[1]
     known = (labels.long() >= 0) & (labels.long() < classes)
     if not bool(known.any()) or (classes == 2 and _is_far(labels)):

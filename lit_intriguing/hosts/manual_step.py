@@ -9,6 +9,7 @@ from lightning.pytorch import LightningModule
 from lightning.pytorch.plugins.precision import Precision
 from torch import Tensor
 
+from lit_intriguing.hosts.muted import Silent
 from lit_intriguing.hosts.step_loss import StepLoss, loss_of
 
 
@@ -19,10 +20,10 @@ def step_loss(pl_module: LightningModule, precision: Precision) -> StepLoss:
 
 
 class ManualStepLoss(StepLoss):
-    """The sum of the losses that `manual_backward` gets until the first optimiser's step.
+    """The sum of the losses that `manual_backward` gets, at the present weights.
 
-    That is the gradient which the step would take. Where the host goes backward in another way, it
-    is the loss that `training_step` returns.
+    Optimisers and schedulers stand still. Where the host goes backward in another way, it is the
+    loss that `training_step` returns.
 
     Args:
         pl_module: The host, in manual optimisation.
@@ -38,15 +39,8 @@ class ManualStepLoss(StepLoss):
         with self.entered(seed, steady):
             # Taken back with all attributes that the step sets.
             vars(self.pl_module).update(_stand_ins(self.pl_module, losses))
-            try:
-                returned = loss_of(self.pl_module.training_step(batch, *others))
-            except _SteppedError:
-                returned = None
+            returned = loss_of(self.pl_module.training_step(batch, *others))
         return sum(losses[1:], losses[0]) if losses else returned
-
-
-class _SteppedError(BaseException):
-    """An optimiser was asked to step. No code of the host's is to catch it."""
 
 
 def _stand_ins(pl_module: LightningModule, losses: list[Tensor]) -> dict[str, Callable[..., Any]]:
@@ -57,11 +51,15 @@ def _stand_ins(pl_module: LightningModule, losses: list[Tensor]) -> dict[str, Ca
         found = type(pl_module).optimizers(pl_module, use_pl_optimizer)
         return [_Stand(one) for one in found] if isinstance(found, list) else _Stand(found)
 
+    def schedulers() -> Any:
+        found = type(pl_module).lr_schedulers(pl_module)
+        return [Silent(one) for one in found] if isinstance(found, list) else Silent(found)
+
     toggles = ("toggle_optimizer", "untoggle_optimizer", "clip_gradients")
     return {
         "manual_backward": backward,
         "optimizers": optimizers,
-        "lr_schedulers": lambda: None,
+        "lr_schedulers": schedulers,
         **dict.fromkeys(toggles, _nothing),
     }
 
@@ -74,15 +72,16 @@ class _Stand:
         self.param_groups = [copy.copy(group) for group in optimizer.param_groups]
         self.zero_grad = _nothing
 
+    @property  # type: ignore[misc]
+    def __class__(self) -> type[Any]:
+        return type(self.__dict__["_optimizer"])
+
     def __getattr__(self, name: str) -> Any:
         return getattr(self._optimizer, name)
 
-    def step(self, *args: Any, **kwargs: Any) -> None:
-        """End the host's step: what follows belongs to other weights."""
-        closure = kwargs.get("closure") or next(filter(callable, args), None)
-        if closure is not None:
-            closure()
-        raise _SteppedError
+    def step(self, closure: Callable[[], Any] | None = None, **kwargs: Any) -> Any:
+        """Ask for the closure's loss, and stay."""
+        return None if closure is None else closure()
 
     def toggle_model(self, *args: Any, **kwargs: Any) -> Any:
         """Do nothing."""

@@ -431,7 +431,7 @@ def test_manual_optimisation_is_asked_for_what_it_goes_backward_with(tmp_path: P
     assert same(without, with_it)
     rows = callback._chosen
     assert isinstance(rows, HostRows)
-    wanted = 2 * steady_loss(host, rows.batch)
+    wanted = 3 * steady_loss(host, rows.batch)
     assert callback._losses[-1].loss_clean == pytest.approx(float(wanted), rel=1e-5)
 
 
