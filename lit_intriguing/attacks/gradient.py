@@ -16,6 +16,10 @@ _SAFE_LENGTH = 1e-15
 """A float32 gradient at least this long loses nothing to speak of when its entries are squared."""
 
 
+class NoGradientError(ValueError):
+    """A model's output does not depend differentiably on its input."""
+
+
 class GradientAttack(Attack):
     """Steps of fixed length along the gradient of the criterion's loss.
 
@@ -112,15 +116,15 @@ def input_gradient(model: Model, x: Tensor, criterion: Criterion) -> Tensor:
     """Return the gradient of the criterion's loss by `x`, shape `(N, *S)`.
 
     Raises:
-        ValueError: If no gradient leads from the model's output to `x`.
+        NoGradientError: If no gradient leads from the model's output to `x`.
     """
     x = x.detach().requires_grad_()
     loss = criterion.loss(as_logits(model(x), len(x))).sum()
     if not loss.requires_grad:
-        raise ValueError(no_gradient())
+        raise NoGradientError(no_gradient())
     (gradient,) = torch.autograd.grad(loss, x, allow_unused=True)
     if gradient is None:
-        raise ValueError(no_gradient())
+        raise NoGradientError(no_gradient())
     return gradient
 
 

@@ -10,33 +10,35 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 
-from lit_intriguing.attacks import Attack, BoxLBFGS, Goal
+from lit_intriguing.attacks import Attack, Goal
 from lit_intriguing.attacks.attack_tensors import attack_chunk
 from lit_intriguing.attacks.base import check_inside
 from lit_intriguing.attacks.examples import Examples
+from lit_intriguing.callbacks.examples_of_losses import ExamplesOfLosses
 from lit_intriguing.callbacks.measuring import is_trial
-from lit_intriguing.callbacks.on_fixed_examples import OnFixedExamples
 from lit_intriguing.errors import UserError
 from lit_intriguing.figures.examples import (
     DrawnExamples,
     Moment,
+    as_pixels,
     drawn_as_images,
     drawn_as_units,
     examples_figure,
 )
-from lit_intriguing.figures.loggers import Files, destinations
+from lit_intriguing.figures.loggers import destinations
+from lit_intriguing.figures.loss_change import LossMoment
 from lit_intriguing.hosts.batch import Place
 from lit_intriguing.hosts.fixed_examples import FixedExamples
+from lit_intriguing.hosts.host_rows import HostRows
 from lit_intriguing.hosts.logits import Output
 from lit_intriguing.hosts.precision import in_precision
 from lit_intriguing.private.of_lightning import optimizer_steps
 from lit_intriguing.splice import INPUT, submodule
 from lit_intriguing.tables import Cell
 from lit_intriguing.types import Bounds
-from lit_intriguing.whole_files import draft
 
 
-class AdversarialExamples(OnFixedExamples):
+class AdversarialExamples(ExamplesOfLosses):
     """How far the nearest adversarial examples of a few fixed examples are, during a run.
 
     At the chosen interval the attack is run on the same examples, toward the same targets, the
@@ -55,6 +57,18 @@ class AdversarialExamples(OnFixedExamples):
     `<name>/success`, the fraction of the examples that reach the goal, and over these the mean
     distortion, `<name>/distortion`, and the median, `<name>/distortion_median`.
 
+    Where the host has no class labels, or its loss does not depend on them, the attack ascends the
+    loss that its `training_step` returns, on whole rows of a batch, and the change of that loss is
+    measured; the log says so once. Every logger then gets `<name>/loss_clean` and `<name>/loss`,
+    means over the examples, `<name>/distortion`, and of a segmentation `<name>/flipped`, the share
+    of pixels whose prediction flips. The losses are those of each row alone, dropout and BatchNorm
+    as in evaluation; where a row alone has none, as where rows are contrasted, that of all
+    together. `.pt` holds `loss_clean` and `loss`, `(N,)` or `(1,)`, in place of labels, targets,
+    predictions and success; of a segmentation also `labels`, `predictions`,
+    `adversarial_predictions`, `(N, H, W)`, and `flipped`, `(N,)`. The picture shows a
+    segmentation's masks beside the images. Where `layer` is an embedding of tokens,
+    `<name>/tokens` is a table of the text whose embeddings are nearest, before and after.
+
     It only measures: weights, gradients, modes, optimiser, the global random states and the order
     of the data are bit for bit as without it. An attack that fails later than at the start, or a
     full disk, gives one warning and does not end the run. With `fast_dev_run` the attack runs and
@@ -67,15 +81,19 @@ class AdversarialExamples(OnFixedExamples):
     examples (sharded models need it) and the first one writes.
 
     Args:
-        attack: Makes the adversarial examples; None for `BoxLBFGS`, which finds the nearest ones.
+        attack: Makes the adversarial examples; None for `BoxLBFGS`, which finds the nearest ones,
+            and without class labels for `GradientAttack` with ten steps in the maximum norm, `eps`
+            a tenth of the standard deviation of what is attacked over the examples.
         every_n_epochs: Epochs from one measurement to the next.
         every_n_steps: Optimiser steps from one measurement to the next, in place of epochs.
         examples: Number of examples; fewer if the data or the batch has fewer.
         layer: Name of the submodule whose output is attacked; empty for the input. A compiled
             network is attacked uncompiled.
-        goal: What the adversarial examples are to reach; None for random targets, as in the paper.
+        goal: What the adversarial examples are to reach; `HostLoss` for a larger loss of the host;
+            None for random targets, as in the paper, or `HostLoss` where there are no class labels.
         bounds: The box that the attacked tensor stays in, in its own units; None for [0, 1] at the
-            input and no box at a hidden layer. In figures `lower` is black and `upper` is white.
+            input and no box at a hidden layer; without class labels [0, 1] if the examples lie in
+            it. In figures `lower` is black and `upper` is white.
         magnify: Factor on the differences in the figure; None to choose it.
         name: Name of the scalars, figures and files, different for each callback of the run; None
             for `examples`, or `examples/<layer>` for a hidden layer.
@@ -92,8 +110,9 @@ class AdversarialExamples(OnFixedExamples):
 
     Raises:
         ValueError: For a number out of range.
-        UserError: When training starts, for an unknown layer, a batch without labels, inputs
-            outside the bounds, an attack that fails on two of the examples, and the like.
+        UserError: When training starts, for an unknown layer, inputs outside the bounds, an attack
+            that fails on two of the examples, a goal of class labels where there are none, an
+            attack that searches for a border on `HostLoss`, and the like.
     """
 
     def __init__(
@@ -115,15 +134,13 @@ class AdversarialExamples(OnFixedExamples):
         seed: int = 0,
     ) -> None:
         super().__init__(
+            magnify, attack, goal, bounds, layer,
             name or (f"examples/{layer}" if layer else "examples"),
             every_n_epochs, every_n_steps, examples, dirpath, inputs, labels, seed,
             model, output,
         )  # fmt: skip
         if magnify is not None and not 0 < magnify < math.inf:
             raise ValueError(f"AdversarialExamples: magnify must be positive, not {magnify}.")
-        self.attack = BoxLBFGS() if attack is None else attack
-        self.goal, self.bounds, self.layer = goal, bounds, layer
-        self.magnify = magnify
         self._history: list[Moment] = []
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -133,12 +150,18 @@ class AdversarialExamples(OnFixedExamples):
             UnknownLayerError: For an unknown layer.
             UserError: If the model that gives logits is not known, or the layer not in it.
         """
-        submodule(self.logits_model(pl_module), self._layer_in_model(pl_module))
+        submodule(pl_module, self.layer)
+        if self.model is not None:
+            submodule(self.logits_model(pl_module), self._layer_in_model(pl_module))
 
     def try_out(
-        self, trainer: Trainer, pl_module: LightningModule, examples: FixedExamples
+        self, trainer: Trainer, pl_module: LightningModule, examples: FixedExamples | HostRows
     ) -> None:
-        """Attack two of the examples."""
+        """Attack two of the examples, or all rows."""
+        if isinstance(examples, HostRows):
+            with self.trying(pl_module, examples):
+                self.loss_change(trainer, pl_module, examples)
+            return
         inputs, labels = examples
         if self.layer == INPUT:
             check_inside(inputs, self.bounds or Bounds())
@@ -153,9 +176,12 @@ class AdversarialExamples(OnFixedExamples):
             ) from error
 
     def measure(
-        self, trainer: Trainer, pl_module: LightningModule, examples: FixedExamples
+        self, trainer: Trainer, pl_module: LightningModule, examples: FixedExamples | HostRows
     ) -> None:
         """Make adversarial examples of the examples."""
+        if isinstance(examples, HostRows):
+            self.measure_losses(trainer, pl_module, examples)
+            return
         made = self._attack(trainer, pl_module, examples)
         self._history.append(_moment(optimizer_steps(trainer), made))
         if trainer.is_global_zero:
@@ -164,19 +190,23 @@ class AdversarialExamples(OnFixedExamples):
     @property
     def last_step(self) -> int:
         """The step of the last measurement."""
-        return self._history[-1].step if self._history else 0
+        return max((one[-1].step for one in (self._history, self._losses) if one), default=0)
 
     def memory(self) -> dict[str, Any]:
         """Return the history."""
-        return {"history": [astuple(moment) for moment in self._history]}
+        return {
+            "history": [astuple(moment) for moment in self._history],
+            "losses": [astuple(moment) for moment in self._losses],
+        }
 
     def load_memory(self, state: Mapping[str, Any]) -> None:
         """Load the history."""
         self._history = [Moment(*values) for values in state["history"]]
+        self._losses = [LossMoment(*values) for values in state.get("losses", ())]
 
     def clear_memory(self) -> None:
         """Begin a new history."""
-        self._history = []
+        self._history, self._losses = [], []
 
     def _attack(
         self, trainer: Trainer, pl_module: LightningModule, examples: FixedExamples
@@ -215,11 +245,8 @@ class AdversarialExamples(OnFixedExamples):
         self.log_scalars(trainer, values, moment.step)
         if is_trial(trainer):
             return
-        folder = self.folder(trainer)
         columns = made.columns()
-        content = {**columns, "step": moment.step, "epoch": trainer.current_epoch}
-        with draft(Files(folder).path(self.name, moment.step, ".pt")) as file:
-            torch.save(content, file)
+        folder = self.save(trainer, columns, moment.step)
         figure = self._figure(columns, trainer.current_epoch)
         names, rows = _table(columns)
         for destination in destinations(trainer.loggers, folder):
@@ -238,20 +265,19 @@ class AdversarialExamples(OnFixedExamples):
             return None
         moment = self._history[-1]
         count = len(columns["labels"])
-        where = f"output of {self.layer}, " if self.layer else ""
         when = f"step {moment.step:,}, epoch {epoch}"
         return examples_figure(
             self._drawn(columns, images),
             self._history,
             images=images,
             magnify=self.magnify,
-            title=f"{where}{when}: {round(moment.success * count)} of {count} succeed",
+            title=f"{self.where()}{when}: {round(moment.success * count)} of {count} succeed",
         )
 
     def _drawn(self, columns: Mapping[str, Tensor], images: bool) -> DrawnExamples:
         pair = columns["clean"].float(), columns["adversarial"].float()
         if images:
-            pair = _as_pixels(*pair, self.bounds or Bounds())
+            pair = as_pixels(*pair, self.bounds or Bounds())
         lists = (columns[name].tolist() for name in _CAPTIONS)
         return DrawnExamples(*pair, *lists)
 
@@ -266,15 +292,6 @@ def _moment(step: int, made: Examples) -> Moment:
     success = float(made.success.double().mean())
     # `median` would take the lower of the two in the middle.
     return Moment(step, success, float(distortion.mean()), float(distortion.quantile(0.5)))
-
-
-def _as_pixels(clean: Tensor, adversarial: Tensor, bounds: Bounds) -> tuple[Tensor, Tensor]:
-    """Map both to [0, 1], from the bounds or, if they are infinite, from the clean range."""
-    lower, upper = bounds.tensors_like(clean)
-    if not bool(lower.isfinite().all() and upper.isfinite().all()):
-        lower, upper = clean.amin(), clean.amax()
-    width = (upper - lower).clamp(min=torch.finfo(clean.dtype).tiny)
-    return (clean - lower) / width, (adversarial - lower) / width
 
 
 def _table(columns: Mapping[str, Tensor]) -> tuple[Sequence[str], list[list[Cell]]]:

@@ -1,32 +1,27 @@
 """A measurement on a fixed few examples, repeated while a network trains."""
 
-import functools
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
-import torch
 from lightning.pytorch import LightningModule, Trainer
-from torch import Tensor, nn
 
-from lit_intriguing.autograd import preserved, quantised_layers
-from lit_intriguing.callbacks.measuring import Measuring, is_trial
+from lit_intriguing.callbacks.choosing_examples import ChoosingExamples
+from lit_intriguing.callbacks.measuring import is_trial
 from lit_intriguing.errors import UserError
-from lit_intriguing.hosts.batch import BatchKeys, Place, name_of
+from lit_intriguing.hosts.batch import BatchKeys, Place
 from lit_intriguing.hosts.fixed_examples import (
-    FixedExamples,
-    Wanted,
-    pick,
-    read_examples,
+    from_rank_zero,
     readable,
 )
-from lit_intriguing.hosts.logits import LogitsModel, Output, logits_model
-from lit_intriguing.hosts.precision import in_precision
+from lit_intriguing.hosts.host_rows import HostRows
+from lit_intriguing.hosts.logits import Output
 from lit_intriguing.private.of_lightning import optimizer_steps
 
 
-class OnFixedExamples(Measuring, ABC):
+class OnFixedExamples(ChoosingExamples, ABC):
     """A callback that chooses examples and measures them regularly, without changing the run.
 
     A subclass defines what is tried out at the start (`try_out`), what is measured (`measure`) and
@@ -63,44 +58,15 @@ class OnFixedExamples(Measuring, ABC):
         model: str | None = None,
         output: Output | None = None,
     ) -> None:
-        super().__init__(name, dirpath, seed)
+        super().__init__(name, dirpath, seed, examples, BatchKeys(inputs, labels), model, output)
         self.check_at_least_one(
             every_n_epochs=every_n_epochs, every_n_steps=every_n_steps, examples=examples
         )
-        self.examples = examples
         self.every_n_epochs, self.every_n_steps = every_n_epochs, every_n_steps
-        self.model, self.output = model, output
-        self._keys = BatchKeys(inputs, labels)
-        self._input_name: str | None = None
-        self._chosen: FixedExamples | None = None
-        self._seen: FixedExamples | None = None
         self._restored: Mapping[str, Any] | None = None
 
-    def logits_model(self, pl_module: LightningModule) -> LogitsModel:
-        """Return what maps inputs to class logits.
-
-        Raises:
-            UnknownLayerError: For an unknown name.
-            UserError: If there is no name and the module has no `forward`.
-        """
-        return self.as_logits_model(logits_model(pl_module, self.model))
-
-    def as_logits_model(self, model: nn.Module) -> LogitsModel:
-        """Return a module that takes the host's inputs as a function to class logits."""
-        found = LogitsModel(model, type(self).__name__, self.output)
-        found.name_inputs(self._input_name)
-        return found
-
     @abstractmethod
-    def try_out(
-        self, trainer: Trainer, pl_module: LightningModule, examples: FixedExamples
-    ) -> None:
-        """Try everything on a few of the examples, so that errors come at the start."""
-
-    @abstractmethod
-    def measure(
-        self, trainer: Trainer, pl_module: LightningModule, examples: FixedExamples
-    ) -> None:
+    def measure(self, trainer: Trainer, pl_module: LightningModule, examples: Any) -> None:
         """Measure, on every process alike, and report on the first."""
 
     @property
@@ -131,7 +97,7 @@ class OnFixedExamples(Measuring, ABC):
         """Take examples of the sanity check's first batch if they cannot be read otherwise."""
         first = batch_idx == dataloader_idx == 0
         if first and trainer.sanity_checking and not readable(trainer):
-            self._seen = pick(batch, self._wanted(trainer, pl_module))
+            self.take_seen(trainer, pl_module, batch)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Choose the examples, or load those of a checkpoint, and try everything out.
@@ -147,12 +113,13 @@ class OnFixedExamples(Measuring, ABC):
         if self._chosen is not None:
             return
         if readable(trainer):
-            found = read_examples(trainer, pl_module, self._wanted(trainer, pl_module), self.seed)
-            self._begin(trainer, pl_module, found)
+            self.read(trainer, pl_module)
         else:
-            seen, self._seen = _from_rank_zero(trainer, self._seen), None
-            if seen is not None:
-                self._begin(trainer, pl_module, seen)
+            seen, self._seen = from_rank_zero(trainer, self._seen), None
+            # Rows of a validation may be no batch of the training step.
+            with suppress(UserError) if isinstance(seen, HostRows) else nullcontext():
+                if seen is not None:
+                    self.begin(trainer, pl_module, seen)
 
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
@@ -162,9 +129,10 @@ class OnFixedExamples(Measuring, ABC):
         At the end of that step other callbacks may not have removed their hooks yet.
         """
         if self._chosen is None:
-            found = _from_rank_zero(trainer, pick(batch, self._wanted(trainer, pl_module)))
+            found = from_rank_zero(trainer, self.take(trainer, pl_module, batch))
             assert found is not None
-            self._begin(trainer, pl_module, found)
+            self._doubtful = None
+            self.begin(trainer, pl_module, found)
         if self._step_is_due(trainer):
             self._measure(trainer, pl_module)
 
@@ -184,36 +152,20 @@ class OnFixedExamples(Measuring, ABC):
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Drop the state that an evaluation's checkpoint brought."""
-        self._restored = self._seen = None
+        self._restored = self._seen = self._doubtful = self._stored = None
 
     def state_dict(self) -> dict[str, Any]:
         """Return the examples and what was measured so far; the same on all ranks."""
-        chosen = None if self._chosen is None else tuple(tensor.cpu() for tensor in self._chosen)
-        return {"rows": chosen, "input_name": self._input_name, **self.memory()}
+        chosen = self._chosen
+        if isinstance(chosen, HostRows):
+            stored: Any = {"count": chosen.count, "entries": chosen.stored()}
+        else:
+            stored = None if chosen is None else tuple(tensor.cpu() for tensor in chosen)
+        return {"rows": stored, "input_name": self._input_name, **self.memory()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Store the state until the device is known."""
         self._restored = state_dict
-
-    def classes(self, trainer: Trainer, pl_module: LightningModule, inputs: Tensor) -> int | None:
-        """Return the number of classes of the host's network, from its logits for inputs.
-
-        Raises:
-            UserError: If its model cannot be called with them.
-        """
-        model = in_precision(self.logits_model(pl_module), trainer.precision_plugin)
-        with self.isolated(pl_module), preserved(model), torch.no_grad():
-            logits = model(inputs)
-        # Others are refused by `try_out`.
-        return logits.shape[1] if logits.ndim == 2 and len(logits) == len(inputs) else None
-
-    def _wanted(self, trainer: Trainer, pl_module: LightningModule) -> Wanted:
-        classes = functools.partial(self.classes, trainer, pl_module)
-        who = type(self).__name__
-        return Wanted(who, self.examples, self._keys, self._note_keys, classes)
-
-    def _note_keys(self, keys: BatchKeys) -> None:
-        self._input_name = name_of(keys.inputs)
 
     def _load_restored(self, pl_module: LightningModule) -> None:
         state, self._restored = self._restored, None
@@ -221,35 +173,12 @@ class OnFixedExamples(Measuring, ABC):
             return
         self.load_memory(state)
         self._input_name = state.get("input_name")
+        if isinstance(state["rows"], dict):
+            self._stored = state["rows"]
         # Another number of examples than before: chosen anew.
-        if state["rows"] is not None and len(state["rows"][1]) == self.examples:
+        elif state["rows"] is not None and len(state["rows"][1]) == self.examples:
             inputs, labels = (tensor.to(pl_module.device) for tensor in state["rows"])
             self._chosen = inputs, labels
-
-    def _begin(self, trainer: Trainer, pl_module: LightningModule, examples: FixedExamples) -> None:
-        """Take the examples, after everything was tried out on them."""
-        inputs, labels = (tensor.to(pl_module.device) for tensor in examples)
-        if not len(labels):
-            raise UserError(
-                f"{type(self).__name__}: none of the examples from which to choose has a label "
-                "that is a class (losses ignore such as -1 or 255): say where the class labels are "
-                "by labels=<key or position>, or have more examples to choose from, by a larger "
-                "examples= or, of a stream, a larger first batch"
-            )
-        try:
-            self.try_out(trainer, pl_module, (inputs, labels))
-        except (UserError, ValueError) as error:
-            rounded = quantised_layers(pl_module)
-            if "no gradient" in str(error) and rounded:
-                raise UserError(
-                    f"{type(self).__name__}: {rounded[0]} is quantised, and what is rounded has no "
-                    "gradient for an attack: quantise after training, or let AdversarialExamples "
-                    "attack the output of a layer behind it, by layer=<name>"
-                ) from error
-            if isinstance(error, UserError):
-                raise
-            raise UserError(f"{type(self).__name__}: {error}") from error
-        self._chosen = inputs, labels
 
     def _step_is_due(self, trainer: Trainer) -> bool:
         if self.every_n_steps is None:
@@ -269,12 +198,3 @@ class OnFixedExamples(Measuring, ABC):
                 f"{type(error).__name__}: {error}. Training continues. This warning comes once.",
             )
         self.tell(trainer)
-
-
-def _from_rank_zero(trainer: Trainer, examples: FixedExamples | None) -> FixedExamples | None:
-    """Return the examples that the first process saw; every process must call it."""
-    if trainer.world_size == 1:
-        return examples
-    # A pickled tensor comes back on the device it was on.
-    own = None if examples is None else tuple(tensor.cpu() for tensor in examples)
-    return trainer.strategy.broadcast(own)  # type: ignore[return-value]

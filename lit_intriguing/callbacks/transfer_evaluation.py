@@ -1,7 +1,6 @@
 """How adversarial examples transfer between the network in training and others."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,18 +8,19 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor, nn
 
-from lit_intriguing.attacks import Attack, BoxLBFGS, Goal
+from lit_intriguing.attacks import Attack, Goal
 from lit_intriguing.attacks.attack_tensors import attack_chunk
 from lit_intriguing.attacks.base import check_inside
 from lit_intriguing.attacks.example_sets import ExampleSet, adversarial_set, clean_set
 from lit_intriguing.autograd import preserved
 from lit_intriguing.callbacks.measuring import is_trial
-from lit_intriguing.callbacks.on_fixed_examples import OnFixedExamples
+from lit_intriguing.callbacks.transfer_of_losses import CURRENT, Past, TransferOfLosses
 from lit_intriguing.errors import UserError
 from lit_intriguing.figures.heat_map import heat_map
 from lit_intriguing.figures.loggers import destinations
 from lit_intriguing.hosts.batch import Place
 from lit_intriguing.hosts.fixed_examples import FixedExamples
+from lit_intriguing.hosts.host_rows import HostRows
 from lit_intriguing.hosts.logits import Output
 from lit_intriguing.hosts.precision import in_precision
 from lit_intriguing.metrics import transfer_rates
@@ -30,11 +30,8 @@ from lit_intriguing.splice import INPUT, tail
 from lit_intriguing.tables import Cell
 from lit_intriguing.types import Bounds
 
-CURRENT = "current"
-"""The network in training, in tables."""
 
-
-class TransferEvaluation(OnFixedExamples):
+class TransferEvaluation(TransferOfLosses):
     """How adversarial examples transfer, during a run (Szegedy et al. 2013, tables 2 and 4).
 
     At the chosen interval adversarial examples of the same images, toward the same targets, are
@@ -51,22 +48,29 @@ class TransferEvaluation(OnFixedExamples):
     whole matrix goes as a heat map and a table, errors in per cent, to W&B, TensorBoard and CSV
     loggers and to `<name>/step-<step>.png` and `.csv` in the run's folder.
 
+    Where the host has no class labels, or its loss does not depend on them, adversarial examples
+    ascend the loss that a host's `training_step` returns, and the references are LightningModules
+    that take the same batches. Then `<name>/to/<reference>` is the increase of the reference's loss
+    by the network's examples, over its increase by the reference's own; `from/<reference>` and
+    `from/earlier` likewise, and `<name>/loss_clean` and `<name>/loss` are the network's losses on
+    clean examples and on its own. The heat map holds these ratios in per cent.
+
     It only measures: weights, gradients, modes, optimiser, random states and the order of the data
     are bit for bit as without it. The choice of examples, what a checkpoint stores and what happens
     after an error are as for `AdversarialExamples`.
 
     Args:
-        attack: Makes the adversarial examples; None for `BoxLBFGS`.
-        references: Name to network; maps inputs to logits `(N, C)` of the same classes. It runs in
-            its own precision. For one without gradients, such as a quantised one, no adversarial
-            examples are made.
+        attack: Makes the adversarial examples; None for the attack of `AdversarialExamples`.
+        references: Name to network; maps inputs to logits `(N, C)` of the same classes, or has a
+            `training_step` of its own, see above. It runs in its own precision. For one without
+            gradients, such as a quantised one, no adversarial examples are made.
         weights: Checkpoint of a reference, by its name; without one the reference's own weights.
         earlier: How many measurements back an earlier state is; 0 for none.
         every_n_epochs: Epochs from one measurement to the next.
         every_n_steps: Optimiser steps from one measurement to the next, in place of epochs.
         examples: Number of examples; fewer if the data or the batch has fewer.
-        goal: What the adversarial examples are to reach; None for random targets, as in the paper.
-        bounds: The box that the inputs stay in; None for [0, 1].
+        goal: What the adversarial examples are to reach; as for `AdversarialExamples`.
+        bounds: The box that the inputs stay in; as for `AdversarialExamples`.
         name: Name of the scalars, figures and files, different for each callback of the run.
         dirpath: Folder in place of the run's own.
         model: Name of the submodule that maps inputs to logits; the default is the LightningModule
@@ -107,30 +111,30 @@ class TransferEvaluation(OnFixedExamples):
         seed: int = 0,
     ) -> None:
         super().__init__(
+            references, earlier, attack, goal, bounds, INPUT,
             name, every_n_epochs, every_n_steps, examples, dirpath, inputs, labels, seed,
             model, output,
         )  # fmt: skip
-        self.references = dict(references or {})
         self._check(earlier, weights or {})
         for key, path in (weights or {}).items():
             load_weights(self.references[key], read_checkpoint(Path(path)), Path(path))
-        self.attack = BoxLBFGS() if attack is None else attack
-        self.earlier, self.goal, self.bounds = earlier, goal, bounds
-        self._theirs: dict[str, ExampleSet | None] = {}
-        self._past: list[_Past] = []
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Check that the module has what maps inputs to logits.
+        """Check that the module has the submodule that is named.
 
         Raises:
             UserError: If it has not.
         """
-        self.logits_model(pl_module)
+        if self.model is not None:
+            self.logits_model(pl_module)
 
     def try_out(
-        self, trainer: Trainer, pl_module: LightningModule, examples: FixedExamples
+        self, trainer: Trainer, pl_module: LightningModule, examples: FixedExamples | HostRows
     ) -> None:
-        """Have every network classify two of the examples, and attack them."""
+        """Have every network classify two of the examples, and attack them; or all rows."""
+        if isinstance(examples, HostRows):
+            self.try_losses(trainer, pl_module, examples)
+            return
         inputs, labels = examples
         check_inside(inputs, self.bounds or Bounds())
         few = inputs[:2], labels[:2]
@@ -143,10 +147,13 @@ class TransferEvaluation(OnFixedExamples):
         self._theirs = {}
 
     def measure(
-        self, trainer: Trainer, pl_module: LightningModule, examples: FixedExamples
+        self, trainer: Trainer, pl_module: LightningModule, examples: FixedExamples | HostRows
     ) -> None:
         """Make adversarial examples, and have every network classify all of them."""
         step = optimizer_steps(trainer)
+        if isinstance(examples, HostRows):
+            self.measure_losses(trainer, pl_module, examples)
+            return
         with self.isolated(pl_module):
             models = self._models(trainer, pl_module)
             own = self._attack(models[CURRENT], CURRENT, examples)
@@ -160,7 +167,7 @@ class TransferEvaluation(OnFixedExamples):
             rates = _matrix(list(sets.values()), models, examples[1])
         if trainer.is_global_zero:
             self._report(trainer, sets, list(models), rates, step)
-        self._past = [*self._past, _Past.of(step, own)][-max(self.earlier, 1) :]
+        self._past = [*self._past, Past.of(step, own)][-max(self.earlier, 1) :]
 
     @property
     def last_step(self) -> int:
@@ -173,7 +180,7 @@ class TransferEvaluation(OnFixedExamples):
 
     def load_memory(self, state: Mapping[str, Any]) -> None:
         """Load them, unless other examples will be chosen."""
-        past = [_Past(**values) for values in state["past"]]
+        past = [Past(**values) for values in state["past"]]
         self._past = [one for one in past if len(one.counted) == self.examples]
 
     def clear_memory(self) -> None:
@@ -267,26 +274,6 @@ class TransferEvaluation(OnFixedExamples):
         for destination in destinations(trainer.loggers, self.folder(trainer)):
             destination.table(self.name, columns, table, step)
             destination.figure(self.name, figure, step)
-
-
-@dataclass(frozen=True)
-class _Past:
-    """The adversarial examples made for an earlier state, on the CPU."""
-
-    step: int
-    images: Tensor
-    counted: Tensor
-    distortion: Tensor
-
-    @classmethod
-    def of(cls, step: int, made: ExampleSet) -> "_Past":
-        return cls(step, made.images.cpu(), made.counted.cpu(), made.distortion.cpu())
-
-    def on(self, device: torch.device) -> ExampleSet:
-        images, counted, distortion = (
-            one.to(device) for one in (self.images, self.counted, self.distortion)
-        )
-        return ExampleSet(images, counted, distortion)
 
 
 class _OwnPrecision(nn.Module):

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from lit_intriguing.figures.canvas import GREY, INK, PALETTE, new_figure
 from lit_intriguing.figures.digits import as_images
+from lit_intriguing.types import Bounds
 
 COLUMNS = 8
 """Images side by side."""
@@ -107,13 +108,22 @@ def examples_figure(
     """
     if magnify is not None and not magnify > 0:
         raise ValueError(f"magnify must be positive, not {magnify}")
-    height = _images_height(drawn) if images else 0.9 + 0.24 * len(drawn.before)
+    height = images_height(drawn) if images else 0.9 + 0.24 * len(drawn.before)
     figure = new_figure(8.0, height + 2.3)
     top, bottom = figure.subfigures(2, 1, squeeze=False, height_ratios=[height, 2.0])[:, 0]
-    (_draw_images if images else _draw_units)(top, drawn, magnify)
+    (draw_images if images else draw_units)(top, drawn, magnify)
     figure.suptitle(title, fontsize=10, color=INK, x=0.01, ha="left")
     _draw_history(bottom, history)
     return figure
+
+
+def as_pixels(clean: Tensor, adversarial: Tensor, bounds: Bounds) -> tuple[Tensor, Tensor]:
+    """Map both to [0, 1], from the bounds or, if they are infinite, from the clean range."""
+    lower, upper = bounds.tensors_like(clean)
+    if not bool(lower.isfinite().all() and upper.isfinite().all()):
+        lower, upper = clean.amin(), clean.amax()
+    width = (upper - lower).clamp(min=torch.finfo(clean.dtype).tiny)
+    return (clean - lower) / width, (adversarial - lower) / width
 
 
 def factor_for(difference: Tensor) -> float:
@@ -134,14 +144,27 @@ def factor_for(difference: Tensor) -> float:
     return float(max([f for f in _FACTORS if f * large < 0.501], default=1))
 
 
-def _images_height(drawn: DrawnExamples) -> float:
+def images_height(drawn: DrawnExamples) -> float:
     """Return the height in inches at which pixels are square."""
     rows, columns = as_images(drawn.clean[:1]).shape[1:3]
     blocks = -(-len(drawn.before) // COLUMNS)
     return blocks * (3 * min(rows / columns, 2.0) * 0.85 + 0.75) + 0.15
 
 
-def _draw_images(figure: SubFigure, drawn: DrawnExamples, magnify: float | None) -> None:
+def draw_images(
+    figure: SubFigure,
+    drawn: DrawnExamples,
+    magnify: float | None,
+    captions: str = "prediction of the clean image; below: of the adversarial one",
+) -> None:
+    """Draw images in columns: clean, difference, adversarial.
+
+    Args:
+        figure: Where.
+        drawn: The examples.
+        magnify: Factor on the difference; None to choose it.
+        captions: What stands above the images, and below them beside the distortion.
+    """
     clean, adversarial = as_images(drawn.clean), as_images(drawn.adversarial)
     difference = adversarial - clean
     factor = factor_for(difference) if magnify is None else magnify
@@ -149,8 +172,7 @@ def _draw_images(figure: SubFigure, drawn: DrawnExamples, magnify: float | None)
     names = ("clean", f"difference\n× {factor:g}", "adversarial")  # noqa: RUF001
     blocks = -(-len(clean) // COLUMNS)
     figure.supxlabel(
-        "above: prediction of the clean image; below: of the adversarial one, and its "
-        "distortion (RMS change)",
+        f"above: {captions}, and its distortion (RMS change)",
         fontsize=7,
         color=GREY,
     )
@@ -223,7 +245,14 @@ def as_units(batch: Tensor) -> Tensor:
     return batch if batch.ndim == 2 else batch.square().mean((2, 3)).sqrt()
 
 
-def _draw_units(figure: SubFigure, drawn: DrawnExamples, magnify: float | None) -> None:
+def draw_units(figure: SubFigure, drawn: DrawnExamples, magnify: float | None) -> None:
+    """Draw one value for each unit, examples in rows: clean, difference, adversarial.
+
+    Args:
+        figure: Where.
+        drawn: The examples.
+        magnify: Factor on the difference; None to choose it.
+    """
     signed = drawn.clean.ndim == 2
     clean, adversarial = as_units(drawn.clean), as_units(drawn.adversarial)
     difference = as_units(drawn.adversarial - drawn.clean)

@@ -103,8 +103,8 @@ _OF_TORCH = frozenset(vars(nn.Module()))
 def _copied(value: Any) -> Any:
     """Return a copy of a tensor or a container, with copies in it; anything else as it is."""
     if isinstance(value, Tensor):
-        # A tensor of a graph, such as a weight, is not written in place.
-        return value if value.requires_grad else value.clone()
+        # Weights are dealt with apart; a sum of activations may be written in place.
+        return value if value.requires_grad and value.is_leaf else value.clone()
     kind = type(value)
     if kind is list or kind is tuple:
         return kind(map(_copied, value))

@@ -15,6 +15,7 @@ from lit_intriguing.autograd import ordinary, preserved
 from lit_intriguing.data.tensor_loader import TensorLoader
 from lit_intriguing.hosts.batch import BatchKeys
 from lit_intriguing.hosts.dataset_access import example_order, loader_over
+from lit_intriguing.hosts.host_rows import HostRows
 from lit_intriguing.isolation import own_randomness
 from lit_intriguing.private.of_lightning import (
     before_batch_transfer,
@@ -56,14 +57,19 @@ def validates(trainer: Trainer) -> bool:
     return trainer.enable_validation and bool(loaders_of(validation_loop(trainer)))
 
 
-def readable(trainer: Trainer) -> bool:
-    """Return whether single examples can be read at random; those of a stream cannot."""
-    return example_order(_loader(trainer)) is not None
+def readable(trainer: Trainer, training: bool = False) -> bool:
+    """Return whether single examples can be read at random; those of a stream cannot.
+
+    Args:
+        trainer: In the middle of a fit.
+        training: Whether those of the training data are meant where there is validation data.
+    """
+    return example_order(_loader(trainer, training)) is not None
 
 
-def read_examples(
-    trainer: Trainer, pl_module: LightningModule, wanted: Wanted, seed: int
-) -> FixedExamples:
+def read_batch(
+    trainer: Trainer, pl_module: LightningModule, count: int, seed: int, training: bool = False
+) -> Any:
     """Read examples of the validation data, or of the training data if there is none.
 
     The run's own loaders and samplers are not used: another loader reads the examples from the same
@@ -73,23 +79,22 @@ def read_examples(
     Args:
         trainer: In the middle of a fit, its data set up; see `readable`.
         pl_module: The module.
-        wanted: Which examples.
+        count: Examples in the batch, or as many as there are. Those of a smaller batch are the
+            first ones of a larger one.
         seed: Seed of the choice, and of random transforms in the data set.
+        training: Whether to read the training data where there is validation data.
 
     Returns:
-        As many examples as are wanted, or as there are, balanced over the classes.
-
-    Raises:
-        BatchError: If the inputs and labels of a batch cannot be found.
+        The batch.
     """
-    loader = _loader(trainer)
+    loader = _loader(trainer, training)
     order = example_order(loader)
     assert order is not None
     generator = torch.Generator().manual_seed(seed)
-    chosen = torch.randperm(len(order), generator=generator)[: 4 * wanted.count].tolist()
+    chosen = torch.randperm(len(order), generator=generator)[:count].tolist()
     with own_randomness(seed):
         batch = _read(loader, [order[place] for place in chosen], generator)
-        return pick(on_device(trainer, pl_module, batch, validates(trainer)), wanted)
+        return on_device(trainer, pl_module, batch, validates(trainer) and not training)
 
 
 def pick(batch: Any, wanted: Wanted) -> FixedExamples:
@@ -162,8 +167,22 @@ def balanced(labels: Tensor, count: int) -> Tensor:
     return earlier.argsort(stable=True)[:count]
 
 
-def _loader(trainer: Trainer) -> Any:
-    loaders = loaders_of(validation_loop(trainer)) if validates(trainer) else []
+def from_rank_zero(
+    trainer: Trainer, examples: FixedExamples | HostRows | None
+) -> FixedExamples | HostRows | None:
+    """Return the examples that the first process saw; every process must call it."""
+    if trainer.world_size == 1:
+        return examples
+    # A pickled tensor comes back on the device it was on.
+    if isinstance(examples, HostRows):
+        return trainer.strategy.broadcast(examples.to(torch.device("cpu")))
+    own = None if examples is None else tuple(tensor.cpu() for tensor in examples)
+    return trainer.strategy.broadcast(own)  # type: ignore[return-value]
+
+
+def _loader(trainer: Trainer, training: bool = False) -> Any:
+    validation = validates(trainer) and not training
+    loaders = loaders_of(validation_loop(trainer)) if validation else []
     return (loaders or loaders_of(trainer.fit_loop))[0]
 
 

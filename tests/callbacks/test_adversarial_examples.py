@@ -509,18 +509,27 @@ def normalised() -> DataLoader[Any]:
     return DataLoader(TensorDataset(data().tensors[0] * 2 - 1, data().tensors[1]), batch_size=12)
 
 
+LABELS = {"goal": TrueLabels()}
+"""Without it the host's own loss is measured where there are no labels."""
+
+
 @pytest.mark.parametrize(
     ("host", "loader", "options", "message"),
     [
         (Host, shuffled, {"layer": "head.7"}, "no layer 'head.7'. Nearest names: "),
         (Host, shuffled, {"layer": "conv", "model": "head"}, "'conv' is not inside 'head'"),
-        (Host, unlabelled, {}, "no labels at 1; it has 1 entries.*An attack needs the labels"),
-        (Host, soft, {}, "The labels must be a tensor of integers.*labels=<key"),
+        (Host, unlabelled, LABELS, "no labels at 1; it has 1 entries.*An attack needs the labels"),
+        (Host, soft, LABELS, "The labels must be a tensor of integers.*labels=<key"),
         (Host, normalised, {}, "range from -0.9.* to .*If they were normalised, give the bounds"),
         (Host, shuffled, {"attack": Fails()}, "Fails fails on .* RuntimeError: no such luck"),
-        (Spread, shuffled, {}, r"must return logits of shape \(N, C\)"),
-        (Headless, shuffled, {}, "Headless has no forward.*model=<name>, one of 'conv', 'head'"),
-        (Host, lambda: DataLoader([torch.rand(SHAPE)] * 9), {}, "An attack needs the labels"),
+        (Spread, shuffled, LABELS, r"is no logits \(N, C\)"),
+        (
+            Headless,
+            shuffled,
+            LABELS,
+            "Headless has no forward.*model=<name>, one of 'conv', 'head'",
+        ),
+        (Host, lambda: DataLoader([torch.rand(SHAPE)] * 9), LABELS, "An attack needs the labels"),
     ],
 )
 def test_what_cannot_work_is_named_before_the_first_step(
@@ -539,7 +548,7 @@ def test_a_stream_without_labels_is_refused_at_its_first_batch(tmp_path: Path) -
 
     host = Host()
     with pytest.raises(UserError, match="An attack needs the labels"):
-        trainer(tmp_path, examples()).fit(host, DataLoader(Bare(), batch_size=12))
+        trainer(tmp_path, examples(**LABELS)).fit(host, DataLoader(Bare(), batch_size=12))
     assert host.seen == []
 
 

@@ -45,7 +45,7 @@ class Record(Callback):
     def on_train_end(self, trainer: Any, pl_module: LightningModule) -> None:
         weights = torch.cat([p.detach().flatten() for p in pl_module.parameters()])
         found = [c for c in trainer.callbacks if type(c).__name__ == "AdversarialExamples"]
-        history = [m.step for c in found for m in c._history]
+        history = [m.step for c in found for m in (*c._history, *c._losses)]
         self.folder.mkdir(parents=True, exist_ok=True)
         torch.save(
             {"weights": weights, "history": history}, self.folder / f"{trainer.global_rank}.pt"
@@ -61,17 +61,29 @@ def run(folder: Path, *callbacks: Callback, loader: Any, host: Host) -> list[dic
     return [torch.load(folder / "ranks" / f"{rank}.pt") for rank in (0, 1)]
 
 
-@pytest.mark.parametrize("kind", ["validation", "training", "stream", "failing"])
+class Squares(Host):
+    """Without class labels: its loss does not depend on them."""
+
+    def training_step(self, batch: Any, batch_idx: int) -> Any:
+        self.seen.append(batch[1].clone())
+        return self(batch[0]).square().mean()
+
+
+KINDS = ["validation", "training", "stream", "failing", "unlabelled", "unlabelled stream"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_two_processes_train_as_without_and_leave_one_set_of_files(
     kind: str, tmp_path: Path
 ) -> None:
     def loaders() -> Any:
-        if kind == "stream":
+        if kind.endswith("stream"):
             return (DataLoader(Stream(), batch_size=6),)
         train = DataLoader(data(), batch_size=6, shuffle=True)
         return (train, plain()) if kind == "validation" else (train,)
 
-    host = Validating if kind == "validation" else Host
+    plain_host = Squares if kind.startswith("unlabelled") else Host
+    host = Validating if kind == "validation" else plain_host
     attack = {"attack": FailsLater()} if kind == "failing" else {}
     without = run(tmp_path / "without", loader=loaders(), host=host())
     callback = examples(every_n_steps=3, **attack)

@@ -103,3 +103,27 @@ def test_an_error_inside_leaves_no_trace():
         fail()
     assert (module.count, set(vars(module))) == before
     assert not module.seen
+
+
+def test_a_buffer_that_holds_a_graph_and_is_written_in_place_comes_back():
+    """A running sum of activations that nobody detached."""
+
+    class Sums(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = nn.Linear(3, 2)
+            self.register_buffer("total", torch.zeros(2))
+
+        def forward(self, x):
+            found = self.net(x)
+            self.total += found.sum(0)
+            return found
+
+    module, x = Sums(), torch.randn(4, 3)
+    module(x)
+    before, value = module.total, module.total.detach().clone()
+    assert before.requires_grad
+    with Aside(module).entered(0):
+        module(x)
+    assert module.total is before
+    assert torch.equal(before, value)

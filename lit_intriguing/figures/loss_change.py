@@ -1,0 +1,101 @@
+"""Adversarial examples without class labels: the loss before and after, and over the run."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure, SubFigure
+from matplotlib.ticker import MaxNLocator
+
+from lit_intriguing.figures.canvas import GREY, INK, PALETTE, new_figure
+from lit_intriguing.figures.examples import DrawnExamples, draw_images, draw_units, images_height
+
+
+@dataclass(frozen=True)
+class LossMoment:
+    """What was measured at one step.
+
+    Attributes:
+        step: Optimiser steps taken.
+        loss_clean: Mean loss of the clean examples.
+        loss: Of the adversarial ones.
+        distortion: Mean distortion.
+        flipped: Share of pixels whose prediction flips; NaN where it is no segmentation.
+    """
+
+    step: int
+    loss_clean: float
+    loss: float
+    distortion: float
+    flipped: float
+
+
+Draw = Callable[[SubFigure], None]
+
+
+def loss_figure(
+    history: Sequence[LossMoment], top: tuple[Draw, float] | None = None, title: str = ""
+) -> Figure:
+    """Draw losses over the steps so far, and examples above them.
+
+    Args:
+        history: All moments, in the order of their steps.
+        top: Draws the examples, and its height in inches; None for none.
+        title: Drawn above.
+
+    Returns:
+        The figure.
+    """
+    height = 0.0 if top is None else top[1]
+    figure = new_figure(8.0, height + 2.3)
+    if top is None:
+        (bottom,) = figure.subfigures(1, 1, squeeze=False)[:, 0]
+    else:
+        above, bottom = figure.subfigures(2, 1, squeeze=False, height_ratios=[height, 2.0])[:, 0]
+        top[0](above)
+    figure.suptitle(title, fontsize=10, color=INK, x=0.01, ha="left")
+    _draw_history(bottom, history)
+    return figure
+
+
+def drawn_pairs(drawn: DrawnExamples, images: bool, magnify: float | None) -> tuple[Draw, float]:
+    """Return what draws clean examples, differences and adversarial ones, and its height.
+
+    Args:
+        drawn: The examples, losses in the place of predictions.
+        images: Whether they are drawn as images; else as units.
+        magnify: Factor on the difference; None to choose it.
+    """
+    if not images:
+        return lambda figure: draw_units(figure, drawn, magnify), 0.9 + 0.24 * len(drawn.before)
+    captions = "loss of the clean example; below: of the adversarial one"
+    return lambda figure: draw_images(figure, drawn, magnify, captions), images_height(drawn)
+
+
+def _draw_history(figure: SubFigure, history: Sequence[LossMoment]) -> None:
+    steps = [moment.step for moment in history]
+    left, right = figure.subplots(1, 2, width_ratios=[3, 2])
+    dot = {"marker": "o", "markersize": 3, "linewidth": 1.4}
+    losses = [m.loss_clean for m in history], [m.loss for m in history]
+    left.plot(steps, losses[0], color=PALETTE[0], label="clean", **dot)
+    left.plot(steps, losses[1], color=PALETTE[1], label="adversarial", linestyle="--", **dot)
+    left.legend(frameon=False, fontsize=7)
+    left.set_title("loss", fontsize=8, color=INK, loc="left")
+    if all(m.flipped == m.flipped for m in history):
+        right.plot(steps, [100 * m.flipped for m in history], color=PALETTE[2], **dot)
+        right.set_title("pixels whose prediction flips, %", fontsize=8, color=INK, loc="left")
+    else:
+        right.plot(steps, [m.distortion for m in history], color=PALETTE[2], **dot)
+        right.set_title("distortion (RMS)", fontsize=8, color=INK, loc="left")
+    right.set_ylim(bottom=0, top=1.1 * right.get_ylim()[1])
+    for axis in (left, right):
+        _style(axis, steps)
+
+
+def _style(axis: Axes, steps: Sequence[int]) -> None:
+    axis.set_xlabel("step", fontsize=8, color=INK)
+    axis.tick_params(labelsize=7)
+    axis.grid(color=GREY, alpha=0.25, linewidth=0.6)
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.set_xlim(0, 1.04 * max([*steps, 1]))
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
