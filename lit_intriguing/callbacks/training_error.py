@@ -30,8 +30,8 @@ class TrainingError(Callback):
     predictions, to every logger, and prints a line for each; they are also in `errors`. The
     examples pass through the module's hooks as in a validation. Those whose label is no class,
     since the loss ignores it (-1, 255), do not count. The callback only measures: weights, modes,
-    random states and the order of the data do not change. Under several processes the first one
-    measures, on all examples.
+    random states and the order of the data do not change. Under several processes each measures
+    the same, on all examples, as sharded weights ask for, and the first one writes.
 
     Args:
         paper: What the paper reports, for the line printed.
@@ -75,17 +75,16 @@ class TrainingError(Callback):
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Measure, log and print."""
-        if not trainer.is_global_zero:
-            return
         loader = _loader(trainer)
         parts = {"train/error": (loader.inputs, loader.labels)}
         for name, data in self.others.items():
             part, _ = data.load_training()
             parts[f"train/error/{name}"] = part.inputs, part.labels
         self.errors = {k: self.error_on(trainer, pl_module, *one) for k, one in parts.items()}
-        for logger in trainer.loggers:
-            logger.log_metrics(self.errors, step=trainer.global_step)
-        self._print(trainer)
+        if trainer.is_global_zero:
+            for logger in trainer.loggers:
+                logger.log_metrics(self.errors, step=trainer.global_step)
+            self._print(trainer)
 
     def error_on(
         self, trainer: Trainer, pl_module: LightningModule, inputs: Tensor, labels: Tensor
