@@ -226,7 +226,9 @@ def test_the_package_s_own_command_line_knows_them_all(
     assert made.trainer.progress_bar_callback is made.trainer.callbacks[found.index("RunProgress")]
 
 
-def test_a_module_without_forward_is_refused(package: ModuleType, tmp_path: Path) -> None:
+def test_a_module_without_forward_is_trained_on_its_loss_and_not_measured(
+    package: ModuleType, tmp_path: Path
+) -> None:
     class NoForward(package.LightningModule):
         def __init__(self) -> None:
             super().__init__()
@@ -238,8 +240,8 @@ def test_a_module_without_forward_is_refused(package: ModuleType, tmp_path: Path
         def configure_optimizers(self) -> torch.optim.Optimizer:
             return torch.optim.SGD(self.parameters(), lr=0.1)
 
+    trainer(package, AdversarialTraining({"": LAYERS[""]})).fit(NoForward(), loader())
     for callback in (
-        AdversarialTraining(LAYERS),
         AdversarialExamples(ATTACK, dirpath=tmp_path),
         LipschitzMonitor(dirpath=tmp_path),
     ):
