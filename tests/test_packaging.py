@@ -28,6 +28,7 @@ def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "site"
 
 
+@pytest.mark.integration
 def test_a_wheel_carries_every_configuration_and_the_type_marker(unpacked: Path) -> None:
     for name in shipped.names():
         assert (unpacked / "lit_intriguing" / name).read_bytes() == (ROOT / name).read_bytes()
@@ -35,6 +36,7 @@ def test_a_wheel_carries_every_configuration_and_the_type_marker(unpacked: Path)
     assert not (unpacked / "tests").exists()
 
 
+@pytest.mark.integration
 def test_an_installed_wheel_finds_its_files_from_anywhere(unpacked: Path, tmp_path: Path) -> None:
     code = (
         "from lit_intriguing.configuration import shipped\n"

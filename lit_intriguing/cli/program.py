@@ -93,10 +93,11 @@ class Program(LightningCLI):
             parser_kwargs={"prog": "lightning", "allow_abbrev": False},
         )
 
-    @staticmethod
     @override
-    def subcommands() -> dict[str, set[str]]:
-        return {name: set(TRAINER_ARGUMENTS) for name in TRAINER_SUBCOMMANDS}
+    def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]  # called on the object
+        """Return the one that stands first, or else all: each takes time to prepare."""
+        named = TRAINER_SUBCOMMANDS.keys() & set(self._arguments[:1])
+        return {name: set(TRAINER_ARGUMENTS) for name in named or TRAINER_SUBCOMMANDS}
 
     @override
     def init_parser(self, **kwargs: Any) -> LightningArgumentParser:

@@ -24,6 +24,7 @@ from tests.callbacks.test_adversarial_examples import (
 )
 
 pytestmark = [
+    pytest.mark.integration,
     pytest.mark.filterwarnings("ignore:The '.*_dataloader' does not have many workers"),
     pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning"),
     pytest.mark.filterwarnings("ignore:AdversarialExamples made no examples"),

@@ -36,6 +36,7 @@ def loaded_by(statement: str) -> list[str]:
     return done.stdout.split()
 
 
+@pytest.mark.integration
 def test_adversarial_training_loads_few_modules_and_nothing_heavy() -> None:
     loaded = loaded_by("from lit_intriguing.callbacks import AdversarialTraining")
     ours = [name for name in loaded if name.startswith("lit_intriguing.")]
@@ -44,6 +45,7 @@ def test_adversarial_training_loads_few_modules_and_nothing_heavy() -> None:
     assert not [name for name in loaded if name.split(".")[0] in HEAVY]
 
 
+@pytest.mark.integration
 def test_bare_class_names_are_known_after_all_rooms_are_brought_in() -> None:
     code = (
         "from lit_intriguing.configuration import class_paths; class_paths.bring_in(); "
@@ -64,6 +66,7 @@ def test_all_names_are_there_listed_and_of_their_files() -> None:
         assert pickle.loads(pickle.dumps(found)) is found
 
 
+@pytest.mark.integration
 def test_the_adapters_are_attacks_that_load_when_used() -> None:
     loaded = loaded_by("from lit_intriguing.callbacks import AdversarialTraining")
     assert not [name for name in loaded if "adapters" in name]

@@ -164,6 +164,7 @@ def test_training_learns_and_logs_errors_as_fractions() -> None:
     assert before > 0.2
 
 
+@pytest.mark.integration
 def test_two_processes_count_each_test_example_once(tmp_path: Path) -> None:
     rows = 21
     labels = torch.arange(rows) % 3

@@ -57,9 +57,10 @@ def test_mnist_recipe_trains_and_names_the_papers_number(
 
 
 def test_digits_recipe_ends_well_below_five_percent_trained_on_examples_of_each_layer(
-    tmp_path: Path,
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (error,) = errors_of(command("fit", "--config", "recipes/adv_digits.yaml"))
+    cli.main(["fit", "--config", "recipes/adv_digits.yaml"])
+    (error,) = errors_of(capsys.readouterr().out)
     assert error < 0.03
     for rows in logged_of_each_layer(tmp_path).values():
         assert len(rows) > 50
@@ -81,10 +82,11 @@ def logged_of_each_layer(folder: Path) -> dict[str, list[dict[str, float]]]:
 
 
 def test_papers_scheme_runs_on_the_digits_and_finds_minimal_examples_of_each_layer(
-    tmp_path: Path,
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     on_digits = ["--config", "recipes/adv_mnist_lbfgs.yaml", "--config", "configs/digits.yaml"]
-    output = command("fit", *on_digits, "--trainer.max_epochs=20", *QUIET)
+    cli.main(["fit", *on_digits, "--trainer.max_epochs=20", *QUIET])
+    output = capsys.readouterr().out
     assert "paper" not in output
     (error,) = errors_of(output)
     assert error < 0.06
@@ -94,9 +96,10 @@ def test_papers_scheme_runs_on_the_digits_and_finds_minimal_examples_of_each_lay
 
 
 @pytest.mark.parametrize("name", ["baseline_mnist", "dropout_mnist"])
-def test_mnist_recipe_runs_on_the_digits(name: str) -> None:
+def test_mnist_recipe_runs_on_the_digits(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     on_digits = ["--config", f"recipes/{name}.yaml", "--config", "configs/digits.yaml"]
-    output = command("fit", *on_digits, *QUIET)
+    cli.main(["fit", *on_digits, *QUIET])
+    output = capsys.readouterr().out
     assert "paper" not in output
     (error,) = errors_of(output)
     assert error < 0.05
@@ -127,16 +130,17 @@ def last_weights(folder: Path) -> torch.Tensor:
     return torch.cat([value.double().flatten() for value in state.values()])
 
 
+@pytest.mark.filterwarnings("ignore:The dirpath has changed")
 def test_killed_digits_run_goes_on_to_bit_identical_weights(tmp_path: Path) -> None:
     fit = ["fit", "--config", "recipes/adv_digits.yaml", "--trainer.max_epochs=25", *QUIET]
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    command(*fit, f"--trainer.default_root_dir={whole}", "--trainer.logger=null")
+    cli.main([*fit, f"--trainer.default_root_dir={whole}", "--trainer.logger=null"])
     fit += [f"--trainer.default_root_dir={killed}", "--trainer.logger=null"]
     process = subprocess.Popen([sys.executable, "-m", "lit_intriguing", *fit])
     checkpoint = wait_for_checkpoint(killed)
     process.kill()
     process.wait()
-    command(*fit, f"--ckpt_path={checkpoint}")
+    cli.main([*fit, f"--ckpt_path={checkpoint}"])
     assert torch.equal(last_weights(whole), last_weights(killed))
 
 
