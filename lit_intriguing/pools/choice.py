@@ -62,11 +62,6 @@ class FoundRows:
     places: RowPlaces | None
     problem: str | None = None
 
-    @property
-    def reason(self) -> str | None:
-        """The problem as a clause, for what goes on all the same."""
-        return None if self.problem is None else as_clause(self.problem)
-
 
 def find_rows(batch: Any, keys: BatchKeys) -> FoundRows:
     """Return where a batch's rows are.
@@ -137,7 +132,7 @@ def choose(
     out = bool(joining) and not at_layer if keep_out is None else keep_out
     goal: Goal = HostLoss() if classes else RandomTargets()
     reasons = [classes if None in given else None, joining if keep_out is None and out else None]
-    why = "; ".join(one for one in reasons if one) or None
+    why = "; ".join(as_clause(one) for one in reasons if one) or None
     return Choice(places, out, goal, why=why)
 
 
@@ -161,7 +156,7 @@ def choose_by_hand(
                 f"Layer {name!r}: in manual optimisation the step cannot be called again, so that "
                 "HostLoss() takes one gradient step: GradientAttack(eps), fresh=False."
             )
-    return Choice(found.places, False, goal, why=None if classes else found.reason)
+    return Choice(found.places, False, goal, why=None if classes else found.problem)
 
 
 def choose_own_forward(found: FoundRows, keep_out: bool | None) -> Choice:
@@ -172,14 +167,16 @@ def choose_own_forward(found: FoundRows, keep_out: bool | None) -> Choice:
     """
     if found.keys is None or (found.places is None and keep_out is False):
         raise BatchError(str(found.problem))
-    return Choice(found.places, True, RandomTargets(), own_forward=True, why=found.reason)
+    return Choice(found.places, True, RandomTargets(), own_forward=True, why=found.problem)
 
 
 def described(choice: Choice, layers: Mapping[str, PerturbedLayer]) -> str:
     """Return one sentence on a choice, for the log."""
     goals = {repr(plan.goal or choice.goal) for plan in layers.values()}
     where = "in a call of training_step of their own" if choice.keep_out else "in the host's batch"
-    why = f", because {choice.why}" if choice.why else ""
+    if choice.own_forward:
+        where = "in a forward of the model of their own"
+    why = f", because {as_clause(choice.why)}" if choice.why else ""
     return f"AdversarialTraining: examples toward {', '.join(sorted(goals))}, {where}{why}."
 
 
