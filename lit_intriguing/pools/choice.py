@@ -156,7 +156,7 @@ def choose_by_hand(
                 f"Layer {name!r}: in manual optimisation the step cannot be called again, so that "
                 "HostLoss() takes one gradient step: GradientAttack(eps), fresh=False."
             )
-    return Choice(found.places, False, goal, why=None if classes else as_clause(str(found.problem)))
+    return Choice(found.places, False, goal, why=None if classes else found.problem)
 
 
 def choose_own_forward(found: FoundRows, keep_out: bool | None) -> Choice:
@@ -167,15 +167,16 @@ def choose_own_forward(found: FoundRows, keep_out: bool | None) -> Choice:
     """
     if found.keys is None or (found.places is None and keep_out is False):
         raise BatchError(str(found.problem))
-    why = None if found.problem is None else as_clause(found.problem)
-    return Choice(found.places, True, RandomTargets(), own_forward=True, why=why)
+    return Choice(found.places, True, RandomTargets(), own_forward=True, why=found.problem)
 
 
 def described(choice: Choice, layers: Mapping[str, PerturbedLayer]) -> str:
     """Return one sentence on a choice, for the log."""
     goals = {repr(plan.goal or choice.goal) for plan in layers.values()}
     where = "in a call of training_step of their own" if choice.keep_out else "in the host's batch"
-    why = f", because {choice.why}" if choice.why else ""
+    if choice.own_forward:
+        where = "in a forward of the model of their own"
+    why = f", because {as_clause(choice.why)}" if choice.why else ""
     return f"AdversarialTraining: examples toward {', '.join(sorted(goals))}, {where}{why}."
 
 
@@ -223,7 +224,8 @@ def as_clause(message: str) -> str:
     'the batch has no labels'
     """
     first = message.split(". ")[0].removesuffix(".")
-    return first[:1].lower() + first[1:]
+    is_name = first.partition(" ")[0] not in ("The", "A", "No")
+    return first if is_name else first[:1].lower() + first[1:]
 
 
 def _as_sentence(message: str) -> str:

@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torchmetrics import Metric
 
 from lit_intriguing.autograd import quantised_layers
 from lit_intriguing.errors import UserError
@@ -69,7 +68,7 @@ def _copied(module: nn.Module, memo: dict[int, Any]) -> nn.Module:
     for name, value in (state if isinstance(state, dict) else vars(module)).items():
         if name == "_modules":
             fresh.__dict__[name] = {
-                key: child if child is None or isinstance(child, Metric) else _copied(child, memo)
+                key: child if child is None or _is_metric(child) else _copied(child, memo)
                 for key, child in value.items()
             }
             continue
@@ -78,6 +77,12 @@ def _copied(module: nn.Module, memo: dict[int, Any]) -> nn.Module:
         except Exception:
             fresh.__dict__[name] = value
     return fresh
+
+
+def _is_metric(module: nn.Module) -> bool:
+    """Return whether a module is one of torchmetrics, which is slow to import."""
+    kinds = type(module).__mro__
+    return any(k.__name__ == "Metric" and k.__module__.startswith("torchmetrics") for k in kinds)
 
 
 def _attempt(thing: Any, memo: dict[int, Any]) -> Any:
