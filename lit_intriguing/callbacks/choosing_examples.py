@@ -11,7 +11,7 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor, nn
 
-from lit_intriguing.autograd import preserved
+from lit_intriguing.autograd import preserved, quantised_layers
 from lit_intriguing.callbacks.measuring import Measuring
 from lit_intriguing.errors import UserError
 from lit_intriguing.hosts.batch import BatchKeys, name_of
@@ -26,7 +26,6 @@ from lit_intriguing.hosts.fixed_examples import (
 from lit_intriguing.hosts.host_rows import HostRows
 from lit_intriguing.hosts.logits import LogitsModel, Output, logits_model
 from lit_intriguing.hosts.precision import in_precision
-from lit_intriguing.splice import quantised_layers
 
 
 class ChoosingExamples(Measuring, ABC):
@@ -106,7 +105,8 @@ class ChoosingExamples(Measuring, ABC):
         model = in_precision(self.logits_model(pl_module), trainer.precision_plugin)
         with self.isolated(pl_module), preserved(model), torch.no_grad():
             logits = model(inputs)
-        return logits.shape[1] if logits.ndim == 2 else None  # others are refused by `try_out`
+        # Others are refused by `try_out`.
+        return logits.shape[1] if logits.ndim == 2 and len(logits) == len(inputs) else None
 
     def take(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any
