@@ -160,7 +160,7 @@ class AdversarialExamples(ExamplesOfLosses):
         """Attack two of the examples, or all rows."""
         if isinstance(examples, HostRows):
             with self.trying(pl_module, examples):
-                self.loss_change(trainer, pl_module, examples)
+                self.loss_change(trainer, pl_module, examples, by_row=False)
             return
         inputs, labels = examples
         if self.layer == INPUT:

@@ -105,7 +105,8 @@ class ChoosingExamples(Measuring, ABC):
         model = in_precision(self.logits_model(pl_module), trainer.precision_plugin)
         with self.isolated(pl_module), preserved(model), torch.no_grad():
             logits = model(inputs)
-        return logits.shape[1] if logits.ndim == 2 else None  # others are refused by `try_out`
+        # Others are refused by `try_out`.
+        return logits.shape[1] if logits.ndim == 2 and len(logits) == len(inputs) else None
 
     def take(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any

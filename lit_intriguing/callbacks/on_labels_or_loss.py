@@ -110,9 +110,9 @@ class OnLabelsOrLoss(OnFixedExamples, ABC):
         super().teardown(trainer, pl_module, stage)
 
     def loss_change(
-        self, trainer: Trainer, pl_module: LightningModule, rows: HostRows
+        self, trainer: Trainer, pl_module: LightningModule, rows: HostRows, by_row: bool = True
     ) -> LossChange:
-        """Attack rows of the host, and compare its losses.
+        """Attack rows of the host, and compare its losses, by row or together.
 
         Raises:
             UserError: If the host's training step does not take them, there is nothing to attack,
@@ -129,7 +129,7 @@ class OnLabelsOrLoss(OnFixedExamples, ABC):
             box = self.box(clean, rows)
             attack = self._ascends or usual_attack(clean)
             self.say_rows(rows, attack, box)
-            return change_of_loss(loss, clean, attack, box, generator, watch)
+            return change_of_loss(loss, clean, attack, box, generator, watch, by_row)
 
     @contextmanager
     def trying(self, pl_module: LightningModule, rows: HostRows) -> Iterator[None]:

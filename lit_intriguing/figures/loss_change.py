@@ -83,6 +83,7 @@ def _draw_history(figure: SubFigure, history: Sequence[LossMoment]) -> None:
     left.set_title("loss", fontsize=8, color=INK, loc="left")
     if all(m.flipped == m.flipped for m in history):
         right.plot(steps, [100 * m.flipped for m in history], color=PALETTE[2], **dot)
+        right.set_ylim(top=max(1.0, right.get_ylim()[1]))
         right.set_title("pixels whose prediction flips, %", fontsize=8, color=INK, loc="left")
     else:
         right.plot(steps, [m.distortion for m in history], color=PALETTE[2], **dot)

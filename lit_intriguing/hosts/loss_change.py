@@ -136,6 +136,7 @@ def change_of_loss(
     bounds: Bounds,
     generator: torch.Generator,
     watch: PixelWatch | None = None,
+    by_row: bool = True,
 ) -> LossChange:
     """Attack the rows and compare the losses; arguments and errors as for `ascend`.
 
@@ -146,12 +147,13 @@ def change_of_loss(
         bounds: As there.
         generator: As there.
         watch: Looks at the predictions of a segmentation, entered.
+        by_row: Whether to compute the loss of each row alone.
     """
     made = ascend(loss, clean, attack, bounds, generator)
     adversarial, queries = made.adversarial, made.queries
     before, first = _together(loss, clean, watch)
     after, second = _together(loss, adversarial, watch)
-    alone = loss.alone(clean), loss.alone(adversarial)
+    alone = (loss.alone(clean), loss.alone(adversarial)) if by_row else (None, None)
     if alone[0] is not None and alone[1] is not None:
         # A row alone may have a loss that says nothing, as where rows are contrasted.
         tells = not torch.equal(alone[0], alone[1]) or torch.equal(before, after)
