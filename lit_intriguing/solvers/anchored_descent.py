@@ -9,7 +9,7 @@ from torch import Tensor
 from lit_intriguing.solvers.box import Box
 from lit_intriguing.solvers.descent import Descent
 from lit_intriguing.solvers.evaluation import Evaluation, squared_lengths
-from lit_intriguing.solvers.line_search import Step, decreases_enough, next_scale, rounding_of
+from lit_intriguing.solvers.line_search import Step, cut, decreases_enough, next_scale, rounding_of
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,14 @@ class AnchoredDescent(Descent):
     The inverse Hessian starts from `scale` times the identity. At `scale` 1 that is exact for the
     distance alone. A rejected step is not cut: it shrinks the scale, and with it only the
     directions that no pair knows, so that `retune` can still aim every step at the constraint.
-    The pair of a rejected step is stored all the same.
+    Once the scale is at its least, steps are cut too. The pair of a rejected step is stored all
+    the same.
+
+    Args:
+        x0: First points and anchors, in the box, `(n, D)`; copied.
+        box: Where to stay.
+        memory: Number of pairs, m.
+        least_scale: Least scale.
 
     Attributes:
         anchor: x0, `(n, D)`.
@@ -41,9 +48,9 @@ class AnchoredDescent(Descent):
 
     per_slot: ClassVar[tuple[str, ...]] = (*Descent.per_slot, "anchor", "square", "scale")
 
-    def __init__(self, x0: Tensor, box: Box, *, memory: int) -> None:
+    def __init__(self, x0: Tensor, box: Box, *, memory: int, least_scale: float) -> None:
         super().__init__(x0, box, memory=memory, anchored=True)
-        self.anchor = x0.clone()
+        self.anchor, self._least = x0.clone(), least_scale
         self.square, self.scale = torch.zeros_like(self.value), torch.ones_like(self.value)
 
     def _scale(self) -> Tensor:
@@ -83,9 +90,10 @@ class AnchoredDescent(Descent):
         result = AnchoredStep(
             accepted, self.length == 1, self._slope, moved, change, rounding, square, self.scale
         )
-        following = next_scale(self.scale, accepted, change, predicted)
-        self.scale = following.masked_fill_(self.fresh, 1.0)
-        self.length = torch.ones_like(self.length)
+        self.scale, self.length = next_scale(
+            self.scale, self.length, accepted, cut(change, predicted), self._least
+        )
+        self.scale.masked_fill_(self.fresh, 1.0)
         return result
 
     def advance(self, trial: Tensor, found: Evaluation, step: Step) -> Tensor:

@@ -8,8 +8,8 @@ from torch import Tensor
 _SUFFICIENT = 1e-4
 """Share of the decrease predicted by the gradient that a step must reach (Armijo)."""
 
-_GROWTH, _LEAST_SCALE = 1.4, 1e-3
-"""An accepted step raises the scale by this factor, to at most 1; rejected ones not below this."""
+_GROWTH = 1.4
+"""An accepted step raises the scale by this factor, to at most 1."""
 
 _LONGER = 2.0
 """A step along which the gradient grew is followed by one so many times as long."""
@@ -78,38 +78,40 @@ def cut(change: Tensor, predicted: Tensor) -> Tensor:
     return (predicted / excess).mul_(-0.5).clamp_(0.1, 0.5).nan_to_num_(0.1)
 
 
-def next_scale(scale: Tensor, accepted: Tensor, change: Tensor, predicted: Tensor) -> Tensor:
-    """Return the scale of the inverse Hessian for the next step, `(n,)`: larger, or cut.
+def next_scale(
+    scale: Tensor, length: Tensor, accepted: Tensor, share: Tensor, least: float
+) -> tuple[Tensor, Tensor]:
+    """Return the scale of the inverse Hessian for the next step and its length, `(n,)` each.
 
     A step that is cut falls short of the constraint, and the next one would be too long again. The
     scale acts on directions that the pairs do not know; where a network is rough, as at kinks and
-    behind normalisation, these are nearly all.
+    behind normalisation, these are nearly all. Once the scale is at its least, it is the way to
+    the constraint that is too long, and the step is cut.
 
     Args:
         scale: Of the step that was tried, `(n,)`.
+        length: Its length, `(n,)`.
         accepted: Whether it was accepted, bool `(n,)`.
-        change: Of the objective, `(n,)`.
-        predicted: The change that the gradient predicts, `(n,)`.
+        share: What `cut` returns, `(n,)`.
+        least: Least scale.
     """
-    larger = (scale * _GROWTH).clamp_(max=1.0)
-    smaller = cut(change, predicted).mul_(scale).clamp_(min=_LEAST_SCALE)
-    return torch.where(accepted, larger, smaller)
+    smaller = (share * scale).clamp_(min=least)
+    short = (scale <= least) & ~accepted
+    following = torch.where(accepted, (scale * _GROWTH).clamp_(max=1.0), smaller)
+    return following, torch.where(short, share * length, 1.0)
 
 
-def next_length(
-    length: Tensor, accepted: Tensor, longer: Tensor, change: Tensor, predicted: Tensor
-) -> Tensor:
+def next_length(length: Tensor, accepted: Tensor, longer: Tensor, share: Tensor) -> Tensor:
     """Return the length of the next step, `(n,)`: 1 or more after an accepted one, else cut.
 
     Args:
         length: Of the step that was tried, `(n,)`.
         accepted: Whether it was accepted, bool `(n,)`.
         longer: Which accepted steps are followed by a longer one, bool `(n,)`.
-        change: Of the objective, `(n,)`.
-        predicted: The change that the gradient predicts, `(n,)`.
+        share: What `cut` returns, `(n,)`.
     """
     onward = torch.where(longer, _LONGER * length, 1.0)
-    return torch.where(accepted, onward, cut(change, predicted).mul_(length))
+    return torch.where(accepted, onward, share * length)
 
 
 def next_reach(moved: Tensor) -> Tensor:

@@ -29,6 +29,9 @@ _CHANGE = 4.0
 _PATIENCE = 8.0
 """The multiplier doubles in so many steps where a stage has long found no feasible point."""
 
+_LEAST_SCALE = 3e-3
+"""Of the inverse Hessian. Each step is aimed at the constraint anew, however small the scale."""
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -155,7 +158,7 @@ class _Search(Search):
             infinity.clone(),
         )
         first = self.slots.problems
-        self._descent = AnchoredDescent(x0[first], box, memory=memory)
+        self._descent = AnchoredDescent(x0[first], box, memory=memory, least_scale=_LEAST_SCALE)
         self._at = SlotTable(
             len(first), x0, stage=0, steps=0, evaluations=0, unit=1, change=_CHANGE
         )
@@ -229,6 +232,7 @@ class _Search(Search):
         onward = slots[~last]
         self._at["stage"][onward] += 1
         self._at["steps"][onward] = 0.0
+        self._descent.length[onward] = 1.0
         self._settled.logical_and_(hopeless.logical_not_())
         finished = self.finish(slots[last])
         self._look_up()

@@ -28,6 +28,9 @@ _BRACKET = 4.0
 _SOLVES, _FRUITLESS = 40, 12
 """Minimisations after which a problem's search ends anyway, and without any success."""
 
+_LEAST_SCALE = 0.1
+"""Of the inverse Hessian: at a weight that stays, a smaller one only makes many small steps."""
+
 
 @dataclass(frozen=True)
 class Tolerances:
@@ -158,7 +161,9 @@ class _Search(Search):
             self._best.x, x0.new_full((len(x0),), torch.inf), none, none.to(torch.int8), nan
         )
         count = len(self.slots.problems)
-        self._descent = AnchoredDescent(x0[self.slots.problems], box, memory=memory)
+        self._descent = AnchoredDescent(
+            x0[self.slots.problems], box, memory=memory, least_scale=_LEAST_SCALE
+        )
         # Of the current minimisation: 1 / c, steps so far, margin of success at the point. Of the
         # search: minimisations, gradients, the first multiplier, which end was moved last.
         self._at = SlotTable(
@@ -269,6 +274,7 @@ class _Search(Search):
         distance = torch.where(high.isfinite(), beyond, before)
         multiplier = weight / 2 if self._squared else weight * distance
         descent.multiplier[slots] = multiplier.where(multiplier > 0, at["first"][slots])
+        descent.length[slots] = 1.0
         if not self._squared:
             back = slots[high.isfinite() & (at["margin"][slots] >= 0)]
             descent.restart(back, self._best.x[self.slots.problems[back]])

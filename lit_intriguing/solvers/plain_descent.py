@@ -8,6 +8,7 @@ from lit_intriguing.solvers.descent import Descent
 from lit_intriguing.solvers.evaluation import Evaluation, squared_lengths
 from lit_intriguing.solvers.line_search import (
     Step,
+    cut,
     decreases_enough,
     next_length,
     next_reach,
@@ -66,7 +67,7 @@ class PlainDescent(Descent):
         # No curvature, no pair: the old ones would lead as far once more.
         grew = self._products(found.gradient, step) < predicted
         longer = grew & (self._inverse > 0).any(0) & ~self.fresh
-        self.length = next_length(self.length, accepted, longer, change, predicted)
+        self.length = next_length(self.length, accepted, longer, cut(change, predicted))
         self._set_reach(result, found.gradient)
         return result
 

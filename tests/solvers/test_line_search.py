@@ -31,17 +31,25 @@ def test_a_cut_keeps_between_a_tenth_and_a_half() -> None:
 
 
 def test_the_scale_grows_after_acceptance_to_one_and_is_cut_after_a_rejection() -> None:
-    scale = numbers(0.5, 0.9, 0.5, 0.002)
-    accepted = torch.tensor([True, True, False, False])
-    change, predicted = numbers(-1.0, -1.0, 1.0, 1e9), numbers(-1.0, -1.0, -1.0, -1.0)
-    found = next_scale(scale, accepted, change, predicted)
-    torch.testing.assert_close(found, numbers(0.7, 1.0, 0.125, 0.001))
+    scale, ones = numbers(0.5, 0.9, 0.5, 0.02), torch.ones(4, dtype=torch.float64)
+    accepted, share = torch.tensor([True, True, False, False]), numbers(0.5, 0.5, 0.25, 0.1)
+    found, length = next_scale(scale, ones, accepted, share, 0.01)
+    torch.testing.assert_close(found, numbers(0.7, 1.0, 0.125, 0.01))
+    assert length.tolist() == [1.0] * 4
+
+
+def test_a_step_is_cut_once_the_scale_is_at_its_least() -> None:
+    scale, length = numbers(0.01, 0.01, 0.01), numbers(1.0, 0.5, 0.25)
+    accepted, share = torch.tensor([False, False, True]), numbers(0.5, 0.2, 0.5)
+    found, length = next_scale(scale, length, accepted, share, 0.01)
+    torch.testing.assert_close(found, numbers(0.01, 0.01, 0.014))
+    torch.testing.assert_close(length, numbers(0.5, 0.1, 1.0))
 
 
 def test_the_length_returns_to_one_or_doubles_or_is_cut() -> None:
-    length, change = numbers(0.25, 2.0, 2.0), numbers(-1.0, -4.0, 3.0)
+    length, share = numbers(0.25, 2.0, 2.0), numbers(0.5, 0.5, 0.25)
     accepted, longer = torch.tensor([True, True, False]), torch.tensor([False, True, False])
-    found = next_length(length, accepted, longer, change, numbers(-1.0, -1.0, -3.0))
+    found = next_length(length, accepted, longer, share)
     assert found.tolist() == [1.0, 4.0, 0.5]
 
 

@@ -1,4 +1,4 @@
-"""Networks with normalisation layers, which are rough: the attack beside DDN."""
+"""Rough networks: with normalisation layers, beside DDN; with plateaus, where steps fall short."""
 
 import pytest
 import torch
@@ -50,3 +50,28 @@ def test_examples_are_as_near_as_those_of_ddn(normalised, epochs: int) -> None:
     assert distance.mean() <= 1.02 * nearest.mean()
     assert (distance / nearest).quantile(0.9) <= 1.1
     assert found.queries.double().mean() <= 45
+
+
+def plateaus(activation: type[nn.Module], seed: int) -> nn.Sequential:
+    """Three layers so steep that most units are saturated, or dead, nearly everywhere."""
+    linear = [nn.Linear(12, 8), nn.Linear(8, 8), nn.Linear(8, 4)]
+    with torch.random.fork_rng([]), torch.no_grad():
+        torch.manual_seed(seed)
+        for layer in linear:
+            nn.init.orthogonal_(layer.weight, 6.0)
+            layer.bias.copy_(-0.5 * layer.weight.sum(1))
+    net = nn.Sequential(linear[0], activation(), linear[1], activation(), linear[2])
+    return net.requires_grad_(False)
+
+
+@pytest.mark.parametrize(
+    ("mode", "activation", "least"),
+    [("fast", nn.Tanh, 0.99), ("paper", nn.Tanh, 0.98), ("fast", nn.ReLU, 0.95)],
+)
+@pytest.mark.parametrize("seed", [0, 2])
+def test_plateaus_are_left(mode, activation: type[nn.Module], least: float, seed: int) -> None:
+    net = plateaus(activation, seed)
+    x = torch.rand(200, 12, generator=torch.Generator().manual_seed(1))
+    targets = (net(x).argmax(1) + 1 + torch.arange(200) % 3) % 4
+    found = BoxLBFGS(mode)(net, x, Targeted(targets))
+    assert found.success.float().mean() >= least
