@@ -98,7 +98,8 @@ def _as_tensor(labels: Labels) -> Tensor:
     if isinstance(labels, Tensor):
         return labels
     try:
-        return torch.as_tensor(labels)
+        # A list without elements has no type of its own.
+        return torch.as_tensor(labels, dtype=None if len(labels) else torch.int64)
     except (TypeError, ValueError, RuntimeError) as error:
         raise ValueError(
             f"A criterion needs integer labels of shape (N,), not {type(labels).__name__}: {error}"

@@ -30,6 +30,12 @@ def test_labels_may_be_lists_and_arrays(labels: object) -> None:
     assert torch.equal(found.adversarial, expected.adversarial)
 
 
+def test_no_labels_are_labels_of_no_examples() -> None:
+    for none in ([], (), np.zeros(0, int), torch.zeros(0).long()):
+        assert Untargeted(none).labels.dtype == torch.int64
+        assert len(BoxLBFGS()(network(), examples()[:0], Untargeted(none)).success) == 0
+
+
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
