@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from lit_intriguing.attacks.base import Attack, Found
 from lit_intriguing.attacks.box_lbfgs import BoxLBFGS, Outcome
+from lit_intriguing.attacks.closest import Closest, Restarts
 from lit_intriguing.attacks.criteria import (
     Criterion,
     Goal,
@@ -17,6 +18,7 @@ from lit_intriguing.attacks.criteria import (
 from lit_intriguing.attacks.gradient import GradientAttack
 from lit_intriguing.attacks.host_loss import HostLoss
 from lit_intriguing.attacks.noise import GaussianNoise
+from lit_intriguing.attacks.survives import Survives
 
 if TYPE_CHECKING:
     from lit_intriguing.attacks.adapters import (
@@ -32,6 +34,7 @@ __all__ = [
     "Attack",
     "AutoAttack",
     "BoxLBFGS",
+    "Closest",
     "Criterion",
     "Foolbox",
     "Found",
@@ -42,7 +45,9 @@ __all__ = [
     "HostLoss",
     "Outcome",
     "RandomTargets",
+    "Restarts",
     "SecondLikeliest",
+    "Survives",
     "Targeted",
     "Torchattacks",
     "TrueLabels",

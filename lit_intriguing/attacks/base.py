@@ -2,21 +2,30 @@
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, final
 
 import torch
 from torch import Tensor
 
+from lit_intriguing.attacks.arguments import (
+    BoundsLike,
+    as_bounds,
+    check_criterion,
+    check_examples,
+    check_inside,
+)
 from lit_intriguing.attacks.criteria import Criterion
-from lit_intriguing.attacks.model_rows import call_with_rows
+from lit_intriguing.attacks.sealed_model import (
+    Model,
+    SealedModel,
+    logits_of,
+    warn_of_training_mode,
+)
 from lit_intriguing.autograd import grad_island, ordinary
 from lit_intriguing.errors import UserError
 from lit_intriguing.types import Bounds, Perturbation
-
-Model = Callable[[Tensor], Tensor]
-"""Maps examples to logits; `lit_intriguing.attacks.model_rows` says which take `rows` as well."""
 
 
 @dataclass(frozen=True)
@@ -74,16 +83,17 @@ class Attack(ABC):
         x: Tensor,
         criterion: Criterion,
         *,
-        bounds: Bounds | None = None,
+        bounds: BoundsLike | None = None,
         generator: torch.Generator | None = None,
     ) -> Perturbation:
         """Attack a batch; examples are independent of each other.
 
         Args:
-            model: Maps a tensor like `x` to logits `(N, C)`. Put it in evaluation mode first.
-            x: Examples of shape `(N, *S)`; N may be 0.
+            model: Maps a tensor like `x` to logits `(N, C)`, C at least 2. Put it in evaluation
+                mode first. It may edit what it gets, which are copies.
+            x: Examples of shape `(N, *S)`; N may be 0. An example with a NaN fails by itself.
             criterion: What counts as success, for N examples.
-            bounds: The box to stay in; the default is [0, 1], for pixels.
+            bounds: The box to stay in, or its two limits; the default is [0, 1], for pixels.
             generator: Source of randomness, on the CPU; the default is seeded with 0.
 
         Returns:
@@ -91,25 +101,24 @@ class Attack(ABC):
             clean example, without success.
 
         Raises:
-            ValueError: If the criterion has another number of examples, `x` leaves the bounds or
-                is not floating point, or the model returns no logits `(N, C)`.
+            ValueError: If the criterion has another number of examples or labels that the model
+                does not have, `x` leaves the bounds or is not floating point, or the model returns
+                no logits `(N, C)`.
             NoBorderError: If it needs a border and the criterion has none.
+            TrainingModeWarning: If dropout or BatchNorm of the model act as in training.
         """
+        bounds = as_bounds(bounds)
+        check_examples(x)
+        check_criterion(criterion, len(x))
         if not criterion.has_border:
             self.check_needs_no_border()
-        bounds = Bounds() if bounds is None else bounds
-        if len(criterion) != len(x):
-            raise ValueError(f"{len(x)} examples, but the criterion has {len(criterion)} labels.")
-        if not x.is_floating_point():
-            raise ValueError(
-                f"The examples are {x.dtype}: convert them to floating point, images of 0 .. 255 "
-                "by x.float() / 255."
-            )
         if len(x) == 0:
             none = torch.zeros(0, device=x.device)
             info = {name: none.to(dtype) for name, dtype in self.columns.items()}
             return Perturbation(x.detach(), x.detach(), none.bool(), none.long(), info)
         check_inside(x, bounds)
+        warn_of_training_mode(model)
+        model = SealedModel(model, criterion)
         with grad_island():
             clean = ordinary(x)
             found = self.search(
@@ -144,7 +153,7 @@ class Attack(ABC):
             return torch.zeros(len(x), dtype=torch.bool, device=x.device)
         if self.batch_size is None or len(x) <= self.batch_size:
             with torch.no_grad():
-                return criterion.met(as_logits(model(x), len(x)))
+                return criterion.met(model(x))
         indices = torch.arange(len(x), device=x.device)
         with torch.no_grad():
             blocks = [
@@ -164,62 +173,6 @@ class Attack(ABC):
         generator: torch.Generator,
     ) -> Found:
         """Propose adversarial examples; arguments as in the call, N at least 1."""
-
-
-def logits_of(model: Model, x: Tensor, rows: Tensor) -> Tensor:
-    """Return the logits of some examples of the attacked batch, `(n, C)`.
-
-    Args:
-        model: The attacked model.
-        x: Tensors for these examples, `(n, *S)`.
-        rows: Which of the N examples of the batch they are, an index `(n,)`; only for a model that
-            takes rows: see `lit_intriguing.attacks.model_rows`.
-    """
-    return as_logits(call_with_rows(model, x, rows), len(x))
-
-
-def as_logits(output: object, count: int) -> Tensor:
-    """Return a model's output if it holds the logits of `count` examples.
-
-    Raises:
-        ValueError: If it is not a floating-point tensor of shape `(count, C)`.
-    """
-    if not isinstance(output, Tensor):
-        raise ValueError(
-            f"The model returned a {type(output).__name__}, not a tensor of logits (N, C): wrap it "
-            "in a function that picks the logits out."
-        )
-    if output.ndim != 2 or len(output) != count or not output.is_floating_point():
-        raise ValueError(
-            f"The model returned {output.dtype} of shape {tuple(output.shape)} for {count} "
-            f"examples: it must return logits of shape ({count}, C)."
-        )
-    return output
-
-
-def check_inside(x: Tensor, bounds: Bounds, slack: float = 1e-6) -> None:
-    """Raise if an example lies outside the bounds.
-
-    Args:
-        x: Examples of shape `(N, *S)`.
-        bounds: The box.
-        slack: What rounding may add: absolute, or relative to a box wider than 1.
-
-    Raises:
-        ValueError: With the measured range and what to do.
-    """
-    if not bounds.finite:
-        return
-    lower, upper = bounds.tensors_like(x)
-    widths = upper.float() - lower.float()
-    widest = max(1.0, widths.where(widths.isfinite(), 1.0).max().item())
-    if bool(bounds.contains(x, slack * widest).all()):
-        return
-    raise ValueError(
-        f"The inputs range from {x.min().item():.4g} to {x.max().item():.4g} and leave the bounds "
-        f"{bounds.lower} .. {bounds.upper}. If they were normalised, give the bounds in the same "
-        "units, per channel: lower=[(0 - mean) / std, ...], upper=[(1 - mean) / std, ...]."
-    )
 
 
 def per_row(values: Tensor, like: Tensor) -> Tensor:

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from lit_intriguing.attacks.base import Attack, Found, Model
+from lit_intriguing.attacks.base import Attack, Found
 from lit_intriguing.attacks.criteria import Criterion, Targeted, Untargeted
 from lit_intriguing.attacks.problem import Problem
+from lit_intriguing.attacks.sealed_model import Model
 from lit_intriguing.solvers import (
     Stage,
     StatusCode,
@@ -133,7 +134,6 @@ class BoxLBFGS(Attack):
         """Aim at the target, or at the likeliest wrong labels; nothing is random."""
         whole = Problem(model, x, bounds, self.slots)
         logits = whole.logits()
-        _check_labels(criterion.labels, logits)
         finite, met = logits.isfinite().all(1), criterion.met(logits)
         searched = (finite & ~met).nonzero().squeeze(1)
         aims = self._aims(criterion.select(searched), logits[searched])
@@ -187,15 +187,6 @@ class BoxLBFGS(Attack):
             on_finished=bar.update,
         )
         return _Try(best.point, best.success, best.c, best.evaluations, best.settled)
-
-
-def _check_labels(labels: Tensor, logits: Tensor) -> None:
-    classes = logits.shape[1]
-    if bool(((labels < 0) | (labels >= classes)).any()):
-        raise ValueError(
-            f"BoxLBFGS: labels must lie between 0 and {classes - 1}, since the logits have "
-            f"{classes} columns; they go from {int(labels.min())} to {int(labels.max())}."
-        )
 
 
 @dataclass(frozen=True)

@@ -1,17 +1,29 @@
 """A criterion: when an example counts as adversarial, and the loss that leads there."""
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from lit_intriguing.autograd import ordinary
 
+Labels = Tensor | Sequence[int] | NDArray[np.integer[Any]]
+"""Labels of N examples: a tensor, a list or an array of integers."""
+
 
 class Criterion(ABC):
     """What an attack wants of the logits of N examples.
+
+    Args:
+        labels: `(N,)`, integers.
+
+    Raises:
+        ValueError: If they are no integers of that shape.
 
     Attributes:
         has_border: Whether an example can meet it, so that there is a nearest one that does.
@@ -19,7 +31,8 @@ class Criterion(ABC):
 
     has_border: ClassVar[bool] = True
 
-    def __init__(self, labels: Tensor) -> None:
+    def __init__(self, labels: Labels) -> None:
+        labels = _as_tensor(labels)
         if labels.ndim != 1 or labels.is_floating_point() or labels.is_complex():
             raise ValueError(
                 "A criterion needs integer labels of shape (N,), not "
@@ -33,6 +46,27 @@ class Criterion(ABC):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({len(self)} labels)"
+
+    def check(self, logits: Tensor) -> None:
+        """Raise if these logits, `(n, C)`, cannot be those of a model with these labels.
+
+        Raises:
+            ValueError: If there is one column, or a label is not one of the C classes.
+        """
+        classes = logits.shape[1]
+        if classes < 2:
+            raise ValueError(
+                "The model returns one column of logits, for which no label is wrong: stack two, "
+                "torch.cat([-z, z], 1), so that label 1 means z > 0."
+            )
+        if not len(self.labels):
+            return
+        least, most = (int(label) for label in self.labels.aminmax())
+        if least < 0 or most >= classes:
+            raise ValueError(
+                f"Labels must lie between 0 and {classes - 1}, since the logits have {classes} "
+                f"columns; they go from {least} to {most}. Leave out examples without a label."
+            )
 
     def met(self, logits: Tensor) -> Tensor:
         """Return for which examples `logits`, `(N, C)`, are as wanted: bool `(N,)`.
@@ -58,6 +92,18 @@ class Criterion(ABC):
     def select(self, rows: Tensor) -> "Criterion":
         """Return the same criterion for some of the examples (an index or a mask)."""
         return type(self)(self.labels[rows])
+
+
+def _as_tensor(labels: Labels) -> Tensor:
+    if isinstance(labels, Tensor):
+        return labels
+    try:
+        # A list without elements has no type of its own.
+        return torch.as_tensor(labels, dtype=None if len(labels) else torch.int64)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(
+            f"A criterion needs integer labels of shape (N,), not {type(labels).__name__}: {error}"
+        ) from error
 
 
 class Targeted(Criterion):

@@ -3,13 +3,14 @@
 import inspect
 import math
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
-from lit_intriguing.attacks.base import Attack, Found, Model, as_logits, per_row
+from lit_intriguing.attacks.base import Attack, Found, per_row
 from lit_intriguing.attacks.criteria import Criterion
+from lit_intriguing.attacks.sealed_model import Model, as_logits
 from lit_intriguing.types import Bounds
 
 _SAFE_LENGTH = 1e-15
@@ -29,7 +30,7 @@ class GradientAttack(Attack):
 
     Args:
         eps: Greatest length of the perturbation in `norm`, in the units of the attacked tensor.
-        norm: 2 or `inf`.
+        norm: 2 or `inf`, also as a string.
         steps: Number of gradient steps.
         step_size: Length of one step in `norm`; the default is `eps` for one step and
             `2.5 * eps / steps` for several (Madry et al.'s choice).
@@ -46,13 +47,13 @@ class GradientAttack(Attack):
     def __init__(
         self,
         eps: float,
-        norm: float = 2.0,
+        norm: float | Literal["inf"] = 2.0,
         steps: int = 1,
         step_size: float | None = None,
         random_start: bool = False,
     ) -> None:
-        if norm not in (2, math.inf):
-            raise ValueError(f"GradientAttack: norm must be 2 or inf, not {norm}.")
+        if str(norm) not in ("2", "2.0", "inf"):
+            raise ValueError(f"GradientAttack: norm must be 2 or inf, not {norm!r}.")
         if steps < 1:
             raise ValueError(f"GradientAttack: steps must be at least 1, not {steps}.")
         if step_size is None:

@@ -5,8 +5,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from lit_intriguing.attacks.base import Attack, Found, Model
+from lit_intriguing.attacks.base import Attack, Found
 from lit_intriguing.attacks.criteria import Criterion
+from lit_intriguing.attacks.sealed_model import Model
 from lit_intriguing.types import Bounds
 
 

@@ -8,8 +8,8 @@ from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
 from torch.nn import functional as F  # noqa: N812
 
-from lit_intriguing.attacks.base import Model, logits_of
 from lit_intriguing.attacks.criteria import lead
+from lit_intriguing.attacks.sealed_model import Model, logits_of
 from lit_intriguing.solvers import Nearest
 from lit_intriguing.types import Bounds
 

@@ -9,8 +9,8 @@ from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor, nn
 
 from lit_intriguing.attacks import Attack, Goal
+from lit_intriguing.attacks.arguments import check_inside
 from lit_intriguing.attacks.attack_tensors import attack_chunk
-from lit_intriguing.attacks.base import check_inside
 from lit_intriguing.attacks.example_sets import ExampleSet, adversarial_set, clean_set
 from lit_intriguing.autograd import preserved
 from lit_intriguing.callbacks.measuring import is_trial

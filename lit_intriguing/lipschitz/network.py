@@ -61,8 +61,8 @@ def network_norm(
         make the product infinite; its reason names them.
 
     Raises:
-        ValueError: If the model does not take an example of this shape, returns no tensor, or has
-            no weights yet; for another method.
+        ValueError: If the model is no module, does not take an example of this shape, returns no
+            tensor, or has no weights yet; for another method.
 
     Examples:
         >>> model = nn.Sequential(nn.ReLU(), nn.Flatten(), nn.Tanh())
@@ -70,12 +70,25 @@ def network_norm(
         Norm(value=1.0, kind='exact', risk=0.0, reason='')
     """
     check_method(method)
+    _check_arguments(model, input_shape)
     model = unwrapped(model)
     graph = traced(model, tuple(input_shape))
     layer_norm = layer_norm or partial(operator_norm, method=method)
     found = Composition(model, graph, layer_norm, method)
     together = _joint(graph) if joint else None
     return NetworkNorm(tuple(found.layers()), found.product(), together)
+
+
+def _check_arguments(model: object, input_shape: object) -> None:
+    if not isinstance(model, nn.Module):
+        raise ValueError(
+            f"network_norm bounds a torch.nn.Module, not a {type(model).__name__}: put a function "
+            "into the forward of a module, and its parameters into attributes."
+        )
+    if isinstance(input_shape, int):
+        raise ValueError(
+            f"input_shape is the shape of one example, without the batch: write ({input_shape},)."
+        )
 
 
 @register_norm(nn.Sequential)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from lit_intriguing.attacks import Criterion, GradientAttack
-from lit_intriguing.attacks.base import check_inside
+from lit_intriguing.attacks.arguments import check_inside
 from lit_intriguing.attacks.gradient import no_gradient
 from lit_intriguing.autograd import grad_island, preserved
 from lit_intriguing.errors import UserError

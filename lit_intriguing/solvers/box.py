@@ -50,6 +50,12 @@ class Box:
         lower, upper = torch.as_tensor(self.lower), torch.as_tensor(self.upper)
         return bool((lower == -torch.inf).all() & (upper == torch.inf).all())
 
+    @property
+    def finite(self) -> bool:
+        """Whether all limits are finite."""
+        lower, upper = torch.as_tensor(self.lower), torch.as_tensor(self.upper)
+        return bool(lower.isfinite().all() & upper.isfinite().all())
+
     def project_(self, x: Tensor) -> Tensor:
         """Move `x`, shape `(..., D)`, to the nearest point of the box, in place."""
         return x.clamp_(self.lower, self.upper)  # type: ignore[arg-type]

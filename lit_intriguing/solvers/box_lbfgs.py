@@ -9,13 +9,19 @@ from torch import Tensor
 from lit_intriguing.autograd import grad_island, ordinary
 from lit_intriguing.solvers.batch_state import SlotTable
 from lit_intriguing.solvers.box import Box, Limit
-from lit_intriguing.solvers.descent import Descent
 from lit_intriguing.solvers.evaluation import Objective, evaluate
+from lit_intriguing.solvers.plain_descent import PlainDescent
 from lit_intriguing.solvers.search import Part, Search, check, run
 from lit_intriguing.solvers.solution import Solution, Status
 
 _IDLE = 10
 """After so many consecutive steps without a change beyond rounding the dtype can do no more."""
+
+_SMALL = 1 / 3
+"""A gradient is small up to this power of the dtype's eps, times 1 + the objective's size."""
+
+_ROUNDINGS = 1000.0
+"""It is small as well up to so many roundings of the one at x0."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -48,6 +54,11 @@ def minimise_box(
     Projected L-BFGS with the limits held by an active set (Bertsekas 1982) and steps cut by
     backtracking (Nocedal and Wright 2006, chapter 3). All problems share each forward and backward,
     and nothing else. Work space: at most `2 * history + 12` times `slots * D` numbers.
+
+    `converged` is true only at a stationary point: the projected gradient is within `gtol`, or no
+    step lowers the objective beyond its rounding and the gradient is small: at most
+    `eps^(1/3) (1 + |f|)`, or 1,000 `eps` times its size at x0. Where no step lowers the objective
+    and the gradient is not small, as at a kink, the status is `STUCK`.
 
     Args:
         fun: Maps points `(n, D)` and the problems they belong to, int64 `(n,)` of 0 .. N-1,
@@ -110,13 +121,16 @@ class _Run(Search):
         nan = x0.new_full((len(x0),), torch.nan)
         none = torch.zeros(len(x0), dtype=torch.int64, device=x0.device)
         self.found = BoxSolution(x0.clone(), nan, none, none.to(torch.int8), nan.clone())
-        self._descent = Descent(x0[self.slots.problems], box, memory=history, anchored=False)
-        self._at = SlotTable(len(self.slots.problems), self.slots.problems, steps=0, idle=0)
+        self._descent = PlainDescent(x0[self.slots.problems], box, memory=history)
+        count = len(self.slots.problems)
+        self._at = SlotTable(count, self.slots.problems, steps=0, idle=0, tried=0)
+        # Largest entry of the projected gradient at x0.
+        self._first = SlotTable(count, x0, norm=0)
 
     @property
     def parts(self) -> Sequence[Part]:
         """Points and memory, numbers."""
-        return self._descent, self._at
+        return self._descent, self._at, self._first
 
     def step(self) -> int:
         """Take one step in each slot; return how many problems were finished by it."""
@@ -130,8 +144,21 @@ class _Run(Search):
         # A rejected trial neither counts nor begins the count again.
         progress = outcome.accepted & ~outcome.idle
         idle.add_(outcome.idle).masked_fill_(progress | new, 0)
+        self._try_steepest(progress | new)
+        self._norm = self._projected_gradient()
+        self._first["norm"].copy_(torch.where(new, self._norm, self._first["norm"]))
         self._status = self._ending()
         return self.finish(((self._status >= 0) & self.slots.working).nonzero().squeeze(1))
+
+    def _try_steepest(self, progress: Tensor) -> None:
+        """Empty a memory that leads nowhere once before the problem ends: it may mislead."""
+        idle, tried = self._at["idle"], self._at["tried"]
+        tried.masked_fill_(progress, 0)
+        again = (idle >= _IDLE) & (tried == 0)
+        if bool(again.any()):
+            tried.masked_fill_(again, 1)
+            idle.masked_fill_(again, 0)
+            self._descent.begin_again(again.nonzero().squeeze(1))
 
     def _projected_gradient(self) -> Tensor:
         """Return the largest entry of `clip(x - g) - x`, `(n,)`."""
@@ -144,16 +171,25 @@ class _Run(Search):
 
     def _ending(self) -> Tensor:
         """Return why each slot ended, or -1 where it goes on: `(n,)`."""
-        self._norm, steps = self._projected_gradient(), self._at["steps"]
-        status = torch.full_like(steps, -1)
+        steps, still = self._at["steps"], self._at["idle"] >= _IDLE
+        status, small = torch.full_like(steps, -1), self._gradient_is_small()
         for why, where in (
             (Status.STEPS, steps >= self._max_steps),
-            (Status.PRECISION, self._at["idle"] >= _IDLE),
+            (Status.PRECISION, still & small),
+            (Status.STUCK, still & ~small),
             (Status.CONVERGED, self._norm <= self._gtol),
             (Status.NOT_FINITE, self._descent.fresh),
         ):
             status = torch.where(where, int(why), status)
         return status
+
+    def _gradient_is_small(self) -> Tensor:
+        """Return where a gradient may be what rounding makes of none: bool `(n,)`."""
+        value, eps = self._descent.value, torch.finfo(self._norm.dtype).eps
+        least = torch.maximum(
+            eps**_SMALL * (1 + value.abs()), _ROUNDINGS * eps * self._first["norm"]
+        )
+        return self._norm <= least
 
     def write(self, slots: Tensor, problems: Tensor) -> None:
         """Write the results of some slots down."""
@@ -169,3 +205,4 @@ class _Run(Search):
         """Start new problems in some slots."""
         self._descent.load(slots, self._x0[problems])
         self._at.load(slots)
+        self._first.load(slots)

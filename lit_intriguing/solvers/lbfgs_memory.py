@@ -24,13 +24,13 @@ class Product(NamedTuple):
     Attributes:
         coefficients: Of the stored steps and changes, `(m, 2, 2, n)`: pair, step or change,
             r or a, problem.
-        scale: Of the vectors themselves, `(n,)`; None: 1.
+        scale: Of the vectors themselves, `(n,)`.
         inner: `u . H v` for u, v in (r, a): `(2, 2, n)`.
         inverse: `1 / s.y` of the pairs in use, 0 for the others, `(m, n)`.
     """
 
     coefficients: Tensor
-    scale: Tensor | None
+    scale: Tensor
     inner: Tensor
     inverse: Tensor
 
@@ -46,10 +46,7 @@ class Pairs:
         slots: Number of problems, n.
         dimensions: Number of coordinates, D.
         size: Number of pairs, m.
-        anchored: Whether q is 1; the inverse Hessian then starts from the identity. Else it starts
-            from the newest pair's `s.y / y.y` (Nocedal and Wright 2006, eq. 7.20), and where
-            there is none from `reach / |a|`, for a first step of length 1 and, where steps show
-            no curvature, twice the length each time.
+        anchored: Whether q is 1, else 0.
         like: Gives dtype and device.
 
     Attributes:
@@ -59,7 +56,7 @@ class Pairs:
         a: The second vector, likewise.
         spares: Two work spaces, `(n, D)` each, free to use between two calls of `apply`.
         usable: 1 where a pair may be used, `(m, n)`.
-        reach: Length of a step without any pair, for want of an anchor, `(n,)`.
+        reach: Length of a step without any pair, for want of an anchor, `(n,)`; at first 1.
     """
 
     def __init__(
@@ -129,12 +126,35 @@ class Pairs:
         self._weights = self._weights[..., slots]
         self._lay(self.vectors[: len(slots)])
 
-    def apply(self, multiplier: Tensor, free: Tensor | None) -> Product:
+    def drop_newest(self, accepted: Tensor) -> None:
+        """Keep the newest pair from use where `accepted`, bool `(n,)`, is False."""
+        self.usable[self._next - 1] *= accepted
+
+    def steepest(self) -> Tensor:
+        """Return how far along minus a its minimiser lies, as the newest pair has it: `(n,)`.
+
+        `s.y / y.y`, or `reach / |a|` where that pair shows no curvature.
+        """
+        newest = (self._next - 1) % self.size
+        step, change = self.vectors[:, newest].unbind(1)
+        tiny = torch.finfo(step.dtype).tiny
+        curvature = torch.mul(step, change, out=self.spares[0]).sum(1)
+        square = torch.linalg.vector_norm(change, dim=1).square_()
+        good = (self.usable[newest] > 0) & (curvature > 0) & (square > tiny)
+        reach = self.reach / torch.linalg.vector_norm(self.a, dim=1).clamp_(min=tiny)
+        return torch.where(good, curvature / square, reach)
+
+    def apply(
+        self, multiplier: Tensor, free: Tensor | None, scale: Tensor | None = None
+    ) -> Product:
         """Apply the inverse Hessian on the free coordinates to r and a.
 
         Args:
             multiplier: Weight of f in the Hessian, `(n,)`.
             free: 1 for a free coordinate, 0 for one held at its limit, `(n, D)`; None: all free.
+            scale: What it starts from, times the identity, `(n,)`; None: the newest pair's
+                `s.y / y.y` (Nocedal and Wright 2006, eq. 7.20), and where there is none
+                `reach / |a|`.
 
         Returns:
             The product, valid until the next call.
@@ -150,7 +170,8 @@ class Pairs:
             self._gram.multiply(part, self._flat[part], masked.flatten(1, 2))
         self._gram.update(newest)
         inverse = self._fill_loops(multiplier)
-        scale = None if self.anchored else self._scale(inverse)
+        if scale is None:
+            scale = self._newest_scale(inverse)
         first, second = self._loops.run(inverse, scale, self._next)
         return self._product(first, second, scale, multiplier, inverse)
 
@@ -177,38 +198,34 @@ class Pairs:
         self,
         first: Tensor,
         second: Tensor,
-        scale: Tensor | None,
+        scale: Tensor,
         multiplier: Tensor,
         inverse: Tensor,
     ) -> Product:
         """Return the loops' result in terms of what is stored: `y = q s + multiplier * f`."""
         steps, changes = self._coefficients.unbind(1)
-        if scale is None:
-            torch.sub(second, first, out=steps)
-            torch.mul(first, -multiplier, out=changes)
+        if self.anchored:
+            torch.addcmul(second, first, scale, value=-1, out=steps)
         else:
             steps.copy_(second)
-            torch.mul(first, -scale * multiplier, out=changes)
+        torch.mul(first, -scale * multiplier, out=changes)
         gram = self._gram
         crossed = (gram.pairs_v.unsqueeze(3) * self._coefficients.unsqueeze(2)).sum((0, 1))
-        inner = crossed.add_(gram.vv) if scale is None else crossed.addcmul_(gram.vv, scale)
+        inner = crossed.addcmul_(gram.vv, scale)
         return Product(self._coefficients, scale, inner, inverse)
 
     def combine(self, product: Product, multiplier: Tensor, length: Tensor, out: Tensor) -> Tensor:
         """Write `-length * H (r + multiplier * a)` on all coordinates to `out`, `(n, D)`."""
         c, weights = product.coefficients, self._weights
         torch.addcmul(c[:, :, 0], c[:, :, 1], multiplier, out=weights[:-1])
-        if product.scale is None:
-            weights[-1, 1] = multiplier
-        else:
-            weights[-1, 0] = product.scale
-            torch.mul(product.scale, multiplier, out=weights[-1, 1])
+        weights[-1, 0] = product.scale
+        torch.mul(product.scale, multiplier, out=weights[-1, 1])
         by_problem = (weights.flatten(0, 1) * -length).t().contiguous()
         torch.bmm(by_problem.unsqueeze(1), self._flat, out=out.unsqueeze(1))
         return out
 
-    def _scale(self, inverse: Tensor) -> Tensor:
-        """Return what the inverse Hessian starts from for want of an anchor, `(n,)`."""
+    def _newest_scale(self, inverse: Tensor) -> Tensor:
+        """Return what the inverse Hessian starts from by the newest usable pair, `(n,)`."""
         aa = self._gram.vv[1, 1]
         scale = self.reach * aa.clamp(min=torch.finfo(aa.dtype).tiny).rsqrt()
         newest = self._loops.sy_diagonal / self._loops.yy_diagonal

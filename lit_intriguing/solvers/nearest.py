@@ -8,12 +8,11 @@ import torch
 from torch import Tensor
 
 from lit_intriguing.autograd import grad_island, ordinary
+from lit_intriguing.solvers.anchored_descent import AnchoredDescent, AnchoredStep
 from lit_intriguing.solvers.batch_state import NearestSuccess, SlotTable
 from lit_intriguing.solvers.box import Box, Limit
-from lit_intriguing.solvers.descent import Descent
 from lit_intriguing.solvers.evaluation import evaluate_with_margin
 from lit_intriguing.solvers.lbfgs_memory import Product
-from lit_intriguing.solvers.line_search import Step
 from lit_intriguing.solvers.search import Part, Search, check, run
 from lit_intriguing.solvers.solution import NearestSolution, success_status
 
@@ -29,6 +28,9 @@ _CHANGE = 4.0
 
 _PATIENCE = 8.0
 """The multiplier doubles in so many steps where a stage has long found no feasible point."""
+
+_LEAST_SCALE = 3e-3
+"""Of the inverse Hessian. Each step is aimed at the constraint anew, however small the scale."""
 
 
 @dataclass(frozen=True)
@@ -156,7 +158,7 @@ class _Search(Search):
             infinity.clone(),
         )
         first = self.slots.problems
-        self._descent = Descent(x0[first], box, memory=memory, anchored=True)
+        self._descent = AnchoredDescent(x0[first], box, memory=memory, least_scale=_LEAST_SCALE)
         self._at = SlotTable(
             len(first), x0, stage=0, steps=0, evaluations=0, unit=1, change=_CHANGE
         )
@@ -210,7 +212,7 @@ class _Search(Search):
         late = torch.sub(self._at["steps"], self._limit, alpha=2)
         return late.clamp_(min=0).div_(_PATIENCE).exp2_()
 
-    def _is_settled(self, outcome: Step) -> Tensor:
+    def _is_settled(self, outcome: AnchoredStep) -> Tensor:
         """Return which slots are at the minimiser of their stage: bool `(n,)`."""
         descent = self._descent
         off = torch.addcmul(self._inside * descent.square, descent.multiplier, descent.value)

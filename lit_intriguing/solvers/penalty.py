@@ -8,12 +8,11 @@ import torch
 from torch import Tensor
 
 from lit_intriguing.autograd import grad_island, ordinary
+from lit_intriguing.solvers.anchored_descent import AnchoredDescent, AnchoredStep
 from lit_intriguing.solvers.batch_state import NearestSuccess, SlotTable
 from lit_intriguing.solvers.box import Box, Limit
-from lit_intriguing.solvers.descent import Descent
 from lit_intriguing.solvers.evaluation import evaluate_with_margin, squared_lengths
 from lit_intriguing.solvers.lbfgs_memory import Product
-from lit_intriguing.solvers.line_search import Step
 from lit_intriguing.solvers.search import Part, Search, check, run
 from lit_intriguing.solvers.solution import NearestSolution, success_status
 
@@ -28,6 +27,9 @@ _BRACKET = 4.0
 
 _SOLVES, _FRUITLESS = 40, 12
 """Minimisations after which a problem's search ends anyway, and without any success."""
+
+_LEAST_SCALE = 0.1
+"""Of the inverse Hessian: at a weight that stays, a smaller one only makes many small steps."""
 
 
 @dataclass(frozen=True)
@@ -159,7 +161,9 @@ class _Search(Search):
             self._best.x, x0.new_full((len(x0),), torch.inf), none, none.to(torch.int8), nan
         )
         count = len(self.slots.problems)
-        self._descent = Descent(x0[self.slots.problems], box, memory=memory, anchored=True)
+        self._descent = AnchoredDescent(
+            x0[self.slots.problems], box, memory=memory, least_scale=_LEAST_SCALE
+        )
         # Of the current minimisation: 1 / c, steps so far, margin of success at the point. Of the
         # search: minimisations, gradients, the first multiplier, which end was moved last.
         self._at = SlotTable(
@@ -217,10 +221,11 @@ class _Search(Search):
         self._fail.write(slots, zeros, at["margin"][slots], zeros)
         at["steps"][slots] = 0.0
 
-    def _ended(self, outcome: Step, new: Tensor) -> Tensor:
+    def _ended(self, outcome: AnchoredStep, new: Tensor) -> Tensor:
         """Return which slots are at their minimiser: bool `(n,)`."""
         limit, square = self._tolerances, self._descent.square
-        settled = -outcome.slope <= limit.slope * square
+        # A small scale foretells little of what there is to gain.
+        settled = -outcome.slope <= limit.slope * square * outcome.scale
         vanished = square <= 1e-8 * self._best.square.where(self._best.found, 0.0)
         ended = outcome.accepted & (outcome.full & settled | vanished | outcome.idle)
         return (ended | (self._at["steps"] >= limit.steps)) & ~new

@@ -28,13 +28,20 @@ class Status(StatusCode):
     """Why the search for a problem ended."""
 
     CONVERGED = 0, "The tolerances are met."
-    PRECISION = 1, "The objective no longer falls in its floating-point precision."
+    PRECISION = (
+        1,
+        "The objective no longer falls in its floating-point precision, and the gradient is small.",
+    )
     STEPS = 2, "The steps were used up before the tolerances were met."
     NOT_FINITE = (
         3,
         "The objective or its gradient is not finite at the first point.",
     )
     NOT_FOUND = 4, "No point that was tried is feasible, or a success."
+    STUCK = (
+        5,
+        "No step lowers the objective beyond its rounding, though the gradient is not small.",
+    )
 
 
 @dataclass(frozen=True, repr=False)

@@ -82,14 +82,14 @@ class TwoLoops:
         self._rows = self.sy.unsqueeze(2).unbind(0)
         self._squares = self.yy.unsqueeze(2).unbind(1)
 
-    def run(self, inverse: Tensor, scale: Tensor | None, oldest: int) -> tuple[Tensor, Tensor]:
+    def run(self, inverse: Tensor, scale: Tensor, oldest: int) -> tuple[Tensor, Tensor]:
         """Return coefficients, `(m, 2, n)` each, valid until the next run.
 
         `H v = scale * (v - sum_i first_i y_i) + sum_i second_i s_i`.
 
         Args:
             inverse: `1 / s_i . y_i`, 0 for a pair that takes no part, `(m, n)`.
-            scale: What the inverse Hessian starts from, `(n,)`; None: the identity.
+            scale: What the inverse Hessian starts from, times the identity, `(n,)`.
             oldest: Place of the oldest pair.
         """
         size = len(inverse)
@@ -99,8 +99,7 @@ class TwoLoops:
             torch.mul(self._of_s[i], inverses[i], out=self._firsts[i])
             self.sv.addcmul_(self._columns[i], self._firsts[i], value=-1)
             self.yv.addcmul_(self._squares[i], self._firsts[i], value=-1)
-        if scale is not None:
-            self.yv.mul_(scale)
+        self.yv.mul_(scale)
         for i in order:
             torch.addcmul(
                 self._firsts[i], self._of_y[i], inverses[i], value=-1, out=self._seconds[i]

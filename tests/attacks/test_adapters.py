@@ -70,6 +70,7 @@ def noisy(model: Any, inputs: Tensor, labels: Tensor) -> Tensor:
     return inputs * 0 + torch.tensor(sum(drawn) / 3)
 
 
+@pytest.mark.filterwarnings("ignore:The model is attacked in training mode")
 @pytest.mark.parametrize("function", [adv_lib_like, rude, noisy])
 def test_nothing_is_left_behind(function: Callable[..., Tensor]) -> None:
     net, x = network(), images()

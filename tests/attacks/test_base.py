@@ -16,7 +16,8 @@ from lit_intriguing.attacks import (
     Targeted,
     Untargeted,
 )
-from lit_intriguing.attacks.base import check_inside, per_row
+from lit_intriguing.attacks.arguments import check_inside
+from lit_intriguing.attacks.base import per_row
 from lit_intriguing.types import UNBOUNDED, Bounds
 
 FEATURES, CLASSES = 6, 4

@@ -341,11 +341,10 @@ def test_examples_met_already_are_handed_back_and_the_model_sees_no_empty_batch(
 
 
 @EVERY_MODE
-def test_one_class_has_no_wrong_label(options: dict) -> None:
+def test_one_column_of_logits_is_refused(options: dict) -> None:
     model, x = Linear(FEATURES, 1), examples(3)
-    found = attacked(model, x, Untargeted(torch.zeros(3).long()), **options)
-    assert (found.info["status"] == Outcome.NOT_FOUND).all()
-    assert (found.queries == 0).all()
+    with pytest.raises(ValueError, match=r"one column of logits.*torch.cat\(\[-z, z\], 1\)"):
+        BoxLBFGS(**options)(model, x, Untargeted(torch.zeros(3).long()))
 
 
 @FAST_MODE

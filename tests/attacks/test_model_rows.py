@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from lit_intriguing.attacks import BoxLBFGS, FromCallable, Untargeted
-from lit_intriguing.attacks.base import logits_of
 from lit_intriguing.attacks.model_rows import takes_rows
+from lit_intriguing.attacks.sealed_model import logits_of
 from lit_intriguing.splice import tail
 from lit_intriguing.types import UNBOUNDED, Bounds
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from lit_intriguing.attacks.base import logits_of
 from lit_intriguing.attacks.criteria import Targeted
 from lit_intriguing.attacks.problem import Problem
+from lit_intriguing.attacks.sealed_model import logits_of
 from lit_intriguing.types import UNBOUNDED, Bounds
 from tests.oracles import Linear
 

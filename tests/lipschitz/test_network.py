@@ -2,6 +2,7 @@ import math
 from collections.abc import Callable
 from fractions import Fraction
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -592,3 +593,16 @@ def test_a_sequence_is_asked_for_the_probable_bound_of_what_is_in_it() -> None:
 def test_another_method_is_refused_before_the_model_is_followed() -> None:
     with pytest.raises(ValueError, match="the method is certified or probable, not 'exact'"):
         network_norm(nn.LSTM(3, 4), (0,), method="exact")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("model", "shape", "message"),
+    [
+        (lambda x: 2 * x, (3,), r"bounds a torch\.nn\.Module, not a function"),
+        (torch.zeros(3, 3), (3,), r"bounds a torch\.nn\.Module, not a Tensor"),
+        (nn.Linear(48, 2), 48, r"without the batch: write \(48,\)"),
+    ],
+)
+def test_other_arguments_are_refused_in_one_line(model: Any, shape: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        network_norm(model, shape)

@@ -74,3 +74,19 @@ def test_only_what_is_at_a_limit_and_drawn_beyond_it_is_held(limits: tuple[float
     box = Box.like(x, *limits)
     free = box.free(x, toward.clone(), out=torch.empty_like(x), spare=torch.empty_like(x))
     assert free.tolist() == (~(at[0] | at[1])).float().tolist()
+
+
+@pytest.mark.parametrize(
+    ("lower", "upper", "finite"),
+    [
+        (0.0, 1.0, True),
+        (-INF, 1.0, False),
+        (0.0, INF, False),
+        (torch.tensor([0.0, -1.0, 0.0]), torch.tensor([1.0, 1.0, INF]), False),
+        (torch.tensor([0.0, -1.0, 0.0]), 1.0, True),
+    ],
+)
+def test_a_box_is_finite_where_all_its_limits_are(
+    lower: float | Tensor, upper: float | Tensor, finite: bool
+) -> None:
+    assert Box.like(X, lower, upper).finite is finite

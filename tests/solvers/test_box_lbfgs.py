@@ -336,3 +336,96 @@ def test_solver_works_under_inference_mode() -> None:
     with torch.inference_mode():
         found = minimise_box(lambda x, rows: (x - 0.25).square().sum(1), torch.zeros(1, 2))
     torch.testing.assert_close(found.x, torch.full((1, 2), 0.25))
+
+
+def jennrich_sampson(x: Tensor, rows: Tensor) -> Tensor:
+    """Least at 124.362, behind walls as steep as `exp(10 x)`."""
+    i = torch.arange(1, 11, dtype=x.dtype)
+    return ((2 + 2 * i) - (torch.exp(i * x[:, :1]) + torch.exp(i * x[:, 1:]))).square().sum(1)
+
+
+def brown_badly_scaled(x: Tensor, rows: Tensor) -> Tensor:
+    """Least at (1e6, 2e-6), where it is 0."""
+    first, second = x.unbind(1)
+    return (first - 1e6).square() + (second - 2e-6).square() + (first * second - 2).square()
+
+
+@pytest.mark.parametrize("limit", [0.9, 1.0, math.inf])
+def test_steep_walls_are_no_end(limit: float) -> None:
+    starts = [(0.3, 0.4), (0.3, 0.25), (0.1, 0.5), (0.0, 0.0), (0.45, -0.2)]
+    x0 = torch.tensor(starts, dtype=torch.float64)
+    found = minimise_box(jennrich_sampson, x0, -limit, limit)
+    assert found.converged.all()
+    torch.testing.assert_close(
+        found.value, torch.full_like(found.value, 124.36218), rtol=1e-6, atol=0
+    )
+    assert found.evaluations.max() <= 200
+
+
+def test_variables_of_very_different_size_are_found() -> None:
+    found = minimise_box(brown_badly_scaled, torch.ones(1, 2, dtype=torch.float64))
+    assert found.value.item() < 1e-6
+    assert found.evaluations.item() <= 200
+
+
+def test_a_kink_with_a_steep_gradient_is_stuck_and_not_converged() -> None:
+    def kink(x: Tensor, rows: Tensor) -> Tensor:
+        # At the kink itself the gradient is (1, 1).
+        return 1000 * (x - math.pi / 10).abs().sum(1) + x.sum(1)
+
+    found = minimise_box(kink, torch.full((1, 2), 0.7, dtype=torch.float64))
+    assert found.status.item() == Status.STUCK
+    assert not found.converged.item()
+    assert "not small" in found.messages[0]
+    assert found.value.item() < 1000 * 0.3
+
+
+@pytest.mark.parametrize(
+    ("limit", "most"), [(0.5, 8), (math.inf, 70)], ids=["both limits", "no limit"]
+)
+def test_valleys_cost_little(limit: float, most: int) -> None:
+    x0 = torch.tensor([[-1.2, 1.0]], dtype=torch.float64)
+    found = minimise_box(rosenbrock, x0, -4 * limit, limit)
+    assert found.converged.item()
+    assert found.evaluations.item() <= most
+
+
+def test_limits_are_found_in_a_step_from_inside() -> None:
+    centre = torch.linspace(-3, 4, 50, dtype=torch.float64)
+    found = minimise_box(
+        lambda x, rows: (x - centre).square().sum(1), torch.full((1, 50), 0.5).double(), 0.0, 1.0
+    )
+    torch.testing.assert_close(found.x[0], centre.clamp(0, 1))
+    assert found.evaluations.item() <= 4
+
+
+ODD: dict[str, Fun] = {
+    "kink": lambda x, rows: 300 * (x - 0.123).abs().sum(1) + x[:, 0],
+    "largest": lambda x, rows: 100 * (x - 0.3).abs().amax(1) + 0.5 * x.sum(1),
+    "walls": lambda x, rows: (20 * x).exp().sum(1) + (-30 * (x + 0.1)).exp().sum(1),
+    "stairs": lambda x, rows: (7 * x).floor().sum(1) + x.sum(1),
+    "root": lambda x, rows: (x - 0.2).abs().sqrt().sum(1),
+    "steep line": lambda x, rows: 1e6 * x.sum(1) + 1e12,
+    "Jennrich-Sampson": lambda x, rows: jennrich_sampson(x[:, :2], rows) + x.square().sum(1),
+}
+
+
+@pytest.mark.parametrize("fun", ODD.values(), ids=ODD)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("limit", [0.8, math.inf])
+def test_converged_is_said_at_stationary_points_alone(
+    fun: Fun, dtype: torch.dtype, limit: float
+) -> None:
+    x0 = torch.rand(12, 3, generator=torch.Generator().manual_seed(2), dtype=torch.float64).to(
+        dtype
+    )
+    x0 = (1.6 * x0 - 0.8) * 0.9
+    found = minimise_box(fun, x0, -limit, limit, max_steps=300)
+    norms = []
+    for points in (found.x, x0):
+        x = points.clone().requires_grad_()
+        (gradient,) = torch.autograd.grad(fun(x, torch.arange(12)).sum(), x)
+        norms.append(((points - gradient).clamp(-limit, limit) - points).abs().amax(1))
+    eps = torch.finfo(dtype).eps
+    small = torch.maximum(eps ** (1 / 3) * (1 + found.value.abs()), 1000 * eps * norms[1])
+    assert (norms[0][found.converged] <= small.clamp(min=1e-5)[found.converged]).all()

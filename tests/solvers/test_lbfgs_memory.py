@@ -4,10 +4,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from lit_intriguing.solvers.lbfgs_memory import Pairs
+from lit_intriguing.solvers.lbfgs_memory import Pairs, Product
 
 SLOTS, DIMENSIONS, SIZE = 5, 7, 3
 MULTIPLIER = torch.linspace(0.5, 3.0, SLOTS, dtype=torch.float64)
+SCALE = torch.linspace(0.1, 1.0, SLOTS, dtype=torch.float64)
 
 
 def normal(*shape: int) -> Tensor:
@@ -36,10 +37,13 @@ class Walk:
             self.pairs.r.copy_(self.points[step] - self.points[0])
         self.pairs.store(self.points[step + 1], self.points[step], self.gradients[step + 1], finite)
         # As after a step: the products with a pair are taken at its own time.
-        self.pairs.apply(MULTIPLIER, None)
+        self.apply()
+
+    def apply(self, free: Tensor | None = None) -> Product:
+        return self.pairs.apply(MULTIPLIER, free, SCALE if self.anchored else None)
 
     def direction(self, free: Tensor | None = None, length: Tensor | None = None) -> Tensor:
-        product = self.pairs.apply(MULTIPLIER, free)
+        product = self.apply(free)
         length = torch.ones(SLOTS, dtype=torch.float64) if length is None else length
         out = torch.empty(SLOTS, DIMENSIONS, dtype=torch.float64)
         return self.pairs.combine(product, MULTIPLIER, length, out)
@@ -58,8 +62,8 @@ class Walk:
             y = s + MULTIPLIER[problem] * f if self.anchored else MULTIPLIER[problem] * f
             if found is None:
                 last = MULTIPLIER[problem] * changes[-1][1]
-                scale = (changes[-1][0] @ last) / (last @ last)
-                found = identity if self.anchored else identity * scale
+                newest = (changes[-1][0] @ last) / (last @ last)
+                found = identity * (SCALE[problem] if self.anchored else newest)
             left = identity - torch.outer(s, y) / (s @ y)
             found = left @ found @ left.T + torch.outer(s, s) / (s @ y)
         assert found is not None
@@ -84,7 +88,7 @@ def test_direction_is_minus_the_bfgs_matrix_of_the_last_pairs_times_the_gradient
 @pytest.mark.parametrize("anchored", [True, False])
 def test_inner_products_with_the_inverse_hessian_are_those_of_the_matrix(anchored: bool) -> None:
     walk = Walk(anchored, 4)
-    inner = walk.pairs.apply(MULTIPLIER, None).inner
+    inner = walk.apply().inner
     for problem in range(SLOTS):
         both = torch.stack([walk.pairs.r[problem], walk.pairs.a[problem]])
         matrix = walk.inverse_hessian(problem, range(1, 4))
@@ -98,12 +102,12 @@ def test_direction_goes_with_the_length() -> None:
     torch.testing.assert_close(walk.direction(length=length), length.unsqueeze(1) * whole)
 
 
-def test_without_pairs_the_direction_is_minus_the_gradient() -> None:
+def test_without_pairs_the_direction_is_minus_the_gradient_times_the_scale() -> None:
     walk = Walk(True, 2)
     walk.pairs.forget(torch.tensor([1, 4]))
     found = walk.direction()
     for problem in (1, 4):
-        torch.testing.assert_close(found[problem], -walk.gradient(problem))
+        torch.testing.assert_close(found[problem], -SCALE[problem] * walk.gradient(problem))
 
 
 def test_a_row_that_was_not_finite_keeps_its_other_pairs() -> None:
@@ -122,7 +126,7 @@ def test_a_row_that_was_not_finite_keeps_its_other_pairs() -> None:
 def test_products_are_over_the_free_coordinates_alone() -> None:
     walk = Walk(True, 1)
     free = (normal(SLOTS, DIMENSIONS) > -0.5).double()
-    product = walk.pairs.apply(MULTIPLIER, free)
+    product = walk.apply(free)
     step, change = walk.pairs.vectors[:, 0].unbind(1)
     for problem in range(SLOTS):
         s, f = step[problem] * free[problem], change[problem] * free[problem]
@@ -134,7 +138,7 @@ def test_kept_slots_go_on_as_before() -> None:
     walk, keep = Walk(True, 4), torch.tensor([4, 1, 2])
     expected = walk.direction()[keep]
     walk.pairs.keep(keep)
-    product = walk.pairs.apply(MULTIPLIER[keep], None)
+    product = walk.pairs.apply(MULTIPLIER[keep], None, SCALE[keep])
     out = torch.empty(3, DIMENSIONS, dtype=torch.float64)
     length = torch.ones(3, dtype=torch.float64)
     torch.testing.assert_close(walk.pairs.combine(product, MULTIPLIER[keep], length, out), expected)
@@ -148,3 +152,26 @@ def test_a_loaded_slot_stands_still_and_disturbs_no_other() -> None:
     assert (found[2] == 0).all()
     others = torch.tensor([0, 1, 3, 4])
     torch.testing.assert_close(found[others], expected[others])
+
+
+def test_a_dropped_pair_takes_no_part() -> None:
+    walk = Walk(False, 3)
+    walk.pairs.drop_newest(torch.arange(SLOTS) != 1)
+    found = walk.direction()
+    kept = walk.inverse_hessian(0, range(3))
+    torch.testing.assert_close(found[0], -kept @ walk.gradient(0))
+    without = walk.inverse_hessian(1, range(2))
+    torch.testing.assert_close(found[1], -without @ walk.gradient(1))
+
+
+def test_steepest_descent_goes_as_far_as_the_newest_pair_says() -> None:
+    walk = Walk(False, 2)
+    step = walk.points[2] - walk.points[1]
+    change = walk.gradients[2] - walk.gradients[1]
+    expected = (step * change).sum(1) / change.square().sum(1)
+    torch.testing.assert_close(walk.pairs.steepest(), expected)
+    walk.pairs.forget(torch.tensor([3]))
+    walk.pairs.reach[3] = 5.0
+    # Without a pair a step of length `reach`.
+    expected[3] = 5.0 / walk.pairs.a[3].norm()
+    torch.testing.assert_close(walk.pairs.steepest(), expected)

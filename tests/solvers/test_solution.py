@@ -82,6 +82,6 @@ def test_the_value_of_a_success_is_its_squared_distance(name: str) -> None:
 
 def test_each_status_has_a_sentence_of_its_own() -> None:
     messages = [status.message for status in Status]
-    assert len(set(messages)) == len(messages) == 5
+    assert len(set(messages)) == len(messages) == 6
     assert all(message.endswith(".") for message in messages)
     assert Status(2) is Status.STEPS

@@ -9,9 +9,10 @@ from torch import Tensor
 
 from lit_intriguing.attacks.adapters.stand_in import StandIn
 from lit_intriguing.attacks.adapters.unit_box import UnitBox
-from lit_intriguing.attacks.base import Attack, Found, Model
+from lit_intriguing.attacks.base import Attack, Found
 from lit_intriguing.attacks.criteria import Criterion, Targeted, Untargeted
 from lit_intriguing.attacks.model_rows import call_with_rows, takes_rows
+from lit_intriguing.attacks.sealed_model import Model, unsealed
 from lit_intriguing.errors import UserError
 from lit_intriguing.isolation import own_randomness, untouched
 from lit_intriguing.types import Bounds
@@ -107,7 +108,7 @@ def guarded(
         batch = seen[part].clone()
         seed = int(torch.randint(2**31, (), generator=generator))
         stand_in = StandIn(_for_rows(model, back, start, size), batch)
-        with untouched(model), own_randomness(seed):
+        with untouched(unsealed(model)), own_randomness(seed):
             result = one_batch(stand_in, batch, part, seed)
         found.append(as_examples(result, seen[part], title))
         forwards += [math.ceil(stand_in.forwards / size)] * size

@@ -9,8 +9,9 @@ from torch import Tensor
 from lit_intriguing.attacks.adapters.base import guarded
 from lit_intriguing.attacks.adapters.named import Named, check_options, chosen
 from lit_intriguing.attacks.adapters.stand_in import StandIn
-from lit_intriguing.attacks.base import Attack, Found, Model
+from lit_intriguing.attacks.base import Attack, Found
 from lit_intriguing.attacks.criteria import Criterion
+from lit_intriguing.attacks.sealed_model import Model
 from lit_intriguing.types import Bounds
 
 

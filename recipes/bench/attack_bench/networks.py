@@ -13,6 +13,7 @@ from torch.nn import functional as F  # noqa: N812
 from lit_intriguing.errors import UsageError
 from lit_intriguing.models import Classifier
 
+from . import normalised
 from .images import mnist
 
 BATCH = 200
@@ -23,7 +24,7 @@ class Plan:
     """How a network is made and trained on MNIST."""
 
     make: Callable[[], nn.Module]
-    epochs: int
+    epochs: float
     rate: float
     decay: float
 
@@ -55,6 +56,12 @@ PLANS = {
     "fc200": Plan(dense(200, 200), 8, 1e-3, 1e-5),
     "conv": Plan(convolutional, 3, 2e-3, 1e-5),
     "fc1200": Plan(dense(1200, 1200), 3, 5e-4, 1e-5),
+    "lenet": Plan(lambda: normalised.lenet(False), 1, 2e-3, 1e-5),
+    "lenetbnhalf": Plan(lambda: normalised.lenet(True), 0.5, 2e-3, 1e-5),
+    "lenetbn": Plan(lambda: normalised.lenet(True), 4, 2e-3, 1e-5),
+    "resnetbn": Plan(lambda: normalised.resnet(nn.BatchNorm2d), 1, 2e-3, 1e-5),
+    "resnetgn": Plan(lambda: normalised.resnet(normalised.group_norm), 1, 2e-3, 1e-5),
+    "vit": Plan(normalised.VisionTransformer, 1, 2e-3, 1e-5),
 }
 SQUEEZENET = "squeezenet"
 NAMES = (*PLANS, SQUEEZENET)
@@ -111,10 +118,12 @@ def train(plan: Plan, seed: int) -> nn.Module:
     biases = [p for p in network.parameters() if p.ndim == 1]
     groups = [{"params": weights, "weight_decay": plan.decay}, {"params": biases}]
     optimizer = torch.optim.Adam(groups, lr=plan.rate, fused=True)
-    steps = plan.epochs * -(-len(x) // BATCH)
+    steps = round(plan.epochs * -(-len(x) // BATCH))
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-    for _ in range(plan.epochs):
-        for rows in torch.randperm(len(x), generator=generator).split(BATCH):
+    left = steps
+    while left > 0:
+        for rows in torch.randperm(len(x), generator=generator).split(BATCH)[:left]:
+            left -= 1
             loss = F.cross_entropy(network(x[rows]), y[rows])
             optimizer.zero_grad()
             loss.backward()

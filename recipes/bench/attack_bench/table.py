@@ -20,6 +20,7 @@ HEADINGS = {
     "rms": "RMS",
     "to_pdgd": "/ PDGD",
     "to_exact": "/ exact",
+    "to_nearest": "0.9 quantile / nearest",
     "gradients": "gradients",
     "forwards": "forwards",
     "rate": "examples/s",
@@ -31,6 +32,7 @@ FORMATS = {
     "rms": ".5f",
     "to_pdgd": ".4f",
     "to_exact": ".4f",
+    "to_nearest": ".3f",
     "gradients": ".1f",
     "forwards": ".1f",
     "rate": ".4g",
@@ -68,6 +70,7 @@ def _line(name: str, result: Measured, results: Mapping[str, Measured], images: 
         "rms": result.rms[mine].mean().item(),
         "to_pdgd": _ratio(result, results, REFERENCE, mine),
         "to_exact": _ratio(result, results, EXACT, mine),
+        "to_nearest": _tail(result, results, mine),
         "gradients": result.gradients or None,
         "forwards": result.forwards if result.gradients else None,
         "rate": result.rate,
@@ -88,6 +91,18 @@ def _ratio(
     if to != EXACT:
         images = images & reference.success[:count]
     return (result.rms[:count][images].mean() / reference.rms[:count][images].mean()).item()
+
+
+def _tail(result: Measured, results: Mapping[str, Measured], mine: Tensor) -> float:
+    """Return the 0.9 quantile, image by image, of the distortion over the least of all methods."""
+    count = len(result)
+    nearest = torch.full((count,), torch.inf, dtype=result.rms.dtype)
+    for other in results.values():
+        both = min(count, len(other))
+        met = other.rms[:both].where(other.success[:both], torch.inf)
+        nearest[:both] = torch.minimum(nearest[:both], met)
+    ratios = (result.rms / nearest)[mine]
+    return ratios.quantile(0.9).item() if len(ratios) else torch.nan
 
 
 def text(table: list[Cells]) -> str:

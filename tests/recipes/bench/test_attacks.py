@@ -144,6 +144,36 @@ def test_distortion_is_compared_on_the_rows_of_full_success() -> None:
     assert lines["fmn100"]["success"] == 50.0
 
 
+def test_the_tail_is_over_the_nearest_that_any_method_found() -> None:
+    ours = measured([True] * 11, [2.0] * 10 + [30.0])
+    theirs = measured([True] * 10 + [False], [1.0] * 9 + [8.0, 5.0])
+    lines = table.lines({"fast": ours, "fmn100": theirs})
+    # Twice as far on nine, nearest on two: where the other one failed, too.
+    assert lines[0]["to_nearest"] == 2.0
+    assert lines[1]["to_nearest"] == pytest.approx(1.3)
+
+
+@pytest.mark.parametrize(("epochs", "steps"), [(0.5, 2), (1, 3), (2, 6)])
+def test_a_network_is_trained_for_parts_of_an_epoch(mnist, monkeypatch, epochs, steps) -> None:
+    taken = []
+    adam = torch.optim.Adam.step
+    monkeypatch.setattr(torch.optim.Adam, "step", lambda self: taken.append(1) or adam(self))
+    networks.train(networks.Plan(networks.dense(), epochs, 1e-3, 0.0), 0)
+    assert len(taken) == steps
+
+
+@pytest.mark.parametrize("name", ["lenet", "lenetbn", "resnetbn", "resnetgn", "vit"])
+def test_networks_with_normalisation_layers_give_logits_with_gradients(name: str) -> None:
+    network = networks.PLANS[name].make().eval()
+    x = torch.rand(3, 1, 28, 28, requires_grad=True)
+    logits = network(x)
+    (gradient,) = torch.autograd.grad(logits[:, 1].sum(), x)
+    assert logits.shape == (3, 10)
+    assert (gradient.flatten(1).norm(dim=1) > 0).all()
+    # Images do not depend on each other.
+    torch.testing.assert_close(network(x[1:2]), logits[1:2])
+
+
 def test_the_exact_row_needs_no_success_and_others_are_compared_with_it() -> None:
     results = {
         "pdgd500": measured([True] * 2, [1.5] * 2),
