@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from lit_intriguing.hosts.muted import muted
 from lit_intriguing.isolation import own_randomness
+from lit_intriguing.splice import eager
 
 
 class Aside:
@@ -42,6 +43,7 @@ class Aside:
             own_randomness(seed % 2**32),
             _exchanged(self.module),
             muted(self.module),
+            eager(self.module),
             self._weights(),
         ):
             yield
