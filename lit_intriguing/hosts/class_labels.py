@@ -17,6 +17,9 @@ from lit_intriguing.hosts.step_loss import StepLoss
 _SUM = 1e-2
 """How far from 1 a distribution's sum may be, in half precision."""
 
+_IGNORED = 255
+"""A label that losses are often told to ignore, as they are -1."""
+
 _EQUAL = 1e-6
 """Relative difference of losses and gradients that is rounding."""
 
@@ -58,6 +61,8 @@ def class_labels(
         return Verdict(f"{found_shape}, is no logits (N, C)")
     classes = logits.shape[1]
     known = (labels.long() >= 0) & (labels.long() < classes)
+    if bool(((labels.long() < 0) | (labels.long() == _IGNORED)).all()):
+        return Verdict(None, classes)  # of a loss that ignores them all nothing can be seen
     if not bool(known.any()) or (classes == 2 and _is_far(labels)):
         return Verdict(f"the labels go up to {int(labels.max())}, for {classes} classes")
     other = torch.where(known, _another(labels.long(), known), labels.long()).to(labels.dtype)
@@ -102,7 +107,7 @@ def _is_distribution(entry: Any, classes: int) -> bool:
 
 def _is_far(labels: Tensor) -> bool:
     """Return whether labels go beyond 0 and 1, not counting what losses ignore."""
-    return bool(((labels.long() > 1) & (labels.long() != 255)).any())
+    return bool(((labels.long() > 1) & (labels.long() != _IGNORED)).any())
 
 
 def _another(labels: Tensor, known: Tensor) -> Tensor:
