@@ -20,11 +20,16 @@ class StepLoss:
     Args:
         pl_module: The host, in automatic optimisation.
         precision: The Trainer's precision.
+
+    Attributes:
+        can_be_steadied: Whether the step runs with dropout and BatchNorm as in evaluation mode; one
+            may ask for the modes of its layers.
     """
 
     def __init__(self, pl_module: LightningModule, precision: Precision) -> None:
         self.pl_module, self._precision = pl_module, precision
         self._aside = Aside(pl_module)
+        self.can_be_steadied = True
 
     def __call__(
         self, batch: Any, others: Sequence[Any] | None = None, seed: int = 0, steady: bool = False
@@ -49,7 +54,7 @@ class StepLoss:
     def entered(self, seed: int = 0, steady: bool = False) -> Iterator[None]:
         """Run other code of the host aside, as its step; see the call."""
         with ExitStack() as stack:
-            if steady:
+            if steady and self.can_be_steadied:
                 stack.enter_context(steadied(self.pl_module))
             stack.enter_context(self._aside.entered(seed))
             stack.enter_context(self._precision.train_step_context())

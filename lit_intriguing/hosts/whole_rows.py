@@ -178,7 +178,9 @@ def _has_entries(entry: Any, count: int) -> bool:
     if type(entry) not in (list, tuple) or len(entry) != count:
         return False
     tensors = [one for one in entry if isinstance(one, Tensor)]
-    return not (tensors and all(one.ndim > 0 and len(one) == count for one in tensors))
+    # Three images of three channels are no views of three examples.
+    views = [one.ndim not in (0, 3) and len(one) == count for one in tensors]
+    return not (tensors and all(views))
 
 
 def _given(name: str, place: Place, batch: Any) -> Key:

@@ -16,7 +16,7 @@ from lit_intriguing.errors import UserError
 from lit_intriguing.hosts.paths import Key
 from lit_intriguing.pools.labels import classes_of
 from lit_intriguing.pools.perturbed_layer import PerturbedLayer
-from lit_intriguing.splice import INPUT, Splice, SpliceError, Tail, activations, kind, tail
+from lit_intriguing.splice import INPUT, Splice, SpliceError, Tail, activations, eager, kind, tail
 from lit_intriguing.types import UNBOUNDED, distortion
 
 
@@ -134,7 +134,7 @@ def generate(
         GenerationError: If the model does not give logits with a gradient.
         SpliceError: If a layer is not called once or does not return a tensor.
     """
-    with grad_island(), preserved(spliced.model):
+    with grad_island(), preserved(spliced.model), eager(spliced.model):
         logits, clean = activations(spliced.model, spliced.splice, list(layers), batch.x)
         _check_logits(logits, len(batch.x))
         made: dict[str, Examples] = {}

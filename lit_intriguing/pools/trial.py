@@ -63,7 +63,7 @@ class Trial:
     """Calls of a host's step on one batch, with one thing changed at a time.
 
     The step runs aside: `lit_intriguing.hosts.aside`. Dropout and BatchNorm run as in evaluation
-    mode, so that each row is computed alone.
+    mode, so that each row is computed alone, unless the step fails then.
 
     Args:
         step: Calls the step.
@@ -109,7 +109,12 @@ class Trial:
             self.weighted.stop()
             return seen
 
-        first = self._call(host_batch, others, count, alone)
+        try:
+            first = self._call(host_batch, others, count, alone)
+        except Exception:  # a step may ask for the modes of its layers, say
+            self.step.can_be_steadied = False
+            alone = self._logits_alone(batch)
+            first = self._call(host_batch, others, count, alone)
         if first is None:
             return None
         try:

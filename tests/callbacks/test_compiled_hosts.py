@@ -13,9 +13,11 @@ from torch.nn import functional as F  # noqa: N812
 from lit_intriguing.attacks import GradientAttack
 from lit_intriguing.callbacks import (
     AdversarialExamples,
+    AdversarialTraining,
     Convergence,
     ExactResume,
     LipschitzMonitor,
+    PerturbedLayer,
     RunProgress,
     TrainingError,
     TransferEvaluation,
@@ -210,3 +212,25 @@ def test_the_control_of_a_quantised_network_says_what_it_keeps(tmp_path: Path) -
     message = r"Untrained control: body\.0, body\.4 are quantised and keep their weights"
     with pytest.warns(UserWarning, match=message):
         fit(KINDS["quantised"], MEASURING["units"](tmp_path))
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")
+@pytest.mark.parametrize("layer", ["", "body.0"])
+@pytest.mark.parametrize("keep_out", [None, True])
+@pytest.mark.parametrize("kind", ["compiled", "compiled in place"])
+def test_compiled_networks_train_on_examples_of_the_input_and_of_layers_inside(
+    kind: str, keep_out: bool | None, layer: str
+) -> None:
+    torch.compiler.reset()  # a graph of another network of this shape has no hooks
+    make = {"compiled": KINDS["compiled"], "compiled in place": compiled_in_place}[kind]
+    one = PerturbedLayer(ATTACK, pool=N, mix=N, refresh=N)
+    callback = AdversarialTraining({layer: one}, keep_out=keep_out)
+    generator = torch.Generator().manual_seed(0)
+    x, y = torch.rand(N, FEATURES, generator=generator), torch.arange(N) % CLASSES
+    trainer = Trainer(
+        max_epochs=3, accelerator="cpu", logger=False, callbacks=[callback],
+        enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
+    )  # fmt: skip
+    trainer.fit(make(), TensorLoader(x, y, N))
+    assert len(callback.pools.by_layer[layer]) == N
+    assert trainer.callback_metrics[f"adversarial/{layer or 'input'}/distortion"] > 0

@@ -246,7 +246,7 @@ def measuring(tmp_path: Any, **options: Any) -> list[Any]:
 )
 def test_advice_on_a_doubtful_output_works(tmp_path: Any, output: Any) -> None:
     toward_classes = AdversarialTraining({"": plan(goal=TrueLabels())})
-    for callback in (toward_classes, *measuring(tmp_path)):
+    for callback in (toward_classes, *measuring(tmp_path, goal=TrueLabels())):
         with pytest.raises(UserError, match=r"2 of its entries could be .*output=<key or"):
             trainer(callback).fit(Pairs(), batches(*data()))
     callbacks = [AdversarialTraining({"": plan()}, output=output)]
