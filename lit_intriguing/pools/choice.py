@@ -175,6 +175,8 @@ def described(choice: Choice, layers: Mapping[str, PerturbedLayer]) -> str:
     """Return one sentence on a choice, for the log."""
     goals = {repr(plan.goal or choice.goal) for plan in layers.values()}
     where = "in a call of training_step of their own" if choice.keep_out else "in the host's batch"
+    if choice.own_forward:
+        where = "in a forward of the model of their own"
     why = f", because {choice.why}" if choice.why else ""
     return f"AdversarialTraining: examples toward {', '.join(sorted(goals))}, {where}{why}."
 
@@ -223,7 +225,8 @@ def as_clause(message: str) -> str:
     'the batch has no labels'
     """
     first = message.split(". ")[0].removesuffix(".")
-    return first[:1].lower() + first[1:]
+    is_name = first.partition(" ")[0] not in ("The", "A", "No")
+    return first if is_name else first[:1].lower() + first[1:]
 
 
 def _as_sentence(message: str) -> str:

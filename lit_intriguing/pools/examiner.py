@@ -33,7 +33,7 @@ from lit_intriguing.pools.generation import Batch, Spliced
 from lit_intriguing.pools.joining import Joined
 from lit_intriguing.pools.layer_pools import LayerPools
 from lit_intriguing.pools.perturbed_layer import PerturbedLayer
-from lit_intriguing.pools.trial import Findings, Trial
+from lit_intriguing.pools.trial import Findings, Trial, as_clause
 from lit_intriguing.pools.weighting import WeightedLogits
 from lit_intriguing.splice import INPUT, Edit, Splice, UnknownLayerError, is_compiled, is_scripted
 
@@ -144,12 +144,12 @@ class Examiner:
     def start_weighting(self, joined: Joined) -> None:
         """Begin to weight the rows of a step."""
         weights = joined.example_weights(self.pools.weights)
-        self.weighted.start(len(joined), weights, self.pools.classes)
+        self.weighted.start(len(joined), weights, self._columns)
 
     @contextmanager
     def observing(self, count: int) -> Iterator[WeightedLogits]:
         """Watch the logits of a call with so many rows, without weights."""
-        self.weighted.start(count, None, self.pools.classes)
+        self.weighted.start(count, None, self._columns)
         try:
             yield self.weighted
         finally:
@@ -159,6 +159,12 @@ class Examiner:
         """Take all hooks off the host."""
         self.weighted.remove()
         self.spliced.splice.remove()
+
+    @property
+    def _columns(self) -> int | None:
+        """How many logits each example has: as the pools know, or as the first trial saw."""
+        seen = None if self._model is None or self.weighted.any_output else self._model.columns
+        return self.pools.classes or seen
 
     def _watch(self, any_output: bool) -> WeightedLogits:
         return WeightedLogits(self.pl_module, self.options.model, self.options.output, any_output)
@@ -236,7 +242,7 @@ class Examiner:
         if model is not None and self._keys is not None:
             model.name_inputs(name_of(self._keys.inputs))
         layers = list(self.pools.layers)
-        trial = Trial(self.step, model, self.weighted, self.spliced.splice, layers)
+        trial = Trial(self.step, model, self.weighted, self.spliced.splice, layers, self._columns)
         return trial(host_batch, others, places, batch)
 
     def _watch_any_output(self) -> None:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from lit_intriguing.attacks.gradient import no_gradient
 from lit_intriguing.errors import UserError
-from lit_intriguing.hosts.logits import class_logits
+from lit_intriguing.hosts.logits import class_logits, columns
 from lit_intriguing.hosts.paths import Key
 from lit_intriguing.hosts.step_loss import StepLoss, gradients_of
 from lit_intriguing.hosts.whole_rows import RowPlaces, join_rows
@@ -72,6 +72,7 @@ class Trial:
         weighted: Finds the logits, or any output, of a step.
         splice: The host's hooks on the attacked layers.
         layers: The attacked layers.
+        width: How many logits each example has, if known.
     """
 
     def __init__(
@@ -81,9 +82,10 @@ class Trial:
         weighted: WeightedLogits,
         splice: Splice,
         layers: Sequence[str],
+        width: int | None = None,
     ) -> None:
         self.step, self.model, self.weighted, self.splice = step, model, weighted, splice
-        self.layers = [name for name in layers if name != INPUT]
+        self.layers, self.width = [name for name in layers if name != INPUT], width
 
     def __call__(
         self, host_batch: Any, others: Sequence[Any], places: RowPlaces, batch: Batch
@@ -142,8 +144,8 @@ class Trial:
 
             return edit
 
-        columns = getattr(self.model, "columns", None) if isinstance(alone, Tensor) else None
-        self.weighted.start(count, None, columns)
+        width = getattr(self.model, "columns", None) if isinstance(alone, Tensor) else None
+        self.weighted.start(count, None, width or self.width)
         edits = {name: noting(name) for name in self.layers}
         with torch.enable_grad(), self.splice.edited(edits, repeated=True):
             loss = self.step(host_batch, others, seed=_SEED, steady=True)
@@ -177,6 +179,9 @@ def _no_classes(
             "the training step computes other logits than the model does for the inputs alone, as "
             "where it normalises or changes the inputs before"
         )
+    most = int(batch.labels.long().max())
+    if columns(first.output) == 1 and most > 1:
+        return f"one logit for each example tells label 1 from label 0, and labels go up to {most}"
     return _other_labels(first, call, places.labels, batch.labels, logits)
 
 

@@ -43,6 +43,11 @@ def dense(outputs: int = 3) -> nn.Module:
     return nn.Sequential(nn.Linear(5, 7), nn.Tanh(), nn.Linear(7, outputs))
 
 
+def one_number() -> nn.Module:
+    """Return a network with outputs `(N,)`."""
+    return nn.Sequential(dense(1), nn.Flatten(0))
+
+
 def conv(outputs: int = 2) -> nn.Module:
     return nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.Tanh(), nn.Conv2d(4, outputs, 1))
 
@@ -214,6 +219,10 @@ def mse_of_both(out: Any, y: Any) -> Tensor:
     return F.cross_entropy(out["one"], y) + (out["other"][:, 0] - y).square().mean()
 
 
+def mse_of_numbers(out: Tensor, y: Tensor) -> Tensor:
+    return mse(out, y.float())
+
+
 def dice(out: Tensor, y: Tensor) -> Tensor:
     p = out.softmax(1)[:, 1]
     return 1 - 2 * (p * y).sum() / (p.sum() + y.sum())
@@ -226,6 +235,9 @@ soft = torch.softmax(rows(seed=2)[:, :3] * 5, 1)
 KINDS: dict[str, tuple[Callable[[], LightningModule], Any, str, bool]] = {
     "regression": (lambda: Host(dense(), mse), (rows(), rows(seed=1)[:, :3]), "net.0", True),
     "one value": (lambda: Host(dense(1), mse), (rows(), rows(seed=1)[:, :1]), "net.0", True),
+    "whole numbers": (
+        lambda: Host(one_number(), mse_of_numbers), (rows(), classes((N,), 30)), "net.0.0", True,
+    ),
     "multi-label": (
         lambda: Host(dense(), bce), (rows(), classes((N, 3), 2).float()), "net.0", True,
     ),
@@ -301,6 +313,15 @@ def test_rows_join_where_the_loss_is_a_mean_over_them_and_else_get_a_call_of_the
     assert said[0].count(". ") == 0, said
     assert not said[0].endswith(".."), said
     assert "<" not in said[0], said
+
+
+def test_the_log_says_that_a_loss_given_needs_a_forward_of_the_model_alone(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    callback = AdversarialTraining({"": plan()}, keep_out=True, loss=nn.CrossEntropyLoss())
+    with caplog.at_level("INFO", logger="lightning.pytorch"):
+        fit(Host(dense(), ce), (rows(), classes((N,))), callback)
+    assert "toward RandomTargets(), in a forward of the model of their own." in caplog.text
 
 
 @pytest.mark.parametrize("keep_out", [None, True])

@@ -99,6 +99,15 @@ class OneLogit(Host):
 
 
 @pytest.mark.parametrize("flat", [False, True])
+def test_one_logit_joins_in_later_steps_too(flat: bool) -> None:
+    x, y = data()
+    callback = AdversarialTraining({"": plan(), "net.1": plan()})
+    trainer(callback, max_steps=3).fit(OneLogit(flat), batches(x, y % 2, times=3))
+    # A warning, that they get a call of their own, would be an error.
+    assert {one.goal for one in callback.pools.layers.values()} == {RandomTargets()}
+
+
+@pytest.mark.parametrize("flat", [False, True])
 @pytest.mark.parametrize("layer", ["", "net.1"])
 def test_one_logit_follows_the_formula_of_its_own_loss(flat: bool, layer: str) -> None:
     torch.manual_seed(0)
@@ -122,10 +131,14 @@ def test_one_logit_follows_the_formula_of_its_own_loss(flat: bool, layer: str) -
 
 
 @pytest.mark.filterwarnings("ignore:The batch's entries")
-def test_one_logit_with_many_labels_is_refused_and_two_labels_work() -> None:
+def test_beside_one_logit_only_two_labels_are_classes() -> None:
     x, y = data()
-    with pytest.raises(UserError, match=r"tells label 1 from label 0, but the labels go up to 2"):
-        trainer(AdversarialTraining({"": plan()})).fit(OneLogit(True), batches(x, y.clamp(max=2)))
+    many = batches(x, y.clamp(max=2))
+    with pytest.raises(UserError, match=r"tells label 1 from label 0, and labels go up to 2"):
+        trainer(AdversarialTraining({"": plan(goal=RandomTargets())})).fit(OneLogit(True), many)
+    callback = AdversarialTraining({"": plan()})
+    trainer(callback).fit(OneLogit(True), many)
+    assert callback.pools.layers[""].goal == HostLoss()
     two = {"x": x, "many": y, "y": y % 2}
 
     class Named(OneLogit):
