@@ -121,6 +121,9 @@ GIVEN: dict[str, Callable[[], Given]] = {
     "Text": text,
     "Two heads": lambda: {"loader": loader((rows(8), classes(), rows(1)))},
     "Self-supervised pairs": lambda: {"loader": loader({"views": [rows(8), rows(8)]})},
+    "Graphs": lambda: {
+        "loader": loader({"x": rows(8), "edges": torch.randint(N, (2, 6)), "y": classes()})
+    },
     "Manual optimisation": lambda: {"loader": loader((rows(8), classes()))},
     "A host that normalises in `training_step`": lambda: {
         "loader": loader((rows(3, 8, 8), classes()))
@@ -189,7 +192,7 @@ def test_how_tos_run_and_choose_what_the_page_says(
     assert {plan.goal for plan in training.pools.layers.values()} == {wanted}
     assert training.pools.step == STEPS
     for pool in training.pools.by_layer.values():
-        assert len(pool) == N * STEPS
+        assert len(pool) == (STEPS if heading == "Graphs" else N * STEPS)  # of batches, or examples
 
 
 def test_the_readmes_example_is_that_of_the_page(run: Callable[[Example, Given], Given]) -> None:

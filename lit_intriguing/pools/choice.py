@@ -156,7 +156,8 @@ def choose_by_hand(
                 f"Layer {name!r}: in manual optimisation the step cannot be called again, so that "
                 "HostLoss() takes one gradient step: GradientAttack(eps), fresh=False."
             )
-    return Choice(found.places, False, goal, why=None if classes else as_clause(str(found.problem)))
+    why = None if classes or found.problem is None else as_clause(found.problem)
+    return Choice(found.places, False, goal, why=why)
 
 
 def choose_own_forward(found: FoundRows, keep_out: bool | None) -> Choice:

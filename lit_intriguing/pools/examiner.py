@@ -33,7 +33,7 @@ from lit_intriguing.pools.generation import Batch, Spliced
 from lit_intriguing.pools.joining import Joined
 from lit_intriguing.pools.layer_pools import LayerPools
 from lit_intriguing.pools.perturbed_layer import PerturbedLayer
-from lit_intriguing.pools.trial import Findings, Trial, as_clause
+from lit_intriguing.pools.trial import Findings, Trial
 from lit_intriguing.pools.weighting import WeightedLogits
 from lit_intriguing.splice import INPUT, Edit, Splice, UnknownLayerError, is_compiled, is_scripted
 
@@ -106,9 +106,9 @@ class Examiner:
         Raises:
             BatchError: If there are none where there were some.
         """
-        if self._keys is not None:
+        places = None if self.choice is None else self.choice.places
+        if self._keys is not None and not (places and places.whole):
             x, labels = self._keys.read(host_batch)
-            places = None if self.choice is None else self.choice.places
             return Batch(x, labels, places.read_rest(host_batch) if places else {})
         return _rows_at(self.places, host_batch)
 
