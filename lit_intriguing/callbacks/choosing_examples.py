@@ -11,7 +11,7 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor, nn
 
-from lit_intriguing.autograd import preserved
+from lit_intriguing.autograd import preserved, quantised_layers
 from lit_intriguing.callbacks.measuring import Measuring
 from lit_intriguing.errors import UserError
 from lit_intriguing.hosts.batch import BatchKeys, name_of
@@ -26,7 +26,6 @@ from lit_intriguing.hosts.fixed_examples import (
 from lit_intriguing.hosts.host_rows import HostRows
 from lit_intriguing.hosts.logits import LogitsModel, Output, logits_model
 from lit_intriguing.hosts.precision import in_precision
-from lit_intriguing.splice import quantised_layers
 
 
 class ChoosingExamples(Measuring, ABC):
