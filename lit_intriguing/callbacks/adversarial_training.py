@@ -35,29 +35,46 @@ class AdversarialTraining(AroundTrainingStep):
     random part of which is continuously replaced by newly generated ones, is mixed into the
     training set all the time; examples of a layer's output train the layers above it.
 
-    The pool examples join the host's own batch, so the host's loss and training metrics count them
-    (`keep_out=True` keeps them out). Each example's gradient is weighted where it leaves the
-    logits, such that a step follows `(clean + sum_l w_l loss_l) / (1 + sum_l w_l)`, where `clean`
-    and `loss_l` are mean losses over the clean examples and over those of layer l; with a host loss
-    that sums over examples, that times the number of examples. Terms that do not pass through the
-    logits, such as a decay, are not weighted, and neither is the value of the loss that the host
-    returns and logs.
+    With class labels and logits examples aim at another class, else at a larger value of the loss
+    that `training_step` returns, whatever it computes (`HostLoss`). Rows are whole: what a batch
+    has for an example (masks, boxes, names) stays with it. A batch may be a tensor, a list, a
+    tuple, a named tuple, a mapping or a dataclass, and these nested.
 
-    A batch may be a list, a tuple, a named tuple, a mapping or a dataclass, and these nested.
+    Examples join the host's own batch where each row is computed alone and the loss is a mean or a
+    sum over the rows. The host's loss and training metrics then count them. Elsewhere they get a
+    call of `training_step` of their own, muted and without a trace in the module, and BatchNorm's
+    running statistics are those of the clean batch (`keep_out`). Which goal and which way, is found
+    at the first batch by calling the step aside with one thing changed at a time; joining is tried
+    again at steps 1 to 3 and at the powers of 4. The choice and the reason are in the log. Code of
+    the step with effects outside the module sees these calls. Steps in manual optimisation cannot
+    be tried: there examples join.
 
-    Examples are made in evaluation mode (dropout off, BatchNorm's statistics unchanged) and used in
-    training mode, where BatchNorm has clean and pool examples in one batch.
+    A step follows `(clean + sum_l w_l loss_l) / (1 + sum_l w_l)`, where `clean` and `loss_l` are
+    the host's losses on the clean examples and on those of layer l. Where examples join, these are
+    mean losses, and with a host loss that sums over examples the step is that times the number of
+    examples: each one's gradient is weighted where it leaves the logits, or the output. Terms that
+    do not pass through the output, such as a decay, are then not weighted, and neither is the value
+    of the loss that the host returns and logs.
 
-    Logs, for each layer (`adversarial/input/...` or `adversarial/<layer>/...`): `success`
-    (fraction of new examples that reach their goal), `distortion` (mean root mean square change
-    of those new examples that were changed, in the layer's units), `loss` and `error` (mean
-    cross-entropy and fraction misclassified, of the pool examples of this step), `age` (mean steps
-    since the pool's examples were made); and `adversarial/generating`, the share of the step's time
-    spent on making examples. They are measured about once in `trainer.log_every_n_steps` steps, on
-    each process's own examples. At the end of each epoch, and when a validation of the fit begins,
-    the means over the processes are in `trainer.callback_metrics`, for `ModelCheckpoint` and
-    `EarlyStopping`. A pass without backward, as that of `StochasticWeightAveraging` for the
-    statistics of BatchNorm, is the host's alone: nothing is made, joined or counted.
+    Toward classes, examples are made in evaluation mode (dropout off, BatchNorm's statistics
+    unchanged). `HostLoss` follows the gradient of training mode; that of one gradient step is the
+    one which the host's backward pass leaves, and the examples are used from the next step on.
+    Examples are used in training mode, where BatchNorm has clean and joined ones in one batch.
+
+    Logs, for each layer (`adversarial/input/...` or `adversarial/<layer>/...`): `distortion` (mean
+    root mean square change of those new examples that were changed, in the layer's units) and `age`
+    (mean steps since the pool's examples were made); toward classes `success` (fraction of new
+    examples that reach their goal) and `loss` (mean cross-entropy of the pool examples of this
+    step); with `HostLoss` `loss_clean` and `loss` (the host's, on new examples before and after,
+    dropout and BatchNorm as in evaluation mode) and `without_gradient` (fraction of rows that the
+    pool did not take, since their gradient is zero or not finite); with classes `error` (fraction
+    misclassified, of the pool examples of this step); and `adversarial/generating`, the share of
+    the step's time spent on making examples. They are measured about once in
+    `trainer.log_every_n_steps` steps, on each process's own examples. At the end of each epoch, and
+    when a validation of the fit begins, the means over the processes are in
+    `trainer.callback_metrics`, for `ModelCheckpoint` and `EarlyStopping`. A pass without backward,
+    as that of `StochasticWeightAveraging` for the statistics of BatchNorm, is the host's alone:
+    nothing is made, joined or counted.
 
     A new run begins with empty pools. A run that is continued, from a checkpoint or by another
     `fit` of the same Trainer, continues with its pools.
@@ -68,12 +85,14 @@ class AdversarialTraining(AroundTrainingStep):
         alternate: Whether layers take turns, one a step, instead of joining all in each step.
         start_step: Steps before which nothing is generated or joined. A search for minimal examples
             takes long on a network that has learnt nothing yet, and finds little.
-        keep_out: Whether pool examples stay out of the host's training step. They then get a
-            forward pass and `loss` of their own, and the step follows
-            `(host loss + sum_l w_l loss_l) / (1 + sum_l w_l)`, all terms of the host's loss
-            included; for automatic optimisation only.
-        loss: Loss of logits `(N, C)` and labels int64 `(N,)` for `keep_out`; the default is the
-            mean cross-entropy. One logit for each example counts as two, the first of them 0.
+        keep_out: Whether pool examples stay out of the host's batch; None to choose, see above.
+            Kept out, each layer's get a muted call of the host's `training_step`, or a forward of
+            the model with `loss`, and all terms of the host's loss count in the formula above. For
+            automatic optimisation only. False has them join also where the loss is no mean over
+            rows, such as with class weights; rows that the step mixes are refused.
+        loss: Loss of logits `(N, C)` and labels int64 `(N,)` for `keep_out=True`, in place of the
+            host's own. One logit for each example counts as two, the first of them 0. Where
+            `inputs` or `labels` make a new tensor, the default is the mean cross-entropy.
         model: Name of the submodule that maps inputs to logits; the default is the LightningModule
             if it defines `forward`. Its logits in the training step are found automatically.
         output: Where that submodule's output holds the logits, if it is more than a tensor: key,
@@ -81,15 +100,17 @@ class AdversarialTraining(AroundTrainingStep):
             default what is named `logits`, or the only tensor that can be them.
         inputs: Key, field or position of the inputs in a batch, a path of these (`d.0`), or a
             function of the batch; found if there is no doubt.
-        labels: Where the labels are, likewise: integers of any type, or true and false. Those that
-            are no class of the model, such as -1 with a loss's `ignore_index`, count as no label.
+        labels: Where the labels are, if there are any, likewise: integers of any type, or true and
+            false. Those that are no class of the model, such as -1 with a loss's `ignore_index`,
+            count as no label.
         seed: Seed of the callback's own random numbers, to which each rank adds its number; None
             for torch's initial seed, which `seed_everything` sets.
 
     Raises:
         ValueError: For options that make no sense.
-        UserError: When training starts or at its first step: for an unknown layer, a batch without
-            labels, inputs outside the bounds, a model without gradients, and the like.
+        UserError: When training starts or at its first step: for an unknown layer, inputs outside
+            the bounds, a goal of classes where there are none, a model without gradients, and the
+            like.
     """
 
     pools: LayerPools

@@ -156,7 +156,8 @@ def choose_by_hand(
                 f"Layer {name!r}: in manual optimisation the step cannot be called again, so that "
                 "HostLoss() takes one gradient step: GradientAttack(eps), fresh=False."
             )
-    return Choice(found.places, False, goal, why=None if classes else found.problem)
+    why = None if classes or found.problem is None else as_clause(found.problem)
+    return Choice(found.places, False, goal, why=why)
 
 
 def choose_own_forward(found: FoundRows, keep_out: bool | None) -> Choice:
@@ -167,7 +168,8 @@ def choose_own_forward(found: FoundRows, keep_out: bool | None) -> Choice:
     """
     if found.keys is None or (found.places is None and keep_out is False):
         raise BatchError(str(found.problem))
-    return Choice(found.places, True, RandomTargets(), own_forward=True, why=found.problem)
+    why = None if found.problem is None else as_clause(found.problem)
+    return Choice(found.places, True, RandomTargets(), own_forward=True, why=why)
 
 
 def described(choice: Choice, layers: Mapping[str, PerturbedLayer]) -> str:
@@ -176,7 +178,7 @@ def described(choice: Choice, layers: Mapping[str, PerturbedLayer]) -> str:
     where = "in a call of training_step of their own" if choice.keep_out else "in the host's batch"
     if choice.own_forward:
         where = "in a forward of the model of their own"
-    why = f", because {as_clause(choice.why)}" if choice.why else ""
+    why = f", because {choice.why}" if choice.why else ""
     return f"AdversarialTraining: examples toward {', '.join(sorted(goals))}, {where}{why}."
 
 

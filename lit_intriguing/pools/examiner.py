@@ -106,9 +106,9 @@ class Examiner:
         Raises:
             BatchError: If there are none where there were some.
         """
-        if self._keys is not None:
+        places = None if self.choice is None else self.choice.places
+        if self._keys is not None and not (places and places.whole):
             x, labels = self._keys.read(host_batch)
-            places = None if self.choice is None else self.choice.places
             return Batch(x, labels, places.read_rest(host_batch) if places else {})
         return _rows_at(self.places, host_batch)
 

@@ -21,10 +21,12 @@ class PerturbedLayer:
         relative: Whether the attack's lengths are in units of the activation's spread, the root of
             the variance over the batch summed over the units. A layer of ReLUs escapes an absolute
             length by growing its activations.
-        pool: Examples stored.
-        mix: Examples that join each step; fewer while the pool holds fewer.
+        pool: Examples stored, each with all that its batch had for it.
+        mix: Examples that join each step; fewer while the pool holds fewer, or fewer of the batch's
+            shapes.
         refresh: Examples generated at a time, from the first ones of the current batch; never more
-            than the batch has. They replace a random part of a full pool.
+            than the batch has; with `HostLoss` those whose gradient is zero or not finite are left
+            out. They replace a random part of a full pool.
         every_n_steps: Steps from one generation to the next; where layers take turns, turns of
             this layer.
         stale: For a hidden layer, whether its pool stores perturbed activations as they were when
@@ -36,7 +38,8 @@ class PerturbedLayer:
         at_layer: Whether examples join the batch at the layer itself, not at the input: the layers
             below then do not run on them. Only for stale examples, and only if every tensor of the
             forward pass that meets the layer's output comes from that output alone (no skip
-            connection around the layer).
+            connection around the layer). They then join also where the host's loss is no mean or
+            sum over rows, and their weight is not exact there.
         mask: With `HostLoss`, where the entries are in the batch that say what may be perturbed:
             `(N, T)` for activations `(N, T, ...)`, such as `attention_mask`; zeros stay as they
             are. A key or a path, as for the inputs.

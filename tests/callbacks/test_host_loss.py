@@ -639,9 +639,7 @@ def test_an_explicit_goal_of_classes_is_refused_where_the_step_normalises() -> N
             return self.loss(self((batch[0] - 0.5) / 0.1), batch[1])
 
     batch = rows(), classes((N,))
-    with pytest.raises(
-        UserError, match=r"normalises .* Or leave goal out, or set goal=HostLoss\(\)"
-    ):
+    with pytest.raises(UserError, match=r"normalises .* Or leave goal out, or set goal=HostLoss"):
         fit(Normalising(dense(), ce), batch, AdversarialTraining({"": plan(goal=RandomTargets())}))
     for goal in (None, HostLoss()):
         fit(Normalising(dense(), ce), batch, AdversarialTraining({"": plan(goal=goal)}))
