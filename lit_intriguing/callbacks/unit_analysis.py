@@ -6,6 +6,7 @@ from dataclasses import astuple, replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor, nn
 
@@ -18,6 +19,7 @@ from lit_intriguing.hosts.calling import call_with_inputs, keyword_of
 from lit_intriguing.hosts.fixed_examples import FixedExamples
 from lit_intriguing.hosts.logits import logits_model
 from lit_intriguing.hosts.muted import muted
+from lit_intriguing.hosts.whole_rows import row_places
 from lit_intriguing.private.of_lightning import optimizer_steps
 from lit_intriguing.private.of_torch import uncompiled_name
 from lit_intriguing.units import LayerAnalysis, Mean, Reading, analyse_units, untrained_copy
@@ -29,6 +31,11 @@ from lit_intriguing.units.table import COLUMNS, table_rows
 
 _SIZE = 100
 """Images in a forward pass."""
+
+_ADVICE = (
+    "Say where they are: inputs=<key or position>, labels=<key or position>; or do without labels: "
+    "features=<a network>, whose features of the images are compared."
+)
 
 
 class UnitAnalysis(OnFixedExamples):
@@ -60,7 +67,7 @@ class UnitAnalysis(OnFixedExamples):
         dirpath: Folder in place of the run's own.
         inputs: Where a batch has the inputs: a key, position, path or function; found if there
             is no doubt.
-        labels: Where it has the labels, likewise.
+        labels: Where it has the labels, likewise; not needed with `features`.
         model: Name of the submodule that takes the inputs; the default is the LightningModule if it
             defines `forward`. Layers are named from the LightningModule in any case.
         seed: Of the choice of images, the random bases and the fresh weights.
@@ -89,9 +96,12 @@ class UnitAnalysis(OnFixedExamples):
         model: str | None = None,
         seed: int = 0,
     ) -> None:
+        if features is not None and labels is None:
+            labels = functools.partial(_no_labels, inputs)
         super().__init__(
             name, every_n_epochs, every_n_steps, examples, dirpath, inputs, labels, seed, model
         )
+        self._keys = replace(self._keys, advice=_ADVICE)
         ScanSettings(reading or Mean(), k, rotations, seed)  # refuses numbers out of range
         self.layers = [layers] if isinstance(layers, str) else list(layers)
         self.reading, self.k, self.rotations = reading, k, rotations
@@ -220,3 +230,9 @@ def _scalars(analyses: Sequence[LayerAnalysis]) -> dict[str, float]:
             f"{one.layer}/top_tenth_p": one.top_tenth.p,
         }
     return found
+
+
+def _no_labels(inputs: Place | None, batch: Any) -> Tensor:
+    """Return zeros in the place of labels, `(N,)`: coherence is by features."""
+    count = row_places(batch, inputs, None).count(batch)
+    return torch.zeros(count, dtype=torch.int64)

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
+import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 
@@ -17,6 +18,7 @@ from lit_intriguing.hosts.whole_rows import RowPlaces
 from lit_intriguing.pools.ascent import HostStep
 from lit_intriguing.pools.choice import (
     Choice,
+    FoundRows,
     MixingOptions,
     agreed,
     as_clause,
@@ -31,6 +33,7 @@ from lit_intriguing.pools.choice import (
 from lit_intriguing.pools.forwards import LayerCalls
 from lit_intriguing.pools.generation import Batch, Spliced
 from lit_intriguing.pools.joining import Joined
+from lit_intriguing.pools.labels import check_labels
 from lit_intriguing.pools.layer_pools import LayerPools
 from lit_intriguing.pools.perturbed_layer import PerturbedLayer
 from lit_intriguing.pools.trial import Findings, Trial
@@ -182,7 +185,7 @@ class Examiner:
             _warn_of_rest(found.places, layers)
         self._keys = found.keys
         if not self.pl_module.automatic_optimization:
-            choice = choose_by_hand(found, self._model is not None, layers)
+            choice = choose_by_hand(found, self._has_classes(found, host_batch), layers)
             if isinstance(choice.goal, HostLoss) and not self.weighted.any_output:
                 self._watch_any_output()
         elif self.options.loss is not None or found.places is None:
@@ -200,6 +203,21 @@ class Examiner:
                 choice = self._whole(choice, host_batch)
         self._take(choice)
         self._notes_arrays(host_batch, others)
+
+    def _has_classes(self, found: FoundRows, host_batch: Any) -> bool:
+        """Return whether the model gives logits for the labels, where the step cannot be tried."""
+        if found.keys is None or self._model is None:
+            return False
+        x, labels = found.keys.read(host_batch)
+        self._model.name_inputs(name_of(found.keys.inputs))
+        try:
+            with torch.no_grad(), self.step.entered(steady=True):
+                self._model(x[:2])
+            check_labels(labels, self._model.columns or 0)
+        except UserError:
+            # A goal of classes that was given gets its own error later.
+            return any(plan.goal and not plan.aims_at_loss for plan in self.pools.layers.values())
+        return True
 
     def _whole(self, choice: Choice, host_batch: Any) -> Choice:
         """Take batches as they are for rows, where no goal of classes needs the examples apart."""

@@ -215,5 +215,6 @@ def _length_message(layer: str, length: int, expected: int) -> str:
     return (
         f"The output of layer {layer!r} has length {length} where {expected} examples were "
         "expected: its first dimension must be the batch. If the training step cuts the batch or "
-        "joins others to it, use keep_out=True."
+        "joins others to it, use keep_out=True; if that is so already, attack the input, or a "
+        "layer whose rows are the batch's."
     )

@@ -25,6 +25,10 @@ class KeptGradients:
         self.gradients: dict[str, Tensor] = {}
         self.closed = False
 
+    def saw(self, layer: str) -> bool:
+        """Return whether a layer's tensor took part in a forward that is watched."""
+        return layer in self.clean
+
     def watched(self, inputs: Tensor) -> Tensor:
         """Return the inputs `(N, *S)` of a batch as a leaf of the graph whose gradient is kept.
 

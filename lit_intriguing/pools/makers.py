@@ -1,5 +1,6 @@
 """Examples made for the layers that are due: before a step, and of its gradients after it."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
@@ -8,7 +9,6 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
-from lit_intriguing.attacks.gradient import no_gradient
 from lit_intriguing.hosts.muted import muted
 from lit_intriguing.pools.ascent import HostStep, by_search, from_gradient, mask_of
 from lit_intriguing.pools.examiner import Examiner
@@ -50,6 +50,7 @@ class Makers:
         self.pools, self.measures = pools, measures
         self._checked: set[str] = set()
         self._warned: set[str] = set()
+        self._missed: Counter[str] = Counter()
         self._batch: Batch | None = None
         self._host: HostStep | None = None
 
@@ -96,7 +97,10 @@ class Makers:
             if name in kept.gradients:
                 self._step_along(name, kept)
             elif backward and name not in self._checked:
-                raise GenerationError(no_gradient(called(name)))
+                self._missed[name] += 1
+                # Which call of a layer is the batch's may not be known before the second step.
+                if kept.saw(name) or self._missed[name] > 1:
+                    raise GenerationError(_no_gradient_of_loss(name))
 
     def _keeps(self, name: str, plan: PerturbedLayer, host: HostStep | None) -> bool:
         """Return whether the step's own backward pass gives the gradient at no cost.
@@ -182,6 +186,14 @@ class Makers:
         if name not in self._warned:
             rank_zero_warn(message)
             self._warned.add(name)
+
+
+def _no_gradient_of_loss(name: str) -> str:
+    return (
+        f"The loss that training_step returns has no gradient by {called(name)}: the step does not "
+        "use it, or changes it under no_grad(), detach() or argmax. Attack the output of "
+        'another layer: AdversarialTraining({"<layer>": ...}).'
+    )
 
 
 def _some(batch: Batch, examples: Examples, rows: Tensor) -> tuple[Batch, Examples]:

@@ -678,3 +678,42 @@ def test_no_row_of_a_step_that_the_scaler_skips_enters_a_pool() -> None:
     assert not len(callback.pools.by_layer[""])
     assert not len(callback.pools.by_layer["net.0"])
     assert torch.equal(flat([p.detach() for p in host.parameters()]), before)
+
+
+class Critic(ByHand):
+    """One output and whole numbers beside it, which no loss compares."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = dense(1)
+
+    def training_step(self, batch: Any, batch_idx: int) -> None:
+        optimizer = self.optimizers()
+        optimizer.zero_grad()
+        self.manual_backward(self(batch[0]).mean())
+        optimizer.step()
+
+
+def test_by_hand_whole_numbers_beside_one_output_are_no_classes() -> None:
+    callback = AdversarialTraining({"": plan()})
+    fit(Critic(), (rows(), torch.arange(N)), callback, steps=3)
+    assert callback.pools.layers[""].goal == HostLoss()
+    assert len(callback.pools.by_layer[""]) == N
+
+
+class Augmenting(Host):
+    """Changes its inputs where no gradient passes."""
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        with torch.no_grad():
+            x = batch[0].flip(1)
+        return self.loss(self(x), batch[1])
+
+
+def test_inputs_that_no_gradient_reaches_are_refused_with_a_way_out_that_works() -> None:
+    batch = rows(), rows(seed=1)[:, :3]
+    with pytest.raises(UserError, match=r"no gradient by the input.* Attack the output of another"):
+        fit(Augmenting(dense(), mse), batch, AdversarialTraining({"": plan()}))
+    callback = AdversarialTraining({"net.0": plan()})
+    fit(Augmenting(dense(), mse), batch, callback)
+    assert len(callback.pools.by_layer["net.0"]) == N

@@ -140,3 +140,31 @@ def test_mistakes_end_the_run_at_its_start(
 def test_numbers_out_of_range(options: dict[str, Any]) -> None:
     with pytest.raises((ValueError, UserError), match="must"):
         UnitAnalysis(["head"], **options)
+
+
+def test_without_labels_it_names_features_and_these_work(tmp_path: Path) -> None:
+    images, _ = planted.classes(0, planted.UNITS)
+    batches = DataLoader(
+        [
+            {"image": images[k : k + 50], "target": images[k : k + 50] * 2}
+            for k in range(0, 200, 50)
+        ],
+        batch_size=None,
+    )
+
+    class Regression(Host):
+        def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+            return F.mse_loss(self(batch["image"]), batch["target"])
+
+    def run(**options: Any) -> dict[str, Any]:
+        callback = UnitAnalysis(["body.1"], examples=40, inputs="image", control=False, **options)
+        trainer = Trainer(
+            max_epochs=1, default_root_dir=tmp_path, callbacks=[callback], logger=False,
+            enable_checkpointing=False, **QUIET,
+        )  # fmt: skip
+        trainer.fit(Regression(), batches)
+        return dict(trainer.callback_metrics)
+
+    with pytest.raises(UserError, match="do without labels: features="):
+        run()
+    assert "units/body.1/effect" in run(features=nn.Flatten())
