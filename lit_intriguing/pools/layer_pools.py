@@ -48,6 +48,7 @@ class LayerPools:
         self.generator = torch.Generator().manual_seed(seed)
         self.step = 0
         self.classes: int | None = None
+        self._holds_batches = False
 
     @property
     def round(self) -> int:
@@ -127,15 +128,20 @@ class LayerPools:
     def hold_batches(self, count: int) -> None:
         """Hold whole batches in place of examples, as many as have the pools' number of these.
 
-        Lengths are then those of each example of a batch.
+        Lengths are then those of each example of a batch. Pools that do already stay as they are.
 
         Args:
             count: Examples in a batch.
         """
-        for name, plan in self.layers.items():
-            pool = max(1, plan.pool // count)
-            self.layers[name] = replace(plan, pool=pool, mix=1, refresh=1, per_token=True)
-            self.by_layer[name] = RaggedPool(pool)
+        if not self._holds_batches:
+            self._hold({name: max(1, plan.pool // count) for name, plan in self.layers.items()})
+
+    def _hold(self, sizes: Mapping[str, int]) -> None:
+        self._holds_batches = True
+        for name, size in sizes.items():
+            plan = self.layers[name]
+            self.layers[name] = replace(plan, pool=size, mix=1, refresh=1, per_token=True)
+            self.by_layer[name] = RaggedPool(size)
 
     def store(self, name: str, batch: Batch, examples: Examples) -> None:
         """Put new examples of a layer into its pool.
@@ -162,6 +168,7 @@ class LayerPools:
             "classes": self.classes,
             "generator": self.generator.get_state(),
             "spreads": dict(self.spreads),
+            "batches": self._holds_batches and {n: one.size for n, one in self.by_layer.items()},
             "pools": {name: pool.state_dict() for name, pool in self.by_layer.items()},
         }
 
@@ -176,6 +183,8 @@ class LayerPools:
                 f"The checkpoint holds pools for the layers {sorted(state['pools'])}, this run "
                 f"attacks {sorted(self.by_layer)}: give the same layers, or start without it."
             )
+        if state.get("batches"):
+            self._hold(state["batches"])
         for name, plan in self.layers.items():
             ragged = "rows" in state["pools"][name]
             pool = self.by_layer[name] = (RaggedPool if ragged else Pool)(plan.pool)

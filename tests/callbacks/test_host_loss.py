@@ -3,6 +3,7 @@
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -197,6 +198,22 @@ def test_batches_whose_examples_cannot_be_told_apart_are_held_whole(layer: str, 
     values = callback.measures.report()
     name = f"adversarial/{layer or 'input'}"
     assert values[f"{name}/loss"] > values[f"{name}/loss_clean"]
+
+
+def test_pools_of_whole_batches_go_on_in_another_fit_and_from_a_checkpoint(tmp_path: Path) -> None:
+    loader = DataLoader([graphs(7, 9), graphs(9, 12), graphs(8, 3)], batch_size=None)
+    callback, host = AdversarialTraining({"net": plan(pool=35)}), OfGraphs()
+    loop = trainer(callback, max_epochs=1, max_steps=-1)
+    loop.fit(host, loader)
+    loop.fit_loop.max_epochs = 2
+    loop.fit(host, loader)
+    assert (len(callback.pools.by_layer["net"]), callback.pools.layers["net"].pool) == (5, 5)
+    loop.save_checkpoint(tmp_path / "last.ckpt")
+    resumed = AdversarialTraining({"net": plan(pool=35)})
+    trainer(resumed, max_epochs=3, max_steps=-1).fit(
+        OfGraphs(), loader, ckpt_path=tmp_path / "last.ckpt", weights_only=False
+    )
+    assert (len(resumed.pools.by_layer["net"]), resumed.pools.layers["net"].pool) == (5, 5)
 
 
 def rows(count: int = N, seed: int = 0) -> Tensor:
