@@ -168,6 +168,15 @@ class Problem:
         likely = logits.to(x.dtype).softmax(1).gather(1, targets.unsqueeze(1)).squeeze(1)
         return self._margin(logits, targets), likely
 
+    def squares(self, x: Tensor, success: Tensor) -> Tensor:
+        """Return the squared lengths of perturbations, infinite without success: `(n,)`.
+
+        Args:
+            x: Points, `(n, D)`.
+            success: Which of them succeed, bool `(n,)`.
+        """
+        return (x - self.flat).square().sum(1).where(success, torch.inf)
+
     def stationary_c(self, x: Tensor, multiplier: Tensor, likelihood: Tensor) -> Tensor:
         """Return an estimate of the c for which points of the fast mode are stationary.
 

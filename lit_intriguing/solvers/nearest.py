@@ -32,6 +32,9 @@ _PATIENCE = 8.0
 _LEAST_SCALE = 3e-3
 """Of the inverse Hessian. Each step is aimed at the constraint anew, however small the scale."""
 
+_FARTHER, _SETTLING = 1.3, 6
+"""A problem is given up at this ratio of squared distances, once it has had so many steps."""
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -96,6 +99,7 @@ def nearest_point(
     stages: Sequence[Stage],
     memory: int = 5,
     slots: int = 256,
+    beaten_at: Tensor | None = None,
     on_finished: Callable[[int], None] | None = None,
 ) -> Nearest:
     """Find for each problem the nearest point of the box at which the constraint is negative.
@@ -114,6 +118,8 @@ def nearest_point(
         stages: The continuation.
         memory: Pairs of the L-BFGS matrix.
         slots: Problems worked on at a time.
+        beaten_at: Squared distances, `(N,)`, of points that are known from elsewhere. A problem
+            whose point is farther away than that after its first steps is given up.
         on_finished: Called with the number of problems that have just been finished.
 
     Returns:
@@ -126,7 +132,7 @@ def nearest_point(
     check(x0, memory=memory, slots=slots, stages=len(stages))
     box = Box.like(x0, lower, upper)
     with grad_island():
-        search = _Search(fun, ordinary(x0), box, unit, stages, memory, slots)
+        search = _Search(fun, ordinary(x0), box, unit, stages, memory, slots, beaten_at)
         run(search, on_finished)
     return search.found
 
@@ -141,9 +147,10 @@ class _Search(Search):
         stages: Sequence[Stage],
         memory: int,
         slots: int,
+        beaten_at: Tensor | None,
     ) -> None:
         super().__init__(x0, slots)
-        self._fun, self._units = fun, unit
+        self._fun, self._units, self._beaten_at = fun, unit, beaten_at
         table = [[float(getattr(stage, field.name)) for stage in stages] for field in fields(Stage)]
         self._stages = torch.tensor(table, dtype=torch.float64).to(x0)
         infinity = x0.new_full((len(x0),), torch.inf)
@@ -184,6 +191,9 @@ class _Search(Search):
         at["evaluations"].add_(1)
         # Not finite at x0, or the gradient there is zero: no step will lead anywhere.
         hopeless = descent.fresh | outcome.still & ~self._best.found & (at["steps"] > 1)
+        if self._beaten_at is not None:
+            farther = descent.square > _FARTHER * self._beaten_at[self.slots.problems]
+            hopeless = hopeless | farther & (at["evaluations"] >= _SETTLING)
         self._settled = self._is_settled(outcome)
         ended = (self._settled | hopeless).logical_or_(self._spent())
         return self._end(ended.logical_and_(self.slots.working).nonzero().squeeze(1), hopeless)

@@ -433,8 +433,11 @@ def test_more_candidates_than_wrong_labels_are_all_wrong_labels(options: dict) -
     nearest = torch.stack([t.distortion.where(t.success, torch.inf) for t in tries])
     torch.testing.assert_close(found.distortion, nearest.amin(0))
     assert torch.equal(found.info["target"], (y + 1 + nearest.argmin(0)) % CLASSES)
-    assert torch.equal(found.queries, sum(t.queries for t in tries))
     assert torch.equal(model(found.adversarial).argmax(1), found.info["target"])
+    # Labels that cannot win any more are given up.
+    whole = sum(t.queries for t in tries)
+    assert (found.queries <= whole).all()
+    assert found.queries.sum() < 0.9 * whole.sum()
 
 
 @FAST_MODE

@@ -52,6 +52,21 @@ def test_examples_are_as_near_as_those_of_ddn(normalised, epochs: int) -> None:
     assert found.queries.double().mean() <= 45
 
 
+@pytest.mark.parametrize(("lower", "upper"), [(-1.0, 1.0), (0.0, 255.0)])
+def test_the_units_of_the_box_and_of_the_logits_change_nothing(lower: float, upper: float) -> None:
+    net, x, labels = trained(nn.BatchNorm2d, 1, seed=1)
+    targets, width = Targeted((labels + 1) % 10), upper - lower
+    plain = BoxLBFGS()(net, x, targets).distortion
+    other = BoxLBFGS()(
+        lambda z: 100 * net((z - lower) / width), lower + width * x, targets, bounds=(lower, upper)
+    )
+    assert other.success.all()
+    ratio = other.distortion / width / plain
+    # Rounding alone decides between local minima, in few rows.
+    assert ratio.quantile(0.1) > 0.97
+    assert ratio.quantile(0.9) < 1.03
+
+
 def plateaus(activation: type[nn.Module], seed: int) -> nn.Sequential:
     """Three layers so steep that most units are saturated, or dead, nearly everywhere."""
     linear = [nn.Linear(12, 8), nn.Linear(8, 8), nn.Linear(8, 4)]

@@ -64,6 +64,23 @@ def test_float32_finds_what_float64_finds() -> None:
     torch.testing.assert_close(found.x.double(), solve(double).x, atol=1e-3, rtol=0)
 
 
+def test_a_problem_is_given_up_where_nearer_points_are_known() -> None:
+    fun = Classifier(30)
+    options = {"stages": FAST, "unit": fun.unit}
+    whole = nearest_point(fun.constraint, fun.x, 0.0, 1.0, **options)
+    assert whole.feasible.all()
+    beaten = torch.arange(30) % 2 == 0
+    known = whole.square * torch.where(beaten, 0.5, 1.1)
+    found = nearest_point(fun.constraint, fun.x, 0.0, 1.0, beaten_at=known, **options)
+    torch.testing.assert_close(found.x[~beaten], whole.x[~beaten])
+    assert torch.equal(found.evaluations[~beaten], whole.evaluations[~beaten])
+    assert (found.evaluations[beaten] <= whole.evaluations[beaten]).all()
+    assert found.evaluations[beaten].double().mean() < 0.75 * whole.evaluations.double().mean()
+    unknown = torch.full_like(known, math.inf)
+    found = nearest_point(fun.constraint, fun.x, 0.0, 1.0, beaten_at=unknown, **options)
+    assert torch.equal(found.x, whole.x)
+
+
 def test_evaluations_are_those_of_the_function() -> None:
     fun = Classifier(8)
     found = nearest_point(fun.constraint, fun.x, 0.0, 1.0, stages=FAST, unit=fun.unit, slots=8)
