@@ -1,0 +1,107 @@
+"""Methods of lightning-uq-box, whose batches are dicts out of a data module."""
+
+from functools import partial
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningDataModule
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from tests.real_hosts.host import CLASSES, Build, Host, in_order, shuffled
+
+LIBRARY = "lightning-uq-box"
+MODULE = "lightning_uq_box.uq_methods"
+
+NUMBERS, SIZE = 6, 16
+
+
+class _Data(LightningDataModule):
+    def __init__(self, inputs: tuple[int, ...], target: Any) -> None:
+        super().__init__()
+
+        def example(index: int) -> dict[str, Any]:
+            return {"input": torch.rand(inputs), "target": target(index)}
+
+        self._loaders = shuffled(example), in_order(example)
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        return self._loaders[0]
+
+    def val_dataloader(self) -> DataLoader[Any]:
+        return self._loaders[1]
+
+
+def _label(index: int) -> int:
+    return index % CLASSES
+
+
+def _number(index: int) -> Tensor:
+    return torch.rand(1)
+
+
+def _mask(index: int) -> Tensor:
+    return torch.randint(CLASSES, (SIZE, SIZE))
+
+
+def _mlp(outputs: int) -> nn.Module:
+    from lightning_uq_box.models import MLP
+
+    return MLP(dropout_p=0.1, n_inputs=NUMBERS, n_hidden=[8, 8], n_outputs=outputs)
+
+
+def _classification(method: str, **options: Any) -> Host:
+    from lightning_uq_box import uq_methods
+
+    loss = "criterion" if method.startswith("BNN") else "loss_fn"
+    kind = getattr(uq_methods, method)
+    module = kind(_mlp(CLASSES), **{loss: nn.CrossEntropyLoss()}, **options)
+    return Host(module, _Data((NUMBERS,), _label), "model.model.0")
+
+
+def _sngp() -> Host:
+    from lightning_uq_box.uq_methods import SNGPClassification
+
+    module = SNGPClassification(
+        _mlp(8), nn.CrossEntropyLoss(), num_targets=CLASSES, num_gp_features=8,
+        num_random_features=16,
+    )  # fmt: skip
+    return Host(module, _Data((NUMBERS,), _label), "feature_extractor.model.0")
+
+
+def _regression(method: str, outputs: int, **options: Any) -> Host:
+    from lightning_uq_box import uq_methods
+
+    module = getattr(uq_methods, method)(_mlp(outputs), **options)
+    return Host(module, _Data((NUMBERS,), _number), "model.model.0")
+
+
+def _segmentation() -> Host:
+    from lightning_uq_box.uq_methods import DeterministicSegmentation
+
+    network = nn.Sequential(
+        nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, CLASSES, 3, padding=1)
+    )
+    module = DeterministicSegmentation(network, nn.CrossEntropyLoss())
+    return Host(module, _Data((3, SIZE, SIZE), _mask), "model.0")
+
+
+HOSTS: dict[str, Build] = {
+    "deterministic classification": partial(_classification, "DeterministicClassification"),
+    "MC-dropout classification": partial(
+        _classification, "MCDropoutClassification", num_mc_samples=2
+    ),
+    "BNN_VI_ELBO classification": partial(
+        _classification, "BNN_VI_ELBO_Classification", num_mc_samples_train=2
+    ),
+    "SNGP classification": _sngp,
+    "Masksembles classification": partial(
+        _classification, "MasksemblesClassification", num_estimators=2, scale=2.0
+    ),
+    "deterministic regression": partial(
+        _regression, "DeterministicRegression", 1, loss_fn=nn.MSELoss()
+    ),
+    "mean-variance regression": partial(_regression, "MVERegression", 2, burnin_epochs=1),
+    "quantile regression": partial(_regression, "QuantileRegression", 3),
+    "segmentation": _segmentation,
+}
