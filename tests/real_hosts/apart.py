@@ -1,5 +1,6 @@
 """Cells in processes of their own, which may die or take too long."""
 
+import logging
 import multiprocessing
 from collections.abc import Sequence
 from multiprocessing.connection import Connection
@@ -72,6 +73,7 @@ def _ended(host: str, column: str | None, without: Run | None, seconds: float) -
 
 def _work(there: Connection, host: str, column: str | None, without: Run | None) -> None:
     torch.set_num_threads(1)
+    logging.disable(logging.WARNING)
     build = HOSTS[host].build
     try:
         if column is None or without is None:

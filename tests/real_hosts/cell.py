@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lightning.pytorch.callbacks import ModelCheckpoint
 
 from lit_intriguing.errors import UserError
 from tests.real_hosts.columns import COLUMNS
@@ -92,11 +91,10 @@ def _run(build: Build, name: str, without: Run, options: Mapping[str, Any], fold
 
 def _resumed(build: Build, callback: Any, without: Run, folder: Path) -> str:
     """Stop after an epoch and go on; exact, or it was said that it would not be."""
-    saving = ModelCheckpoint(folder, filename="first")
+    host, saved = built(build), folder / "first.ckpt"
+    train(host, [callback(host)], folder, epochs=1, saved=saved)
     host = built(build)
-    train(host, [callback(host), saving], folder, epochs=1)
-    host = built(build)
-    again = train(host, [callback(host)], folder, checkpoint=folder / "first.ckpt")
+    again = train(host, [callback(host)], folder, checkpoint=saved)
     told = any("ExactResume" in text for text in again.told)
     exact = again.weights == without.weights
     return "" if exact or told else "the resumed run differs, and nothing is said"

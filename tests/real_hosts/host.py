@@ -19,7 +19,10 @@ CLASSES = 3
 EXAMPLES = 8
 """Examples in an epoch."""
 
-READING = ("input", "hidden", "keep out", "examples", "transfer", "units")
+LOGITS = ("input", "hidden", "keep out", "examples", "transfer")
+"""The columns whose callbacks look for logits."""
+
+READING = (*LOGITS, "units")
 """The columns whose callbacks read inputs and labels."""
 
 
@@ -36,6 +39,7 @@ class Host:
         without: For a column, a host that does what the refusal says in place of the callback.
         validation: Its validation data; None for none.
         trainer: Of the package that the host imports.
+        plain: Whether its checkpoints load with `weights_only`.
     """
 
     module: LightningModule
@@ -45,14 +49,15 @@ class Host:
     without: Mapping[str, Callable[[], "Host"]] = field(default_factory=dict)
     validation: Any = None
     trainer: type = Trainer
+    plain: bool = True
 
 
 Build = Callable[[], Host]
 
 
-def reading(**options: Any) -> dict[str, dict[str, Any]]:
-    """Return one way out for all columns whose callbacks read inputs and labels."""
-    return {column: options for column in READING}
+def ways_out(columns: tuple[str, ...] = READING, **options: Any) -> dict[str, dict[str, Any]]:
+    """Return one way out for several columns."""
+    return {column: options for column in columns}
 
 
 class Listed(Dataset[Any]):

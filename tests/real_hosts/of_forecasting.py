@@ -28,7 +28,8 @@ def _temporal_fusion() -> Host:
         loss=QuantileLoss(), learning_rate=0.01,
     )  # fmt: skip
     loader = data.to_dataloader(train=True, batch_size=BATCH, num_workers=0)
-    return Host(module, loader, "lstm_encoder")
+    # Its hyperparameters, which a checkpoint stores, are objects of its own.
+    return Host(module, loader, "lstm_encoder", plain=False)
 
 
 HOSTS: dict[str, Build] = {"temporal fusion transformer": _temporal_fusion}

@@ -45,7 +45,7 @@ def _graphs() -> Host:
     from torch_geometric.loader import DataLoader
 
     graphs = DataLoader(Listed(_graph), batch_size=BATCH, shuffle=True)
-    return Host(_GraphClassifier(), graphs, "classifier.lins.0")
+    return Host(_GraphClassifier(), graphs, "classifier.lins.0", {"monitor": {"input_shape": (4,)}})
 
 
 HOSTS: dict[str, Build] = {"graph isomorphism network": _graphs}

@@ -9,7 +9,8 @@ from lightning.pytorch.demos.boring_classes import BoringModel, ManualOptimBorin
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from tests.real_hosts.host import CLASSES, Build, Host, images, shuffled
+from lit_intriguing.lipschitz import PowerIteration
+from tests.real_hosts.host import CLASSES, LOGITS, Build, Host, images, shuffled, ways_out
 
 LIBRARY = "lightning"
 MODULE = "pytorch_lightning"
@@ -22,6 +23,18 @@ class _Offline(LightningTransformer):
 
     def prepare_data(self) -> None:
         pass
+
+
+class _Penalised(ManualOptimBoringModel):
+    """Adds the norm of its layer to its loss, as `LipschitzPenalty` says for such modules."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.power = PowerIteration()
+
+    def step(self, batch: Any) -> Tensor:
+        self.power.step(self.layer)
+        return super().step(batch) + self.power.norm(self.layer)
 
 
 class _GAN(LightningModule):
@@ -48,9 +61,13 @@ class _GAN(LightningModule):
         made, real = self._loss(self(noise).detach(), 0.0), self._loss(images, 1.0)
         self._follow(of_discriminator, (made + real) / 2)
 
+    def penalty(self) -> Tensor | float:
+        return 0.0
+
     def _loss(self, images: Tensor, truth: float) -> Tensor:
         logits = self.discriminator(images)
-        return binary_cross_entropy_with_logits(logits, torch.full_like(logits, truth))
+        truths = torch.full_like(logits, truth)
+        return binary_cross_entropy_with_logits(logits, truths) + self.penalty()
 
     def _follow(self, optimizer: Any, loss: Tensor) -> None:
         self.toggle_optimizer(optimizer)
@@ -62,6 +79,17 @@ class _GAN(LightningModule):
     def configure_optimizers(self) -> Any:
         networks = self.generator, self.discriminator
         return [torch.optim.Adam(network.parameters(), 1e-3) for network in networks]
+
+
+class _PenalisedGAN(_GAN):
+    def __init__(self) -> None:
+        super().__init__()
+        self.power = PowerIteration()
+
+    def penalty(self) -> Tensor:
+        layer = self.discriminator[1]
+        self.power.step(layer)
+        return self.power.norm(layer)
 
 
 def _numbers(index: int) -> Tensor:
@@ -77,16 +105,21 @@ def _boring() -> Host:
     return Host(BoringModel(), shuffled(_numbers), "layer")
 
 
-def _manual() -> Host:
-    return Host(ManualOptimBoringModel(), shuffled(_numbers), "layer")
+def _manual(module: type[ManualOptimBoringModel] = ManualOptimBoringModel) -> Host:
+    known = {"keep out": {"keep_out": False}}
+    without = {"penalty": lambda: _manual(_Penalised)}
+    return Host(module(), shuffled(_numbers), "layer", known, without)
 
 
 def _transformer() -> Host:
-    return Host(_Offline(WORDS), shuffled(_words), "model.transformer.encoder.layers.0")
+    shape = {"monitor": {"input_shape": (TOKENS,)}}
+    return Host(_Offline(WORDS), shuffled(_words), "model.transformer.encoder.layers.0", shape)
 
 
-def _gan() -> Host:
-    return Host(_GAN(), images(8, channels=1), "discriminator.1")
+def _gan(module: type[_GAN] = _GAN) -> Host:
+    known = ways_out(LOGITS, model="discriminator") | {"keep out": {"keep_out": False}}
+    without = {"penalty": lambda: _gan(_PenalisedGAN)}
+    return Host(module(), images(8, channels=1), "discriminator.1", known, without)
 
 
 def _older() -> Host:

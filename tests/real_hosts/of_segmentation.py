@@ -48,13 +48,19 @@ def _example_with_label(index: int) -> dict[str, Any]:
     return {**_example(index), "label": index % CLASSES}
 
 
+# The encoder has deeper layers, which its depth leaves out.
+_CALLED = {"penalty": {"layers": ["network.encoder.conv1", "network.segmentation_head.0"]}}
+
+
 def _one_head() -> Host:
-    return Host(_Segmentation(_unet()), shuffled(_example), "network.encoder.layer1")
+    return Host(_Segmentation(_unet()), shuffled(_example), "network.encoder.layer1", _CALLED)
 
 
 def _two_heads() -> Host:
     network = _unet(aux_params={"classes": CLASSES})
-    return Host(_TwoHeads(network), shuffled(_example_with_label), "network.encoder.layer1")
+    return Host(
+        _TwoHeads(network), shuffled(_example_with_label), "network.encoder.layer1", _CALLED
+    )
 
 
 HOSTS: dict[str, Build] = {"Unet": _one_head, "Unet, auxiliary head": _two_heads}

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tests.real_hosts.host import CLASSES, Build, Host, in_order, reading, shuffled
+from tests.real_hosts.host import CLASSES, Build, Host, in_order, shuffled, ways_out
 
 LIBRARY = "torchgeo"
 MODULE = "torchgeo.trainers"
@@ -28,10 +28,10 @@ def _host(
         return found if target is None else {**found, key: target(index)}
 
     module = getattr(trainers, trainer)(**options)
-    ways_out = reading(inputs="image", labels=key) if more else {}
+    known = ways_out(inputs="image", labels=key) if more else {}
     loader = shuffled(example)
     # Their learning rate follows `val_loss`.
-    return Host(module, loader, hidden, ways_out, validation=in_order(example))
+    return Host(module, loader, hidden, known, validation=in_order(example))
 
 
 def _detection() -> Host:

@@ -74,7 +74,8 @@ def _bert() -> Host:
 
     config = BertConfig(vocab_size=WORDS, max_position_embeddings=TOKENS, **SMALL)
     module = _WholeBatch(BertForSequenceClassification(config))
-    return Host(module, shuffled(_text), "network.bert.embeddings")
+    shape = {"monitor": {"input_shape": (TOKENS,)}}
+    return Host(module, shuffled(_text), "network.bert.embeddings", shape)
 
 
 HOSTS: dict[str, Build] = {

@@ -8,12 +8,13 @@ from lightning.pytorch import LightningDataModule
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from tests.real_hosts.host import CLASSES, Build, Host, in_order, shuffled
+from lit_intriguing.units import Mean, Reading
+from tests.real_hosts.host import CLASSES, LOGITS, Build, Host, in_order, shuffled, ways_out
 
 LIBRARY = "lightning-uq-box"
 MODULE = "lightning_uq_box.uq_methods"
 
-NUMBERS, SIZE = 6, 16
+NUMBERS, SIZE, COPIES = 6, 16, 2
 
 
 class _Data(LightningDataModule):
@@ -50,13 +51,20 @@ def _mlp(outputs: int) -> nn.Module:
     return MLP(dropout_p=0.1, n_inputs=NUMBERS, n_hidden=[8, 8], n_outputs=outputs)
 
 
-def _classification(method: str, **options: Any) -> Host:
+class _MeanOverCopies(Reading):
+    """The mean over the copies of the batch that `forward` makes."""
+
+    def __call__(self, output: Tensor) -> Tensor:
+        return Mean()(output).unflatten(0, (COPIES, -1)).mean(0)
+
+
+def _classification(method: str, known: Any = None, **options: Any) -> Host:
     from lightning_uq_box import uq_methods
 
     loss = "criterion" if method.startswith("BNN") else "loss_fn"
     kind = getattr(uq_methods, method)
     module = kind(_mlp(CLASSES), **{loss: nn.CrossEntropyLoss()}, **options)
-    return Host(module, _Data((NUMBERS,), _label), "model.model.0")
+    return Host(module, _Data((NUMBERS,), _label), "model.model.0", known or {})
 
 
 def _sngp() -> Host:
@@ -66,7 +74,9 @@ def _sngp() -> Host:
         _mlp(8), nn.CrossEntropyLoss(), num_targets=CLASSES, num_gp_features=8,
         num_random_features=16,
     )  # fmt: skip
-    return Host(module, _Data((NUMBERS,), _label), "feature_extractor.model.0")
+    return Host(
+        module, _Data((NUMBERS,), _label), "feature_extractor.model.0", ways_out(LOGITS, output=0)
+    )
 
 
 def _regression(method: str, outputs: int, **options: Any) -> Host:
@@ -96,7 +106,11 @@ HOSTS: dict[str, Build] = {
     ),
     "SNGP classification": _sngp,
     "Masksembles classification": partial(
-        _classification, "MasksemblesClassification", num_estimators=2, scale=2.0
+        _classification,
+        "MasksemblesClassification",
+        {"units": {"reading": _MeanOverCopies()}},
+        num_estimators=COPIES,
+        scale=2.0,
     ),
     "deterministic regression": partial(
         _regression, "DeterministicRegression", 1, loss_fn=nn.MSELoss()

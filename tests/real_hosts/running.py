@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import torch
 from lightning.pytorch import Callback, seed_everything
-from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import Tensor
 
 from tests.real_hosts.host import Build, Host
@@ -49,18 +48,32 @@ def train(
     folder: Path,
     epochs: int = EPOCHS,
     checkpoint: Path | None = None,
+    saved: Path | None = None,
 ) -> Run:
-    """Train a host for a few steps; the random states at the start are always the same."""
-    saves = any(isinstance(one, ModelCheckpoint) for one in callbacks)
+    """Train a host for a few steps; the random states at the start are always the same.
+
+    Args:
+        host: The host.
+        callbacks: Beside its own.
+        folder: For what is written.
+        epochs: Until which it trains.
+        checkpoint: With which it goes on; None to begin.
+        saved: Where a checkpoint of the end is saved; None for none.
+    """
     trainer = host.trainer(
         accelerator="cpu", devices=1, max_epochs=epochs, logger=False, callbacks=callbacks,
-        enable_progress_bar=False, enable_model_summary=False, enable_checkpointing=saves,
+        enable_progress_bar=False, enable_model_summary=False, enable_checkpointing=False,
         num_sanity_val_steps=0, log_every_n_steps=1, default_root_dir=folder,
     )  # fmt: skip
     seed_everything(2, verbose=False)
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
-        trainer.fit(host.module, host.loader, host.validation, ckpt_path=checkpoint)
+        trainer.fit(
+            host.module, host.loader, host.validation, ckpt_path=checkpoint,
+            weights_only=host.plain,
+        )  # fmt: skip
+    if saved is not None:
+        trainer.save_checkpoint(saved)
     return Run(
         {name: _hash(value) for name, value in host.module.state_dict().items()},
         tuple(module.training for module in host.module.modules()),
