@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-
 from lit_intriguing.errors import UserError
 from tests.real_hosts.columns import COLUMNS
 from tests.real_hosts.host import Build
