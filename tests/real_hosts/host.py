@@ -60,6 +60,12 @@ def ways_out(columns: tuple[str, ...] = READING, **options: Any) -> dict[str, di
     return {column: options for column in columns}
 
 
+def token_ids(shape: tuple[int, ...], layer: str) -> dict[str, dict[str, Any]]:
+    """Return the ways out where inputs are token ids, of this shape: a layer is attacked."""
+    attacked = ways_out(("input", "keep out", "examples"), layer=layer)
+    return {**attacked, "monitor": {"input_shape": shape}}
+
+
 class Listed(Dataset[Any]):
     """A data set of examples in memory."""
 

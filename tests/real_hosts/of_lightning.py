@@ -10,7 +10,16 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from lit_intriguing.lipschitz import PowerIteration
-from tests.real_hosts.host import CLASSES, LOGITS, Build, Host, images, shuffled, ways_out
+from tests.real_hosts.host import (
+    CLASSES,
+    LOGITS,
+    Build,
+    Host,
+    images,
+    shuffled,
+    token_ids,
+    ways_out,
+)
 
 LIBRARY = "lightning"
 MODULE = "pytorch_lightning"
@@ -112,8 +121,8 @@ def _manual(module: type[ManualOptimBoringModel] = ManualOptimBoringModel) -> Ho
 
 
 def _transformer() -> Host:
-    shape = {"monitor": {"input_shape": (TOKENS,)}}
-    return Host(_Offline(WORDS), shuffled(_words), "model.transformer.encoder.layers.0", shape)
+    hidden = "model.transformer.encoder.layers.0"
+    return Host(_Offline(WORDS), shuffled(_words), hidden, token_ids((TOKENS,), hidden))
 
 
 def _gan(module: type[_GAN] = _GAN) -> Host:

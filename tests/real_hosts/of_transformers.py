@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tests.real_hosts.host import CLASSES, Around, Build, Host, shuffled
+from tests.real_hosts.host import CLASSES, Around, Build, Host, shuffled, token_ids
 
 LIBRARY = "transformers"
 MODULE = "transformers"
@@ -74,8 +74,8 @@ def _bert() -> Host:
 
     config = BertConfig(vocab_size=WORDS, max_position_embeddings=TOKENS, **SMALL)
     module = _WholeBatch(BertForSequenceClassification(config))
-    shape = {"monitor": {"input_shape": (TOKENS,)}}
-    return Host(module, shuffled(_text), "network.bert.embeddings", shape)
+    hidden = "network.bert.embeddings"
+    return Host(module, shuffled(_text), hidden, token_ids((TOKENS,), hidden))
 
 
 HOSTS: dict[str, Build] = {

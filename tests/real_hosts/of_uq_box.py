@@ -108,7 +108,7 @@ HOSTS: dict[str, Build] = {
     "Masksembles classification": partial(
         _classification,
         "MasksemblesClassification",
-        {"units": {"reading": _MeanOverCopies()}},
+        {"units": {"reading": _MeanOverCopies()}, "hidden": {"keep_out": True}},
         num_estimators=COPIES,
         scale=2.0,
     ),
