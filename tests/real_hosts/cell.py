@@ -54,7 +54,7 @@ def cell(build: Build, name: str, without: Run) -> Result:
     options = host.ways_out.get(name)
     if options is None:
         return first
-    unnamed = [option for option in options if option not in first.message]
+    unnamed = [option for option in options if option not in first.message.lower()]
     if unnamed:
         return Result(DEAD_END, first.message, f"It does not name {', '.join(unnamed)}.")
     second = _attempt(build, name, without, options)

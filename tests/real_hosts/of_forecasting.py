@@ -29,7 +29,7 @@ def _temporal_fusion() -> Host:
     )  # fmt: skip
     loader = data.to_dataloader(train=True, batch_size=BATCH, num_workers=0)
     # Its hyperparameters, which a checkpoint stores, are objects of its own.
-    return Host(module, loader, "lstm_encoder", plain=False)
+    return Host(module, loader, "static_enrichment", plain=False)
 
 
 HOSTS: dict[str, Build] = {"temporal fusion transformer": _temporal_fusion}

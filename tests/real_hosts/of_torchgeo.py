@@ -19,7 +19,7 @@ SIZE = 32
 
 def _host(
     trainer: str, target: Target | None, key: str = "label", hidden: str = "model.layer2",
-    more: dict[str, Any] | None = None, **options: Any,
+    more: dict[str, Any] | None = None, known: Any = None, **options: Any,
 ) -> Host:  # fmt: skip
     from torchgeo import trainers
 
@@ -28,10 +28,11 @@ def _host(
         return found if target is None else {**found, key: target(index)}
 
     module = getattr(trainers, trainer)(**options)
-    known = ways_out(inputs="image", labels=key) if more else {}
+    if more:
+        known = ways_out(inputs="image", labels=key)
     loader = shuffled(example)
     # Their learning rate follows `val_loss`.
-    return Host(module, loader, hidden, known, validation=in_order(example))
+    return Host(module, loader, hidden, known or {}, validation=in_order(example))
 
 
 def _detection() -> Host:
@@ -103,7 +104,10 @@ HOSTS: dict[str, Build] = {
     ),
     "object detection": _detection,
     "SimCLR": partial(
-        _host, "SimCLRTask", None, hidden="backbone.layer2", model="resnet10t", layers=3,
+        _host, "SimCLRTask", None, hidden="backbone.layer2",
+        # It augments without gradients, which then reach no input.
+        known=ways_out(("input", "keep out"), layer="backbone.layer2"),
+        model="resnet10t", layers=3,
         hidden_dim=8, output_dim=8, memory_bank_size=16, size=SIZE, lr=0.01,
     ),
 }  # fmt: skip
