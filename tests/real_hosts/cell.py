@@ -2,14 +2,14 @@
 
 import tempfile
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from lit_intriguing.errors import UserError
 from tests.real_hosts.columns import COLUMNS
-from tests.real_hosts.host import Build
+from tests.real_hosts.host import Build, Way
 from tests.real_hosts.running import Run, built, train
 
 OK, WAY_OUT, DEAD_END, FAULT = "ok", "way out", "dead end", "fault"
@@ -51,18 +51,26 @@ def cell(build: Build, name: str, without: Run) -> Result:
     host = built(build)
     if name in host.without:
         return _done_without(host.without[name], first)
-    options = host.ways_out.get(name)
-    if options is None:
-        return first
-    unnamed = [option for option in options if option not in first.message.lower()]
-    if unnamed:
-        return Result(DEAD_END, first.message, f"It does not name {', '.join(unnamed)}.")
-    second = _attempt(build, name, without, options)
-    if second.verdict == OK:
-        return Result(WAY_OUT, first.message)
-    if second.verdict == FAULT:
-        return Result(FAULT, f"with {options}: {second.message}", second.details)
-    return Result(DEAD_END, first.message, f"With {options}: {second.message}")
+    return _on_ways_out(build, name, without, first, host.ways_out.get(name, ()))
+
+
+def _on_ways_out(
+    build: Build, name: str, without: Run, first: Result, ways: Way | Sequence[Way]
+) -> Result:
+    """Add the options that each refusal names, until none is refused."""
+    last, options = first, dict[str, Any]()
+    for way in [ways] if isinstance(ways, Mapping) else ways:
+        unnamed = [option for option in way if option not in last.message.lower()]
+        if unnamed:
+            return Result(DEAD_END, last.message, f"It does not name {', '.join(unnamed)}.")
+        options |= way
+        last = _attempt(build, name, without, options)
+        if last.verdict == OK:
+            return Result(WAY_OUT, first.message)
+        if last.verdict == FAULT:
+            return Result(FAULT, f"with {options}: {last.message}", last.details)
+    tried = f"With {options}: {last.message}" if options else ""
+    return Result(DEAD_END, first.message, tried)
 
 
 def _attempt(build: Build, name: str, without: Run, options: Mapping[str, Any]) -> Result:

@@ -1,6 +1,6 @@
 """What is told of another project's LightningModule, and small parts that several share."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,6 +26,10 @@ READING = (*LOGITS, "units")
 """The columns whose callbacks read inputs and labels."""
 
 
+Way = Mapping[str, Any]
+"""Options of a callback."""
+
+
 @dataclass(frozen=True)
 class Host:
     """A host that is ready to be trained.
@@ -35,7 +39,7 @@ class Host:
         loader: Its training data.
         hidden: Name of the submodule that is attacked and analysed as a hidden layer.
         ways_out: For a column of the table, the options that a refusal there names. `layer` is the
-            attacked layer.
+            attacked layer. Several, where one refusal follows another.
         without: For a column, a host that does what the refusal says in place of the callback.
         validation: Its validation data; None for none.
         trainer: Of the package that the host imports.
@@ -45,7 +49,7 @@ class Host:
     module: LightningModule
     loader: Any
     hidden: str
-    ways_out: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    ways_out: Mapping[str, Way | Sequence[Way]] = field(default_factory=dict)
     without: Mapping[str, Callable[[], "Host"]] = field(default_factory=dict)
     validation: Any = None
     trainer: type = Trainer

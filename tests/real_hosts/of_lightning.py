@@ -126,7 +126,8 @@ def _transformer() -> Host:
 
 
 def _gan(module: type[_GAN] = _GAN) -> Host:
-    known = ways_out(LOGITS, model="discriminator") | {"keep out": {"keep_out": False}}
+    network = {"model": "discriminator"}
+    known = {**ways_out(LOGITS, **network), "keep out": ({"keep_out": False}, network)}
     without = {"penalty": lambda: _gan(_PenalisedGAN)}
     return Host(module(), images(8, channels=1), "discriminator.1", known, without)
 
