@@ -2,14 +2,14 @@
 
 import tempfile
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from lit_intriguing.errors import UserError
 from tests.real_hosts.columns import COLUMNS
-from tests.real_hosts.host import Build, Way
+from tests.real_hosts.host import Build
 from tests.real_hosts.running import Run, built, train
 
 OK, WAY_OUT, DEAD_END, FAULT = "ok", "way out", "dead end", "fault"
@@ -51,26 +51,25 @@ def cell(build: Build, name: str, without: Run) -> Result:
     host = built(build)
     if name in host.without:
         return _done_without(host.without[name], first)
-    return _on_ways_out(build, name, without, first, host.ways_out.get(name, ()))
+    return _on_ways_out(build, name, without, first, host.known)
 
 
 def _on_ways_out(
-    build: Build, name: str, without: Run, first: Result, ways: Way | Sequence[Way]
+    build: Build, name: str, without: Run, first: Result, known: Mapping[str, Any]
 ) -> Result:
-    """Add the options that each refusal names, until none is refused."""
-    last, options = first, dict[str, Any]()
-    for way in [ways] if isinstance(ways, Mapping) else ways:
-        unnamed = [option for option in way if option not in last.message.lower()]
-        if unnamed:
-            return Result(DEAD_END, last.message, f"It does not name {', '.join(unnamed)}.")
-        options |= way
-        last = _attempt(build, name, without, options)
-        if last.verdict == OK:
-            return Result(WAY_OUT, first.message)
-        if last.verdict == FAULT:
-            return Result(FAULT, f"with {options}: {last.message}", last.details)
-    tried = f"With {options}: {last.message}" if options else ""
-    return Result(DEAD_END, first.message, tried)
+    """Give the options that the refusals name, as long as they name more."""
+    last, given = first, dict[str, Any]()
+    known = {one: value for one, value in known.items() if one in COLUMNS[name].options}
+    while last.verdict == DEAD_END:
+        new = [one for one in known if one not in given and one in last.message.lower()]
+        if not new:
+            tried = f"With {given}: {last.message}" if given else ""
+            return Result(DEAD_END, first.message, tried)
+        given |= {one: known[one] for one in new}
+        last = _attempt(build, name, without, given)
+    if last.verdict == FAULT:
+        return Result(FAULT, f"with {given}: {last.message}", last.details)
+    return Result(WAY_OUT, first.message)
 
 
 def _attempt(build: Build, name: str, without: Run, options: Mapping[str, Any]) -> Result:

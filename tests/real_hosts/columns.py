@@ -37,11 +37,13 @@ class Column:
     Attributes:
         make: From the host, a second one like it, a folder and options of a way out to the
             callback.
+        options: Options that a refusal may name.
         fault: Says what is wrong with a run (the second) beside one without the callback; empty
             if it is as it should be.
     """
 
     make: Callable[[Host, Callable[[], Host], Path, Mapping[str, Any]], Callback]
+    options: frozenset[str]
     fault: Callable[[Run, Run], str]
 
 
@@ -49,8 +51,11 @@ def _training(layer: str | None, **always: Any) -> Callable[..., Callback]:
     def make(host: Host, other: object, folder: Path, options: Mapping[str, Any]) -> Callback:
         options = {**always, **options}
         name = options.pop("layer", host.hidden if layer is None else layer)
+        goal = options.pop("goal", None)
         attack = GradientAttack(eps=0.1 if name else 0.5)
-        plan = PerturbedLayer(attack, relative=bool(name), pool=16, mix=BATCH, refresh=BATCH)
+        plan = PerturbedLayer(
+            attack, goal=goal, relative=bool(name), pool=16, mix=BATCH, refresh=BATCH
+        )
         return AdversarialTraining({name: plan}, **options)
 
     return make
@@ -155,15 +160,21 @@ def _averaged(without: Run, run: Run) -> str:
     return unmoved(replace(without, metrics=trained), replace(run, weights=without.weights))
 
 
+_READ = frozenset({"inputs", "labels", "model"})
+_LOGITS = _READ | {"output"}
+_MIXED = _LOGITS | {"layer", "goal", "keep_out"}
+
 COLUMNS = {
-    "input": Column(_training(""), _trained),
-    "hidden": Column(_training(None), _trained),
-    "keep out": Column(_training("", keep_out=True), _trained),
-    "examples": Column(_examples, _measured("examples/")),
-    "transfer": Column(_transfer, _measured("transfer/")),
-    "monitor": Column(_monitor, _measured("lipschitz/network")),
-    "penalty": Column(_penalty, _penalised),
-    "average": Column(_average, _averaged),
-    "resume": Column(_resume, unmoved),
-    "units": Column(_units, _measured("units/")),
+    "input": Column(_training(""), _MIXED, _trained),
+    "hidden": Column(_training(None), _MIXED, _trained),
+    "keep out": Column(_training("", keep_out=True), _MIXED, _trained),
+    "examples": Column(_examples, _LOGITS | {"layer"}, _measured("examples/")),
+    "transfer": Column(_transfer, _LOGITS, _measured("transfer/")),
+    "monitor": Column(
+        _monitor, frozenset({"inputs", "input_shape", "model"}), _measured("lipschitz/network")
+    ),
+    "penalty": Column(_penalty, frozenset({"layers"}), _penalised),
+    "average": Column(_average, frozenset(), _averaged),
+    "resume": Column(_resume, frozenset(), unmoved),
+    "units": Column(_units, _READ | {"layer", "reading", "features"}, _measured("units/")),
 }

@@ -1,6 +1,6 @@
 """What is told of another project's LightningModule, and small parts that several share."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,6 +9,8 @@ from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader, Dataset
+
+from lit_intriguing.lipschitz import PowerIteration
 
 BATCH = 4
 """Examples in a batch."""
@@ -19,15 +21,8 @@ CLASSES = 3
 EXAMPLES = 8
 """Examples in an epoch."""
 
-LOGITS = ("input", "hidden", "keep out", "examples", "transfer")
-"""The columns whose callbacks look for logits."""
-
-READING = (*LOGITS, "units")
-"""The columns whose callbacks read inputs and labels."""
-
-
-Way = Mapping[str, Any]
-"""Options of a callback."""
+NO_LABELS = {"features": nn.Flatten()}
+"""What `UnitAnalysis` compares examples by where they have no classes."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +33,8 @@ class Host:
         module: The host.
         loader: Its training data.
         hidden: Name of the submodule that is attacked and analysed as a hidden layer.
-        ways_out: For a column of the table, the options that a refusal there names. `layer` is the
-            attacked layer. Several, where one refusal follows another.
+        known: Options that a refusal may name, with values that are right for this host. `layer` is
+            the layer that is attacked or analysed.
         without: For a column, a host that does what the refusal says in place of the callback.
         validation: Its validation data; None for none.
         trainer: Of the package that the host imports.
@@ -49,7 +44,7 @@ class Host:
     module: LightningModule
     loader: Any
     hidden: str
-    ways_out: Mapping[str, Way | Sequence[Way]] = field(default_factory=dict)
+    known: Mapping[str, Any] = field(default_factory=dict)
     without: Mapping[str, Callable[[], "Host"]] = field(default_factory=dict)
     validation: Any = None
     trainer: type = Trainer
@@ -57,17 +52,6 @@ class Host:
 
 
 Build = Callable[[], Host]
-
-
-def ways_out(columns: tuple[str, ...] = READING, **options: Any) -> dict[str, dict[str, Any]]:
-    """Return one way out for several columns."""
-    return {column: options for column in columns}
-
-
-def token_ids(shape: tuple[int, ...], layer: str) -> dict[str, dict[str, Any]]:
-    """Return the ways out where inputs are token ids, of this shape: a layer is attacked."""
-    attacked = ways_out(("input", "keep out", "examples"), layer=layer)
-    return {**attacked, "monitor": {"input_shape": shape}}
 
 
 class Listed(Dataset[Any]):
@@ -96,6 +80,14 @@ def in_order(example: Callable[[int], Any], collate: Any = None) -> DataLoader[A
 def images(size: int = 32, channels: int = 3, classes: int = CLASSES) -> DataLoader[Any]:
     """Return images in [0, 1] with a class each."""
     return shuffled(lambda index: (torch.rand(channels, size, size), index % classes))
+
+
+def norm_of(weight: nn.Parameter, power: PowerIteration) -> Tensor:
+    """Return the norm of a linear map, as `LipschitzPenalty` says where it knows no layer."""
+    layer = nn.utils.skip_init(nn.Linear, weight.shape[1], weight.shape[0], bias=False)
+    layer.weight = weight
+    power.step(layer)
+    return power.norm(layer)
 
 
 class Around(LightningModule):

@@ -1,6 +1,6 @@
 """A forecaster of pytorch-forecasting, built from its own data set."""
 
-from tests.real_hosts.host import BATCH, Build, Host
+from tests.real_hosts.host import BATCH, NO_LABELS, Build, Host
 
 LIBRARY = "pytorch-forecasting"
 MODULE = "pytorch_forecasting"
@@ -29,7 +29,7 @@ def _temporal_fusion() -> Host:
     )  # fmt: skip
     loader = data.to_dataloader(train=True, batch_size=BATCH, num_workers=0)
     # Its hyperparameters, which a checkpoint stores, are objects of its own.
-    return Host(module, loader, "static_enrichment", plain=False)
+    return Host(module, loader, "static_enrichment", NO_LABELS, plain=False)
 
 
 HOSTS: dict[str, Build] = {"temporal fusion transformer": _temporal_fusion}

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from tests.real_hosts.host import BATCH, CLASSES, Around, Build, Host, Listed
+from lit_intriguing.lipschitz import PowerIteration
+from tests.real_hosts.host import BATCH, CLASSES, Around, Build, Host, Listed, norm_of
 
 LIBRARY = "torch-geometric"
 MODULE = "torch_geometric.nn"
@@ -30,6 +31,16 @@ class _GraphClassifier(Around):
         return loss
 
 
+class _Penalised(_GraphClassifier):
+    def __init__(self) -> None:
+        super().__init__()
+        self.power = PowerIteration()
+
+    def training_step(self, data: Any, batch_idx: int) -> Tensor:
+        weight = self.classifier.lins[0].weight
+        return super().training_step(data, batch_idx) + norm_of(weight, self.power)
+
+
 def _graph(index: int) -> Any:
     from torch_geometric.data import Data
 
@@ -41,11 +52,13 @@ def _graph(index: int) -> Any:
     )
 
 
-def _graphs() -> Host:
+def _graphs(module: type[_GraphClassifier] = _GraphClassifier) -> Host:
     from torch_geometric.loader import DataLoader
 
     graphs = DataLoader(Listed(_graph), batch_size=BATCH, shuffle=True)
-    return Host(_GraphClassifier(), graphs, "classifier.lins.0", {"monitor": {"input_shape": (4,)}})
+    known = {"inputs": "x", "labels": "y", "input_shape": (4,)}
+    without = {"penalty": lambda: _graphs(_Penalised)}
+    return Host(module(), graphs, "classifier.lins.0", known, without)
 
 
 HOSTS: dict[str, Build] = {"graph isomorphism network": _graphs}

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tests.real_hosts.host import Around, Build, Host, shuffled
+from tests.real_hosts.host import NO_LABELS, Around, Build, Host, shuffled
 
 LIBRARY = "lightly"
 MODULE = "lightly.models.modules"
@@ -76,11 +76,11 @@ def _views(index: int) -> Any:
 
 
 def _simclr() -> Host:
-    return Host(_SimCLR(), shuffled(_views), "network.5")
+    return Host(_SimCLR(), shuffled(_views), "network.5", NO_LABELS)
 
 
 def _byol() -> Host:
-    return Host(_BYOL(), shuffled(_views), "network.0.5")
+    return Host(_BYOL(), shuffled(_views), "network.0.5", NO_LABELS)
 
 
 HOSTS: dict[str, Build] = {"SimCLR": _simclr, "BYOL": _byol}

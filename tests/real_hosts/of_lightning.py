@@ -12,13 +12,11 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from lit_intriguing.lipschitz import PowerIteration
 from tests.real_hosts.host import (
     CLASSES,
-    LOGITS,
+    NO_LABELS,
     Build,
     Host,
     images,
     shuffled,
-    token_ids,
-    ways_out,
 )
 
 LIBRARY = "lightning"
@@ -111,23 +109,23 @@ def _words(index: int) -> tuple[Tensor, Tensor]:
 
 
 def _boring() -> Host:
-    return Host(BoringModel(), shuffled(_numbers), "layer")
+    return Host(BoringModel(), shuffled(_numbers), "layer", NO_LABELS)
 
 
 def _manual(module: type[ManualOptimBoringModel] = ManualOptimBoringModel) -> Host:
-    known = {"keep out": {"keep_out": False}}
+    known = {"keep_out": False, **NO_LABELS}
     without = {"penalty": lambda: _manual(_Penalised)}
     return Host(module(), shuffled(_numbers), "layer", known, without)
 
 
 def _transformer() -> Host:
     hidden = "model.transformer.encoder.layers.0"
-    return Host(_Offline(WORDS), shuffled(_words), hidden, token_ids((TOKENS,), hidden))
+    known = {"layer": hidden, "input_shape": (TOKENS,), **NO_LABELS}
+    return Host(_Offline(WORDS), shuffled(_words), hidden, known)
 
 
 def _gan(module: type[_GAN] = _GAN) -> Host:
-    network = {"model": "discriminator"}
-    known = {**ways_out(LOGITS, **network), "keep out": ({"keep_out": False}, network)}
+    known = {"model": "discriminator", "keep_out": False}
     without = {"penalty": lambda: _gan(_PenalisedGAN)}
     return Host(module(), images(8, channels=1), "discriminator.1", known, without)
 

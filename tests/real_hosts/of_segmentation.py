@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from tests.real_hosts.host import CLASSES, Around, Build, Host, shuffled
+from tests.real_hosts.host import CLASSES, NO_LABELS, Around, Build, Host, shuffled
 
 LIBRARY = "segmentation-models-pytorch"
 MODULE = "segmentation_models_pytorch"
@@ -49,18 +49,16 @@ def _example_with_label(index: int) -> dict[str, Any]:
 
 
 # The encoder has deeper layers, which its depth leaves out.
-_CALLED = {"penalty": {"layers": ["network.encoder.conv1", "network.segmentation_head.0"]}}
+_KNOWN = {"layers": ["network.encoder.conv1", "network.segmentation_head.0"], **NO_LABELS}
 
 
 def _one_head() -> Host:
-    return Host(_Segmentation(_unet()), shuffled(_example), "network.encoder.layer1", _CALLED)
+    return Host(_Segmentation(_unet()), shuffled(_example), "network.encoder.layer1", _KNOWN)
 
 
 def _two_heads() -> Host:
     network = _unet(aux_params={"classes": CLASSES})
-    return Host(
-        _TwoHeads(network), shuffled(_example_with_label), "network.encoder.layer1", _CALLED
-    )
+    return Host(_TwoHeads(network), shuffled(_example_with_label), "network.encoder.layer1", _KNOWN)
 
 
 HOSTS: dict[str, Build] = {"Unet": _one_head, "Unet, auxiliary head": _two_heads}

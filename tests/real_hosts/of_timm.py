@@ -26,9 +26,8 @@ def _classifier(
     if checkpointing:
         # It calls what the stages hold, not the stages.
         network.set_grad_checkpointing()
-    inner = {"layer": f"network.{hidden}.0"}
-    ways_out = {"hidden": inner, "units": inner} if checkpointing else {}
-    return Host(module(network), images(), f"network.{hidden}", ways_out)
+    known = {"layer": f"network.{hidden}.0"} if checkpointing else {}
+    return Host(module(network), images(), f"network.{hidden}", known)
 
 
 class _MixesUp(Around):

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tests.real_hosts.host import CLASSES, Build, Host, in_order, shuffled, ways_out
+from tests.real_hosts.host import CLASSES, NO_LABELS, Build, Host, in_order, shuffled
 
 LIBRARY = "torchgeo"
 MODULE = "torchgeo.trainers"
@@ -19,7 +19,7 @@ SIZE = 32
 
 def _host(
     trainer: str, target: Target | None, key: str = "label", hidden: str = "model.layer2",
-    more: dict[str, Any] | None = None, known: Any = None, **options: Any,
+    more: dict[str, Any] | None = None, known: Any = NO_LABELS, **options: Any,
 ) -> Host:  # fmt: skip
     from torchgeo import trainers
 
@@ -28,11 +28,9 @@ def _host(
         return found if target is None else {**found, key: target(index)}
 
     module = getattr(trainers, trainer)(**options)
-    if more:
-        known = ways_out(inputs="image", labels=key)
     loader = shuffled(example)
     # Their learning rate follows `val_loss`.
-    return Host(module, loader, hidden, known or {}, validation=in_order(example))
+    return Host(module, loader, hidden, known, validation=in_order(example))
 
 
 def _detection() -> Host:
@@ -40,7 +38,13 @@ def _detection() -> Host:
 
     module = ObjectDetectionTask("fcos", "resnet18", num_classes=CLASSES)
     loader = shuffled(_boxes, collate_fn=_listed)
-    return Host(module, loader, "model.backbone.body.layer2", validation=in_order(_boxes, _listed))
+    return Host(
+        module,
+        loader,
+        "model.backbone.body.layer2",
+        NO_LABELS,
+        validation=in_order(_boxes, _listed),
+    )
 
 
 def _boxes(index: int) -> dict[str, Any]:
@@ -87,7 +91,8 @@ HOSTS: dict[str, Build] = {
     "classification, focal loss": partial(_classification, loss="focal"),
     "classification, frozen backbone": partial(_classification, freeze_backbone=True),
     "classification, index and bounds in the batch": partial(
-        _classification, more={"index": 0, "bounds": torch.rand(6)}
+        _classification, more={"index": 0, "bounds": torch.rand(6)},
+        known={"inputs": "image", "labels": "label"}
     ),
     "binary classification": partial(
         _host, "ClassificationTask", _truth, model="resnet10t", task="binary", loss="bce"
@@ -106,7 +111,7 @@ HOSTS: dict[str, Build] = {
     "SimCLR": partial(
         _host, "SimCLRTask", None, hidden="backbone.layer2",
         # It augments without gradients, which then reach no input.
-        known=ways_out(("input", "keep out"), layer="backbone.layer2"),
+        known={"layer": "backbone.layer2", **NO_LABELS},
         model="resnet10t", layers=3,
         hidden_dim=8, output_dim=8, memory_bank_size=16, size=SIZE, lr=0.01,
     ),

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tests.real_hosts.host import CLASSES, Around, Build, Host, shuffled, token_ids
+from tests.real_hosts.host import CLASSES, Around, Build, Host, shuffled
 
 LIBRARY = "transformers"
 MODULE = "transformers"
@@ -75,7 +75,7 @@ def _bert() -> Host:
     config = BertConfig(vocab_size=WORDS, max_position_embeddings=TOKENS, **SMALL)
     module = _WholeBatch(BertForSequenceClassification(config))
     hidden = "network.bert.embeddings"
-    return Host(module, shuffled(_text), hidden, token_ids((TOKENS,), hidden))
+    return Host(module, shuffled(_text), hidden, {"layer": hidden, "input_shape": (TOKENS,)})
 
 
 HOSTS: dict[str, Build] = {

@@ -8,8 +8,9 @@ from lightning.pytorch import LightningDataModule
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from lit_intriguing.lipschitz import PowerIteration
 from lit_intriguing.units import Mean, Reading
-from tests.real_hosts.host import CLASSES, LOGITS, Build, Host, in_order, shuffled, ways_out
+from tests.real_hosts.host import CLASSES, NO_LABELS, Build, Host, in_order, norm_of, shuffled
 
 LIBRARY = "lightning-uq-box"
 MODULE = "lightning_uq_box.uq_methods"
@@ -61,10 +62,27 @@ class _MeanOverCopies(Reading):
 def _classification(method: str, known: Any = None, **options: Any) -> Host:
     from lightning_uq_box import uq_methods
 
-    loss = "criterion" if method.startswith("BNN") else "loss_fn"
     kind = getattr(uq_methods, method)
-    module = kind(_mlp(CLASSES), **{loss: nn.CrossEntropyLoss()}, **options)
+    module = kind(_mlp(CLASSES), loss_fn=nn.CrossEntropyLoss(), **options)
     return Host(module, _Data((NUMBERS,), _label), "model.model.0", known or {})
+
+
+def _bayesian(penalised: bool = False) -> Host:
+    from lightning_uq_box.uq_methods import BNN_VI_ELBO_Classification
+
+    class Penalised(BNN_VI_ELBO_Classification):
+        def on_fit_start(self) -> None:
+            super().on_fit_start()
+            self.power = PowerIteration()
+
+        def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+            weight = self.model.model[0].mu_weight
+            return super().training_step(batch, batch_idx) + norm_of(weight, self.power)
+
+    kind = Penalised if penalised else BNN_VI_ELBO_Classification
+    module = kind(_mlp(CLASSES), nn.CrossEntropyLoss(), num_mc_samples_train=2)
+    without = {"penalty": lambda: _bayesian(penalised=True)}
+    return Host(module, _Data((NUMBERS,), _label), "model.model.0", without=without)
 
 
 def _sngp() -> Host:
@@ -74,16 +92,15 @@ def _sngp() -> Host:
         _mlp(8), nn.CrossEntropyLoss(), num_targets=CLASSES, num_gp_features=8,
         num_random_features=16,
     )  # fmt: skip
-    return Host(
-        module, _Data((NUMBERS,), _label), "feature_extractor.model.0", ways_out(LOGITS, output=0)
-    )
+    return Host(module, _Data((NUMBERS,), _label), "feature_extractor.model.0", {"output": 0})
 
 
 def _regression(method: str, outputs: int, **options: Any) -> Host:
     from lightning_uq_box import uq_methods
 
     module = getattr(uq_methods, method)(_mlp(outputs), **options)
-    return Host(module, _Data((NUMBERS,), _number), "model.model.0")
+    known = {"inputs": "input", **NO_LABELS}
+    return Host(module, _Data((NUMBERS,), _number), "model.model.0", known)
 
 
 def _segmentation() -> Host:
@@ -93,7 +110,7 @@ def _segmentation() -> Host:
         nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, CLASSES, 3, padding=1)
     )
     module = DeterministicSegmentation(network, nn.CrossEntropyLoss())
-    return Host(module, _Data((3, SIZE, SIZE), _mask), "model.0")
+    return Host(module, _Data((3, SIZE, SIZE), _mask), "model.0", NO_LABELS)
 
 
 HOSTS: dict[str, Build] = {
@@ -101,14 +118,12 @@ HOSTS: dict[str, Build] = {
     "MC-dropout classification": partial(
         _classification, "MCDropoutClassification", num_mc_samples=2
     ),
-    "BNN_VI_ELBO classification": partial(
-        _classification, "BNN_VI_ELBO_Classification", num_mc_samples_train=2
-    ),
+    "BNN_VI_ELBO classification": _bayesian,
     "SNGP classification": _sngp,
     "Masksembles classification": partial(
         _classification,
         "MasksemblesClassification",
-        {"units": {"reading": _MeanOverCopies()}, "hidden": {"keep_out": True}},
+        {"reading": _MeanOverCopies(), "keep_out": True},
         num_estimators=COPIES,
         scale=2.0,
     ),

@@ -43,7 +43,11 @@ def host(**options: Any) -> Host:
 
 
 def found(monkeypatch: pytest.MonkeyPatch, kind: Any, **options: Any) -> Result:
-    column = Column(lambda host, other, folder, options: kind(**options), unmoved)
+    column = Column(
+        lambda host, other, folder, options: kind(**options),
+        frozenset({"labels", "model"}),
+        unmoved,
+    )
     monkeypatch.setitem(cell.COLUMNS, "input", column)
     return cell.cell(lambda: host(**options), "input", cell.bare(lambda: host(**options)))
 
@@ -84,12 +88,11 @@ def test_an_error_that_is_no_refusal_is_a_fault(monkeypatch: pytest.MonkeyPatch)
 def test_a_refusal_is_a_dead_end_unless_it_names_a_way_out_that_works(
     monkeypatch: pytest.MonkeyPatch, options: Any, verdict: str
 ) -> None:
-    known = {} if options is None else {"input": options}
-    assert found(monkeypatch, Careful, ways_out=known).verdict == verdict
+    assert found(monkeypatch, Careful, known=options or {}).verdict == verdict
 
 
 def test_a_way_out_that_is_refused_too_is_a_dead_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    result = found(monkeypatch, lambda labels=None: Careful(), ways_out={"input": {"labels": 1}})
+    result = found(monkeypatch, lambda labels=None: Careful(), known={"labels": 1})
     assert result.verdict == DEAD_END
     assert "With {'labels': 1}: UserError" in result.details
 
