@@ -84,7 +84,9 @@ def _mask(index: int) -> Tensor:
 _classification = partial(
     _host, "ClassificationTask", _label, model="resnet10t", num_classes=CLASSES
 )
-_regression = partial(_host, "RegressionTask", model="resnet10t")
+_regression = partial(
+    _host, "RegressionTask", model="resnet10t", known={"inputs": "image", **NO_LABELS}
+)
 
 HOSTS: dict[str, Build] = {
     "classification, cross-entropy": _classification,
