@@ -1,0 +1,1 @@
+"""All callbacks on LightningModules of other people, built small: `python -m tests.real_hosts`."""
