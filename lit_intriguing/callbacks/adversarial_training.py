@@ -173,7 +173,7 @@ class AdversarialTraining(AroundTrainingStep):
         self.remove_hooks()
         if self.is_new_run(trainer):
             self._reset()
-        known_model(pl_module, self._options, self.pools.layers)
+        known_model(pl_module, self._options, self.pools.as_given())
         for name in self.pools.layers:
             submodule(pl_module, name)
         # Hooks cost time even when idle, but a compiled module must have them from the first call.

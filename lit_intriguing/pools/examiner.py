@@ -74,7 +74,7 @@ class Examiner:
         self.traced = not is_compiled(pl_module) and not is_scripted(pl_module)
         self._calls: dict[str, LayerCalls] = {}
         self._keys: BatchKeys | None = None
-        self._model = known_model(pl_module, options, pools.layers)
+        self._model = known_model(pl_module, options, pools.as_given())
         self.spliced = Spliced(self._model or pl_module, Splice(pl_module, pools.layers))
         self.weighted = self._watch(any_output=self._model is None)
 
@@ -179,7 +179,7 @@ class Examiner:
 
     def _first(self, host_batch: Any, others: tuple[Any, ...]) -> None:
         found = find_rows(host_batch, self.options.keys)
-        layers = self.pools.layers
+        layers = self.pools.as_given()
         if found.places is not None:
             check_inputs(found.places, host_batch, layers)
             _warn_of_rest(found.places, layers)
@@ -202,7 +202,7 @@ class Examiner:
             if choice.keep_out and findings.no_joining and found.places.ties_rows(host_batch):
                 choice = self._whole(choice, host_batch)
         self._take(choice)
-        self._notes_arrays(host_batch, others)
+        self._note_arrays(host_batch, others)
 
     def _has_classes(self, found: FoundRows, host_batch: Any) -> bool:
         """Return whether the model gives logits for the labels, where the step cannot be tried."""
@@ -216,12 +216,14 @@ class Examiner:
             check_labels(labels, self._model.columns or 0)
         except UserError:
             # A goal of classes that was given gets its own error later.
-            return any(plan.goal and not plan.aims_at_loss for plan in self.pools.layers.values())
+            return any(
+                plan.goal and not plan.aims_at_loss for plan in self.pools.as_given().values()
+            )
         return True
 
     def _whole(self, choice: Choice, host_batch: Any) -> Choice:
         """Take batches as they are for rows, where no goal of classes needs the examples apart."""
-        goals = [plan.goal or choice.goal for plan in self.pools.layers.values()]
+        goals = [plan.goal or choice.goal for plan in self.pools.as_given().values()]
         if choice.places is None or not all(isinstance(goal, HostLoss) for goal in goals):
             return choice
         self.pools.hold_batches(choice.places.count(host_batch))
@@ -229,13 +231,13 @@ class Examiner:
         return replace(choice, places=choice.places.as_whole(host_batch))
 
     def _take(self, choice: Choice) -> None:
-        self.pools.layers = settled(self.pools.layers, choice.goal)
+        self.pools.layers = settled(self.pools.as_given(), choice.goal)
         self.choice = choice
         rank_zero_info(described(choice, self.pools.layers))
         if self._keys is not None and self._model is not None:
             self._model.name_inputs(name_of(self._keys.inputs))
 
-    def _notes_arrays(self, host_batch: Any, others: tuple[Any, ...]) -> None:
+    def _note_arrays(self, host_batch: Any, others: tuple[Any, ...]) -> None:
         """Note whether the step makes arrays of its inputs, if their gradient is wanted."""
         plan = self.pools.layers.get(INPUT)
         host = self.host_step(host_batch, others)

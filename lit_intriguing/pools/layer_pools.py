@@ -40,6 +40,7 @@ class LayerPools:
         for name, plan in layers.items():
             plan.check(name)
         self.layers, self.alternate, self.start_step = dict(layers), alternate, start_step
+        self._goals = {name: plan.goal for name, plan in layers.items()}
         self.weights = {name: plan.weight for name, plan in layers.items()}
         self.by_layer: dict[str, Pool | RaggedPool] = {
             name: Pool(plan.pool) for name, plan in layers.items()
@@ -49,6 +50,10 @@ class LayerPools:
         self.step = 0
         self.classes: int | None = None
         self._holds_batches = False
+
+    def as_given(self) -> dict[str, PerturbedLayer]:
+        """Return the layers with no other goals than those that they were given."""
+        return {n: replace(plan, goal=self._goals[n]) for n, plan in self.layers.items()}
 
     @property
     def round(self) -> int:

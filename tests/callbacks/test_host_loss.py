@@ -734,3 +734,16 @@ def test_inputs_that_no_gradient_reaches_are_refused_with_a_way_out_that_works()
     callback = AdversarialTraining({"net.0": plan()})
     fit(Augmenting(dense(), mse), batch, callback)
     assert len(callback.pools.by_layer["net.0"]) == N
+
+
+def test_a_second_fit_says_again_why_it_chose(caplog: pytest.LogCaptureFixture) -> None:
+    callback, host = AdversarialTraining({"": plan()}), Host(dense(), mse)
+    batches = DataLoader([(rows(), rows(seed=1)[:, :3])] * 2, batch_size=None)
+    loop = trainer(callback, max_steps=2)
+    loop.fit(host, batches)
+    loop.fit_loop.epoch_loop.max_steps = 4
+    with caplog.at_level("INFO", logger="lightning.pytorch"):
+        loop.fit(host, batches)
+    said = [one.message for one in caplog.records if "examples toward" in one.message]
+    assert len(said) == 1
+    assert "because" in said[0]
