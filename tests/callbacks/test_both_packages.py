@@ -226,7 +226,7 @@ def test_the_package_s_own_command_line_knows_them_all(
     assert made.trainer.progress_bar_callback is made.trainer.callbacks[found.index("RunProgress")]
 
 
-def test_a_module_without_forward_is_trained_on_its_loss_and_not_measured(
+def test_a_module_without_forward_is_trained_and_measured_on_its_loss_and_not_bounded(
     package: ModuleType, tmp_path: Path
 ) -> None:
     class NoForward(package.LightningModule):
@@ -240,13 +240,12 @@ def test_a_module_without_forward_is_trained_on_its_loss_and_not_measured(
         def configure_optimizers(self) -> torch.optim.Optimizer:
             return torch.optim.SGD(self.parameters(), lr=0.1)
 
-    trainer(package, AdversarialTraining({"": LAYERS[""]})).fit(NoForward(), loader())
-    for callback in (
-        AdversarialExamples(ATTACK, dirpath=tmp_path),
-        LipschitzMonitor(dirpath=tmp_path),
-    ):
-        with pytest.raises(UserError, match=r"NoForward has no forward.* model=<name>"):
-            trainer(package, callback).fit(NoForward(), loader())
+    examples = AdversarialExamples(ATTACK, dirpath=tmp_path)
+    loop = trainer(package, AdversarialTraining({"": LAYERS[""]}), examples)
+    loop.fit(NoForward(), loader())
+    assert loop.callback_metrics["examples/loss"] > loop.callback_metrics["examples/loss_clean"]
+    with pytest.raises(UserError, match=r"NoForward has no forward.* model=<name>"):
+        trainer(package, LipschitzMonitor(dirpath=tmp_path)).fit(NoForward(), loader())
 
 
 def test_filters_of_another_module_are_refused(package: ModuleType) -> None:
