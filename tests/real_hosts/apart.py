@@ -21,7 +21,7 @@ FIRST_SECONDS = 300.0
 """Of a run without a callback, the first of which waits for the libraries."""
 
 MEMORY = 12 * 2**30
-"""Bytes of a process's address space: what asks for more fails, and takes no other process along."""
+"""Bytes of a process: what asks for more fails, and takes no other process along."""
 
 _CONTEXT = multiprocessing.get_context("forkserver")
 # Each cell begins as a copy of a process that has loaded the libraries.
