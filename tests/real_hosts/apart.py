@@ -2,6 +2,7 @@
 
 import logging
 import multiprocessing
+import resource
 from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from typing import Any
@@ -18,6 +19,9 @@ SECONDS = 60.0
 
 FIRST_SECONDS = 300.0
 """Of a run without a callback, the first of which waits for the libraries."""
+
+MEMORY = 12 * 2**30
+"""Bytes of a process: what asks for more fails, and takes no other process along."""
 
 _CONTEXT = multiprocessing.get_context("forkserver")
 # Each cell begins as a copy of a process that has loaded the libraries.
@@ -72,6 +76,7 @@ def _ended(host: str, column: str | None, without: Run | None, seconds: float) -
 
 
 def _work(there: Connection, host: str, column: str | None, without: Run | None) -> None:
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     torch.set_num_threads(1)
     logging.disable(logging.WARNING)
     build = HOSTS[host].build

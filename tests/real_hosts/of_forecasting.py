@@ -28,8 +28,9 @@ def _temporal_fusion() -> Host:
         loss=QuantileLoss(), learning_rate=0.01,
     )  # fmt: skip
     loader = data.to_dataloader(train=True, batch_size=BATCH, num_workers=0)
+    known = {"inputs": "0.encoder_cont", **NO_LABELS}
     # Its hyperparameters, which a checkpoint stores, are objects of its own.
-    return Host(module, loader, "static_enrichment", NO_LABELS, plain=False)
+    return Host(module, loader, "static_enrichment", known, plain=False)
 
 
 HOSTS: dict[str, Build] = {"temporal fusion transformer": _temporal_fusion}

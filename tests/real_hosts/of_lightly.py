@@ -75,12 +75,16 @@ def _views(index: int) -> Any:
     return views, index, f"{index}.png"
 
 
+# The first view; the number of the example is no class.
+_KNOWN = {"inputs": "0.0", **NO_LABELS}
+
+
 def _simclr() -> Host:
-    return Host(_SimCLR(), shuffled(_views), "network.5", NO_LABELS)
+    return Host(_SimCLR(), shuffled(_views), "network.5", _KNOWN)
 
 
 def _byol() -> Host:
-    return Host(_BYOL(), shuffled(_views), "network.0.5", NO_LABELS)
+    return Host(_BYOL(), shuffled(_views), "network.0.5", _KNOWN)
 
 
 HOSTS: dict[str, Build] = {"SimCLR": _simclr, "BYOL": _byol}

@@ -75,7 +75,12 @@ def _bert() -> Host:
     config = BertConfig(vocab_size=WORDS, max_position_embeddings=TOKENS, **SMALL)
     module = _WholeBatch(BertForSequenceClassification(config))
     hidden = "network.bert.embeddings"
-    return Host(module, shuffled(_text), hidden, {"layer": hidden, "input_shape": (TOKENS,)})
+    return Host(
+        module,
+        shuffled(_text),
+        hidden,
+        {"layer": hidden, "inputs": "input_ids", "labels": "labels", "input_shape": (TOKENS,)},
+    )
 
 
 HOSTS: dict[str, Build] = {
