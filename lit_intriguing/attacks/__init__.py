@@ -4,8 +4,6 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from lit_intriguing.attacks.base import Attack, Found
-from lit_intriguing.attacks.box_lbfgs import BoxLBFGS, Outcome
-from lit_intriguing.attacks.closest import Closest, Restarts
 from lit_intriguing.attacks.criteria import (
     Criterion,
     Goal,
@@ -18,7 +16,6 @@ from lit_intriguing.attacks.criteria import (
 from lit_intriguing.attacks.gradient import GradientAttack
 from lit_intriguing.attacks.host_loss import HostLoss
 from lit_intriguing.attacks.noise import GaussianNoise
-from lit_intriguing.attacks.survives import Survives
 
 if TYPE_CHECKING:
     from lit_intriguing.attacks.adapters import (
@@ -28,6 +25,9 @@ if TYPE_CHECKING:
         FromCallable,
         Torchattacks,
     )
+    from lit_intriguing.attacks.box_lbfgs import BoxLBFGS, Outcome
+    from lit_intriguing.attacks.closest import Closest, Restarts
+    from lit_intriguing.attacks.survives import Survives
 
 __all__ = [
     "AdversarialLibrary",
@@ -54,14 +54,23 @@ __all__ = [
     "Untargeted",
 ]
 
-_ADAPTERS = ("AdversarialLibrary", "AutoAttack", "Foolbox", "FromCallable", "Torchattacks")
+_LATER = {
+    **dict.fromkeys(
+        ("AdversarialLibrary", "AutoAttack", "Foolbox", "FromCallable", "Torchattacks"), "adapters"
+    ),
+    **dict.fromkeys(("BoxLBFGS", "Outcome"), "box_lbfgs"),
+    **dict.fromkeys(("Closest", "Restarts"), "closest"),
+    "Survives": "survives",
+}
+"""What is loaded when it is first used, and from where: not every run searches or adapts."""
 
 
 def __getattr__(name: str) -> Any:
-    """Load the adapters of other libraries when one is first used."""
-    if name not in _ADAPTERS:
+    """Load what a run may do without when it is first used."""
+    if name not in _LATER:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    found = globals()[name] = getattr(importlib.import_module(f"{__name__}.adapters"), name)
+    module = importlib.import_module(f"{__name__}.{_LATER[name]}")
+    found = globals()[name] = getattr(module, name)
     return found
 
 
