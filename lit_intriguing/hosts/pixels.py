@@ -130,6 +130,7 @@ def _classes(logits: Tensor) -> Tensor:
 def flipped(before: Tensor, after: Tensor) -> Tensor:
     """Return the share of pixels whose prediction differs, `(N,)`, of maps `(N, H, W)`.
 
+    >>> import torch
     >>> flipped(torch.tensor([[[0, 1], [2, 3]]]), torch.tensor([[[0, 1], [2, 0]]]))
     tensor([0.2500])
     """
