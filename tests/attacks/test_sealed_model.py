@@ -83,8 +83,16 @@ def test_the_two_columns_that_the_message_tells_of_work() -> None:
     assert torch.equal(after != labels, found.success)
 
 
-@pytest.mark.parametrize("attack", [ATTACKS["fast"], ATTACKS["FGM"], ATTACKS["noise"]])
-@pytest.mark.parametrize("layer", [nn.Dropout(0.5), nn.BatchNorm1d(10)])
+@pytest.mark.parametrize(
+    ("attack", "layer"),
+    [
+        (ATTACKS["fast"], nn.Dropout(0.5)),
+        (ATTACKS["FGM"], nn.Dropout(0.5)),
+        (ATTACKS["FGM"], nn.BatchNorm1d(10)),
+        (ATTACKS["noise"], nn.BatchNorm1d(10)),
+    ],
+    ids=["fast", "FGM", "FGM with statistics", "noise"],
+)
 def test_a_model_in_training_mode_is_warned_of(attack: Attack, layer: nn.Module) -> None:
     net, x = network(layer).train(), examples()
     with pytest.warns(TrainingModeWarning, match=rf"training mode: 1 \({type(layer).__name__}\)"):
