@@ -253,7 +253,7 @@ def test_what_was_chosen_is_said_once(
     assert "since the loss does not depend on the labels. Attacked: the batch's 0, by Grad" in said
 
 
-class Classifier(Unlabelled):
+class OfClasses(Unlabelled):
     """With logits that are all equal at first, so that no label changes the loss."""
 
     def __init__(self) -> None:
@@ -265,7 +265,7 @@ class Classifier(Unlabelled):
         return F.cross_entropy(self(batch[0]), batch[1])
 
 
-CLASSES = Kind(Classifier, lambda row: (x(row).abs(), row % 3))
+CLASSES = Kind(OfClasses, lambda row: (x(row).abs(), row % 3))
 
 
 @pytest.mark.usefixtures("undrawn")

@@ -133,7 +133,7 @@ def _gan(module: type[_GAN] = _GAN) -> Host:
 def _older() -> Host:
     import pytorch_lightning as pl
 
-    class Classifier(pl.LightningModule):
+    class OfPytorchLightning(pl.LightningModule):
         def __init__(self) -> None:
             super().__init__()
             self.network = nn.Sequential(
@@ -155,7 +155,7 @@ def _older() -> Host:
         def configure_optimizers(self) -> torch.optim.Optimizer:
             return torch.optim.SGD(self.parameters(), 0.1)
 
-    return Host(Classifier(), images(8, channels=1), "network.1", trainer=pl.Trainer)
+    return Host(OfPytorchLightning(), images(8, channels=1), "network.1", trainer=pl.Trainer)
 
 
 HOSTS: dict[str, Build] = {
