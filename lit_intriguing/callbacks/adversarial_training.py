@@ -45,7 +45,7 @@ class AdversarialTraining(AroundTrainingStep):
     call of `training_step` of their own, muted and without a trace in the module, and BatchNorm's
     running statistics are those of the clean batch (`keep_out`). Which goal and which way, is found
     at the first batch by calling the step aside with one thing changed at a time; joining is tried
-    again at steps 1 to 3 and at the powers of 4. The choice and the reason are in the log. Code of
+    again at step 1 and at the powers of 8. The choice and the reason are in the log. Code of
     the step with effects outside the module sees these calls. Steps in manual optimisation cannot
     be tried: there examples join.
 

@@ -324,5 +324,5 @@ def _rows_at(places: RowPlaces, host_batch: Any) -> Batch:
 
 
 def _is_verified(step: int) -> bool:
-    """Return whether the choice is verified: in steps 1 to 3, and at the powers of 4."""
-    return 0 < step < 4 or (step >= 4 and not step & (step - 1) and step.bit_length() % 2 == 1)
+    """Return whether the choice is verified: in step 1, and at the powers of 8."""
+    return step > 0 and not step & (step - 1) and step.bit_length() % 3 == 1
