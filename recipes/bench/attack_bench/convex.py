@@ -12,6 +12,7 @@ after a few (Bertsekas 1982, Projected Newton methods).
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.optimize import nnls
 
 STEPS, HALVINGS = 200, 40
 
@@ -58,7 +59,26 @@ def nearest(
         if residual <= tolerance:
             return Nearest(point, m, residual)
         m = _improved(a, b, clean, m)
+    m = _by_least_squares(a, b, clean)
+    point, margins = _primal(a, b, clean, m)
+    residual = float(max(0.0, (-margins).max(), np.abs(m * margins).max()))
+    if residual <= tolerance:
+        return Nearest(point, m, residual)
     raise ValueError(f"no solution: after {STEPS} steps a condition still fails by {residual:.1e}")
+
+
+def _by_least_squares(a: np.ndarray, b: np.ndarray, clean: np.ndarray) -> np.ndarray:
+    """Return the multipliers by least-distance programming, for where the steps above go round.
+
+    Lawson and Hanson 1974, Solving Least Squares Problems, chapter 23: the nearest point of a
+    polyhedron `G z >= h` to the origin, by one problem of non-negative least squares.
+    """
+    one = np.eye(len(clean))
+    sides = np.vstack([a, one, -one])
+    limits = np.concatenate([-(a @ clean + b), -clean, clean - 1])
+    wanted = np.append(np.zeros(len(clean)), 1.0)
+    u, _ = nnls(np.vstack([sides.T, limits]), wanted)
+    return u[: len(a)] / (1 - limits @ u)
 
 
 def _primal(
