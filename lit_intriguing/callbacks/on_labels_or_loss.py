@@ -15,13 +15,14 @@ from lit_intriguing.callbacks.on_fixed_examples import OnFixedExamples
 from lit_intriguing.errors import UserError
 from lit_intriguing.hosts.batch import BatchError
 from lit_intriguing.hosts.class_labels import Verdict, class_labels, has_soft_labels
-from lit_intriguing.hosts.host_rows import WHOLE, HostRows
+from lit_intriguing.hosts.host_rows import HostRows
 from lit_intriguing.hosts.loss_change import LossChange, change_of_loss, usual_attack
 from lit_intriguing.hosts.manual_step import step_loss
 from lit_intriguing.hosts.paths import PathError, follow, from_front
 from lit_intriguing.hosts.pixels import PixelWatch, label_map
 from lit_intriguing.hosts.precision import in_precision
 from lit_intriguing.hosts.rows_loss import RowsLoss
+from lit_intriguing.hosts.whole_rows import ITSELF
 from lit_intriguing.splice import INPUT
 from lit_intriguing.types import UNBOUNDED, Bounds
 
@@ -207,7 +208,7 @@ class OnLabelsOrLoss(OnFixedExamples, ABC):
     def _attacked(self, rows: HostRows) -> str:
         if self.layer != INPUT:
             return f"the output of {self.layer!r}"
-        return "the batch" if rows.inputs == WHOLE else f"the batch's {rows.inputs!r}"
+        return "the batch" if rows.inputs == ITSELF else f"the batch's {rows.inputs!r}"
 
     def _say(self, text: str) -> None:
         if not self._said:

@@ -22,11 +22,8 @@ from lit_intriguing.hosts.paths import (
     with_entries,
     with_leaf,
 )
-from lit_intriguing.hosts.whole_rows import entry_leaves
+from lit_intriguing.hosts.whole_rows import ITSELF, entry_leaves
 from lit_intriguing.splice import kind
-
-WHOLE = ""
-"""The path of a batch that is the inputs itself."""
 
 _INPUT_NAMES = ("inputs", "input", "x", "image", "images", "img", "pixel_values", "features")
 _LABEL_NAMES = ("labels", "label", "targets", "target", "y", "mask", "masks", "weight", "weights")
@@ -39,7 +36,7 @@ class HostRows:
     Attributes:
         batch: The batch, its tensors ordinary ones.
         count: Examples in it.
-        inputs: Path of the inputs, `WHOLE` where the batch is a tensor; None where no
+        inputs: Path of the inputs, `ITSELF` where the batch is a tensor; None where no
             floating-point tensor is known to be the inputs, as with token ids.
     """
 
@@ -82,7 +79,7 @@ class HostRows:
     def entry(self) -> Any:
         """Return what stands at the inputs' path."""
         assert self.inputs is not None
-        return self.batch if self.inputs == WHOLE else follow(self.batch, self.inputs)
+        return self.batch if self.inputs == ITSELF else follow(self.batch, self.inputs)
 
     def is_floating_point(self) -> bool:
         """Return whether the inputs are floating-point, and not bytes."""
@@ -108,7 +105,7 @@ class HostRows:
         if self.is_floating_point():
             x = x.to(entry.dtype if isinstance(entry, Tensor) else entry[0].dtype)
         new = x if isinstance(entry, Tensor) else type(entry)(x.unbind())
-        return new if self.inputs == WHOLE else with_leaf(self.batch, self.inputs or 0, new)
+        return new if self.inputs == ITSELF else with_leaf(self.batch, self.inputs or 0, new)
 
     def in_precision_of(self, module: nn.Module) -> "HostRows":
         """Return the rows with floating-point entries in the dtype of a module's weights."""
@@ -178,7 +175,7 @@ def _path_of(batch: Any, place: Place | None) -> Key | None:
 def _found(batch: Any) -> Key | None:
     """Return where the inputs are, None where nothing could be."""
     if isinstance(batch, Tensor):
-        return WHOLE if _are_inputs(batch) else None
+        return ITSELF if _are_inputs(batch) else None
     there: dict[Key, Any] = _image_lists(batch)
     there = there or {path: leaf for path, leaf in _leaves(batch).items() if _are_inputs(leaf)}
     if is_positional(batch):
@@ -241,7 +238,7 @@ def _can_be_perturbed(entry: object) -> bool:
 
 def _count(batch: Any, path: Key | None) -> int:
     if path is not None:
-        return len(batch if path == WHOLE else follow(batch, path))
+        return len(batch if path == ITSELF else follow(batch, path))
     there = [batch, *_leaves(batch).values()]
     lengths = [len(one) for one in there if isinstance(one, Tensor) and one.ndim]
     if not lengths:

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from lit_intriguing.errors import UserError
-from lit_intriguing.hosts.host_rows import WHOLE, HostRows
+from lit_intriguing.hosts.host_rows import HostRows
+from lit_intriguing.hosts.whole_rows import ITSELF
 
 N = 3
 X = torch.arange(12.0).view(N, 4)
@@ -27,7 +28,7 @@ Named = namedtuple("Named", ["x", "y"])
 BOXES = [{"boxes": torch.ones(k, 4)} for k in (1, 3, 2)]
 
 BATCHES: dict[str, tuple[Any, Any]] = {
-    "tensor": (X, WHOLE),
+    "tensor": (X, ITSELF),
     "tuple": ((X, Y), 0),
     "list": ([X, Y], 0),
     "alone in a list": ([X], 0),
@@ -53,7 +54,7 @@ def test_inputs_are_found_and_replaced_in_a_batch_of_the_same_kind(name: str) ->
     assert len(x) == N
     changed = rows.with_tensor(x + 1)
     assert type(changed) is type(batch)
-    again = HostRows.of(changed, place if place != WHOLE else None)
+    again = HostRows.of(changed, place if place != ITSELF else None)
     assert torch.equal(again.tensor(), x + 1)
     assert torch.equal(rows.tensor(), x)
 
