@@ -122,7 +122,9 @@ GIVEN: dict[str, Callable[[], Given]] = {
     "Two heads": lambda: {"loader": loader((rows(8), classes(), rows(1)))},
     "Self-supervised pairs": lambda: {"loader": loader({"views": [rows(8), rows(8)]})},
     "Graphs": lambda: {
-        "loader": loader({"x": rows(8), "edges": torch.randint(N, (2, 6)), "y": classes()})
+        "loader": loader(
+            {"x": rows(8), "edges": torch.arange(3) + torch.tensor([[0], [1]]), "y": classes()}
+        )
     },
     "Manual optimisation": lambda: {"loader": loader((rows(8), classes()))},
     "A host that normalises in `training_step`": lambda: {

@@ -199,6 +199,8 @@ class Examiner:
                 # Of token ids, say, the model may give logits that leave a mask out.
                 findings = replace(findings, no_classes=found.problem)
             choice = choose(findings, layers, found.places, self.options.keep_out)
+            if findings.no_joining and not choice.keep_out:
+                _warn_of_joining(findings.no_joining)
             if choice.keep_out and findings.no_joining and found.places.ties_rows(host_batch):
                 choice = self._whole(choice, host_batch)
         self._take(choice)
@@ -316,6 +318,14 @@ def _warn_of_rest(places: RowPlaces, layers: Mapping[str, PerturbedLayer]) -> No
             "examples that AdversarialTraining adds at a layer have none. If the training step "
             "uses these entries, set at_layer=False."
         )
+
+
+def _warn_of_joining(reason: str) -> None:
+    rank_zero_warn(
+        f"AdversarialTraining: examples join the host's batch, although {as_clause(reason)}, so "
+        "that the step does not follow the formula of the weights. Set keep_out=True (with "
+        "at_layer=False)."
+    )
 
 
 def _rows_at(places: RowPlaces, host_batch: Any) -> Batch:

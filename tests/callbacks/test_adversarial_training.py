@@ -720,6 +720,7 @@ def test_head_with_other_classes_is_not_taken_for_the_logits() -> None:
     torch.testing.assert_close(sizes[N:], 9 * sizes[:N], rtol=1e-2, atol=1e-6)
 
 
+@pytest.mark.filterwarnings("ignore:AdversarialTraining. examples join the host's batch")
 def test_two_heads_that_could_both_be_the_logits_get_a_call_of_their_own() -> None:
     host = Heads(classes=CLASSES)
     fit(host, AdversarialTraining({"": plan()}))

@@ -747,3 +747,15 @@ def test_a_second_fit_says_again_why_it_chose(caplog: pytest.LogCaptureFixture) 
         loop.fit(host, batches)
     (said,) = [one.message for one in caplog.records if "examples toward" in one.message]
     assert "because" in said
+
+
+def test_examples_that_join_where_the_formula_does_not_hold_are_warned_about() -> None:
+    by_class = functools.partial(ce, weight=torch.tensor([1.0, 5.0, 9.0]))
+    batch = rows(), classes((N,))
+    for callback in (
+        AdversarialTraining({"": plan()}, keep_out=False),
+        AdversarialTraining({"net.0": plan(at_layer=True)}),
+    ):
+        with pytest.warns(UserWarning, match=r"does not follow the formula.* Set keep_out=True"):
+            fit(Host(dense(), by_class), batch, callback)
+    fit(Host(dense(), by_class), batch, AdversarialTraining({"": plan()}, keep_out=True))

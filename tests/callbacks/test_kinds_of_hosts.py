@@ -65,6 +65,7 @@ def test_labels_of_any_integer_type_train_as_int64_does(dtype: torch.dtype, keep
     assert all(map(torch.equal, *found))
 
 
+@pytest.mark.filterwarnings("ignore:AdversarialTraining. examples join the host's batch")
 @pytest.mark.parametrize("keep_out", [False, True])
 @pytest.mark.parametrize("goal", [None, TrueLabels(), SecondLikeliest()], ids=str)
 @pytest.mark.parametrize("attack", [GradientAttack(0.1), GradientAttack(0.1, steps=2)], ids=str)
