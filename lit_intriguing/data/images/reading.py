@@ -68,8 +68,10 @@ def inspect_image(path: Path) -> tuple[int, int]:
 @contextmanager
 def _opened(path: Path) -> Iterator[Image.Image]:
     try:
-        with Image.open(path) as image:
-            yield image
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "(Possibly c|C)orrupt EXIF data")
+            with Image.open(path) as image:
+                yield image
     except _BROKEN as error:
         text = " ".join(str(error).replace(str(path), "the file").split())
         raise UnreadableImageError(text or type(error).__name__) from error
@@ -103,8 +105,6 @@ def _deep(image: Image.Image) -> Tensor:
 
 def _orientation(image: Image.Image) -> int:
     try:
-        with warnings.catch_warnings():  # of damaged EXIF; the picture itself may be whole
-            warnings.simplefilter("ignore")
-            return int(image.getexif().get(_ORIENTATION, 1))
-    except (*_BROKEN, TypeError):
+        return int(image.getexif().get(_ORIENTATION, 1))
+    except (*_BROKEN, TypeError):  # damaged EXIF; the picture itself may be whole
         return 1
