@@ -46,9 +46,9 @@ def write(
 
 def text(report: UnitReport, job: UnitJob) -> str:
     """Return the table for a terminal, and what to know when reading it."""
-    columns = ["layer", "network", "active", "effect [95%]", "p", "top tenth p", "verdict"]
+    columns = ["layer", "network", "basis", "active", "effect [95%]", "p", "top tenth p", "verdict"]
     rows: list[list[Cell]] = [
-        [one.layer, one.network, f"{one.active}/{len(one.coherence)}", str(one.effect),
+        [one.layer, one.network, one.basis, f"{one.active}/{len(one.coherence)}", str(one.effect),
          *(f"{test.p:.3f}" if test else "" for test in (one.mean, one.top_tenth)),
          one.note or one.verdict]
         for one in report.analyses
