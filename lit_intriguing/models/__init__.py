@@ -5,7 +5,9 @@ from lit_intriguing.models.autoencoder import SparseAutoencoder
 from lit_intriguing.models.classifier import Classifier
 from lit_intriguing.models.contrast_normalisation import ContrastNormalisation
 from lit_intriguing.models.convolutional import ConvolutionalNetwork
+from lit_intriguing.models.efficientnet_lite0 import efficientnet_lite0
 from lit_intriguing.models.network import Network
+from lit_intriguing.models.normalised import Normalised
 from lit_intriguing.models.schedules import CosineOverRun
 
 __all__ = [
@@ -15,5 +17,7 @@ __all__ = [
     "ConvolutionalNetwork",
     "CosineOverRun",
     "Network",
+    "Normalised",
     "SparseAutoencoder",
+    "efficientnet_lite0",
 ]

@@ -68,7 +68,10 @@ def _by(job: UnitJob) -> str:
 
 
 def _alike(job: UnitJob) -> str:
-    return "labels" if job.features is None else f"features of {type(job.features).__name__}"
+    if job.features is None:
+        return "labels"
+    name = getattr(job.features, "name", type(job.features).__name__)
+    return f"features of {name}"
 
 
 def _write_grid(folder: Path, one: LayerAnalysis, reader: Reader, job: UnitJob) -> str | None:
