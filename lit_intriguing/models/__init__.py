@@ -6,8 +6,8 @@ from lit_intriguing.models.classifier import Classifier
 from lit_intriguing.models.contrast_normalisation import ContrastNormalisation
 from lit_intriguing.models.convolutional import ConvolutionalNetwork
 from lit_intriguing.models.efficientnet_lite0 import efficientnet_lite0
+from lit_intriguing.models.image_classifier import ImageClassifier
 from lit_intriguing.models.network import Network
-from lit_intriguing.models.normalised import Normalised
 from lit_intriguing.models.schedules import CosineOverRun
 
 __all__ = [
@@ -16,8 +16,8 @@ __all__ = [
     "ContrastNormalisation",
     "ConvolutionalNetwork",
     "CosineOverRun",
+    "ImageClassifier",
     "Network",
-    "Normalised",
     "SparseAutoencoder",
     "efficientnet_lite0",
 ]

