@@ -17,14 +17,15 @@ from lit_intriguing.attacks.examples import Examples
 from lit_intriguing.callbacks.examples_of_losses import ExamplesOfLosses
 from lit_intriguing.callbacks.measuring import is_trial
 from lit_intriguing.errors import UserError
+from lit_intriguing.figures.captions import class_captions
 from lit_intriguing.figures.examples import (
     DrawnExamples,
-    Moment,
     as_pixels,
     drawn_as_images,
     drawn_as_units,
     examples_figure,
 )
+from lit_intriguing.figures.history import Moment
 from lit_intriguing.figures.loggers import destinations
 from lit_intriguing.figures.loss_change import LossMoment
 from lit_intriguing.hosts.batch import Place
@@ -264,32 +265,32 @@ class AdversarialExamples(ExamplesOfLosses):
             )
             return None
         moment = self._history[-1]
-        count = len(columns["labels"])
+        attacked = columns["attacked"]
+        count = int(attacked.sum())
+        if count == 0:
+            return None
         when = f"step {moment.step:,}, epoch {epoch}"
         return examples_figure(
-            self._drawn(columns, images),
+            self._drawn({name: column[attacked] for name, column in columns.items()}, images),
             self._history,
             images=images,
             magnify=self.magnify,
-            title=f"{self.where()}{when}: {round(moment.success * count)} of {count} succeed",
+            title=f"{self.where()}{when}: {round(moment.success * count)} of {count} successful",
         )
 
     def _drawn(self, columns: Mapping[str, Tensor], images: bool) -> DrawnExamples:
         pair = columns["clean"].float(), columns["adversarial"].float()
         if images:
             pair = as_pixels(*pair, self.bounds or Bounds())
-        lists = (columns[name].tolist() for name in _CAPTIONS)
-        return DrawnExamples(*pair, *lists)
-
-
-_CAPTIONS = ("predictions", "adversarial_predictions", "success", "distortion")
+        numbers = (columns[name].tolist() for name in ("success", "distortion"))
+        return DrawnExamples(*pair, *class_captions(columns), *numbers)
 
 
 def _moment(step: int, made: Examples) -> Moment:
     distortion = made.distortion.double()[made.success]
     if not len(distortion):
         return Moment(step, 0.0, math.nan, math.nan)
-    success = float(made.success.double().mean())
+    success = float(made.success[made.attacked].double().mean())
     # `median` would take the lower of the two in the middle.
     return Moment(step, success, float(distortion.mean()), float(distortion.quantile(0.5)))
 

@@ -6,13 +6,12 @@ import torch
 from lit_intriguing.figures.canvas import png
 from lit_intriguing.figures.examples import (
     DrawnExamples,
-    Moment,
     as_units,
     drawn_as_images,
     drawn_as_units,
     examples_figure,
-    factor_for,
 )
+from lit_intriguing.figures.history import Moment
 
 HISTORY = [Moment(10, 1.0, 0.06, 0.05), Moment(20, 0.5, 0.08, 0.07)]
 
