@@ -183,7 +183,7 @@ def _write_captions(axis: Axes, drawn: DrawnExamples, part: slice, height: int, 
             wrapped(f"{texts[index]}", _TEXT, 8) for texts in (drawn.before, drawn.after)
         )
         write(axis, above, (x, -0.5), 8, INK, up=True)
-        below = f"{after}\n{drawn.distortion[index]:.3g}"
+        below = f"{after}\n{drawn.distortion[index]:#.3g}"
         write(axis, below, (x, bottom - 0.5), 8, colour)
 
 

@@ -18,6 +18,8 @@ _ACROSS = 8.4
 """Width of the figure in inches, which is filled with columns."""
 _SMALL, _LARGE = 0.62, 1.3
 """Longer side of an image in inches: of few pixels, of a photograph."""
+_PIXELS = 32
+"""Pixels across at least."""
 _SIZE, _LINE = 7.0, 0.13
 """Of the captions: the font in points, the height of a line in inches."""
 
@@ -98,15 +100,16 @@ def adversarial_pairs(
             for each image, or `columns` or `magnify` is not positive.
     """
     _check(clean, adversarial, columns, captions)
-    parts, names = [coloured(clean), coloured(adversarial)], ["original", "adversarial"]
+    images, names = [clean, adversarial], ["original", "adversarial"]
     if difference:
         middle, factor = shown_difference(clean, adversarial, magnify)
-        parts.insert(1, coloured(middle))
+        images.insert(1, middle)
         names.insert(1, f"difference × {factor:g}")  # noqa: RUF001
+    parts = [_with_pixels(coloured(one)) for one in images]
     layout, inches = _laid_out(parts, columns)
     captions = None if captions is None else _fitted(captions, layout, inches)
     lines = 0 if captions is None else _most_lines([*captions.clean, *captions.adversarial])
-    layout = replace(layout, below=pixels_of((0.1 + _LINE * lines) / inches, 1))
+    layout = replace(layout, below=pixels_of((0.08 + _LINE * lines) / inches, 1))
     return _drawn(parts, names, layout, inches, captions, lines, caption)
 
 
@@ -126,11 +129,17 @@ def _check(
                 raise ValueError(f"captions.{name}: {len(texts)} for {len(clean)} images")
 
 
+def _with_pixels(images: Tensor) -> Tensor:
+    """Make pixels of few large ones, so that gaps can be narrower than a pixel was."""
+    times = max(1, round(_PIXELS / images.shape[2]))
+    return images.repeat_interleave(times, 1).repeat_interleave(times, 2)
+
+
 def _laid_out(parts: Sequence[Tensor], columns: int | None) -> tuple[_Layout, float]:
     """Return the layout without room for captions, and the inches of a pixel."""
     count, height, width = parts[0].shape[:3]
     inches = (_SMALL if width < PHOTOGRAPH else _LARGE) / max(height, width)
-    small, gap = pixels_of(0.04, width), pixels_of(0.3, width, 2)
+    small, gap = pixels_of(0.04, width), pixels_of(0.34, width, 2)
     layout = _Layout(height, width, len(parts), 1, 1, small, gap, 0)
     if columns is None:
         columns = max(1, int((_ACROSS / inches + gap) / (layout.block + gap)))
@@ -181,7 +190,8 @@ def _frame(axis: Axes, layout: _Layout, count: int) -> None:
     corners = [layout.corner(n, part) for n in range(count) for part in range(layout.parts)]
     frames = [Rectangle((x - 0.5, y - 0.5), layout.width, layout.height) for y, x in corners]
     axis.add_collection(
-        PatchCollection(frames, facecolor="none", edgecolor=GREY, linewidth=0.4), autolim=False
+        PatchCollection(frames, facecolor="none", edgecolor=GREY, linewidth=0.4, clip_on=False),
+        autolim=False,
     )
 
 

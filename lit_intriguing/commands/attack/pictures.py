@@ -86,7 +86,7 @@ def _captions(columns: Mapping[str, Tensor], names: Sequence[str] | None) -> Pai
             "from 0: give a name for each. The examples are kept: the same command goes on."
         ) from error
     moved = columns["distortion"].tolist()
-    below = [f"{text}\n{one:.3g}" for text, one in zip(adversarial, moved, strict=True)]
+    below = [f"{text}\n{one:#.3g}" for text, one in zip(adversarial, moved, strict=True)]
     return PairCaptions(clean, below, [not one for one in columns["success"].tolist()])
 
 
