@@ -1,4 +1,4 @@
-"""The folder in which the user keeps data."""
+"""The folder in which the user keeps data, and the one for what is made of them."""
 
 import os
 from pathlib import Path
@@ -18,3 +18,9 @@ def found_file(name: str) -> Path:
     if folder is not None and not path.exists() and (folder / name).exists():
         return folder / name
     return path
+
+
+def cache_folder() -> Path:
+    """Return the user's cache of this package: `$XDG_CACHE_HOME/lit-intriguing`."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "lit-intriguing"

@@ -18,6 +18,7 @@ from torch.utils.data import (
     WeightedRandomSampler,
 )
 
+from lit_intriguing.data.images.dataset import TrainingOrder
 from lit_intriguing.data.tensor_loader import TensorLoader
 from lit_intriguing.hosts.per_rank_state import gather_ranks, state_of_this_rank
 from lit_intriguing.private.of_lightning import (
@@ -147,6 +148,7 @@ _SAMPLERS = (
     RandomSampler,
     SequentialSampler,
     SubsetRandomSampler,
+    TrainingOrder,
     WeightedRandomSampler,
 )
 

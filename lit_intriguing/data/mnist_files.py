@@ -3,7 +3,6 @@
 import gzip
 import hashlib
 import http.client
-import os
 import socket
 import tempfile
 import zlib
@@ -14,7 +13,7 @@ from pathlib import Path
 from torch import Tensor
 
 from lit_intriguing.data.idx import parse_idx
-from lit_intriguing.data_folder import DATA_VARIABLE, data_folder
+from lit_intriguing.data_folder import DATA_VARIABLE, cache_folder, data_folder
 from lit_intriguing.errors import UserError
 
 # md5 of the unpacked files; packing again changes the .gz files but not these.
@@ -26,12 +25,6 @@ CHECKSUMS = {
 }
 _SUBFOLDERS = ("MNIST/raw", "raw", ".")
 _CONNECT_SECONDS = 20.0
-
-
-def cache_folder() -> Path:
-    """Return the user's cache of this package: `$XDG_CACHE_HOME/lit-intriguing`."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "lit-intriguing"
 
 
 def places(data_dir: str | Path | None) -> list[Path]:

@@ -1,13 +1,12 @@
 """What the data modules with everything in memory have in common."""
 
-import os
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import torch
-from lightning.pytorch import LightningDataModule, Trainer
 from torch import Tensor
 
+from lit_intriguing.data.run import OptionalValidation, checked_sizes, run_seed
 from lit_intriguing.data.tensor_loader import TensorLoader
 from lit_intriguing.errors import UserError
 
@@ -25,12 +24,7 @@ class Split:
         self.labels = self.labels.to(device)
 
 
-def run_seed() -> int:
-    """Return the seed given to Lightning's `seed_everything`, or 0."""
-    return int(os.environ.get("PL_GLOBAL_SEED", "0"))
-
-
-class TensorDataModule(LightningDataModule, ABC):
+class TensorDataModule(OptionalValidation, ABC):
     """A data module of splits in memory, on the Trainer's device if there is a Trainer.
 
     Each process holds all of its splits; `TensorLoader` gives this rank's examples.
@@ -54,15 +48,12 @@ class TensorDataModule(LightningDataModule, ABC):
         seed: int | None,
     ) -> None:
         super().__init__()
-        for name, size in (("batch_size", batch_size), ("eval_batch_size", eval_batch_size)):
-            if size < 1:
-                raise UserError(f"{name} must be at least 1, not {size}")
+        checked_sizes(batch_size=batch_size, eval_batch_size=eval_batch_size)
         self.batch_size = batch_size
         self.eval_batch_size = eval_batch_size
         self.drop_last = drop_last
         self.seed = seed
         self._splits: dict[str, Split] = {}
-        self._switched_off: tuple[Trainer, int | float] | None = None
 
     @abstractmethod
     def load_training(self) -> tuple[Split, Split | None]:
@@ -78,28 +69,17 @@ class TensorDataModule(LightningDataModule, ABC):
         Raises:
             UserError: For "validate" without held-out examples.
         """
-        self._give_validation_back()
+        self.give_validation_back()
         if stage in ("fit", "validate", None) and "train" not in self._splits:
             self._splits["train"], held_out = self.load_training()
             if held_out is not None:
                 self._splits["validation"] = held_out
         if stage == "validate" and "validation" not in self._splits:
             raise UserError("no examples are held out to validate on: set the data's `validation`")
-        trainer: Trainer | None = self.trainer
-        if stage == "fit" and trainer is not None and "validation" not in self._splits:
-            # Lightning's own switch: an empty loader or none at all would make it warn.
-            self._switched_off = (trainer, trainer.limit_val_batches)
-            trainer.limit_val_batches = 0
+        if stage == "fit" and "validation" not in self._splits:
+            self.switch_validation_off()
         if stage in ("test", "predict", None) and "test" not in self._splits:
             self._splits["test"] = self.load_test()
-
-    def teardown(self, stage: str) -> None:
-        """Give the Trainer its validation back if `setup` switched it off."""
-        self._give_validation_back()
-
-    def on_exception(self, exception: BaseException) -> None:
-        """Give the Trainer its validation back: `teardown` is not called after an exception."""
-        self._give_validation_back()
 
     def train_dataloader(self) -> TensorLoader:
         """Return shuffled batches of the training examples."""
@@ -117,13 +97,6 @@ class TensorDataModule(LightningDataModule, ABC):
     def predict_dataloader(self) -> TensorLoader:
         """Return batches of the test examples, in order."""
         return self._evaluation("test")
-
-    def _give_validation_back(self) -> None:
-        # The Trainer is stored with its limit: `self.trainer` may be another one by now.
-        if self._switched_off is not None:
-            owner, limit = self._switched_off
-            owner.limit_val_batches = limit
-        self._switched_off = None
 
     def _evaluation(self, name: str) -> TensorLoader:
         return self._loader(name, self.eval_batch_size, False, 0, False)

@@ -15,6 +15,7 @@ from torch.utils.data import (
     WeightedRandomSampler,
 )
 
+from lit_intriguing.data.images.dataset import TrainingOrder
 from lit_intriguing.data.tensor_loader import TensorLoader
 
 _WHOLE = (
@@ -23,6 +24,7 @@ _WHOLE = (
     WeightedRandomSampler,
     DistributedSampler,
     UnrepeatedDistributedSampler,
+    TrainingOrder,
 )
 """Samplers that choose an order of the whole data set; a subclass may leave examples out."""
 

@@ -29,7 +29,8 @@ from attack_bench.measure import Measured
 from attack_bench.methods import EXTRAS, METHODS, NotApplicableError, Search
 from torch import nn
 
-from lit_intriguing.data.mnist_files import cache_folder, places
+from lit_intriguing.data.mnist_files import places
+from lit_intriguing.data_folder import cache_folder
 from lit_intriguing.errors import UsageError, UserError
 from lit_intriguing.numerics import flush_denormals
 

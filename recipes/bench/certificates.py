@@ -19,7 +19,7 @@ from attack_bench.images import mnist
 from torch import Tensor, nn
 
 from lit_intriguing.attacks import BoxLBFGS, Untargeted
-from lit_intriguing.data.mnist_files import cache_folder
+from lit_intriguing.data_folder import cache_folder
 from lit_intriguing.errors import UsageError, UserError
 from lit_intriguing.lipschitz.certificate import certified_radius, float64_logits
 from lit_intriguing.lipschitz.dense.stack import pair_norms, stack_norm

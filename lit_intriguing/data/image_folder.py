@@ -1,0 +1,377 @@
+"""Images in folders as a Lightning data module."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from lightning.fabric.utilities.data import suggested_max_num_workers
+from lightning.pytorch.trainer.states import TrainerFn
+from lightning.pytorch.utilities import rank_zero_warn
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Sampler
+
+from lit_intriguing.data.images import classes as classes_of
+from lit_intriguing.data.images import files, preparation
+from lit_intriguing.data.images.checking import Findings, check_images
+from lit_intriguing.data.images.classes import Classes
+from lit_intriguing.data.images.dataset import (
+    FolderImages,
+    TrainingOrder,
+    arranged,
+    evaluation_batch,
+    evaluation_order,
+)
+from lit_intriguing.data.images.labels import class_names, read_labels
+from lit_intriguing.data.run import OptionalValidation, checked_sizes, run_seed
+from lit_intriguing.errors import UserError
+
+_MOST_WORKERS = 8
+_NEEDED = {
+    "fit": ("train", "validation"),
+    "validate": ("validation",),
+    "test": ("test",),
+    "predict": ("test",),
+}
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Images of one part, in its own order."""
+
+    folder: Path
+    paths: list[str]
+    labels: Tensor
+
+    def taken(self, indices: Tensor) -> "_Part":
+        """Return the images with these numbers, in that order."""
+        return _Part(self.folder, [self.paths[i] for i in indices.tolist()], self.labels[indices])
+
+
+class ImageFolder(OptionalValidation):
+    """Images in a folder, in class folders or with a file of labels.
+
+    Batches are `(images, labels)`: images `(n, channels, size, size)`, float32, pixels in [0, 1],
+    not normalised (`ImageClassifier` does that within the model, so that bounds of attacks stay
+    bounds of pixels); labels `(n,)`, int64. Two layouts:
+
+    - divided: `folder/train/CLASS/...`, `folder/val/CLASS/...` (or `validation`),
+      `folder/test/CLASS/...`, of which some may be missing;
+    - not divided: `folder/CLASS/...`. `validation` and `test` are the shares to hold out.
+
+    With `labels` the images need no class folders. Each part has an order of its own, fixed by
+    `split_seed`, in which the classes are mixed; `limit`, and the first images that a command
+    takes, are of all classes alike. Random changes of a training image depend on seed, epoch and
+    image alone, whatever the number of workers and processes. Other commands than `fit` read the
+    training images unchanged.
+
+    Before a run each file is decoded once (the findings are stored until a file changes). How files
+    are read: see `lit_intriguing.data.images.reading.read_image`.
+
+    Args:
+        folder: Path of the images, also within `$LIT_INTRIGUING_DATA`.
+        size: Height and width of the images that the network gets; null for images that have one
+            size already, taken as they are.
+        resize: Length of the shorter side, to which an image is scaled before the crop (null:
+            `size`).
+        crop: Of a training image: its center, a random part, or a random part of a random size and
+            aspect (random_resized), as networks for ImageNet are trained. Of others the center.
+        pad: Black pixels around a training image before its random crop.
+        flip: Mirror half of the training images.
+        augmentation: A module that changes a training image of 8 bits further: the class path of
+            a transform such as `torchvision.transforms.v2.ColorJitter`.
+        channels: 3 for RGB, 1 for grey.
+        batch_size: Examples in a training batch, per process.
+        eval_batch_size: Examples in a batch of validation, test and prediction, per process; with
+            several processes a few more where all could not do as many batches.
+        workers: Processes that read images, for each process that trains (null: the machine's
+            cores, divided by these, at most 8).
+        classes: Names of the classes in the order of their labels, or a file of them: see
+            `lit_intriguing.data.images.classes.read_classes` (null: the folders, sorted).
+        labels: A file with the class of each image: see
+            `lit_intriguing.data.images.labels.read_labels`.
+        binary: The class that is told from all others: its label is 1, theirs 0.
+        validation: Share of the training images to hold out for validation.
+        test: Share to hold out for the test; 1 for a folder that is not divided and only measured.
+        limit: Take no more images of each part than that.
+        unreadable: Leave files out that cannot be read (skip), with a warning, or stop.
+        drop_last: Leave out the training examples of an epoch that do not fill a batch.
+        seed: Seed of the order and the random changes of training images; None for the run's own
+            (`seed_everything`).
+        split_seed: Seed of the division into parts and of their order.
+
+    Raises:
+        UserError: For options that do not fit together; in `setup`, for a folder without images, or
+            classes, labels and parts that do not fit it.
+    """
+
+    def __init__(
+        self,
+        folder: str,
+        size: int | None = None,
+        resize: int | None = None,
+        crop: Literal["center", "random", "random_resized"] = "center",
+        pad: int = 0,
+        flip: bool = False,
+        augmentation: nn.Module | None = None,
+        channels: Literal[1, 3] = 3,
+        batch_size: int = 128,
+        eval_batch_size: int = 250,
+        workers: int | None = None,
+        classes: str | list[str] | None = None,
+        labels: str | None = None,
+        binary: str | None = None,
+        validation: float = 0.0,
+        test: float = 0.0,
+        limit: int | None = None,
+        unreadable: Literal["skip", "stop"] = "skip",
+        drop_last: bool = False,
+        seed: int | None = None,
+        split_seed: int = 0,
+    ) -> None:
+        super().__init__()
+        checked_sizes(batch_size=batch_size, eval_batch_size=eval_batch_size)
+        if limit is not None:
+            checked_sizes(limit=limit)
+        if not (0 <= validation < 1 and 0 <= test <= 1 and validation + test <= 1):
+            raise UserError(
+                f"validation {validation} and test {test} are shares of the images, from 0 to 1 "
+                "together"
+            )
+        for name, value in (("seed", seed), ("split_seed", split_seed), ("workers", workers)):
+            if value is not None and value < 0:
+                raise UserError(f"{name} must not be negative: {value}")
+        self._evaluated = preparation.evaluated(size, resize)
+        self._augmented = preparation.augmented(size, resize, crop, pad, flip, augmentation)
+        self._random = crop != "center" or flip or augmentation is not None
+        self.folder, self.size, self.channels = folder, size, channels
+        self.batch_size, self.eval_batch_size, self.workers = batch_size, eval_batch_size, workers
+        self.classes, self.labels, self.binary = classes, labels, binary
+        self.validation, self.test, self.limit = validation, test, limit
+        self.unreadable, self.drop_last = unreadable, drop_last
+        self.seed, self.split_seed = seed, split_seed
+        self._parts: dict[str, _Part] = {}
+        self._root: Path | None = None
+        self._classes: Classes | None = None
+        self._read: dict[Path, _Part] = {}
+        self._sizes: dict[str, str] = {}
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The classes in the order of their labels, after `setup`."""
+        assert self._classes is not None, "setup comes first"
+        return self._classes.names
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of an image, after `setup`."""
+        height, width = (self.size, self.size) if self.size else self._only_size()
+        return (self.channels, height, width)
+
+    def setup(self, stage: str | None = None) -> None:
+        """Find the images that `stage` ("fit", "validate", "test", "predict" or None) needs.
+
+        Raises:
+            UserError: For a folder without images; classes, labels or parts that do not fit it;
+                files that cannot be read if these are to stop the run; images of several sizes
+                without `size`.
+        """
+        self.give_validation_back()
+        if self._root is None:
+            self._root = files.image_root(self.folder)
+        needed = ("train", "validation", "test") if stage is None else _NEEDED[stage]
+        for part in needed:
+            if part not in self._parts:
+                self._find(part, optional=stage is None or (stage, part) == ("fit", "validation"))
+        if self.size is None:
+            self._only_size()
+        if stage == "fit" and "validation" not in self._parts:
+            self.switch_validation_off()
+
+    def train_dataloader(self) -> "DataLoader[tuple[Tensor, int]]":
+        """Return shuffled batches of the training images; augmented where `fit` asks for them."""
+        seed = run_seed() if self.seed is None else self.seed
+        fitting = self.trainer is None or self.trainer.state.fn in (None, TrainerFn.FITTING)
+        dataset = self._dataset("train", seed if fitting and self._random else None, fitting)
+        order = TrainingOrder(dataset, seed, self.drop_last, *self._place())
+        if len(order) == 0 or (self.drop_last and len(order) < self.batch_size):
+            raise UserError(
+                f"{len(dataset)} training images are too few for a batch of {self.batch_size} on "
+                f"{self._place()[1]} process(es): use a smaller batch_size"
+            )
+        return self._loader(dataset, order, self.batch_size, self.drop_last)
+
+    def val_dataloader(self) -> "DataLoader[tuple[Tensor, int]] | list[Any]":
+        """Return batches of the validation images; an empty list if there are none."""
+        return self._evaluation("validation") if "validation" in self._parts else []
+
+    def test_dataloader(self) -> "DataLoader[tuple[Tensor, int]]":
+        """Return batches of the test images, in their own order."""
+        return self._evaluation("test")
+
+    def predict_dataloader(self) -> "DataLoader[tuple[Tensor, int]]":
+        """Return batches of the test images, in their own order."""
+        return self._evaluation("test")
+
+    def _find(self, part: str, optional: bool) -> None:
+        """Put a part into `_parts`."""
+        found = self._divided(part)
+        if found is not None:
+            self._parts[part] = found.taken(torch.arange(len(found.paths))[: self.limit])
+        elif not optional:
+            raise UserError(_missing(part, str(self._root)))
+
+    def _divided(self, part: str) -> _Part | None:
+        assert self._root is not None
+        folders = files.part_folders(self._root)
+        shares = {"test": self.test, "validation": self.validation}
+        twice = [name for name in shares if shares[name] and name in folders]
+        if twice:
+            raise UserError(
+                f"{folders[twice[0]]} holds the {twice[0]} images already: leave the data's "
+                f"`{twice[0]}`, a share of the training images, out"
+            )
+        if part in folders and part != "train":
+            return self._images_in(folders[part])
+        if folders and "train" not in folders:
+            return None
+        whole = self._images_in(folders.get("train", self._root))
+        sizes = {name: round(share * len(whole.paths)) for name, share in shares.items()}
+        first, second = sizes["test"], sizes["test"] + sizes["validation"]
+        slices = {"test": (0, first), "validation": (first, second), "train": (second, None)}
+        indices = torch.arange(len(whole.paths))[slice(*slices[part])]
+        return whole.taken(indices) if len(indices) else None
+
+    def _images_in(self, folder: Path) -> _Part:
+        """Return the images that can be read in a folder, in an order with all classes mixed."""
+        if folder not in self._read:
+            paths = files.images_in(folder)
+            labels = self._labels_of(paths, folder)
+            findings = self._checked(folder, paths)
+            good = [i for i, path in enumerate(paths) if path not in findings.unreadable]
+            found = _Part(folder, paths, labels).taken(torch.tensor(good, dtype=torch.long))
+            self._read[folder] = found.taken(arranged(found.labels, self.split_seed))
+        return self._read[folder]
+
+    def _labels_of(self, paths: list[str], folder: Path) -> Tensor:
+        assert self._root is not None
+        if self.labels is None:
+            names = files.class_folders(folder, paths)
+        else:
+            names = class_names(read_labels(self.labels, self._root), paths, folder, self._root)
+        if self._classes is None:
+            self._classes = self._known_classes(names)
+        return torch.tensor(self._classes.labels_of(names, folder), dtype=torch.long)
+
+    def _known_classes(self, names: Sequence[str]) -> Classes:
+        """Return the classes of the option, of the training folders, or else of the names."""
+        assert self._root is not None
+        training = files.part_folders(self._root).get("train", self._root)
+        if self.classes is not None:
+            known = classes_of.read_classes(self.classes)
+        elif self.labels is None:
+            folders = files.subfolders(training)
+            _check_filled(training, folders)
+            known = classes_of.classes_from([[name] for name in folders], str(training))
+        else:
+            known = classes_of.named_in(names, self.labels)
+        return known if self.binary is None else classes_of.one_against_the_rest(known, self.binary)
+
+    def _checked(self, folder: Path, paths: list[str]) -> Findings:
+        """Have one process of a machine decode the files, and the others read what it found."""
+        trainer = self.trainer
+        shared = trainer is not None and trainer.world_size > 1
+        first = trainer is None or trainer.local_rank == 0
+        if trainer is not None and shared and not first:
+            trainer.strategy.barrier("images checked")
+        found = check_images(folder, paths, self._workers(), progress=first)
+        if trainer is not None and shared and first:
+            trainer.strategy.barrier("images checked")
+        self._sizes |= found.sizes
+        if len(found.unreadable) == len(paths):
+            raise UserError(f"none of the {len(paths)} images can be read: {_few(found, folder)}")
+        if found.unreadable:
+            self._report(found, folder, len(paths))
+        return found
+
+    def _report(self, found: Findings, folder: Path, count: int) -> None:
+        text = f"{len(found.unreadable)} of {count} images cannot be read: {_few(found, folder)}."
+        if self.unreadable == "stop":
+            raise UserError(f"{text} Remove them, or set the data's `unreadable` to skip")
+        rank_zero_warn(f"{text} They are left out; `unreadable: stop` would end the run.")
+
+    def _only_size(self) -> tuple[int, int]:
+        if len(self._sizes) > 1:
+            two = ", ".join(f"{path} {size}" for size, path in list(self._sizes.items())[:2])
+            raise UserError(
+                f"the images differ in size ({two}): set the data's `size`, to which they are "
+                "scaled and cropped"
+            )
+        height, width = next(iter(self._sizes)).split("x")
+        return int(height), int(width)
+
+    def _dataset(self, part: str, seed: int | None, augment: bool = False) -> FolderImages:
+        of = self._parts[part]
+        prepare = self._augmented if augment else self._evaluated
+        return FolderImages(of.folder, of.paths, of.labels, self.channels, prepare, seed)
+
+    def _evaluation(self, part: str) -> "DataLoader[tuple[Tensor, int]]":
+        dataset, place = self._dataset(part, None), self._place()
+        size = evaluation_batch(len(dataset), self.eval_batch_size, place[1])
+        return self._loader(dataset, evaluation_order(dataset, *place), size, False)
+
+    def _loader(
+        self, dataset: FolderImages, order: Sampler[int], batch_size: int, drop_last: bool
+    ) -> "DataLoader[tuple[Tensor, int]]":
+        trainer = self.trainer
+        return DataLoader(
+            dataset,
+            batch_size,
+            sampler=order,
+            num_workers=self._workers(),  # not persistent: they would not learn of a new epoch
+            drop_last=drop_last,
+            pin_memory=trainer is not None and trainer.strategy.root_device.type == "cuda",
+        )
+
+    def _place(self) -> tuple[int, int]:
+        """Return the rank of this process, and how many there are."""
+        trainer = self.trainer
+        return (0, 1) if trainer is None else (trainer.global_rank, trainer.world_size)
+
+    def _workers(self) -> int:
+        if self.workers is not None:
+            return self.workers
+        beside = 1 if self.trainer is None else max(1, self.trainer.num_devices)
+        return min(_MOST_WORKERS, suggested_max_num_workers(beside))
+
+
+def _check_filled(training: Path, folders: Sequence[str]) -> None:
+    """Refuse a class of which there is no image to train on."""
+    empty = [name for name in folders if not any(files.walk(training / name))]
+    if empty:
+        raise UserError(
+            f"{training} has {len(empty)} class folders without images, such as {empty[0]}: fill "
+            "them, remove them, or name a list or file of the data's `classes`"
+        )
+
+
+def _few(found: Findings, folder: Path) -> str:
+    """Name some files that cannot be read, with the reasons."""
+    named = [f"{folder / path} ({why})" for path, why in list(found.unreadable.items())[:3]]
+    return "; ".join(named) + ("; ..." if len(found.unreadable) > 3 else "")
+
+
+def _missing(part: str, root: str) -> str:
+    """Say that a part has no images, and what to do."""
+    names = " or ".join(files.PART_FOLDERS[part])
+    if part == "train":
+        return (
+            f"no images of {root} are left to train on: it needs a folder train, or shares "
+            "`validation` and `test` below 1 together"
+        )
+    whole = ", or 1 to take all images," if part == "test" else ""
+    return (
+        f"{root} has no {part} images: give it a folder {names}, or set the data's `{part}` to a "
+        f"share such as 0.2{whole} to hold out"
+    )

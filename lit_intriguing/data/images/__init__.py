@@ -1,0 +1,1 @@
+"""Images in folders: found, named by classes, checked, read and prepared."""
