@@ -139,7 +139,8 @@ def _laid_out(parts: Sequence[Tensor], columns: int | None) -> tuple[_Layout, fl
     """Return the layout without room for captions, and the inches of a pixel."""
     count, height, width = parts[0].shape[:3]
     inches = (_SMALL if width < PHOTOGRAPH else _LARGE) / max(height, width)
-    small, gap = pixels_of(0.04, width), pixels_of(0.34, width, 2)
+    small = pixels_of(0.04, width)
+    gap = pixels_of(0.34 if width < PHOTOGRAPH else 0.2, width)
     layout = _Layout(height, width, len(parts), 1, 1, small, gap, 0)
     if columns is None:
         columns = max(1, int((_ACROSS / inches + gap) / (layout.block + gap)))
@@ -168,7 +169,7 @@ def _drawn(
 ) -> Figure:
     height, width = (pixels * inches for pixels in layout.size)
     across = max(width + 0.2, 4.5)
-    below = wrapped(caption, across - 0.2, _SIZE)
+    below = wrapped(caption, 0.92 * across, _SIZE)
     room = 0.35 + _LINE * lines + 0.16 * len(below.splitlines())
     figure = new_figure(across, height + room)
     axis = figure.subplots()
