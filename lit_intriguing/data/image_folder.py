@@ -80,7 +80,8 @@ class ImageFolder(OptionalValidation):
         pad: Black pixels around a training image before its random crop.
         flip: Mirror half of the training images.
         augmentation: A module that changes a training image of 8 bits further: the class path of
-            a transform such as `torchvision.transforms.v2.ColorJitter`.
+            a transform such as `torchvision.transforms.v2.ColorJitter`, whose chance comes from
+            torch's global generator.
         channels: 3 for RGB, 1 for grey.
         batch_size: Examples in a training batch, per process.
         eval_batch_size: Examples in a batch of validation, test and prediction, per process; with
@@ -95,6 +96,7 @@ class ImageFolder(OptionalValidation):
         validation: Share of the training images to hold out for validation.
         test: Share to hold out for the test; 1 for a folder that is not divided and only measured.
         limit: Take no more images of each part than that.
+        in_memory: Keep each part in memory as it was in the files, for small images.
         unreadable: Leave files out that cannot be read (skip), with a warning, or stop.
         drop_last: Leave out the training examples of an epoch that do not fill a batch.
         seed: Seed of the order and the random changes of training images; None for the run's own
@@ -125,6 +127,7 @@ class ImageFolder(OptionalValidation):
         validation: float = 0.0,
         test: float = 0.0,
         limit: int | None = None,
+        in_memory: bool = False,
         unreadable: Literal["skip", "stop"] = "skip",
         drop_last: bool = False,
         seed: int | None = None,
@@ -150,7 +153,7 @@ class ImageFolder(OptionalValidation):
         self.classes, self.labels, self.binary = classes, labels, binary
         self.validation, self.test, self.limit = validation, test, limit
         self.unreadable, self.drop_last = unreadable, drop_last
-        self.seed, self.split_seed = seed, split_seed
+        self.seed, self.split_seed, self.in_memory = seed, split_seed, in_memory
         self._parts: dict[str, _Part] = {}
         self._root: Path | None = None
         self._classes: Classes | None = None
@@ -314,7 +317,10 @@ class ImageFolder(OptionalValidation):
     def _dataset(self, part: str, seed: int | None, augment: bool = False) -> FolderImages:
         of = self._parts[part]
         prepare = self._augmented if augment else self._evaluated
-        return FolderImages(of.folder, of.paths, of.labels, self.channels, prepare, seed)
+        dataset = FolderImages(of.folder, of.paths, of.labels, self.channels, prepare, seed)
+        if self.in_memory:
+            dataset.keep()
+        return dataset
 
     def _evaluation(self, part: str) -> "DataLoader[tuple[Tensor, int]]":
         dataset, place = self._dataset(part, None), self._place()

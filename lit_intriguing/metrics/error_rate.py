@@ -5,13 +5,15 @@ from torch import Tensor
 from torchmetrics import Metric
 
 
-def _wrong(logits: Tensor, labels: Tensor) -> Tensor:
+def _wrong(logits: Tensor, labels: Tensor, top: int = 1) -> Tensor:
     if logits.ndim != 2 or labels.shape != logits.shape[:1]:
         raise ValueError(
             f"logits must be (N, classes) and labels (N,), not {tuple(logits.shape)} and "
             f"{tuple(labels.shape)}"
         )
-    return (logits.argmax(1) != labels).sum()
+    if top == 1:
+        return (logits.argmax(1) != labels).sum()
+    return (logits.topk(top, 1).indices != labels.unsqueeze(1)).all(1).sum()
 
 
 def error_rate(logits: Tensor, labels: Tensor) -> Tensor:
@@ -37,6 +39,9 @@ def error_rate(logits: Tensor, labels: Tensor) -> Tensor:
 class ErrorRate(Metric):
     """`error_rate` over batches and ranks, each example counted once.
 
+    Args:
+        top: The prediction is right if the label is among so many classes of the largest logits.
+
     Raises:
         ValueError: In `update`, logits that are not (N, classes) or labels that are not (N,).
 
@@ -55,14 +60,15 @@ class ErrorRate(Metric):
     wrong: Tensor
     examples: Tensor
 
-    def __init__(self) -> None:
+    def __init__(self, top: int = 1) -> None:
         super().__init__()
+        self.top = top
         self.add_state("wrong", torch.tensor(0), dist_reduce_fx="sum")
         self.add_state("examples", torch.tensor(0), dist_reduce_fx="sum")
 
     def update(self, logits: Tensor, labels: Tensor) -> None:
         """Count a batch: logits (n, classes), labels (n,)."""
-        self.wrong += _wrong(logits, labels)
+        self.wrong += _wrong(logits, labels, self.top)
         self.examples += len(labels)
 
     def compute(self) -> Tensor:

@@ -4,6 +4,8 @@ from lit_intriguing.models.alexnet import AlexNet
 from lit_intriguing.models.autoencoder import SparseAutoencoder
 from lit_intriguing.models.classifier import Classifier
 from lit_intriguing.models.contrast_normalisation import ContrastNormalisation
+from lit_intriguing.models.convolutional import ConvolutionalNetwork
+from lit_intriguing.models.image_classifier import ImageClassifier
 from lit_intriguing.models.network import Network
 from lit_intriguing.models.schedules import CosineOverRun
 
@@ -11,7 +13,9 @@ __all__ = [
     "AlexNet",
     "Classifier",
     "ContrastNormalisation",
+    "ConvolutionalNetwork",
     "CosineOverRun",
+    "ImageClassifier",
     "Network",
     "SparseAutoencoder",
 ]

@@ -1,24 +1,17 @@
 """The fully connected networks of the paper."""
 
-import math
 import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
-from lightning.pytorch import LightningModule
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
-from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
-from torch.optim import Optimizer
-from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from lit_intriguing.errors import UserError
-from lit_intriguing.metrics import ErrorRate
 from lit_intriguing.models.autoencoder import FrozenLayer
 from lit_intriguing.models.decay import paper_decay
-from lit_intriguing.models.schedules import NeedsRunLength
-from lit_intriguing.private.of_lightning import trainer_or_none
+from lit_intriguing.models.trained import Trained
 
 _KIND = "lit_intriguing.activation"
 
@@ -26,7 +19,7 @@ _KIND = "lit_intriguing.activation"
 _LINEAR_WEIGHT = re.compile(r"(hidden\d+\.([A-Za-z_]\w*\.)*0|output(\.[A-Za-z_]\w*)*)\.weight")
 
 
-class Classifier(LightningModule):
+class Classifier(Trained):
     """A fully connected network, such as the paper's 784-100-100-10.
 
     Its layers are the submodules `hidden1`, `hidden2`, ... (linear map, activation, dropout) and
@@ -76,23 +69,17 @@ class Classifier(LightningModule):
         bias: bool = True,
         encoder: str | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(optimizer, scheduler, scheduler_interval)
         self.widths = _checked_widths(widths)
         self.decay = _checked_decay(decay, len(self.widths) - 1)
         self.decay_form = decay_form
         self.encoder = _checked_encoder(encoder, self.widths)
-        self.optimizer = optimizer
-        self.scheduler = scheduler
-        if scheduler_interval not in ("step", "epoch"):
-            raise UserError(f'scheduler_interval is "step" or "epoch", not {scheduler_interval!r}')
-        self.scheduler_interval = scheduler_interval
         self._build(activation, _checked_dropout(dropout, len(self.widths) - 1), bias)
         for linear in self._linears():
             init(linear.weight)
             if bias:
                 nn.init.zeros_(linear.bias)
-        self.val_error = ErrorRate()
-        self.test_error = ErrorRate()
+        self.add_error_metrics()
 
     def forward(self, x: Tensor) -> Tensor:
         """Return logits `(N, classes)` of inputs `(N, *S)`, flattened to `(N, features)`.
@@ -115,62 +102,24 @@ class Classifier(LightningModule):
         x, y = batch
         loss = nn.functional.cross_entropy(self(x), y)
         if self.decay is not None:
-            weights = [linear.weight for linear in self._linears()]
-            loss = loss + self.decay_form(weights, self.decay)
-        # A call of `log` costs about 0.4 ms, a sixth of a step, whether written or not.
-        if self._writes_now():
-            self.log("train/loss", loss.detach())
+            loss = loss + self.decay_form(list(self.decayed()), self.decay)
+        self.log_loss(loss)
         return loss
-
-    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        """Count the wrong predictions of a batch."""
-        self._count("val/error", self.val_error, batch)
-
-    def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        """Count the wrong predictions of a batch."""
-        self._count("test/error", self.test_error, batch)
-
-    def predict_step(self, batch: Tensor | tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
-        """Return the predicted class `(N,)` of each example of a batch, with or without labels."""
-        x = batch if isinstance(batch, Tensor) else batch[0]
-        logits: Tensor = self(x)
-        return logits.argmax(1)
-
-    def configure_optimizers(self) -> OptimizerLRScheduler:
-        """Return the injected optimiser, and the schedule if there is one."""
-        optimizer = self._optimizer()
-        if self.scheduler is None:
-            return optimizer
-        scheduler = self.scheduler(optimizer)
-        if isinstance(scheduler, ReduceLROnPlateau):
-            return {
-                "optimizer": optimizer,
-                "lr_scheduler": {"scheduler": scheduler, "monitor": "val/error"},
-            }
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": scheduler, "interval": self.scheduler_interval},
-        }
 
     def setup(self, stage: str) -> None:
         """Load the encoder before training, and before a checkpoint of this module is restored.
 
         Raises:
-            UserError: For an encoder that is missing or does not fit.
+            UserError: For an encoder that is missing or does not fit, or data that do not fit.
         """
+        super().setup(stage)
         if stage == "fit" and self.encoder is not None:
             hidden = self.get_submodule("hidden1")
             self.add_module("hidden1", FrozenLayer.of(hidden, self.encoder))
 
-    def on_train_start(self) -> None:
-        """Set the length of the run in the schedule.
-
-        Not in `configure_optimizers`: asking there makes Lightning set the loaders up before it
-        reads the checkpoint, and their saved position is then lost.
-        """
-        for config in self.trainer.lr_scheduler_configs:
-            if isinstance(config.scheduler, NeedsRunLength):
-                config.scheduler.set_run_length(self._run_length(config.interval))
+    def decayed(self) -> Iterable[Tensor]:
+        """Return the weights of the linear maps."""
+        return [linear.weight for linear in self._linears()]
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Save the activation, which the weights do not show."""
@@ -218,48 +167,6 @@ class Classifier(LightningModule):
     def _activation_name(self) -> str:
         hidden = getattr(self, "hidden1", None)
         return str(hidden[1]) if isinstance(hidden, nn.Sequential) else "none"
-
-    def _optimizer(self) -> Optimizer:
-        trained = [one for one in self.parameters() if one.requires_grad]
-        optimizer = self.optimizer(trained)
-        if not optimizer.defaults.get("weight_decay"):
-            return optimizer
-        matrices = {id(linear.weight) for linear in self._linears()}
-        weights = [one for one in trained if id(one) in matrices]
-        others = [one for one in trained if id(one) not in matrices]
-        return self.optimizer([{"params": weights}, {"params": others, "weight_decay": 0.0}])
-
-    def _run_length(self, interval: str) -> int:
-        """Return how often a schedule moves on that does so each "step" or each "epoch"."""
-        steps = self.trainer.estimated_stepping_batches
-        # Lightning says -1 for batches without end.
-        if math.isinf(steps) or steps < 1:
-            raise UserError(
-                "the schedule needs a run with an end: set max_epochs, or max_steps where an "
-                "epoch has no end"
-            )
-        return int(steps) if interval == "step" else math.ceil(steps / self._steps_an_epoch())
-
-    def _steps_an_epoch(self) -> int:
-        batches = self.trainer.num_training_batches
-        if math.isinf(batches):
-            raise UserError(
-                "the schedule moves on once an epoch, and an epoch of this data has no end: set "
-                'scheduler_interval to "step"'
-            )
-        return math.ceil(batches / self.trainer.accumulate_grad_batches)
-
-    def _writes_now(self) -> bool:
-        trainer = trainer_or_none(self)
-        if trainer is None:
-            return False
-        every: int = trainer.log_every_n_steps  # type: ignore[attr-defined]
-        return every > 0 and (trainer.global_step + 1) % every == 0
-
-    def _count(self, name: str, metric: ErrorRate, batch: tuple[Tensor, Tensor]) -> None:
-        x, y = batch
-        metric.update(self(x), y)
-        self.log(name, metric, on_step=False, on_epoch=True, prog_bar=True)
 
 
 def _checked_widths(widths: Sequence[int]) -> tuple[int, ...]:

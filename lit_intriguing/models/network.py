@@ -1,14 +1,12 @@
 """Any torch module on the command line."""
 
-from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 
-from lit_intriguing.data_folder import found_file
-from lit_intriguing.metrics import ErrorRate
-from lit_intriguing.models.weights import load_weights, read_checkpoint
+from lit_intriguing.models.evaluated import Evaluated
+from lit_intriguing.models.weights import load_file
 
 
-class Network(LightningModule):
+class Network(Evaluated):
     """Any torch module, to be tested, attacked and bounded; it is not trained here.
 
     The module is the submodule `network`, so that its layers are `network.conv1` and so on. Logs
@@ -29,26 +27,10 @@ class Network(LightningModule):
     def __init__(self, network: nn.Module, weights: str | None = None) -> None:
         super().__init__()
         self.network = network
-        if weights is not None:
-            path = found_file(weights)
-            load_weights(network, read_checkpoint(path), path)
-        self.val_error = ErrorRate()
-        self.test_error = ErrorRate()
+        load_file(network, weights)
+        self.add_error_metrics()
 
     def forward(self, x: Tensor) -> Tensor:
         """Return logits `(N, C)` of inputs `(N, *S)`."""
         logits: Tensor = self.network(x)
         return logits
-
-    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        """Count the wrong predictions of a batch."""
-        self._count("val/error", self.val_error, batch)
-
-    def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        """Count the wrong predictions of a batch."""
-        self._count("test/error", self.test_error, batch)
-
-    def _count(self, name: str, metric: ErrorRate, batch: tuple[Tensor, Tensor]) -> None:
-        x, y = batch
-        metric.update(self(x), y)
-        self.log(name, metric, on_step=False, on_epoch=True, prog_bar=True)

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from lit_intriguing.data_folder import found_file
 from lit_intriguing.errors import UserError
 from lit_intriguing.private.of_lightning import is_lightning_module
 
@@ -32,6 +33,21 @@ def read_checkpoint(path: Path, weights_only: bool = True) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise UserError(f"{path} holds no weights, but a {type(content).__name__}.")
     return content
+
+
+def load_file(model: nn.Module, file: str | None) -> None:
+    """Load the weights of a file into a model; nothing without a file.
+
+    Args:
+        model: The model, changed in place.
+        file: Its path, or its path within `$LIT_INTRIGUING_DATA`.
+
+    Raises:
+        UserError: If there is no such file, or its weights are of another module.
+    """
+    if file is not None:
+        path = found_file(file)
+        load_weights(model, read_checkpoint(path), path)
 
 
 def load_weights(model: nn.Module, content: Mapping[str, Any], path: Path) -> None:

@@ -11,14 +11,13 @@ from torch.utils.data import Dataset, DistributedSampler
 
 from lit_intriguing.data.images.reading import UnreadableImageError, read_image
 from lit_intriguing.errors import UserError
-from lit_intriguing.isolation import own_randomness
 
 
 class FolderImages(Dataset[tuple[Tensor, int]]):
     """Images `(channels, height, width)`, float32 in [0, 1], and their labels.
 
-    What is random in `prepare` depends on `(seed, epoch, index)` alone: not on workers, processes
-    or what was read before.
+    What is random in `prepare`, drawn from torch's global generator, depends on
+    `(seed, epoch, index)` alone: not on workers, processes or what was read before.
 
     Args:
         folder: Of the files.
@@ -41,25 +40,34 @@ class FolderImages(Dataset[tuple[Tensor, int]]):
         self.folder, self.paths, self.labels = folder, paths, labels
         self.channels, self.prepare, self.seed = channels, prepare, seed
         self.epoch = 0
+        self._kept: list[Tensor] | None = None
 
     def __len__(self) -> int:
         return len(self.paths)
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        image = self._image(index) if self._kept is None else self._kept[index]
+        return self._prepared(image, index), int(self.labels[index])
+
+    def keep(self) -> None:
+        """Read all images now, and keep them in memory as they were in the files."""
+        self._kept = [self._image(index) for index in range(len(self))]
+
+    def _image(self, index: int) -> Tensor:
         path = self.folder / self.paths[index]
         try:
-            image = read_image(path, self.channels)
+            return read_image(path, self.channels)
         except UnreadableImageError as error:
             raise UserError(
                 f"{path} cannot be read any more ({error}): it could when the run began"
             ) from error
-        return self._prepared(image, index), int(self.labels[index])
 
     def _prepared(self, image: Tensor, index: int) -> Tensor:
         if self.seed is None:
             return self.prepare(image)
         state = np.random.SeedSequence((self.seed, self.epoch, index)).generate_state(1)
-        with own_randomness(int(state[0])):
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(int(state[0]))
             return self.prepare(image)
 
 

@@ -1,6 +1,7 @@
 """An image file as a tensor, whatever its mode, or the reason why it cannot be one."""
 
 import struct
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -102,6 +103,8 @@ def _deep(image: Image.Image) -> Tensor:
 
 def _orientation(image: Image.Image) -> int:
     try:
-        return int(image.getexif().get(_ORIENTATION, 1))
-    except (*_BROKEN, TypeError):  # damaged EXIF; the picture itself may be whole
+        with warnings.catch_warnings():  # of damaged EXIF; the picture itself may be whole
+            warnings.simplefilter("ignore")
+            return int(image.getexif().get(_ORIENTATION, 1))
+    except (*_BROKEN, TypeError):
         return 1
