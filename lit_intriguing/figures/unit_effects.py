@@ -8,9 +8,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lit_intriguing.figures.canvas import GREY, INK, PALETTE, new_figure
+from lit_intriguing.figures.wrapping import wrapped
 from lit_intriguing.units.analysis import LayerAnalysis
 from lit_intriguing.units.scan import UNITS
 from lit_intriguing.units.statistics import MARGIN, Effect
+
+_WIDTH = 7.5
+"""Of the figure, in inches."""
 
 _APART = 0.18
 """From the middle of a layer's line to its outer marks, in layers."""
@@ -36,7 +40,10 @@ def effects_figure(analyses: Sequence[LayerAnalysis], *, title: str = "") -> Fig
         raise ValueError("nothing to draw: no analysis")
     layers = list(dict.fromkeys(one.layer for one in analyses))
     series = list(dict.fromkeys((one.network, one.basis) for one in analyses))
-    figure = new_figure(7.5, 1.4 + len(layers) * max(0.34, 0.17 * len(series)))
+    heading = wrapped(title, _WIDTH - 0.2, 10)
+    lines = len(heading.splitlines())
+    figure = new_figure(_WIDTH, 1.3 + 0.18 * lines + len(layers) * max(0.34, 0.17 * len(series)))
+    figure.suptitle(heading, fontsize=10, color=INK, x=0.01, ha="left")
     axis = figure.subplots()
     axis.axvspan(-MARGIN, MARGIN, color=GREY, alpha=0.15, linewidth=0, zorder=0)
     axis.axvline(0, color=GREY, linewidth=0.8, zorder=0)
@@ -56,7 +63,8 @@ def effects_figure(analyses: Sequence[LayerAnalysis], *, title: str = "") -> Fig
         fontsize=8,
         color=INK,
     )
-    axis.set_title(title, fontsize=10, color=INK, loc="left")
+    low, high = axis.get_xlim()  # the whole band is seen, whatever the effects
+    axis.set_xlim(min(low, -1.2 * MARGIN), max(high, 1.2 * MARGIN))
     axis.tick_params(axis="x", labelsize=8)
     axis.tick_params(axis="y", length=0)
     axis.grid(axis="x", color=GREY, alpha=0.25, linewidth=0.6)

@@ -5,6 +5,7 @@ from lit_intriguing.models.autoencoder import SparseAutoencoder
 from lit_intriguing.models.classifier import Classifier
 from lit_intriguing.models.contrast_normalisation import ContrastNormalisation
 from lit_intriguing.models.convolutional import ConvolutionalNetwork
+from lit_intriguing.models.efficientnet_lite0 import efficientnet_lite0
 from lit_intriguing.models.image_classifier import ImageClassifier
 from lit_intriguing.models.network import Network
 from lit_intriguing.models.schedules import CosineOverRun
@@ -18,4 +19,5 @@ __all__ = [
     "ImageClassifier",
     "Network",
     "SparseAutoencoder",
+    "efficientnet_lite0",
 ]

@@ -10,6 +10,7 @@ from lit_intriguing.units.batches import images_at
 from lit_intriguing.units.coherence import feature_coherence, label_coherence
 from lit_intriguing.units.control import untrained_copy
 from lit_intriguing.units.directions import haar_rotations, principal_components
+from lit_intriguing.units.layer_features import LayerFeatures
 from lit_intriguing.units.readings import Centre, Maximum, Mean, Reading, Token
 from lit_intriguing.units.running_top import RunningTopK
 from lit_intriguing.units.statistics import effect, mean_test, top_tenth_test, verdict
@@ -17,6 +18,7 @@ from lit_intriguing.units.statistics import effect, mean_test, top_tenth_test, v
 __all__ = [
     "Centre",
     "LayerAnalysis",
+    "LayerFeatures",
     "Maximum",
     "Mean",
     "Reading",

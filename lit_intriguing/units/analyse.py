@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from lit_intriguing.errors import UserError
+from lit_intriguing.splice import submodule
 from lit_intriguing.units.analysis import LayerAnalysis, analyse_layer
 from lit_intriguing.units.batches import (
     Batch,
@@ -19,29 +20,24 @@ from lit_intriguing.units.batches import (
     selected,
 )
 from lit_intriguing.units.coherence import ByFeatures, ByLabels, Coherence
+from lit_intriguing.units.components import RunningComponents, beside
 from lit_intriguing.units.control import untrained_copy
-from lit_intriguing.units.directions import RunningCovariance, principal_components
 from lit_intriguing.units.features import Features, device_of, features_of
 from lit_intriguing.units.layers import matching_layers
 from lit_intriguing.units.network_scan import (
     K,
-    Named,
     NetworkScan,
     ScanSettings,
-    activations,
     distinct,
 )
 from lit_intriguing.units.readings import Mean, Reading
 from lit_intriguing.units.scan import RandomBases
 from lit_intriguing.units.statistics import ROTATIONS
 
-TRAINED, UNTRAINED = "trained", "untrained"
-"""Names of the network that is given, and of its control."""
+TRAINED, UNTRAINED, GIVEN = "trained", "untrained", "control"
+"""Names of the network, of a copy with fresh weights, and of a control that is given."""
 
-PRINCIPAL = "principal components"
-"""Name of that basis."""
-
-Forward = Callable[[nn.Module, Tensor], object]
+NetworkForward = Callable[[nn.Module, Tensor], object]
 """Runs a network on images."""
 
 
@@ -83,7 +79,7 @@ def analyse_units(
     control: bool | nn.Module = True,
     seed: int = 0,
     name: str = TRAINED,
-    forward: Forward | None = None,
+    forward: NetworkForward | None = None,
 ) -> UnitReport:
     """Compare the top images of a network's units with those of random directions.
 
@@ -103,7 +99,8 @@ def analyse_units(
         directions: Further bases to compare: layer to name to directions `(m, D)`. The test is
             exact where they are orthonormal.
         principal: Whether to compare principal components as well.
-        control: Whether to analyse a copy with fresh weights as well; or such a network.
+        control: Whether to analyse a copy with fresh weights as well; or another network that has
+            the layers, which the analyses call `control`.
         seed: Of the random bases, of the fresh weights, of the bootstrap.
         name: Of the network, in the analyses.
         forward: Runs a network, or its control, on images; by default they are its one argument.
@@ -118,16 +115,14 @@ def analyse_units(
     names = matching_layers(model, [layers] if isinstance(layers, str) else layers)
     loader = as_loader(batches)
     check_number(number_of_images(loader), k)
-    networks = {name: model}
-    if control is not False:
-        networks[UNTRAINED] = untrained_copy(model, seed) if control is True else control
+    networks = {name: model, **control_of(model, control, names, seed)}
     bases: dict[str, RandomBases] = {}
     scans = {
         network: NetworkScan(
             names,
             settings,
             bases,
-            _with_components(one, loader, names, settings, directions, forward)
+            beside(directions, _components(one, loader, names, settings.reading, forward))
             if principal
             else directions,
         )
@@ -150,6 +145,39 @@ def check_number(images: int | None, k: int) -> None:
     """
     if images is not None and images < k:
         raise UserError(f"The top {k} images were asked for, and there are only {images}.")
+
+
+def control_of(
+    model: nn.Module, control: bool | nn.Module, layers: Sequence[str], seed: int
+) -> dict[str, nn.Module]:
+    """Return the control by its name in the analyses; nothing where there is to be none.
+
+    Args:
+        model: The network.
+        control: Whether to make a copy with fresh weights; or the control itself.
+        layers: Names of submodules that it must have as well.
+        seed: Of fresh weights.
+
+    Raises:
+        UserError: The control that is given lacks a layer.
+    """
+    if isinstance(control, nn.Module):
+        check_layers_of(control, layers)
+        return {GIVEN: control}
+    return {UNTRAINED: untrained_copy(model, seed)} if control else {}
+
+
+def check_layers_of(control: nn.Module, layers: Sequence[str]) -> None:
+    """Raise if a control lacks a layer of the network.
+
+    Raises:
+        UserError: With the nearest names.
+    """
+    for layer in layers:
+        try:
+            submodule(control, layer)
+        except UserError as error:
+            raise UserError(f"The control must have the network's layers. {error}") from None
 
 
 def report(scans: Mapping[str, NetworkScan], coherence: Coherence, seed: int) -> UnitReport:
@@ -186,7 +214,7 @@ def _scan(
     scans: Mapping[str, NetworkScan],
     loader: Iterable[Any],
     features: Features | None,
-    forward: Forward | None,
+    forward: NetworkForward | None,
 ) -> Tensor:
     """Go through the images once; return the labels `(N,)`, or `(0,)` where there are none."""
     labels: list[Tensor] = []
@@ -210,26 +238,19 @@ def _check(batch: Batch, features: Features | None) -> None:
         raise UserError("The data has no labels: give features to compare the images by.")
 
 
-def _bound(forward: Forward | None, model: nn.Module) -> Callable[[Tensor], object] | None:
+def _bound(forward: NetworkForward | None, model: nn.Module) -> Callable[[Tensor], object] | None:
     return None if forward is None else functools.partial(forward, model)
 
 
-def _with_components(
+def _components(
     model: nn.Module,
     loader: Iterable[Any],
     layers: Sequence[str],
-    settings: ScanSettings,
-    directions: Named,
-    forward: Forward | None,
-) -> Named:
-    """Return the directions and the principal components of each layer, with a pass for these."""
-    covariances: dict[str, RunningCovariance] = {}
+    reading: Reading,
+    forward: NetworkForward | None,
+) -> Mapping[str, Tensor]:
+    """Return the principal components of each layer, with a pass for these."""
+    found = RunningComponents(layers, reading)
     for batch in indexed(loader):
-        images = batch.images.to(device_of(model))
-        run = _bound(forward, model)
-        for layer, values in activations(model, images, layers, settings.reading, run).items():
-            covariances.setdefault(layer, RunningCovariance(values.shape[1])).add(values)
-    return {
-        layer: {**directions.get(layer, {}), PRINCIPAL: principal_components(one.result())}
-        for layer, one in covariances.items()
-    }
+        found.add(model, batch.images.to(device_of(model)), _bound(forward, model))
+    return found.result()

@@ -29,7 +29,7 @@ class LayerAnalysis:
 
     Attributes:
         layer: The layer's name.
-        network: Which network: `trained` or `untrained`.
+        network: Which network: `trained`, `untrained` or `control`.
         basis: Which basis: `units`, or the name of another.
         images: How many were looked at.
         coherence: `(m,)` of each direction, float64; NaN where it is active on too few images.

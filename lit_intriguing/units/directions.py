@@ -80,8 +80,16 @@ class RunningCovariance:
             self._join(other.count, other.mean, other.scatter)
 
     def result(self) -> Tensor:
-        """Return the covariance `(D, D)`, float64."""
-        return self.scatter / max(1, self.count)
+        """Return the covariance `(D, D)`, float64, with correlations rounded to six decimals.
+
+        Sums depend on the order of the batches in their last digits, and the images at the top of
+        a component may depend on those. Rounded, several processes find what one finds.
+        """
+        covariance = self.scatter / max(1, self.count)
+        deviations = covariance.diagonal().sqrt().float().double()
+        lengths = torch.outer(deviations, deviations)
+        correlations = torch.where(lengths > 0, covariance / lengths, 0.0)
+        return correlations.round(decimals=6) * lengths
 
     def state_dict(self) -> dict[str, Any]:
         """Return what is needed to go on."""

@@ -20,6 +20,9 @@ from lit_intriguing.units.statistics import ROTATIONS
 Named = Mapping[str, Mapping[str, Tensor]]
 """Layer to name of a basis to directions `(m, D)`."""
 
+Forward = Callable[[Tensor], object]
+"""Runs a network on images `(n, *S)`."""
+
 
 K = 8
 """Top images of each direction."""
@@ -88,7 +91,7 @@ class NetworkScan:
         model: nn.Module,
         images: Tensor,
         indices: Tensor,
-        forward: Callable[[Tensor], object] | None = None,
+        forward: Forward | None = None,
     ) -> None:
         """Take further images into account, with one forward pass.
 
@@ -157,7 +160,7 @@ def activations(
     images: Tensor,
     layers: Sequence[str],
     reading: Reading,
-    forward: Callable[[Tensor], object] | None = None,
+    forward: Forward | None = None,
 ) -> dict[str, Tensor]:
     """Return the activations of layers, each `(n, D)`, in evaluation mode and without gradients.
 

@@ -7,7 +7,8 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from lit_intriguing.errors import UserError
 from lit_intriguing.units import Maximum, analyse_units, haar_rotations, images_at
-from lit_intriguing.units.analyse import PRINCIPAL, UnitReport
+from lit_intriguing.units.analyse import UnitReport
+from lit_intriguing.units.components import PRINCIPAL
 from lit_intriguing.units.network_scan import NetworkScan, ScanSettings
 from tests.units import planted
 

@@ -45,7 +45,22 @@ def test_covariance_in_parts_is_that_of_the_whole() -> None:
     whole = RunningCovariance(4)
     whole.load_state_dict(parts[0].state_dict())
     whole.merge(parts[2])
-    torch.testing.assert_close(whole.result(), torch.cov(x.T, correction=0))
+    # Correlations are rounded to six decimals.
+    torch.testing.assert_close(whole.result(), torch.cov(x.T, correction=0), rtol=1e-6, atol=1e-6)
+
+
+def test_covariance_does_not_depend_on_the_order_of_the_batches() -> None:
+    x = 3 + torch.randn(60, 5, generator=torch.Generator().manual_seed(1))
+    x[:, 4] = 0  # a dead unit
+    found = []
+    for order in (range(0, 60, 10), range(50, -1, -10)):
+        one = RunningCovariance(5)
+        for at in order:
+            one.add(x[at : at + 10])
+        found.append(one)
+    assert not torch.equal(found[0].scatter, found[1].scatter)
+    assert torch.equal(found[0].result(), found[1].result())
+    assert torch.equal(found[0].result()[4], torch.zeros(5, dtype=torch.float64))
 
 
 def test_principal_components_come_by_variance_with_both_signs() -> None:

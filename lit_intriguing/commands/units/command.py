@@ -4,10 +4,11 @@ from typing import Any
 
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 
+from lit_intriguing.commands.units.first_pass import FirstPass, components_in
 from lit_intriguing.commands.units.job import UnitJob
 from lit_intriguing.commands.units.run import UnitRun, done_in
 from lit_intriguing.errors import UserError
-from lit_intriguing.splits.loop import run_loop
+from lit_intriguing.splits.loop import ChunkLoop, run_loop
 from lit_intriguing.splits.resumable_store import Store
 from lit_intriguing.splits.split import SplitData
 
@@ -38,8 +39,12 @@ def compare_units(
     """
     job.check(model)
     store = Store(job.output)
-    loop = UnitRun(job, store, SplitData(datamodule or model, job.split, job.chunk, job.limit))
-    run_loop(trainer, model, loop, lambda: done_in(job.output), ckpt_path, weights_only)
+    data = SplitData(datamodule or model, job.split, job.chunk, job.limit)
+    passes: list[ChunkLoop] = [UnitRun(job, store, data)]
+    if job.principal and components_in(job.output) is None:
+        passes.insert(0, FirstPass(job, store, data))
+    for loop in passes:
+        run_loop(trainer, model, loop, lambda: done_in(job.output), ckpt_path, weights_only)
     finished = store.finished
     if finished is None:
         raise UserError("no image was looked at: fast_dev_run or limit_predict_batches stop it.")

@@ -5,18 +5,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lightning.pytorch import LightningDataModule, LightningModule
+from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.utilities.model_helpers import is_overridden
 from torch import nn
 
 from lit_intriguing.errors import UserError
 from lit_intriguing.splits.fingerprint import class_name, described, of_model
+from lit_intriguing.splits.loop import chunk_loader, on_rank_zero
+from lit_intriguing.splits.resumable_store import Store
+from lit_intriguing.units.analyse import TRAINED, check_layers_of, check_number, control_of
 from lit_intriguing.units.layers import matching_layers
-from lit_intriguing.units.network_scan import ScanSettings
+from lit_intriguing.units.network_scan import Named, ScanSettings
 
 if TYPE_CHECKING:
     # Only here: `--help` would offer the data module of that file among the user's choices.
-    from lit_intriguing.splits.split import Split
+    from lit_intriguing.splits.split import Split, SplitData
 
 CHUNK = 100
 """Images a forward pass."""
@@ -29,7 +32,9 @@ class UnitJob:
     layers: Sequence[str]
     scan: ScanSettings
     features: nn.Module | None
-    control: bool
+    directions: Named
+    principal: bool
+    control: bool | nn.Module
     split: "Split"
     limit: int | None
     chunk: int
@@ -53,7 +58,27 @@ class UnitJob:
         if not is_overridden("forward", model):
             raise UserError(f"{type(model).__name__} has no forward, so no layer can be read.")
         if not is_overridden("configure_model", model):  # else its layers come later
-            matching_layers(model, self.layers)
+            self._check_layers(matching_layers(model, self.layers))
+
+    def _check_layers(self, names: Sequence[str]) -> None:
+        unknown = [layer for layer in self.directions if layer not in names]
+        if unknown:
+            raise UserError(
+                f"directions are given for {', '.join(unknown)}, but the option layers names "
+                f"{', '.join(names)}."
+            )
+        if isinstance(self.control, nn.Module):
+            check_layers_of(self.control, names)
+
+    def networks(self, model: LightningModule) -> dict[str, nn.Module]:
+        """Return the network and its control by name, on the network's device.
+
+        Args:
+            model: With its weights loaded.
+        """
+        layers = matching_layers(model, self.layers)
+        control = control_of(model, self.control, layers, self.scan.seed)
+        return {TRAINED: model, **{name: one.to(model.device) for name, one in control.items()}}
 
     def settings(
         self, model: LightningModule, source: LightningDataModule | LightningModule
@@ -73,6 +98,19 @@ class UnitJob:
             **{name: described(value) for name, value in vars(self.scan).items()},
             **{
                 name: described(getattr(self, name))
-                for name in ("control", "split", "limit", "chunk")
+                for name in ("directions", "principal", "control", "split", "limit", "chunk")
             },
         }
+
+
+def begin_store(
+    job: UnitJob, store: Store, data: "SplitData", trainer: Trainer, module: LightningModule
+) -> None:
+    """Write down what is asked for, or see whether a begun comparison is the same.
+
+    Raises:
+        UserError: There are fewer images than k, or the folder holds something else.
+    """
+    check_number(chunk_loader(trainer).examples, job.scan.k)
+    settings = job.settings(module, data.source) | {"precision": trainer.precision}
+    on_rank_zero(trainer, lambda: store.begin(settings))

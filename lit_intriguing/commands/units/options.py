@@ -8,6 +8,7 @@ from torch import nn
 
 from lit_intriguing.commands.units.job import CHUNK, UnitJob
 from lit_intriguing.units import Mean, Reading
+from lit_intriguing.units.directions_file import read_directions
 from lit_intriguing.units.network_scan import K, ScanSettings
 from lit_intriguing.units.statistics import ROTATIONS
 
@@ -24,7 +25,9 @@ class UnitTrainer(Trainer):
         k: int = K,
         rotations: int = ROTATIONS,
         features: nn.Module | None = None,
-        control: bool = True,
+        directions: str | None = None,
+        principal: bool = False,
+        control: bool | nn.Module = True,
         split: Literal["train", "validation", "test"] = "test",
         limit: int | None = None,
         chunk: int = CHUNK,
@@ -50,7 +53,11 @@ class UnitTrainer(Trainer):
             rotations: Random bases; with fewer than 39 no verdict can name a side.
             features: The class path of another network that maps images to features (N, F), by
                 which images are compared (null: by their labels).
-            control: Compare a copy with fresh weights as well.
+            directions: File of further directions to compare, such as concept vectors: .npz with an
+                array (m, D) for each layer, or such a mapping as torch.save wrote it.
+            principal: Compare the principal components of each layer as well; takes a first pass.
+            control: Compare a copy with fresh weights as well; or the class path of a network with
+                the same layers, to compare that.
             split: Which images, in the data set's own order.
             limit: Take no more images than that.
             chunk: Images of one forward pass.
@@ -73,6 +80,8 @@ class UnitTrainer(Trainer):
             layers=layers or (),
             scan=ScanSettings(reading or Mean(), k, rotations, seed),
             features=features,
+            directions={} if directions is None else read_directions(directions),
+            principal=principal,
             control=control,
             split=split,
             limit=limit,

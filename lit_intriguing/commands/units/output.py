@@ -46,9 +46,9 @@ def write(
 
 def text(report: UnitReport, job: UnitJob) -> str:
     """Return the table for a terminal, and what to know when reading it."""
-    columns = ["layer", "network", "active", "effect [95%]", "p", "top tenth p", "verdict"]
+    columns = ["layer", "network", "basis", "active", "effect [95%]", "p", "top tenth p", "verdict"]
     rows: list[list[Cell]] = [
-        [one.layer, one.network, f"{one.active}/{len(one.coherence)}", str(one.effect),
+        [one.layer, one.network, one.basis, f"{one.active}/{len(one.coherence)}", str(one.effect),
          *(f"{test.p:.3f}" if test else "" for test in (one.mean, one.top_tenth)),
          one.note or one.verdict]
         for one in report.analyses
@@ -68,7 +68,10 @@ def _by(job: UnitJob) -> str:
 
 
 def _alike(job: UnitJob) -> str:
-    return "labels" if job.features is None else f"features of {type(job.features).__name__}"
+    if job.features is None:
+        return "labels"
+    name = getattr(job.features, "name", type(job.features).__name__)
+    return f"features of {name}"
 
 
 def _write_grid(folder: Path, one: LayerAnalysis, reader: Reader, job: UnitJob) -> str | None:

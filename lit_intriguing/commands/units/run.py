@@ -9,21 +9,22 @@ from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor, nn
 from typing_extensions import override
 
-from lit_intriguing.commands.units.job import UnitJob
+from lit_intriguing.commands.units.first_pass import components_in
+from lit_intriguing.commands.units.job import UnitJob, begin_store
 from lit_intriguing.commands.units.output import write
 from lit_intriguing.commands.units.parts import Part, Parts
 from lit_intriguing.commands.units.second_look import coherence_of, loader_of
 from lit_intriguing.errors import UserError
 from lit_intriguing.hosts.precision import in_precision
 from lit_intriguing.splits.fingerprint import fingerprint
-from lit_intriguing.splits.loop import ChunkLoop, chunk_loader, on_rank_zero
+from lit_intriguing.splits.loop import ChunkLoop, chunk_loader
 from lit_intriguing.splits.resumable_store import Store
 from lit_intriguing.splits.split import SplitData
-from lit_intriguing.units.analyse import TRAINED, UNTRAINED, check_number, report
-from lit_intriguing.units.control import untrained_copy
+from lit_intriguing.units.analyse import TRAINED, report
+from lit_intriguing.units.components import beside
 from lit_intriguing.units.features import features_of
 from lit_intriguing.units.layers import matching_layers
-from lit_intriguing.units.network_scan import NetworkScan
+from lit_intriguing.units.network_scan import Named, NetworkScan
 from lit_intriguing.units.scan import RandomBases
 
 _SECONDS = 20.0
@@ -44,6 +45,7 @@ class UnitRun(ChunkLoop):
         self.job, self.store = job, store
         self.parts = Parts(store.folder / "chunks")
         self._networks: dict[str, nn.Module] = {}
+        self._components: dict[str, dict[str, Tensor]] = {}
         self._scans: dict[str, NetworkScan] = {}
         self._done: dict[int, str] = {}
         self._part, self._saved = Part(), 0.0
@@ -51,12 +53,10 @@ class UnitRun(ChunkLoop):
     @override
     def begin(self, trainer: Trainer, module: LightningModule) -> None:
         job = self.job
-        check_number(chunk_loader(trainer).examples, job.scan.k)
-        settings = job.settings(module, self.data.source) | {"precision": trainer.precision}
-        on_rank_zero(trainer, lambda: self.store.begin(settings))
-        self._networks = {TRAINED: module}
-        if job.control and self.store.finished is None:
-            self._networks[UNTRAINED] = untrained_copy(module, job.scan.seed)
+        begin_store(job, self.store, self.data, trainer, module)
+        finished = self.store.finished is not None
+        self._networks = {TRAINED: module} if finished else job.networks(module)
+        self._components = components_in(self.store.folder) or {}
         self._scans = self._new_scans()
         self._done = self.parts.sources()
         self._part, self._saved = Part(), time.monotonic()
@@ -150,7 +150,14 @@ class UnitRun(ChunkLoop):
     ) -> dict[str, NetworkScan]:
         layers = matching_layers(self._networks[TRAINED], self.job.layers)
         shared: MutableMapping[str, RandomBases] = {} if bases is None else bases
-        return {name: NetworkScan(layers, self.job.scan, shared) for name in self._networks}
+        return {
+            name: NetworkScan(layers, self.job.scan, shared, self._named(name))
+            for name in self._networks
+        }
+
+    def _named(self, network: str) -> Named:
+        own = self.job.directions
+        return beside(own, self._components[network]) if network in self._components else own
 
 
 def done_in(folder: Path) -> str:

@@ -5,7 +5,9 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -13,7 +15,7 @@ from lit_intriguing import cli
 from lit_intriguing.commands.units import run
 from lit_intriguing.data import Digits
 from lit_intriguing.models import Classifier
-from lit_intriguing.units import analyse_units
+from lit_intriguing.units import UnitReport, analyse_units
 from tests.commands.attack.digits import QUIET, ROOT, checkpoint
 
 OTHERS = "tests.commands.units.others"
@@ -64,12 +66,7 @@ def test_the_command_writes_what_the_function_finds(
 ) -> None:
     units(weights, "--data.eval_batch_size=37", "--seed=3")
     out = capsys.readouterr().out
-    data = Digits()
-    data.setup("test")
-    loader = data.test_dataloader()
-    model = Classifier(widths=(64, 16, 10))
-    model.load_state_dict(torch.load(weights, weights_only=True)["state_dict"])
-    expected = analyse_units(model, (loader.inputs, loader.labels), ["hidden1", "output"], seed=3)
+    expected = of_digits(weights, ["hidden1", "output"], seed=3)
     rows = table(tmp_path / "units")
     assert len(rows) == 4
     for row, one in zip(rows, expected.analyses, strict=True):
@@ -116,9 +113,10 @@ def test_a_run_that_broke_goes_on_after_its_last_saved_chunk(
 
 @pytest.mark.integration
 def test_two_processes_give_the_same_bits_as_one(weights: Path, tmp_path: Path) -> None:
-    units(weights, "--output=one", "--threads=1", "--rotations=5")
+    units(weights, "--output=one", "--threads=1", "--rotations=5", "--principal=true")
     two = words(
-        weights, "--output=two", "--threads=1", "--rotations=5", "--trainer.strategy=ddp",
+        weights, "--output=two", "--threads=1", "--rotations=5", "--principal=true",
+        "--trainer.strategy=ddp",
         "--trainer.devices=2", "--data.eval_batch_size=50",
     )  # fmt: skip
     done = subprocess.run(
@@ -142,6 +140,65 @@ def test_images_are_compared_by_features_of_another_network(
     assert -1 <= float(rows[0]["coherence"]) <= 1
 
 
+def of_digits(weights: Path, layers: list[str], **options: Any) -> UnitReport:
+    """What the function finds on the same digits."""
+    data = Digits()
+    data.setup("test")
+    loader = data.test_dataloader()
+    model = Classifier(widths=(64, 16, 10))
+    model.load_state_dict(torch.load(weights, weights_only=True)["state_dict"])
+    return analyse_units(model, (loader.inputs, loader.labels), layers, **options)
+
+
+def assert_same(rows: list[dict[str, str]], expected: UnitReport) -> None:
+    assert len(rows) == len(expected.analyses)
+    for row, one in zip(rows, expected.analyses, strict=True):
+        assert (row["layer"], row["network"], row["basis"]) == (one.layer, one.network, one.basis)
+        assert float(row["effect"]) == one.effect.value
+
+
+def test_principal_components_are_compared_after_a_first_pass(
+    weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    units(weights, "--principal=true", "--rotations=3")
+    assert_same(
+        table(tmp_path / "units"),
+        of_digits(weights, ["hidden1", "output"], principal=True, rotations=3),
+    )
+    names = {path.name for path in (tmp_path / "units").iterdir()}
+    assert {"principal_components.pt", "images_hidden1_principal_components.png"} <= names
+    assert not [name for name in names if name.startswith("covariance")]
+    out = capsys.readouterr().out
+    units(weights, "--principal=true", "--rotations=3")
+    assert capsys.readouterr().out == out
+    without = refused(words(weights, "--rotations=3"), capsys)
+    assert "principal True -> False" in without
+
+
+@pytest.mark.parametrize("suffix", ["npz", "pt"])
+def test_own_directions_come_from_a_file(suffix: str, weights: Path, tmp_path: Path) -> None:
+    own = torch.randn(5, 16, generator=torch.Generator().manual_seed(0))
+    if suffix == "npz":
+        np.savez(tmp_path / "own.npz", **{"hidden1/concepts": own.numpy()})
+    else:
+        torch.save({"hidden1": {"concepts": own}}, tmp_path / "own.pt")
+    units(weights, f"--directions=own.{suffix}", "--rotations=3", "--control=false")
+    expected = of_digits(
+        weights, ["hidden1", "output"], directions={"hidden1": {"concepts": own}}, rotations=3,
+        control=False,
+    )  # fmt: skip
+    assert [one.basis for one in expected.analyses] == ["units", "concepts", "units"]
+    assert_same(table(tmp_path / "units"), expected)
+
+
+def test_another_network_is_the_control(weights: Path, tmp_path: Path) -> None:
+    given = ["--control=Classifier", "--control.widths=[64, 16, 10]"]
+    units(weights, *given, "--rotations=3")
+    rows = table(tmp_path / "units")
+    assert [row["network"] for row in rows] == ["trained", "control"] * 2
+    assert rows[0]["effect"] != rows[1]["effect"]
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -155,6 +212,11 @@ def test_images_are_compared_by_features_of_another_network(
         ([f"--features={OTHERS}.Pixels", "--features.whole=false"], "Features must be a tensor"),
         ([f"--model={OTHERS}.Handing", '--layers=["pair"]'], "is a tuple"),
         (["--reading=Token"], "Cannot read layer 'hidden1'"),
+        (["--directions=nowhere.pt"], "There is no file of directions nowhere.pt"),
+        (
+            ["--control=Classifier", "--control.widths=[64, 10]"],
+            "The control must have the network's layers. Classifier has no layer 'hidden1'",
+        ),
     ],
 )
 def test_what_cannot_work_is_said_in_one_line(
