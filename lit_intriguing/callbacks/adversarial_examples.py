@@ -50,8 +50,9 @@ class AdversarialExamples(ExamplesOfLosses):
       (-1: any wrong label), `predictions`, `adversarial_predictions`, `success`, `distortion` (root
       mean square change, in the units of what is attacked), `queries` (gradient evaluations) and
       what the attack returns besides, such as `c`, each `(N,)`; `step` and `epoch`;
-    - `.png`: clean, difference magnified, adversarial, as in Szegedy et al. 2013, figure 5, and
-      below them distortion and success over the steps so far;
+    - `.png`: clean, difference magnified, adversarial, as in Szegedy et al. 2013, figure 5, with
+      the names of the classes where the data module has `class_names`, and from the second time on
+      distortion and success over the steps so far;
     - `.csv`: one row for each example.
 
     W&B and TensorBoard get the figure and the table too. Every logger gets the scalars
@@ -248,14 +249,14 @@ class AdversarialExamples(ExamplesOfLosses):
             return
         columns = made.columns()
         folder = self.save(trainer, columns, moment.step)
-        figure = self._figure(columns, trainer.current_epoch)
+        figure = self._figure(columns, trainer)
         names, rows = _table(columns)
         for destination in destinations(trainer.loggers, folder):
             destination.table(self.name, names, rows, moment.step)
             if figure is not None:
                 destination.figure(self.name, figure, moment.step)
 
-    def _figure(self, columns: Mapping[str, Tensor], epoch: int) -> Any:
+    def _figure(self, columns: Mapping[str, Tensor], trainer: Trainer) -> Any:
         images = self.layer == INPUT and drawn_as_images(columns["clean"].shape)
         if not images and not drawn_as_units(columns["clean"].shape):
             self.warn_once(
@@ -269,21 +270,34 @@ class AdversarialExamples(ExamplesOfLosses):
         count = int(attacked.sum())
         if count == 0:
             return None
-        when = f"step {moment.step:,}, epoch {epoch}"
+        when = f"step {moment.step:,}, epoch {trainer.current_epoch}"
+        shown = {name: column[attacked] for name, column in columns.items()}
         return examples_figure(
-            self._drawn({name: column[attacked] for name, column in columns.items()}, images),
+            self._drawn(shown, images, _class_names(trainer, shown)),
             self._history,
             images=images,
             magnify=self.magnify,
             title=f"{self.where()}{when}: {round(moment.success * count)} of {count} successful",
         )
 
-    def _drawn(self, columns: Mapping[str, Tensor], images: bool) -> DrawnExamples:
+    def _drawn(
+        self, columns: Mapping[str, Tensor], images: bool, names: Sequence[str] | None
+    ) -> DrawnExamples:
         pair = columns["clean"].float(), columns["adversarial"].float()
         if images:
             pair = as_pixels(*pair, self.bounds or Bounds())
         numbers = (columns[name].tolist() for name in ("success", "distortion"))
-        return DrawnExamples(*pair, *class_captions(columns), *numbers)
+        return DrawnExamples(*pair, *class_captions(columns, names), *numbers)
+
+
+def _class_names(trainer: Trainer, columns: Mapping[str, Tensor]) -> Sequence[str] | None:
+    """Return the names that the run's data has for the classes; None where it has not all."""
+    from lit_intriguing.data.class_names import names_of_data
+
+    names = names_of_data(getattr(trainer, "datamodule", None))
+    keys = ("labels", "targets", "predictions", "adversarial_predictions")
+    most = max(int(columns[key].max()) for key in keys)
+    return names if names is not None and len(names) > most else None
 
 
 def _moment(step: int, made: Examples) -> Moment:
