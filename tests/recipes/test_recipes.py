@@ -135,10 +135,13 @@ def test_figure_5_takes_photographs_toward_one_class(
         folder.mkdir(parents=True)
         pixels = torch.randint(256, (3, 240, 250), generator=generator, dtype=torch.uint8)
         to_pil_image(pixels).save(folder / "one.png")
+    classes = "\n".join(f"n{number:08d}" for number in range(1000))
+    (tmp_path / "classes.txt").write_text(classes)
     also = [f"--config=recipes/figure5/{network}.yaml"] * (network != "squeezenet")
     quick = ["--attack=GradientAttack", "--attack.eps=2.0", "--model.weights=null", "--limit=3"]
-    folder = ["--data.folder=photographs", "--data.workers=0", "--trainer.accelerator=cpu"]
-    cli.main(["attack", "--config=recipes/figure5.yaml", *also, *quick, *folder])
+    folder = ["--data.folder=photographs", "--data.classes=classes.txt", "--data.workers=0"]
+    cpu = ["--trainer.accelerator=cpu", "--trainer.enable_progress_bar=false"]
+    cli.main(["attack", "--config=recipes/figure5.yaml", *also, *quick, *folder, *cpu])
     assert "median, of successes (paper: 0.006508 mean)" in capsys.readouterr().out
     output = tmp_path / "figure5" / network
     examples = torch.load(output / "examples.pt", weights_only=True)
