@@ -90,8 +90,11 @@ def attack_chunk(
         _check_classes(labels, logits)
         predictions = logits.argmax(1)
         # Drawn for all examples: `only_correct` does not change the targets of the others.
-        criterion = (goal or RandomTargets())(labels, logits, generator)
-        attacked = predictions == labels if only_correct else torch.ones_like(labels).bool()
+        goal = goal or RandomTargets()
+        criterion = goal(labels, logits, generator)
+        attacked = ~goal.left_out(labels, predictions)
+        if only_correct:
+            attacked &= predictions == labels
         (indices,) = attacked.nonzero(as_tuple=True)
         upper = tail(model, layer, images[indices])
         made = attack(

@@ -1,4 +1,4 @@
-"""Goals: which label each example is to get. Random targets, the second likeliest, or any other."""
+"""Goals: which label each example is to get: random, the second likeliest, one for all, or any."""
 
 from abc import ABC, abstractmethod
 
@@ -20,6 +20,15 @@ class Goal(ABC):
             logits: Clean logits, `(N, C)`.
             generator: Source of randomness, on the CPU.
         """
+
+    def left_out(self, labels: Tensor, predictions: Tensor) -> Tensor:
+        """Return which examples `lightning attack` and callbacks leave as they are: bool `(N,)`.
+
+        Args:
+            labels: True labels, int `(N,)`.
+            predictions: Of the clean examples, int `(N,)`.
+        """
+        return torch.zeros_like(labels, dtype=torch.bool)
 
     def __repr__(self) -> str:
         options = ", ".join(f"{name}={value!r}" for name, value in vars(self).items())
@@ -50,6 +59,38 @@ class SecondLikeliest(Goal):
         _at_least_two_classes(logits)
         wrong = logits.detach().scatter(1, labels.unsqueeze(1).long(), -torch.inf)
         return Targeted(wrong.argmax(1))
+
+
+class TargetClass(Goal):
+    """Toward one class, the same for all: in the paper's figure 5 "ostrich", ImageNet's class 9.
+
+    Examples of that class, and those that are taken for it as they are, are left out.
+
+    Args:
+        label: The class.
+
+    Raises:
+        ValueError: If it is negative, or, with an attack, if the model has no such class.
+    """
+
+    def __init__(self, label: int) -> None:
+        if label < 0:
+            raise ValueError(f"TargetClass: a class is counted from 0; label is {label}.")
+        self.label = label
+
+    def __call__(self, labels: Tensor, logits: Tensor, generator: torch.Generator) -> Criterion:
+        """Take the same label for each example."""
+        classes = _at_least_two_classes(logits)
+        if self.label >= classes:
+            raise ValueError(
+                f"TargetClass: the model has {classes} classes, 0 to {classes - 1}; label is "
+                f"{self.label}."
+            )
+        return Targeted(torch.full_like(labels, self.label))
+
+    def left_out(self, labels: Tensor, predictions: Tensor) -> Tensor:
+        """Return which examples are of the class, or taken for it: bool `(N,)`."""
+        return (labels == self.label) | (predictions == self.label)
 
 
 class TrueLabels(Goal):

@@ -17,14 +17,15 @@ from lit_intriguing.attacks.examples import Examples
 from lit_intriguing.callbacks.examples_of_losses import ExamplesOfLosses
 from lit_intriguing.callbacks.measuring import is_trial
 from lit_intriguing.errors import UserError
+from lit_intriguing.figures.captions import class_captions
 from lit_intriguing.figures.examples import (
     DrawnExamples,
-    Moment,
     as_pixels,
     drawn_as_images,
     drawn_as_units,
     examples_figure,
 )
+from lit_intriguing.figures.history import Moment
 from lit_intriguing.figures.loggers import destinations
 from lit_intriguing.figures.loss_change import LossMoment
 from lit_intriguing.hosts.batch import Place
@@ -49,8 +50,9 @@ class AdversarialExamples(ExamplesOfLosses):
       (-1: any wrong label), `predictions`, `adversarial_predictions`, `success`, `distortion` (root
       mean square change, in the units of what is attacked), `queries` (gradient evaluations) and
       what the attack returns besides, such as `c`, each `(N,)`; `step` and `epoch`;
-    - `.png`: clean, difference magnified, adversarial, as in Szegedy et al. 2013, figure 5, and
-      below them distortion and success over the steps so far;
+    - `.png`: clean, difference magnified, adversarial, as in Szegedy et al. 2013, figure 5, with
+      the names of the classes where the data module has `class_names`, and from the second time on
+      distortion and success over the steps so far;
     - `.csv`: one row for each example.
 
     W&B and TensorBoard get the figure and the table too. Every logger gets the scalars
@@ -247,14 +249,14 @@ class AdversarialExamples(ExamplesOfLosses):
             return
         columns = made.columns()
         folder = self.save(trainer, columns, moment.step)
-        figure = self._figure(columns, trainer.current_epoch)
+        figure = self._figure(columns, trainer)
         names, rows = _table(columns)
         for destination in destinations(trainer.loggers, folder):
             destination.table(self.name, names, rows, moment.step)
             if figure is not None:
                 destination.figure(self.name, figure, moment.step)
 
-    def _figure(self, columns: Mapping[str, Tensor], epoch: int) -> Any:
+    def _figure(self, columns: Mapping[str, Tensor], trainer: Trainer) -> Any:
         images = self.layer == INPUT and drawn_as_images(columns["clean"].shape)
         if not images and not drawn_as_units(columns["clean"].shape):
             self.warn_once(
@@ -264,32 +266,45 @@ class AdversarialExamples(ExamplesOfLosses):
             )
             return None
         moment = self._history[-1]
-        count = len(columns["labels"])
-        when = f"step {moment.step:,}, epoch {epoch}"
+        attacked = columns["attacked"]
+        count = int(attacked.sum())
+        if count == 0:
+            return None
+        when = f"step {moment.step:,}, epoch {trainer.current_epoch}"
+        shown = {name: column[attacked] for name, column in columns.items()}
         return examples_figure(
-            self._drawn(columns, images),
+            self._drawn(shown, images, _class_names(trainer, shown)),
             self._history,
             images=images,
             magnify=self.magnify,
-            title=f"{self.where()}{when}: {round(moment.success * count)} of {count} succeed",
+            title=f"{self.where()}{when}: {round(moment.success * count)} of {count} successful",
         )
 
-    def _drawn(self, columns: Mapping[str, Tensor], images: bool) -> DrawnExamples:
+    def _drawn(
+        self, columns: Mapping[str, Tensor], images: bool, names: Sequence[str] | None
+    ) -> DrawnExamples:
         pair = columns["clean"].float(), columns["adversarial"].float()
         if images:
             pair = as_pixels(*pair, self.bounds or Bounds())
-        lists = (columns[name].tolist() for name in _CAPTIONS)
-        return DrawnExamples(*pair, *lists)
+        numbers = (columns[name].tolist() for name in ("success", "distortion"))
+        return DrawnExamples(*pair, *class_captions(columns, names), *numbers)
 
 
-_CAPTIONS = ("predictions", "adversarial_predictions", "success", "distortion")
+def _class_names(trainer: Trainer, columns: Mapping[str, Tensor]) -> Sequence[str] | None:
+    """Return the names that the run's data has for the classes; None where it has not all."""
+    from lit_intriguing.data.class_names import names_of_data
+
+    names = names_of_data(getattr(trainer, "datamodule", None))
+    keys = ("labels", "targets", "predictions", "adversarial_predictions")
+    most = max(int(columns[key].max()) for key in keys)
+    return names if names is not None and len(names) > most else None
 
 
 def _moment(step: int, made: Examples) -> Moment:
     distortion = made.distortion.double()[made.success]
     if not len(distortion):
         return Moment(step, 0.0, math.nan, math.nan)
-    success = float(made.success.double().mean())
+    success = float(made.success[made.attacked].double().mean())
     # `median` would take the lower of the two in the middle.
     return Moment(step, success, float(distortion.mean()), float(distortion.quantile(0.5)))
 

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from lit_intriguing.figures.canvas import GREY, INK, new_figure
+from lit_intriguing.figures.difference import shown_difference
 
 
 def adversarial_digits(
@@ -42,19 +43,17 @@ def adversarial_digits(
             f"clean and adversarial images differ in shape: {tuple(clean.shape)} "
             f"and {tuple(adversarial.shape)}"
         )
-    if not magnify > 0:
-        raise ValueError(f"magnify must be positive, not {magnify}")
+    middle, _ = shown_difference(clean.detach().cpu(), adversarial.detach().cpu(), magnify)
     clean, adversarial = as_images(clean), as_images(adversarial)
     count = len(clean)
     above = _texts(clean_labels, count, "clean_labels")
     below = _texts(adversarial_labels, count, "adversarial_labels")
-    difference = adversarial - clean
-    distortion = difference.flatten(1).square().mean(1).sqrt()
+    distortion = (adversarial - clean).flatten(1).square().mean(1).sqrt()
 
     figure = new_figure(max(0.9 * count + 1.0, 3.5), 3.5)
     axes = figure.subplots(3, count, squeeze=False)
     name = "difference" if magnify == 1 else f"difference × {magnify:g}"  # noqa: RUF001
-    rows = (("clean", clean), (name, difference * magnify + 0.5), ("adversarial", adversarial))
+    rows = (("clean", clean), (name, as_images(middle)), ("adversarial", adversarial))
     for row, (title, images) in enumerate(rows):
         for column in range(count):
             axis = axes[row, column]

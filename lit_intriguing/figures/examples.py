@@ -8,31 +8,30 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from torch import Tensor
 
-from lit_intriguing.figures.canvas import GREY, INK, PALETTE, new_figure
+from lit_intriguing.figures.canvas import GREY, INK
+from lit_intriguing.figures.difference import chosen_factor, shown_difference
 from lit_intriguing.figures.digits import as_images
+from lit_intriguing.figures.history import (
+    Moment,
+    draw_history,
+    history_panels,
+    with_room_below,
+)
+from lit_intriguing.figures.mosaic import coloured, pasted, pixels_of, show, write
+from lit_intriguing.figures.wrapping import wrapped
 from lit_intriguing.types import Bounds
 
 COLUMNS = 8
 """Images side by side."""
 
-_FACTORS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
+CLASS_LEGEND = (
+    "above: label; below: prediction of the adversarial image, and its distortion (RMS change); "
+    "grey: goal not reached"
+)
+"""What the captions are where there are classes."""
 
-
-@dataclass(frozen=True)
-class Moment:
-    """What was measured at one step.
-
-    Attributes:
-        step: Optimiser steps taken.
-        success: Fraction of the examples that reached their goal.
-        mean: Mean distortion of those that did; NaN if none.
-        median: Median distortion, likewise.
-    """
-
-    step: int
-    success: float
-    mean: float
-    median: float
+_TEXT = 0.85
+"""Width of a caption in inches."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +41,8 @@ class DrawnExamples:
     Attributes:
         clean: (N, *S), pixels in [0, 1] for images.
         adversarial: (N, *S).
-        before: (N,) predicted classes of the clean ones.
-        after: (N,) predicted classes of the adversarial ones.
+        before: (N,) captions of the clean ones, such as their labels.
+        after: (N,) captions of the adversarial ones, such as what is predicted.
         success: (N,) bool, whether the goal was reached.
         distortion: (N,) root mean square change.
     """
@@ -87,6 +86,9 @@ def examples_figure(
 ) -> Figure:
     """Draw clean, difference and adversarial, and below them distortion and success over steps.
 
+    Curves are drawn where there are two moments or more and there is something to see: success
+    that never changes is written, not drawn.
+
     Images stand in columns, the difference shown as in Szegedy et al. 2013, figure 5: magnified
     and shifted by half the grey scale, so that grey means unchanged. Units of a layer stand side
     by side in one row for each example; those of a convolution are its channels, each the root
@@ -106,14 +108,13 @@ def examples_figure(
     Raises:
         ValueError: The examples are of another shape, or `magnify` is not positive.
     """
-    if magnify is not None and not magnify > 0:
-        raise ValueError(f"magnify must be positive, not {magnify}")
     height = images_height(drawn) if images else 0.9 + 0.24 * len(drawn.before)
-    figure = new_figure(8.0, height + 2.3)
-    top, bottom = figure.subfigures(2, 1, squeeze=False, height_ratios=[height, 2.0])[:, 0]
+    panels = history_panels(history)
+    figure, top, bottom = with_room_below(height, bool(panels))
     (draw_images if images else draw_units)(top, drawn, magnify)
     figure.suptitle(title, fontsize=10, color=INK, x=0.01, ha="left")
-    _draw_history(bottom, history)
+    if bottom is not None:
+        draw_history(bottom, history, panels)
     return figure
 
 
@@ -124,24 +125,6 @@ def as_pixels(clean: Tensor, adversarial: Tensor, bounds: Bounds) -> tuple[Tenso
         lower, upper = clean.amin(), clean.amax()
     width = (upper - lower).clamp(min=torch.finfo(clean.dtype).tiny)
     return (clean - lower) / width, (adversarial - lower) / width
-
-
-def factor_for(difference: Tensor) -> float:
-    """Return the largest round factor that leaves 99% of the changed elements within half a range.
-
-    Args:
-        difference: Any shape, in units of the range that is drawn.
-
-    >>> factor_for(torch.tensor([0.04, -0.04, 0.0]))
-    10.0
-    """
-    changes = difference.abs().flatten().double()
-    changes = changes[changes > 1e-4 * changes.max()] if changes.numel() else changes
-    if not changes.numel():
-        return 1.0
-    # `torch.quantile` refuses more than 16 million elements.
-    large = float(changes.kthvalue(max(1, round(0.99 * changes.numel()))).values)
-    return float(max([f for f in _FACTORS if f * large < 0.501], default=1))
 
 
 def images_height(drawn: DrawnExamples) -> float:
@@ -155,7 +138,7 @@ def draw_images(
     figure: SubFigure,
     drawn: DrawnExamples,
     magnify: float | None,
-    captions: str = "prediction of the clean image; below: of the adversarial one",
+    legend: str = CLASS_LEGEND,
 ) -> None:
     """Draw images in columns: clean, difference, adversarial.
 
@@ -163,40 +146,29 @@ def draw_images(
         figure: Where.
         drawn: The examples.
         magnify: Factor on the difference; None to choose it.
-        captions: What stands above the images, and below them beside the distortion.
+        legend: What stands above and below the images; drawn below all.
     """
-    clean, adversarial = as_images(drawn.clean), as_images(drawn.adversarial)
-    difference = adversarial - clean
-    factor = factor_for(difference) if magnify is None else magnify
-    rows = (clean, difference * factor + 0.5, adversarial)
+    difference, factor = shown_difference(drawn.clean, drawn.adversarial, magnify)
+    rows = [coloured(images) for images in (drawn.clean, difference, drawn.adversarial)]
     names = ("clean", f"difference\n× {factor:g}", "adversarial")  # noqa: RUF001
-    blocks = -(-len(clean) // COLUMNS)
-    figure.supxlabel(
-        f"above: {captions}, and its distortion (RMS change)",
-        fontsize=7,
-        color=GREY,
-    )
+    blocks = -(-len(rows[0]) // COLUMNS)
+    figure.supxlabel(legend, fontsize=7, color=GREY)
     axes = figure.subplots(blocks, 1, squeeze=False)[:, 0]
     for block, axis in enumerate(axes):
         part = slice(block * COLUMNS, (block + 1) * COLUMNS)
         _draw_block(axis, [row[part] for row in rows], names)
-        _write_captions(axis, drawn, part, clean.shape[1], clean.shape[2])
+        _write_captions(axis, drawn, part, *rows[0].shape[1:3])
 
 
 def _draw_block(axis: Axes, rows: Sequence[Tensor], names: Sequence[str]) -> None:
     """Draw many images on one axis: a figure of 48 axes takes seconds to lay out."""
-    count, height, width = rows[0].shape[:3]
+    height, width = rows[0].shape[1:3]
     gap = _gap(width)
-    # White, with a place for each column even where the last block is not full.
-    canvas = torch.ones(3 * (height + gap) - gap, COLUMNS * (width + gap) - gap, 3)
-    for row, images in enumerate(rows):
-        coloured = images if images.ndim == 4 else images.unsqueeze(-1).expand(-1, -1, -1, 3)
-        for column in range(count):
-            y, x = row * (height + gap), column * (width + gap)
-            canvas[y : y + height, x : x + width] = coloured[column].clamp(0, 1)
-    axis.imshow(canvas.numpy(), interpolation="nearest" if width < 64 else "antialiased")
+    # With a place for each column even where the last block is not full.
+    size = 3 * (height + gap) - gap, COLUMNS * (width + gap) - gap
+    picture = pasted(rows, lambda column, row: (row * (height + gap), column * (width + gap)), size)
+    show(axis, picture, width)
     axis.set_yticks([row * (height + gap) + height / 2 for row in range(3)], names, fontsize=8)
-    axis.set_xticks([])
     axis.tick_params(length=0, labelcolor=INK)
     axis.spines[:].set_visible(False)
 
@@ -204,24 +176,19 @@ def _draw_block(axis: Axes, rows: Sequence[Tensor], names: Sequence[str]) -> Non
 def _write_captions(axis: Axes, drawn: DrawnExamples, part: slice, height: int, width: int) -> None:
     gap = _gap(width)
     bottom = 3 * (height + gap) - gap
-    indices = range(len(drawn.before))[part]
-    for column, index in enumerate(indices):
-        x = column * (width + gap) + width / 2
+    for column, index in enumerate(range(len(drawn.before))[part]):
+        x = column * (width + gap) + width / 2 - 0.5
         colour = INK if drawn.success[index] else GREY
-        after = f"{drawn.after[index]}" if drawn.success[index] else f"{drawn.after[index]}, failed"
-        for y, up, text, size in (
-            (-0.5, 3, f"{drawn.before[index]}", 9),
-            (bottom - 0.5, -3, f"{after}\n{drawn.distortion[index]:.3g}", 8),
-        ):
-            axis.annotate(
-                text, (x, y), xytext=(0, up), textcoords="offset points", ha="center",
-                va="bottom" if up > 0 else "top", fontsize=size, color=colour,
-                annotation_clip=False,
-            )  # fmt: skip
+        above, after = (
+            wrapped(f"{texts[index]}", _TEXT, 8) for texts in (drawn.before, drawn.after)
+        )
+        write(axis, above, (x, -0.5), 8, INK, up=True)
+        below = f"{after}\n{drawn.distortion[index]:#.3g}"
+        write(axis, below, (x, bottom - 0.5), 8, colour)
 
 
 def _gap(width: int) -> int:
-    return max(1, round(0.08 * width))
+    return pixels_of(0.08, width)
 
 
 def as_units(batch: Tensor) -> Tensor:
@@ -257,7 +224,7 @@ def draw_units(figure: SubFigure, drawn: DrawnExamples, magnify: float | None) -
     clean, adversarial = as_units(drawn.clean), as_units(drawn.adversarial)
     difference = as_units(drawn.adversarial - drawn.clean)
     largest = max(float(clean.abs().max()), float(adversarial.abs().max())) or 1.0
-    factor = factor_for(difference / (2 * largest)) if magnify is None else magnify
+    factor = chosen_factor(difference / (2 * largest), magnify)
     axes = figure.subplots(1, 3, sharey=True)
     name = f"difference × {factor:g}"  # noqa: RUF001
     for axis, values, title in zip(
@@ -278,26 +245,3 @@ def draw_units(figure: SubFigure, drawn: DrawnExamples, magnify: float | None) -
     bar = figure.colorbar(picture, ax=list(axes), fraction=0.03, pad=0.01)
     bar.ax.tick_params(labelsize=7, length=2)
     bar.outline.set_visible(False)
-
-
-def _draw_history(figure: SubFigure, history: Sequence[Moment]) -> None:
-    steps = [moment.step for moment in history]
-    left, right = figure.subplots(1, 2, width_ratios=[3, 2])
-    dot = {"marker": "o", "markersize": 3, "linewidth": 1.4}
-    left.plot(steps, [m.mean for m in history], color=PALETTE[0], label="mean", **dot)
-    left.plot(
-        steps, [m.median for m in history], color=PALETTE[1], label="median", linestyle="--", **dot
-    )
-    left.legend(frameon=False, fontsize=7)
-    left.set_title("distortion of those that succeed (RMS)", fontsize=8, color=INK, loc="left")
-    right.plot(steps, [100 * m.success for m in history], color=PALETTE[2], **dot)
-    right.set_title("success, %", fontsize=8, color=INK, loc="left")
-    right.set_ylim(-4, 104)
-    left.set_ylim(bottom=0, top=1.1 * left.get_ylim()[1])
-    for axis in (left, right):
-        axis.set_xlabel("step", fontsize=8, color=INK)
-        axis.tick_params(labelsize=7)
-        axis.grid(color=GREY, alpha=0.25, linewidth=0.6)
-        axis.spines[["top", "right"]].set_visible(False)
-        axis.set_xlim(0, 1.04 * max(steps, default=1))
-        axis.xaxis.get_major_locator().set_params(integer=True, nbins=6)

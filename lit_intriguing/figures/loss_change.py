@@ -3,12 +3,16 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
-from matplotlib.ticker import MaxNLocator
 
-from lit_intriguing.figures.canvas import GREY, INK, PALETTE, new_figure
-from lit_intriguing.figures.examples import DrawnExamples, draw_images, draw_units, images_height
+from lit_intriguing.figures.canvas import INK, PALETTE, new_figure
+from lit_intriguing.figures.examples import (
+    DrawnExamples,
+    draw_images,
+    draw_units,
+    images_height,
+)
+from lit_intriguing.figures.history import style_steps, with_room_below
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,8 @@ def loss_figure(
 ) -> Figure:
     """Draw losses over the steps so far, and examples above them.
 
+    Beside examples, curves are drawn where there are two moments or more.
+
     Args:
         history: All moments, in the order of their steps.
         top: Draws the examples, and its height in inches; None for none.
@@ -46,15 +52,15 @@ def loss_figure(
     Returns:
         The figure.
     """
-    height = 0.0 if top is None else top[1]
-    figure = new_figure(8.0, height + 2.3)
     if top is None:
+        figure = new_figure(8.0, 2.3)
         (bottom,) = figure.subfigures(1, 1, squeeze=False)[:, 0]
     else:
-        above, bottom = figure.subfigures(2, 1, squeeze=False, height_ratios=[height, 2.0])[:, 0]
+        figure, above, bottom = with_room_below(top[1], len(history) > 1)
         top[0](above)
     figure.suptitle(title, fontsize=10, color=INK, x=0.01, ha="left")
-    _draw_history(bottom, history)
+    if bottom is not None:
+        _draw_history(bottom, history)
     return figure
 
 
@@ -68,8 +74,11 @@ def drawn_pairs(drawn: DrawnExamples, images: bool, magnify: float | None) -> tu
     """
     if not images:
         return lambda figure: draw_units(figure, drawn, magnify), 0.9 + 0.24 * len(drawn.before)
-    captions = "loss of the clean example; below: of the adversarial one"
-    return lambda figure: draw_images(figure, drawn, magnify, captions), images_height(drawn)
+    legend = (
+        "above: loss of the clean example; below: of the adversarial one, and its distortion "
+        "(RMS change)"
+    )
+    return lambda figure: draw_images(figure, drawn, magnify, legend), images_height(drawn)
 
 
 def _draw_history(figure: SubFigure, history: Sequence[LossMoment]) -> None:
@@ -90,13 +99,4 @@ def _draw_history(figure: SubFigure, history: Sequence[LossMoment]) -> None:
         right.set_title("distortion (RMS)", fontsize=8, color=INK, loc="left")
     right.set_ylim(bottom=0, top=1.1 * right.get_ylim()[1])
     for axis in (left, right):
-        _style(axis, steps)
-
-
-def _style(axis: Axes, steps: Sequence[int]) -> None:
-    axis.set_xlabel("step", fontsize=8, color=INK)
-    axis.tick_params(labelsize=7)
-    axis.grid(color=GREY, alpha=0.25, linewidth=0.6)
-    axis.spines[["top", "right"]].set_visible(False)
-    axis.set_xlim(0, 1.04 * max([*steps, 1]))
-    axis.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
+        style_steps(axis, steps)

@@ -9,6 +9,7 @@ from matplotlib.figure import SubFigure
 from torch import Tensor
 
 from lit_intriguing.figures.canvas import GREY, INK
+from lit_intriguing.figures.mosaic import pixels_of, show, write
 
 _NAMES = ("image", "labels", "prediction", "adversarial", "its prediction")
 _ACROSS = 2
@@ -57,7 +58,7 @@ def draw_masks(figure: SubFigure, drawn: DrawnMasks) -> None:
         _coloured(drawn.adversarial), _classes(drawn.after),
     ]  # fmt: skip
     height, width = tiles[0].shape[1:3]
-    small, between, below = _gap(width, 0.06), _gap(width, 0.3), _gap(width, 0.3)
+    small, between, below = (pixels_of(share, width) for share in (0.06, 0.3, 0.3))
     block = len(tiles) * (width + small) - small
     rows = -(-len(drawn.captions) // _ACROSS)
     size = rows * (height + below), _ACROSS * (block + between) - between
@@ -70,22 +71,10 @@ def draw_masks(figure: SubFigure, drawn: DrawnMasks) -> None:
             x = left + place * (width + small)
             canvas[y : y + height, x : x + width] = tile[number]
             if row == 0:
-                _write(axis, _NAMES[place], x + width / 2, -0.5, above=True)
-        _write(axis, caption, left + block / 2, y + height - 0.5)
-    axis.imshow(canvas.numpy(), interpolation="nearest" if width < 64 else "antialiased")
+                write(axis, _NAMES[place], (x + width / 2, -0.5), 7, GREY, up=True)
+        write(axis, caption, (left + block / 2, y + height - 0.5), 7, INK)
+    show(axis, canvas, width)
     axis.axis("off")
-
-
-def _write(axis: object, text: str, x: float, y: float, above: bool = False) -> None:
-    axis.annotate(  # type: ignore[attr-defined]
-        text, (x, y), xytext=(0, 2 if above else -2), textcoords="offset points", ha="center",
-        va="bottom" if above else "top", fontsize=7, color=GREY if above else INK,
-        annotation_clip=False,
-    )  # fmt: skip
-
-
-def _gap(width: int, share: float) -> int:
-    return max(1, round(share * width))
 
 
 def _coloured(images: Tensor) -> Tensor:

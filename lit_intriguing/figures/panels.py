@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
 from lit_intriguing.figures.canvas import GREY, INK, new_figure
 from lit_intriguing.figures.digits import as_images
+from lit_intriguing.figures.mosaic import PHOTOGRAPH, coloured, pasted, pixels_of, show
 from lit_intriguing.figures.wrapping import wrapped
 
 PANELS = 3
@@ -37,14 +37,15 @@ class Panel:
     caption: str = ""
 
 
-def pair_panels(panels: Sequence[Panel], *, columns: int = 4, title: str = "") -> Figure:
+def pair_panels(panels: Sequence[Panel], *, columns: int | None = None, title: str = "") -> Figure:
     """Draw sets of pairs side by side: odd columns clean, even columns distorted.
 
     In the layout of Szegedy et al. 2013, figure 7.
 
     Args:
         panels: The sets, with images of one size.
-        columns: Pairs side by side in a panel.
+        columns: Pairs side by side in a panel; None for 4, of photographs (64 pixels across and
+            more) 1.
         title: Drawn above; wrapped to the figure's width.
 
     Returns:
@@ -56,8 +57,11 @@ def pair_panels(panels: Sequence[Panel], *, columns: int = 4, title: str = "") -
     """
     if not panels:
         raise ValueError("nothing to draw: no panel")
-    if columns < 1:
+    if columns is not None and columns < 1:
         raise ValueError(f"columns must be at least 1, not {columns}")
+    image_width = as_images(panels[0].clean[:1]).shape[2]
+    if columns is None:
+        columns = 4 if image_width < PHOTOGRAPH else 1
     pictures = [_canvas(panel, columns) for panel in panels]
     across = min(len(panels), PANELS)
     down = -(-len(panels) // across)
@@ -73,40 +77,33 @@ def pair_panels(panels: Sequence[Panel], *, columns: int = 4, title: str = "") -
     for axis in axes:
         axis.axis("off")
     for axis, picture, above, below in zip(axes, pictures, titles, captions, strict=False):
-        _draw(axis, picture, above, below)
+        _draw(axis, picture, image_width, above, below)
     return figure
 
 
 def _canvas(panel: Panel, columns: int) -> Tensor:
-    """Return all images of a panel in one, (height, width, 3): many axes would take seconds."""
+    """Return all images of a panel in one, (height, width, 3)."""
     if panel.clean.shape != panel.distorted.shape:
         raise ValueError(
             f"clean and distorted images differ in shape: {tuple(panel.clean.shape)} "
             f"and {tuple(panel.distorted.shape)}"
         )
-    pair = [_coloured(images) for images in (panel.clean, panel.distorted)]
+    pair = [coloured(images) for images in (panel.clean, panel.distorted)]
     count, height, width = pair[0].shape[:3]
-    small, gap = max(1, round(0.04 * width)), max(2, round(0.25 * width))
+    small, gap = pixels_of(0.04, width), pixels_of(0.25, width, 2)
     rows, columns = -(-count // columns), min(columns, count)
     stride = 2 * width + small + gap
-    canvas = torch.ones(rows * (height + small) - small, columns * stride - gap, 3)
-    for number in range(count):
+
+    def corner(number: int, part: int) -> tuple[int, int]:
         row, column = divmod(number, columns)
-        y, left = row * (height + small), column * stride
-        for x, images in zip((left, left + width + small), pair, strict=True):
-            canvas[y : y + height, x : x + width] = images[number]
-    return canvas
+        return row * (height + small), column * stride + part * (width + small)
+
+    return pasted(pair, corner, (rows * (height + small) - small, columns * stride - gap))
 
 
-def _coloured(batch: Tensor) -> Tensor:
-    images = as_images(batch).clamp(0, 1)
-    return images if images.ndim == 4 else images.unsqueeze(-1).expand(-1, -1, -1, 3)
-
-
-def _draw(axis: Axes, picture: Tensor, title: str, caption: str) -> None:
+def _draw(axis: Axes, picture: Tensor, width: int, title: str, caption: str) -> None:
     axis.axis("on")
-    axis.imshow(picture.numpy(), interpolation="none")
-    axis.set(xticks=[], yticks=[])
+    show(axis, picture, width)
     axis.spines[:].set(color=GREY, linewidth=0.4)
     axis.set_title(title, fontsize=_TITLE, color=INK, loc="left")
     axis.set_xlabel(caption, fontsize=_CAPTION, color=INK, loc="left")

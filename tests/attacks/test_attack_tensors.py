@@ -4,7 +4,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from lit_intriguing.attacks import GaussianNoise, GradientAttack, SecondLikeliest, TrueLabels
+from lit_intriguing.attacks import (
+    GaussianNoise,
+    GradientAttack,
+    SecondLikeliest,
+    TargetClass,
+    TrueLabels,
+)
 from lit_intriguing.attacks.base import Attack, Found
 from lit_intriguing.commands.attack import attack_tensors
 from lit_intriguing.errors import UserError
@@ -105,6 +111,18 @@ def test_an_untargeted_goal_has_no_targets() -> None:
     images, labels = rows(5)
     made = attack_tensors(network(), ATTACK, images, labels, goal=TrueLabels())
     assert made.targets.tolist() == [-1] * 5
+
+
+def test_examples_of_the_class_that_is_aimed_at_are_left_as_they_are() -> None:
+    images, labels = rows(30)
+    model = network()
+    made = attack_tensors(model, ATTACK, images, labels, goal=TargetClass(1), only_correct=False)
+    there = (labels == 1) | (made.predictions == 1)
+    assert there.any()
+    assert not there.all()
+    assert torch.equal(made.attacked, ~there)
+    assert torch.equal(made.adversarial[there], images[there])
+    assert not made.success[there].any()
 
 
 def test_a_hidden_layer_is_attacked_from_its_activation_up_without_bounds() -> None:

@@ -8,6 +8,7 @@ from lit_intriguing.attacks import (
     Goal,
     RandomTargets,
     SecondLikeliest,
+    TargetClass,
     Targeted,
     TrueLabels,
     Untargeted,
@@ -121,6 +122,25 @@ def test_true_labels_are_to_be_left() -> None:
 def test_goal_that_needs_a_wrong_label_refuses_a_single_class(goal: Goal) -> None:
     with pytest.raises(ValueError, match="at least two classes"):
         goal(torch.zeros(3).long(), torch.zeros(3, 1), source())
+
+
+def test_one_class_is_the_target_of_all_but_those_of_it_or_taken_for_it() -> None:
+    goal = TargetClass(2)
+    labels = torch.tensor([0, 1, 2, 0])
+    criterion = goal(labels, torch.zeros(4, 3), source())
+    assert criterion.labels.tolist() == [2, 2, 2, 2]
+    left_out = goal.left_out(labels, torch.tensor([0, 2, 1, 1]))
+    assert left_out.tolist() == [False, True, True, False]
+    assert not RandomTargets().left_out(labels, labels).any()
+
+
+def test_a_class_that_the_model_does_not_have_is_refused_and_the_advice_works() -> None:
+    labels, logits = torch.zeros(2).long(), torch.zeros(2, 3)
+    with pytest.raises(ValueError, match="the model has 3 classes, 0 to 2; label is 3"):
+        TargetClass(3)(labels, logits, source())
+    assert TargetClass(2)(labels, logits, source()).labels.tolist() == [2, 2]
+    with pytest.raises(ValueError, match="counted from 0; label is -1"):
+        TargetClass(-1)
 
 
 class Fixed(Goal):

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
 from torch import Tensor, nn
@@ -17,7 +17,7 @@ from torch.nn import functional as F  # noqa: N812
 from torch.utils.data import DataLoader, IterableDataset, SubsetRandomSampler, TensorDataset
 
 from lit_intriguing import cli
-from lit_intriguing.attacks import Attack, Found, GradientAttack, TrueLabels
+from lit_intriguing.attacks import Attack, Found, GradientAttack, TargetClass, TrueLabels
 from lit_intriguing.callbacks import (
     AdversarialExamples,
     AdversarialTraining,
@@ -291,6 +291,50 @@ def test_logged_numbers_are_those_of_the_successful_examples(tmp_path: Path) -> 
         assert float(line["examples/distortion"]) == pytest.approx(float(reached.mean()))
         assert float(line["examples/distortion_median"]) == pytest.approx(np.median(reached))
         assert int(line["step"]) == content["step"]
+
+
+class Named(LightningDataModule):
+    """Data that names its classes."""
+
+    def __init__(self, names: list[str]) -> None:
+        super().__init__()
+        self.class_names = names
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        return shuffled()
+
+
+def drawn_in(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, names: list[str], **options: Any
+) -> Any:
+    """What the last figure of a run is given."""
+    given: list[Any] = []
+    monkeypatch.setattr(NO_FIGURE, lambda *drawn, **rest: given.append((*drawn, rest)))
+    trainer(folder, examples(**options), max_epochs=1).fit(Host(), datamodule=Named(names))
+    return given[-1]
+
+
+def test_figures_have_the_names_of_the_datas_classes_if_there_is_one_for_each(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn, _, _ = drawn_in(tmp_path / "all", monkeypatch, ["cat", "dog", "ostrich", "tench"])
+    assert {text.split(",")[0] for text in drawn.before} == {"cat", "dog", "ostrich", "tench"}
+    drawn, _, _ = drawn_in(tmp_path / "some", monkeypatch, ["cat", "dog"])
+    assert {text.split(",")[0] for text in drawn.before} == {"0", "1", "2", "3"}
+
+
+def test_examples_that_a_goal_leaves_out_are_neither_counted_nor_drawn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = {"goal": TargetClass(1), "examples": 12, "attack": GradientAttack(9.0, steps=10)}
+    drawn, history, rest = drawn_in(tmp_path, monkeypatch, [], **options)
+    (content,) = contents(tmp_path)
+    attacked, success = content["attacked"], content["success"]
+    count = int(attacked.sum())
+    assert 0 < count <= 9
+    assert len(drawn.clean) == len(drawn.before) == count
+    assert history[-1].success == pytest.approx(int(success.sum()) / count)
+    assert rest["title"].endswith(f": {int(success.sum())} of {count} successful")
 
 
 class Hopeless(Attack):

@@ -1,18 +1,19 @@
 import math
+from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 import torch
 
-from lit_intriguing.figures.canvas import png
+from lit_intriguing.figures.canvas import GREY, INK, png
 from lit_intriguing.figures.examples import (
     DrawnExamples,
-    Moment,
     as_units,
     drawn_as_images,
     drawn_as_units,
     examples_figure,
-    factor_for,
 )
+from lit_intriguing.figures.history import Moment
 
 HISTORY = [Moment(10, 1.0, 0.06, 0.05), Moment(20, 0.5, 0.08, 0.07)]
 
@@ -34,9 +35,32 @@ def test_images_stand_in_three_lines_with_the_shifted_difference_between() -> No
     assert labels == ["clean", "difference\n× 2", "adversarial"]  # noqa: RUF001
 
 
-def test_captions_tell_answers_distortion_and_failure() -> None:
+def test_captions_stand_above_and_below_with_the_distortion_and_failures_are_grey() -> None:
     axis = examples_figure(shown(torch.rand(2, 8, 8)), HISTORY).axes[0]
-    assert [text.get_text() for text in axis.texts] == ["3", "8\n0.05", "3", "8, failed\n0.05"]
+    assert [text.get_text() for text in axis.texts] == ["3", "8\n0.0500", "3", "8\n0.0500"]
+    assert [text.get_color() for text in axis.texts] == [INK, INK, INK, GREY]
+
+
+def test_long_names_of_classes_stay_within_their_column() -> None:
+    drawn = shown(torch.rand(9, 3, 8, 8))
+    long = replace(drawn, before=["American Staffordshire terrier, predicted tennis ball"] * 9)
+    figure = examples_figure(long, [])
+    figure.draw_without_rendering()
+    above = [text.get_window_extent() for text in figure.axes[0].texts[::2]]
+    assert all(left.x1 < right.x0 for left, right in pairwise(above))
+
+
+def test_one_moment_and_curves_without_anything_to_see_are_not_drawn() -> None:
+    drawn = shown(torch.rand(1, 8, 8))
+    assert len(examples_figure(drawn, HISTORY).axes) == 3
+    assert len(examples_figure(drawn, HISTORY[:1]).axes) == 1
+    failures = [Moment(step, 0.0, math.nan, math.nan) for step in (1, 2)]
+    assert len(examples_figure(drawn, failures).axes) == 1
+
+
+@pytest.mark.parametrize("history", [[], [Moment(4, 0.0, math.nan, math.nan)]])
+def test_a_history_with_nothing_to_show_is_drawn_without_a_warning(history: list[Moment]) -> None:
+    assert png(examples_figure(shown(torch.zeros(1, 8, 8), 0.0), history))
 
 
 def test_more_than_eight_images_go_on_in_another_block() -> None:
@@ -60,31 +84,6 @@ def test_channels_of_a_convolution_are_drawn_by_their_root_mean_square() -> None
     batch = torch.tensor([3.0, -4.0]).view(1, 1, 1, 2)
     assert as_units(batch).item() == pytest.approx(math.sqrt(12.5))
     examples_figure(shown(torch.randn(2, 5, 3, 3)), HISTORY, images=False)
-
-
-def test_distortion_and_success_are_drawn_over_the_steps() -> None:
-    left, right = examples_figure(shown(torch.rand(1, 8, 8)), HISTORY).axes[-2:]
-    assert [list(line.get_ydata()) for line in left.lines] == [[0.06, 0.08], [0.05, 0.07]]
-    assert list(right.lines[0].get_ydata()) == [100.0, 50.0]
-    assert list(right.lines[0].get_xdata()) == [10, 20]
-
-
-@pytest.mark.parametrize("history", [[], [Moment(4, 0.0, math.nan, math.nan)]])
-def test_a_history_with_nothing_to_show_is_drawn_without_a_warning(history: list[Moment]) -> None:
-    assert png(examples_figure(shown(torch.zeros(1, 8, 8), 0.0), history))
-
-
-@pytest.mark.parametrize(
-    ("largest", "factor"), [(0.0, 1), (0.9, 1), (0.25, 2), (0.05, 10), (1e-9, 1000)]
-)
-def test_the_factor_is_the_largest_round_one_without_clipping(
-    largest: float, factor: float
-) -> None:
-    assert factor_for(torch.tensor([largest, -largest, 0.0])) == factor
-
-
-def test_one_element_in_a_hundred_may_be_clipped() -> None:
-    assert factor_for(torch.tensor([0.05] * 99 + [0.4])) == 10
 
 
 def test_what_is_drawn_how() -> None:

@@ -60,3 +60,10 @@ def test_values_outside_the_range_are_black_and_white_and_colours_are_kept():
 def test_what_cannot_be_drawn_is_refused(panels, options, message):
     with pytest.raises(ValueError, match=message):
         pair_panels(panels, **options)
+
+
+def test_photographs_stand_one_pair_in_a_row():
+    photographs = torch.rand(3, 3, 70, 70, generator=torch.Generator().manual_seed(0))
+    (axis,) = pair_panels([Panel(photographs, photographs)]).axes
+    assert axis.images[0].get_array().shape[:2] == (3 * 73 - 3, 143)
+    assert axis.images[0].get_interpolation() == "antialiased"

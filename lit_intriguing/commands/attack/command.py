@@ -53,7 +53,8 @@ def attack_split(
         raise UserError("no chunk was attacked: fast_dev_run or limit_predict_batches stop it.")
     summary = Summary.of(finished["summary"])
     if trainer.is_global_zero:
-        print(f"{summary.text()}\n{', '.join(finished['files'])} in {store.folder}", flush=True)
+        table = summary.text(job.pictures.paper_distortion)
+        print(f"{table}\n{', '.join(finished['files'])} in {store.folder}", flush=True)
     return summary
 
 

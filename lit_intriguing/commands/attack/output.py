@@ -7,79 +7,74 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lit_intriguing.commands.attack.job import AttackJob
+from lit_intriguing.commands.attack.pictures import FOLDER, figure, save_pictures
 from lit_intriguing.commands.attack.summary import Summary
-from lit_intriguing.figures import adversarial_pairs
-from lit_intriguing.figures.canvas import png
+from lit_intriguing.data.class_names import names_of_data
 from lit_intriguing.figures.examples import drawn_as_images
 from lit_intriguing.splice import INPUT
 from lit_intriguing.types import Bounds
 from lit_intriguing.whole_files import draft, write_bytes
 
-DRAWN = 40
-"""Images in the figure, at most."""
-
 
 def write(
-    folder: Path,
-    columns: Mapping[str, Tensor],
-    summary: Summary,
-    *,
-    kind: str,
-    layer: str,
-    bounds: Bounds | None,
-    seed: int,
+    folder: Path, columns: Mapping[str, Tensor], summary: Summary, job: AttackJob, data: object
 ) -> list[str]:
-    """Write `examples.pt` or `.npz`, `summary.csv` and, of images, `examples.png`.
+    """Write `examples.pt` or `.npz`, `summary.csv` and, of images, the pictures.
 
     Args:
         folder: Where to; it exists.
         columns: See `Examples`.
         summary: Its numbers.
-        kind: "pt" or "npz".
-        layer: What was attacked.
-        bounds: Of the images; where None [0, 1].
-        seed: Of the choice of images drawn.
+        job: What was asked for.
+        data: Where the images come from; it may name the classes.
 
     Returns:
         The names of the files.
     """
-    names = [_write_examples(folder, columns, kind), "summary.csv"]
+    names = [_write_examples(folder, columns, job.format), "summary.csv"]
     (folder / "summary.csv").write_text(summary.csv(), encoding="utf-8")
-    images = layer == INPUT and drawn_as_images(columns["clean"].shape)
-    if images and bool(columns["attacked"].any()):
-        write_bytes(folder / "examples.png", figure(columns, summary, bounds, seed))
-        names.append("examples.png")
-    return names
+    return [*names, *draw(folder, columns, summary, job, data)]
 
 
-def figure(
-    columns: Mapping[str, Tensor], summary: Summary, bounds: Bounds | None, seed: int
-) -> bytes:
-    """Draw attacked images chosen at random, clean beside adversarial, as a PNG.
+def draw(
+    folder: Path, columns: Mapping[str, Tensor], summary: Summary, job: AttackJob, data: object
+) -> list[str]:
+    """Write `examples.png`, and where it is asked for a picture of each example.
 
     Args:
-        columns: See `Examples`; images, at least one of them attacked.
-        summary: For the caption.
-        bounds: Of the images; where None [0, 1].
-        seed: Of the choice.
+        folder: Where to; it exists.
+        columns: See `Examples`.
+        summary: Its numbers.
+        job: What was asked for.
+        data: Where the images come from; it may name the classes.
+
+    Returns:
+        `examples.png`, unless there is nothing to draw.
     """
-    (attacked,) = columns["attacked"].nonzero(as_tuple=True)
-    order = torch.randperm(len(attacked), generator=torch.Generator().manual_seed(seed))
-    chosen = attacked[order[:DRAWN]]
-    images = (columns[name][chosen].float() for name in ("clean", "adversarial"))
-    clean, adversarial = (_pixels(one, bounds or Bounds()) for one in images)
-    caption = (
-        f"{summary.images} images: accuracy {summary.accuracy:.1%}, after the "
-        f"attack {summary.accuracy_after:.1%}; average distortion {summary.distortion:.3g}"
-    )
-    return png(adversarial_pairs(clean, adversarial, caption))
+    images = job.layer == INPUT and drawn_as_images(columns["clean"].shape)
+    if not images or not bool(columns["attacked"].any()):
+        return []
+    bounds, pictures = job.bounds or Bounds(), job.pictures
+    if pictures.png:
+        save_pictures(folder / FOLDER, columns, bounds)
+    if pictures.show == 0:
+        return []
+    names = pictures.names(names_of_data(data))
+    drawn = figure(columns, summary, pictures, bounds, job.seed, names)
+    write_bytes(folder / "examples.png", drawn)
+    return ["examples.png"]
 
 
-def _pixels(images: Tensor, bounds: Bounds) -> Tensor:
-    """Bring images that were normalised back to [0, 1], as far as the bounds say."""
-    lower, upper = bounds.tensors_like(images)
-    width = upper - lower
-    return (images - lower) / width if bool((width.isfinite() & (width > 0)).all()) else images
+def read_examples(folder: Path, kind: str) -> Mapping[str, Tensor]:
+    """Return the columns of `examples.pt`, or `.npz`, that `write` wrote."""
+    if kind == "pt":
+        found: Mapping[str, Tensor] = torch.load(
+            folder / "examples.pt", weights_only=True, mmap=True
+        )
+        return found
+    with np.load(folder / "examples.npz") as arrays:
+        return {name: torch.from_numpy(array) for name, array in arrays.items()}
 
 
 def _write_examples(folder: Path, columns: Mapping[str, Tensor], kind: str) -> str:

@@ -11,8 +11,8 @@ from typing_extensions import override
 from lit_intriguing.attacks.attack_tensors import attack_chunk
 from lit_intriguing.attacks.examples import joined
 from lit_intriguing.commands.attack.job import AttackJob
-from lit_intriguing.commands.attack.output import write
-from lit_intriguing.commands.attack.summary import summarise
+from lit_intriguing.commands.attack.output import draw, read_examples, write
+from lit_intriguing.commands.attack.summary import Summary, summarise
 from lit_intriguing.errors import UserError
 from lit_intriguing.hosts.precision import at_least_single, in_precision
 from lit_intriguing.isolation import chunk_randomness
@@ -68,6 +68,7 @@ class AttackRun(ChunkLoop):
                 raise UserError(
                     self._other_images(f"the result of {len(finished['sources'])} chunks")
                 )
+            redraw(self.store, self.job, self.data.source)
             return
         there = self.store.indices()
         if there != list(range(chunks)):
@@ -75,12 +76,13 @@ class AttackRun(ChunkLoop):
                 f"{len(there)} of {chunks} chunks are done: repeat the command to go on, without "
                 "fast_dev_run or limit_predict_batches."
             )
-        merge(self.store, self.job)
+        merge(self.store, self.job, self.data.source)
 
     def _attack(
         self, trainer: Trainer, index: int, images: Tensor, labels: Tensor, source: str
     ) -> Chunk:
         job, start = self.job, time.perf_counter()
+        job.check_images(images)
         model = in_precision(trainer.lightning_module, trainer.precision_plugin)
         try:
             with chunk_randomness(job.seed, index) as generator:
@@ -115,14 +117,21 @@ class AttackRun(ChunkLoop):
             )
 
 
-def merge(store: Store, job: AttackJob) -> None:
+def merge(store: Store, job: AttackJob, data: object) -> None:
     """Make the final files of the chunks, holding the result and one chunk in memory."""
     parts = [replace(chunk, columns={}) for chunk in store.chunks()]
     images = sum(len(chunk.columns["labels"]) for chunk in store.chunks())
     columns = joined((chunk.columns for chunk in store.chunks()), images)
     summary = summarise(columns, sum(part.seconds for part in parts))
-    files = write(
-        store.folder, columns, summary,
-        kind=job.format, layer=job.layer, bounds=job.bounds, seed=job.seed,
-    )  # fmt: skip
+    files = write(store.folder, columns, summary, job, data)
     store.finish([part.source for part in parts], files, asdict(summary))
+
+
+def redraw(store: Store, job: AttackJob, data: object) -> None:
+    """Draw the examples of a finished attack: the pictures asked for may be others than before."""
+    finished = store.finished
+    assert finished is not None
+    columns = read_examples(store.folder, job.format)
+    drawn = draw(store.folder, columns, Summary.of(finished["summary"]), job, data)
+    files = [name for name in finished["files"] if name != "examples.png"]
+    store.finish(finished["sources"], [*files, *drawn], finished["summary"])

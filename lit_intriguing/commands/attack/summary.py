@@ -38,8 +38,11 @@ class Summary:
     gradients: float
     seconds: float
 
-    def text(self) -> str:
+    def text(self, paper: float | None = None) -> str:
         """Return a table for a terminal.
+
+        Args:
+            paper: A mean distortion to write beside that measured.
 
         >>> print(Summary(9, 8, 8 / 9, 0, 1, .04, .03, math.nan, 21, 2.5).text())
         images               9
@@ -57,6 +60,7 @@ class Summary:
             "success": f"{self.success:.2%}",
             "distortion": (
                 f"{self.distortion:.4g} mean, {self.median_distortion:.4g} median, of successes"
+                f"{'' if paper is None else f' (paper: {paper:g} mean)'}"
             ),
             "c": f"{self.c:.4g} mean, of successes",
             "gradient evaluations": f"{self.gradients:.1f} an image",

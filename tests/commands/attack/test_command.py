@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
+from torchvision.transforms.functional import pil_to_tensor
 
 from lit_intriguing import cli
 from lit_intriguing.attacks import GradientAttack
@@ -112,6 +114,62 @@ def test_run_again_a_finished_attack_says_its_numbers_and_attacks_nothing(
     assert (tmp_path / "attack" / "examples.pt").stat().st_mtime_ns == written
 
 
+def test_pictures_read_back_from_their_files_give_the_target(
+    weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    attack(weights, "--limit=40", "--attack=BoxLBFGS", "--survives=8", "--png=true")
+    assert "adversarial images in attack/adversarial\n" in capsys.readouterr().out
+    examples = torch.load(tmp_path / "attack" / "examples.pt", weights_only=True)
+    files = sorted((tmp_path / "attack" / "adversarial").iterdir())
+    rows = [int(path.stem) for path in files]
+    assert rows == examples["success"].nonzero()[:, 0].tolist()
+    assert len(rows) == int(examples["attacked"].sum()) > 10
+    read = torch.stack([pil_to_tensor(Image.open(path)) for path in files]).float() / 255
+    assert torch.equal(read, examples["adversarial"][rows])
+    model = Classifier(widths=(64, 16, 10)).eval()
+    model.load_state_dict(torch.load(weights, weights_only=True)["state_dict"])
+    assert torch.equal(model(read).argmax(1), examples["targets"][rows])
+
+
+def test_a_finished_attack_is_drawn_again_with_other_pictures_and_not_attacked_again(
+    weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, slow = tmp_path / "attack", ["--limit=70", SLOW]
+    attack(weights, *slow, "--attack.seconds=0", "--show=0")
+    assert capsys.readouterr().out.endswith("examples.pt, summary.csv in attack\n")
+    written = (folder / "examples.pt").stat().st_mtime_ns
+    again = [*slow, "--attack.seconds=1000"]
+    attack(weights, *again, "--show=5")
+    assert capsys.readouterr().out.endswith("examples.pt, summary.csv, examples.png in attack\n")
+    first = (folder / "examples.png").read_bytes()
+    with pytest.warns(UserWarning, match="rounded to 8 bits"):
+        attack(weights, *again, "--show=5", "--difference=true", "--png=true")
+    assert (folder / "examples.png").read_bytes() != first
+    assert any((folder / "adversarial").iterdir())
+    assert (folder / "examples.pt").stat().st_mtime_ns == written
+
+
+def test_too_few_names_of_classes_lose_nothing_and_the_right_file_goes_on(
+    weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = tmp_path / "names.txt"
+    names.write_text("zero\none\n")
+    slow = ["--limit=70", SLOW, f"--class_names={names}"]
+    line = refused(words(weights, *slow, "--attack.seconds=0"), capsys)
+    assert "class_names: 2 names, and there are classes up to 9, counted from 0" in line
+    names.write_text("\n".join(f"digit {number}" for number in range(10)))
+    attack(weights, *slow, "--attack.seconds=1000")
+    assert (tmp_path / "attack" / "examples.png").is_file()
+
+
+def test_one_class_is_the_target_of_all_others(weights: Path, tmp_path: Path) -> None:
+    attack(weights, "--limit=40", "--goal=TargetClass", "--goal.label=3", "--only_correct=false")
+    examples = torch.load(tmp_path / "attack" / "examples.pt", weights_only=True)
+    there = (examples["labels"] == 3) | (examples["predictions"] == 3)
+    assert torch.equal(examples["attacked"], ~there)
+    assert examples["adversarial_predictions"][examples["success"]].unique().tolist() == [3]
+
+
 def chunks_of(folder: Path, count: int) -> None:
     """Waits until so many chunks are written."""
     for _ in range(1200):
@@ -206,6 +264,9 @@ def test_initial_weights_are_attacked_with_a_warning(capsys: pytest.CaptureFixtu
         ("--chunk=0", "chunk must be at least 1, not 0"),
         ("--seed=-1", "seed must not be negative"),
         ("--bounds={lower: 0.5, upper: 0.7}", "leave the bounds 0.5 .. 0.7"),
+        ("--survives=17", "bits must lie between 1 and 16, not 17"),
+        ("--show=-1", "show must not be negative: -1"),
+        ("--class_names=none.txt", "cannot read none.txt (No such file or directory)"),
         ("--trainer.limit_predict_batches=2", "2 of 6 chunks are done: repeat the command"),
         ("--model.widths=[64, 12, 10]", "64-16-10"),
     ],
@@ -214,6 +275,21 @@ def test_what_does_not_fit_is_one_line(
     option: str, message: str, weights: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert message in refused(words(weights, option), capsys)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--survives=8", "--layer=hidden1"], "survives is for images, and layer 'hidden1'"),
+        (["--png=true", "--layer=hidden1"], "png saves images, and layer 'hidden1' is attacked"),
+        (["--png=true", "--bounds={lower: -.inf, upper: .inf}"], "png needs finite bounds"),
+        (["--goal=TargetClass", "--goal.label=10"], "the model has 10 classes, 0 to 9; label is"),
+    ],
+)
+def test_options_that_do_not_fit_together_are_one_line(
+    options: list[str], message: str, weights: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert message in refused(words(weights, *options), capsys)
 
 
 def test_a_checkpoint_of_other_weights_is_one_line(

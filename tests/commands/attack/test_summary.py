@@ -37,6 +37,13 @@ def test_c_is_shown_where_there_is_one() -> None:
     assert "\nc " not in summarise(without, 1.0).text()
 
 
+def test_the_papers_distortion_stands_beside_ours() -> None:
+    found = summarise(COLUMNS, 1.0)
+    expected = "distortion           0.2 mean, 0.2 median, of successes (paper: 0.006508 mean)"
+    assert expected in found.text(0.006508).splitlines()
+    assert "paper" not in found.text()
+
+
 def test_without_an_attacked_image_the_means_are_unknown() -> None:
     none = {name: column[3:] for name, column in COLUMNS.items()}
     found = summarise(none, 0.0)
