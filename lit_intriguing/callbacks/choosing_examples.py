@@ -96,6 +96,10 @@ class ChoosingExamples(Measuring, ABC):
         """Return the same as a batch of the training tells it."""
         return True
 
+    def rows_of(self, batch: Any, most: int | None = None) -> HostRows:
+        """Return whole rows of a batch, where these are measured."""
+        return HostRows.of(batch, self._keys.inputs, most)
+
     def classes(self, trainer: Trainer, pl_module: LightningModule, inputs: Tensor) -> int | None:
         """Return the number of classes of the host's network, from its logits for inputs.
 
@@ -117,7 +121,7 @@ class ChoosingExamples(Measuring, ABC):
                 return self._doubtful
         elif self.has_classes(trainer, pl_module, batch) is not False:
             return self._pick(trainer, pl_module, batch)
-        return HostRows.of(batch, self._keys.inputs, self.examples)
+        return self.rows_of(batch, self.examples)
 
     def take_seen(self, trainer: Trainer, pl_module: LightningModule, batch: Any) -> None:
         """Take examples of a batch of the validation, if that can be done."""
@@ -128,7 +132,7 @@ class ChoosingExamples(Measuring, ABC):
             self._doubtful = self._pick(trainer, pl_module, batch)
         else:
             with suppress(UserError):
-                self._seen = HostRows.of(batch, self._keys.inputs, self.examples)
+                self._seen = self.rows_of(batch, self.examples)
 
     def _pick(self, trainer: Trainer, pl_module: LightningModule, batch: Any) -> FixedExamples:
         classes = functools.partial(self.classes, trainer, pl_module)
@@ -153,7 +157,7 @@ class ChoosingExamples(Measuring, ABC):
             if self._chosen is None and readable(trainer, training):
                 batch = read_batch(trainer, pl_module, self.examples, self.seed, training)
                 with suppress(UserError):
-                    rows = HostRows.of(batch, self._keys.inputs)
+                    rows = self.rows_of(batch)
                     self.begin(trainer, pl_module, rows)
 
     def begin(

@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import astuple, replace
 from pathlib import Path
 from typing import Any
@@ -10,20 +11,31 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor, nn
 
+from lit_intriguing.autograd import preserved
 from lit_intriguing.callbacks.measuring import is_trial
 from lit_intriguing.callbacks.on_fixed_examples import OnFixedExamples
+from lit_intriguing.errors import UserError
 from lit_intriguing.figures.loggers import destinations
 from lit_intriguing.figures.unit_effects import effect_history_figure, effects_figure
 from lit_intriguing.hosts.batch import Place
 from lit_intriguing.hosts.calling import call_with_inputs, keyword_of
 from lit_intriguing.hosts.fixed_examples import FixedExamples
+from lit_intriguing.hosts.host_rows import HostRows
 from lit_intriguing.hosts.logits import logits_model
 from lit_intriguing.hosts.muted import muted
+from lit_intriguing.hosts.step_rows import (
+    Numbered,
+    StepRows,
+    labelled_rows,
+    labels_of,
+    rows_of_inputs,
+)
 from lit_intriguing.hosts.whole_rows import row_places
 from lit_intriguing.private.of_lightning import optimizer_steps
 from lit_intriguing.private.of_torch import uncompiled_name
 from lit_intriguing.units import LayerAnalysis, Mean, Reading, analyse_units, untrained_copy
-from lit_intriguing.units.analyse import UNTRAINED, UnitReport
+from lit_intriguing.units.analyse import UNTRAINED, Forward, UnitReport
+from lit_intriguing.units.features import Features
 from lit_intriguing.units.layers import matching_layers
 from lit_intriguing.units.network_scan import K, ScanSettings
 from lit_intriguing.units.statistics import ROTATIONS, Effect
@@ -50,6 +62,11 @@ class UnitAnalysis(OnFixedExamples):
     Files, W&B and TensorBoard get the table, a figure of the effects beside those of a copy with
     fresh weights, and one of the effects over the steps.
 
+    Where the model does not take the inputs alone (token ids with a mask, graphs, a whole dict),
+    the host's `training_step` is called aside on whole rows of a batch, dropout and BatchNorm as in
+    evaluation, and the layers are read in it. Labels, or inputs for `features`, are all that has to
+    be found then; a layer is to give one row for each of them.
+
     It only measures: weights, gradients, modes, optimiser, the global random states and the order
     of the data are as without it. Under several processes all measure the same.
 
@@ -74,8 +91,8 @@ class UnitAnalysis(OnFixedExamples):
 
     Raises:
         ValueError: For a number out of range.
-        UserError: When training starts, for an unknown layer, one that cannot be read, a module
-            without `forward`, or labels that tell nothing.
+        UserError: When training starts, for an unknown layer, one that cannot be read, examples
+            that cannot be compared, or labels that tell nothing.
     """
 
     def __init__(
@@ -108,31 +125,76 @@ class UnitAnalysis(OnFixedExamples):
         self.features, self.control = features, control
         self._history: list[tuple[int, dict[str, Effect]]] = []
         self._untrained: list[LayerAnalysis] = []
+        self._training: set[str] | None = None
+        self._reason = ""
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Check the layers.
 
         Raises:
-            UserError: For an unknown layer, or if the model that takes the inputs is not known.
+            UserError: For an unknown layer or model.
         """
-        logits_model(pl_module, self.model)
+        if self.model is not None:
+            logits_model(pl_module, self.model)
         matching_layers(pl_module, self.layers)
+
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Note which modules train, for a measurement in a validation; measure if it is time."""
+        if batch_idx == 0:
+            self._training = _in_training_mode(pl_module)
+        super().on_train_batch_start(trainer, pl_module, batch, batch_idx)
+
+    def has_classes(self, trainer: Trainer, pl_module: LightningModule, batch: Any) -> bool:
+        """Return whether the model takes the inputs alone; else the training step takes rows."""
+        try:
+            keys = self._keys.resolve(batch)
+            self._note_keys(keys)
+            inputs = trainer.precision_plugin.convert_input(keys.read(batch)[0][:2])
+            with (
+                self.isolated(pl_module),
+                preserved(pl_module),
+                torch.no_grad(),
+                trainer.precision_plugin.forward_context(),
+            ):
+                _call(self.model, self._input_name, pl_module, inputs)
+        except UserError as error:
+            self._reason = str(error)
+            return False
+        return True
+
+    def rows_of(self, batch: Any, most: int | None = None) -> HostRows:
+        """Return whole rows of a batch, which have labels or, with `features`, inputs."""
+        if self.features is None:
+            return labelled_rows(batch, self._keys, most)
+        return rows_of_inputs(batch, self._keys.inputs, most)
 
     def classes(self, trainer: Trainer, pl_module: LightningModule, inputs: Tensor) -> None:
         """Take the labels as they are: the network need not have classes."""
 
     def try_out(
-        self, trainer: Trainer, pl_module: LightningModule, examples: FixedExamples
+        self, trainer: Trainer, pl_module: LightningModule, examples: FixedExamples | HostRows
     ) -> None:
         """Compare with one random basis."""
-        self._analyse(trainer, pl_module, pl_module, examples, rotations=1)
+        try:
+            self._analyse(trainer, pl_module, pl_module, examples, rotations=1)
+        except (UserError, ValueError):
+            raise
+        except Exception as error:
+            raise UserError(
+                f"UnitAnalysis called {type(pl_module).__name__}.training_step aside, since "
+                f"{self._reason.partition('. ')[0].rstrip('.')}, and it failed: "
+                f"{type(error).__name__}: {error}"
+            ) from error
 
     def measure(
-        self, trainer: Trainer, pl_module: LightningModule, examples: FixedExamples
+        self, trainer: Trainer, pl_module: LightningModule, examples: FixedExamples | HostRows
     ) -> None:
         """Compare the units as they are now, and fresh ones the first time."""
         if self.control and not self._untrained:
-            fresh = untrained_copy(pl_module, self.seed)
+            fresh: Any = untrained_copy(pl_module, self.seed)
+            fresh.trainer = trainer  # its step may ask
             found = self._analyse(trainer, pl_module, fresh, examples, self.rotations, UNTRAINED)
             self._untrained = list(found.analyses)
         found = self._analyse(trainer, pl_module, pl_module, examples, self.rotations)
@@ -174,28 +236,49 @@ class UnitAnalysis(OnFixedExamples):
         trainer: Trainer,
         pl_module: LightningModule,
         network: nn.Module,
-        examples: FixedExamples,
+        examples: FixedExamples | HostRows,
         rotations: int,
         name: str = "trained",
     ) -> UnitReport:
-        inputs, labels = examples
-        inputs = trainer.precision_plugin.convert_input(inputs)
-        forward = functools.partial(_call, self.model, self._input_name)
-        starts = range(0, len(labels), _SIZE)
-        batches = [(inputs[at : at + _SIZE], labels[at : at + _SIZE]) for at in starts]
-        features = None if self.features is None else self.features.to(pl_module.device)
-        with (
-            self.isolated(pl_module),
-            muted(network),
-            trainer.precision_plugin.forward_context(),
-        ):
-            found = analyse_units(
-                network, batches, self.layers, reading=self.reading, k=self.k, rotations=rotations,
-                features=features, control=False, seed=self.seed, name=name, forward=forward,
-            )  # fmt: skip
+        if self.features is not None:
+            self.features.to(pl_module.device)
+        with self.isolated(pl_module), muted(network):
+            if isinstance(examples, HostRows):
+                batches, forward, features = self._by_step(trainer, pl_module, examples)
+                context: AbstractContextManager[Any] = nullcontext()
+            else:
+                batches, forward = self._by_model(trainer, *examples)
+                features, context = self.features, trainer.precision_plugin.forward_context()
+            with context:
+                found = analyse_units(
+                    network, batches, self.layers, reading=self.reading, k=self.k,
+                    rotations=rotations, features=features, control=False, seed=self.seed,
+                    name=name, forward=forward,
+                )  # fmt: skip
         # Compiled or not, a layer has one series.
         analyses = [replace(one, layer=uncompiled_name(one.layer)) for one in found.analyses]
         return replace(found, analyses=analyses)
+
+    def _by_model(
+        self, trainer: Trainer, inputs: Tensor, labels: Tensor
+    ) -> tuple[Numbered, Forward]:
+        """Return batches of images and labels, and what runs a network on images."""
+        inputs = trainer.precision_plugin.convert_input(inputs)
+        pairs = zip(torch.split(inputs, _SIZE), torch.split(labels, _SIZE), strict=True)
+        return list(pairs), functools.partial(_call, self.model, self._input_name)
+
+    def _by_step(
+        self, trainer: Trainer, pl_module: LightningModule, rows: HostRows
+    ) -> tuple[Numbered, Forward, Features | None]:
+        """Return the rows' numbers and labels, what runs a step on them, and their features."""
+        training = self._training if trainer.validating else None
+        names = _in_training_mode(pl_module) if training is None else training
+        step = StepRows(rows, trainer.precision_plugin, names, self.seed)
+        if self.features is None:
+            labels = labels_of(rows, self._keys.labels)
+            return step.numbered(labels, _SIZE), step.forward, None
+        none = torch.zeros(rows.count, dtype=torch.int64, device=pl_module.device)
+        return step.numbered(none, _SIZE), step.forward, step.compared_by(self.features)
 
     def _draw(self, trainer: Trainer, found: Sequence[LayerAnalysis], step: int) -> None:
         title = f"step {step:,}, epoch {trainer.current_epoch}"
@@ -214,6 +297,10 @@ def _call(name: str | None, input_name: str | None, network: Any, images: Tensor
     """Return what a network, or the submodule of a name in it, puts out for images."""
     model = logits_model(network, name)
     return call_with_inputs(model, images, keyword_of(model, input_name), "UnitAnalysis")
+
+
+def _in_training_mode(module: nn.Module) -> set[str]:
+    return {name for name, one in module.named_modules() if one.training}
 
 
 def _scalars(analyses: Sequence[LayerAnalysis]) -> dict[str, float]:

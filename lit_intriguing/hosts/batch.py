@@ -92,6 +92,21 @@ class BatchKeys:
             )
         return inputs, labels
 
+    def find_labels(self, batch: Any) -> Place:
+        """Return where the labels are, `(N,)`, whatever the inputs are.
+
+        Raises:
+            BatchError: If they cannot be found, or are no such integers.
+        """
+        place = self._place("labels", self.labels, 1, batch, _labels_in)
+        labels = self._at("labels", place, batch)
+        if not is_labels(labels):
+            raise self._error(
+                "The labels must be a tensor of integers with one entry for each example, not "
+                f"{kind(labels)}."
+            )
+        return place
+
     def count(self, batch: Any) -> int:
         """Return the number of examples in a batch."""
         return len(self._pair(batch)[0])

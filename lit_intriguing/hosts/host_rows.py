@@ -22,9 +22,10 @@ from lit_intriguing.hosts.paths import (
     with_entries,
     with_leaf,
 )
-from lit_intriguing.hosts.whole_rows import ITSELF, entry_leaves
+from lit_intriguing.hosts.whole_rows import ITSELF, all_leaves, entry_leaves
 from lit_intriguing.splice import kind
 
+_INDICES = (torch.int32, torch.int64)
 _INPUT_NAMES = ("inputs", "input", "x", "image", "images", "img", "pixel_values", "features")
 _LABEL_NAMES = ("labels", "label", "targets", "target", "y", "mask", "masks", "weight", "weights")
 
@@ -56,9 +57,13 @@ class HostRows:
         Raises:
             BatchError: If no tensor stands at `place`, or it cannot be found in doubt.
         """
+        return cls.along(batch, _path_of(batch, place), most)
+
+    @classmethod
+    def along(cls, batch: Any, path: Key | None, most: int | None = None) -> "HostRows":
+        """Return a batch's first examples, of which the entry at a path has one each; see `of`."""
         with torch.inference_mode(False):  # so that copies made in a validation are ordinary
             batch = map_tensors(batch, lambda one: one.detach().clone())
-        path = _path_of(batch, place)
         count = _count(batch, path)
         whole = cls(batch, count, path)
         return whole if most is None or count <= most else whole.part(slice(0, most)) or whole
@@ -75,6 +80,15 @@ class HostRows:
             cut = with_leaf(cut, path, entry[rows])
         some = replace(self, batch=cut, count=length)
         return some if _count(cut, self.inputs) == length else None
+
+    def may_be_tied(self) -> bool:
+        """Return whether integers stand beside the rows that belong to none, such as edges."""
+        own = entry_leaves(self.batch, self.count) if is_container(self.batch) else {}
+        return any(
+            isinstance(one, Tensor) and one.ndim > 0 and one.dtype in _INDICES
+            for path, one in (all_leaves(self.batch) if own else {}).items()
+            if not any(path == mine or str(path).startswith(f"{mine}.") for mine in own)
+        )
 
     def entry(self) -> Any:
         """Return what stands at the inputs' path."""

@@ -60,7 +60,7 @@ class RowsLoss:
                 stack.enter_context(grad_island())
                 stack.enter_context(Aside(self.pl_module).entered(self.seed))
                 if self._training is not None:
-                    stack.enter_context(_in_training(self.pl_module, self._training))
+                    stack.enter_context(in_training(self.pl_module, self._training))
                 stack.enter_context(steadied(self.pl_module))
                 stack.enter_context(splice.edited({self.layer: self._edit}, repeated=True))
                 yield
@@ -187,7 +187,7 @@ class RowsLoss:
 
 
 @contextmanager
-def _in_training(module: nn.Module, training: Sequence[nn.Module]) -> Iterator[None]:
+def in_training(module: nn.Module, training: Sequence[nn.Module]) -> Iterator[None]:
     """Give the modules the modes of a training step while inside, as in a validation."""
     wanted = set(training)
     before = {one: one.training for one in module.modules()}

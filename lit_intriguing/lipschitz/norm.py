@@ -22,7 +22,8 @@ class Norm:
             lie below it, rounding included. `probable`: not below it but with probability
             `risk`. `estimate`: usually close, on either side.
         risk: Probability that a `probable` value lies below the least constant.
-        reason: Why nothing better than infinity is known; the layer's name goes with it.
+        reason: Why nothing better than infinity is known, or than a bound coarser than usual; the
+            layer's name goes with it.
 
     Raises:
         ValueError: For a value that is no norm, or a risk that does not fit the kind.
@@ -148,7 +149,10 @@ def _risk(norms: Iterable[Norm]) -> float:
 
 
 def _reason(norms: Iterable[Norm]) -> str:
-    return "; ".join(dict.fromkeys(norm.reason for norm in norms if norm.reason))
+    """Return the reasons; of an infinite constant those why it is infinite."""
+    found = list(norms)
+    told = [norm for norm in found if not norm.finite] or found
+    return "; ".join(dict.fromkeys(norm.reason for norm in told if norm.reason))
 
 
 def _product(a: float, b: float) -> float:

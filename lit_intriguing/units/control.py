@@ -76,6 +76,10 @@ def _copied(module: nn.Module, memo: dict[int, Any]) -> nn.Module:
             fresh.__dict__[name] = _attempt(value, memo)
         except Exception:
             fresh.__dict__[name] = value
+    if (
+        type(module).__setstate__ is not nn.Module.__setstate__
+    ):  # an LSTM's adds what its state lacks
+        fresh.__setstate__(vars(fresh))
     return fresh
 
 

@@ -185,7 +185,7 @@ def activations(
         if values.ndim != 2 or len(values) != len(images):
             raise UserError(
                 f"Layer {layer!r} gives activations of shape {tuple(values.shape)} for "
-                f"{len(images)} images, not ({len(images)}, units). Name another reading."
+                f"{len(images)} images, not ({len(images)}, units). Name another layer or reading."
             )
     return found
 

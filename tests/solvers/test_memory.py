@@ -1,48 +1,14 @@
 """History and work space: at most 2 m + 12 times the batch, autograd aside."""
 
-import weakref
-from typing import Any
-
 import pytest
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from lit_intriguing.solvers import Stage, largest_penalty, minimise_box, nearest_point
+from tests.peak import Peak
 
 SLOTS, DIMENSIONS, PROBLEMS = 64, 512, 160
 STAGES = [Stage(1.0, 1e-2, 1e-2, 20), Stage(0.1, 1e-3, 1e-3, 20)]
-
-
-class Peak(TorchDispatchMode):
-    """Measures the most bytes that live at a time in storages made inside."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.live, self.peak, self._seen = 0, 0, set[int]()
-
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        result = func(*args, **(kwargs or {}))
-        for value in result if isinstance(result, tuple | list) else [result]:
-            if isinstance(value, Tensor):
-                self._count(value)
-        return result
-
-    def _count(self, tensor: Tensor) -> None:
-        storage = tensor.untyped_storage()
-        key = storage._cdata
-        if key in self._seen:
-            return
-        self._seen.add(key)
-        self.live += storage.nbytes()
-        self.peak = max(self.peak, self.live)
-        weakref.finalize(storage, self._gone, key, storage.nbytes())
-
-    def _gone(self, key: int, size: int) -> None:
-        self._seen.discard(key)
-        self.live -= size
 
 
 def bend(x: Tensor, rows: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ from lit_intriguing.lipschitz.layers.geometry import (
     refuse_weight,
     sizes,
 )
-from lit_intriguing.lipschitz.linear_map import convolution_map
+from lit_intriguing.lipschitz.linear_map import LinearMap, convolution_map
 from lit_intriguing.lipschitz.norm import Norm, product
 from lit_intriguing.lipschitz.registry import CannotBoundError, Method, Shape, register_norm
 from lit_intriguing.lipschitz.weights import finite_weight
@@ -34,12 +34,16 @@ from lit_intriguing.solvers.spectral import (
     sampled,
     supremum,
     symbol,
+    too_large,
 )
 from lit_intriguing.solvers.spectral.lanczos import ROOM, STEPS
 from lit_intriguing.solvers.spectral.rounding import gamma, rounded_up, scaled
 
 SMALL = 2**20
 """Entries up to which the operator is written out as a matrix."""
+
+PIECE = 2**22
+"""Numbers that are worked on at once while it is written: with one patch for each output."""
 
 RISK = 1e-9
 """Of the method "probable"."""
@@ -92,7 +96,8 @@ def convolution_norm(
     all frequencies. Groups: the greatest. A transposed convolution has the norm of its adjoint.
     Other padding: circular exactly where the stride divides the image, otherwise the norm of the
     padding times that of the convolution. Operators of up to 2^20 entries are written out as a
-    matrix.
+    matrix. Where frequencies would take more than 2 GiB of memory, as with some thousands of
+    channels, the bound is a coarser one from the taps, and its `reason` says so.
 
     Args:
         module: A Conv or ConvTranspose layer of one, two or three dimensions.
@@ -123,13 +128,13 @@ def convolution_norm(
         found = _of_any_shape(layer, weight)
     else:
         found = _of_shape(layer, weight, input_shape)
-    return Norm(rounded_up(found.value * scale), found.kind)
+    return Norm(rounded_up(found.value * scale), found.kind, reason=found.reason)
 
 
 def _of_any_shape(layer: Convolution, weight: Tensor) -> Norm:
     dimensions = axes(layer)
     reduced = _reduced(layer, weight, dimensions)
-    bound = Norm(supremum(reduced), _kind(reduced, True))
+    bound = Norm(supremum(reduced), _kind(reduced, True), reason=too_large(reduced))
     whole = all(axis.before + axis.after == axis.extent - 1 for axis in dimensions)
     circulant = layer.padding_mode == "circular" and whole and set(layer.stride) == {1}
     if layer.padding_mode == "zeros" or circulant:
@@ -149,7 +154,8 @@ def _of_shape(layer: Convolution, weight: Tensor, input_shape: Shape) -> Norm:
         m * s == n for m, s, n in zip(outputs, layer.stride, image, strict=True)
     ):
         found = symbol(weight, layer.groups, layer.stride, layer.dilation)
-        return Norm(sampled(found, outputs, [0.0] * len(outputs)), "upper")
+        value = sampled(found, outputs, [0.0] * len(outputs))
+        return Norm(value, "upper", reason=too_large(found))
     padded = tuple(a.before + n + a.after for a, n in zip(dimensions, image, strict=True))
     bare = tuple(Axis(a.kernel, a.stride, a.dilation, 0, 0) for a in dimensions)
     pairs = zip(dimensions, image, strict=True)
@@ -160,15 +166,30 @@ def _of_shape(layer: Convolution, weight: Tensor, input_shape: Shape) -> Norm:
 def _written_out(layer: Convolution, weight: Tensor, input_shape: Shape) -> float:
     """Return the norm of the operator as a matrix, whose entries are sums of a few taps."""
     with torch.no_grad():
-        found = convolution_map(layer, weight, input_shape)
-        basis = torch.eye(math.prod(found.domain), dtype=weight.dtype)
-        matrix = found.apply(basis.reshape(-1, *found.domain)).flatten(1)
+        matrix = _matrix(convolution_map(layer, weight, input_shape), weight)
     taps = math.prod(weight.shape[2:])
     greatest_sum = float(weight.abs().sum(tuple(range(2, weight.ndim))).max())
     error = 0.0
     if layer.padding_mode != "zeros":  # otherwise at most one tap leads from pixel to output
         error = gamma(taps) * greatest_sum * math.sqrt(matrix.numel())
     return rounded_up(float(certified_norm(matrix)) + error)
+
+
+def _matrix(found: LinearMap, weight: Tensor) -> Tensor:
+    """Return the operator, or its adjoint, one row of a unit vector of its smaller side each.
+
+    They go through a few at a time: a convolution in float64 copies the patch of every output.
+    """
+    forth = math.prod(found.domain) <= math.prod(found.codomain)
+    side, apply = (found.domain, found.apply) if forth else (found.codomain, found.adjoint)
+    count, pixels = math.prod(side), math.prod(found.domain) + math.prod(found.codomain)
+    few = max(1, PIECE // (pixels * math.prod(weight.shape[2:])))
+    rows = []
+    for first in range(0, count, few):
+        unit = weight.new_zeros(min(few, count - first), count)
+        unit[:, first:].fill_diagonal_(1)
+        rows.append(apply(unit.reshape(-1, *side)).flatten(1))
+    return torch.cat(rows)
 
 
 def _zero_padded(
@@ -180,7 +201,7 @@ def _zero_padded(
     if min(one.period for one in separate) == 0:  # each output lies in the padding
         return Norm(0.0)
     inside = all(_reads_only_pixels(*triple) for triple in triples)
-    return Norm(padded(reduced, separate), _kind(reduced, inside))
+    return Norm(padded(reduced, separate), _kind(reduced, inside), reason=too_large(reduced))
 
 
 def _kind(reduced: Symbol, inside: bool) -> Literal["exact", "upper"]:

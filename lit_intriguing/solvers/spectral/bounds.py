@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
+from lit_intriguing.solvers.spectral.by_taps import by_taps, too_large
 from lit_intriguing.solvers.spectral.cells import Frequencies, Samples, greatest_norm
 from lit_intriguing.solvers.spectral.cropped import cropped
 from lit_intriguing.solvers.spectral.dense import certified_norm
@@ -38,11 +39,20 @@ def supremum(found: Symbol, tolerance: float = TOLERANCE) -> float:
         tolerance: How far above `sup sigma(A(xi))` the bound may stand, relative.
 
     Returns:
-        Not below the supremum, which is the norm for images without end.
+        Not below the supremum, which is the norm for images without end; farther above it where
+        `too_large` says why.
     """
+    direct = _directly(found)
+    if direct is not None:
+        return direct
+    return _supremum(found, find_peak(found), tolerance)
+
+
+def _directly(found: Symbol) -> float | None:
+    """Return the bound where no frequencies are looked at: of one tap, and of too large symbols."""
     if max(found.counts) == 1:
         return float(certified_norm(found.taps[:, 0]).max())
-    return _supremum(found, find_peak(found), tolerance)
+    return by_taps(found) if too_large(found) else None
 
 
 def _supremum(found: Symbol, peak: Peak, tolerance: float) -> float:
@@ -59,10 +69,12 @@ def padded(found: Symbol, axes: Sequence[PaddedAxis]) -> float:
 
     Returns:
         The bound: of small images exact in one dimension, or by samples that the image's edge
-        weakens where that would be much work; of large ones by samples alone.
+        weakens where that would be much work; of large ones by samples alone. Where `too_large`
+        says why, that for images of any size, by taps.
     """
-    if max(found.counts) == 1:
-        return float(certified_norm(found.taps[:, 0]).max())
+    direct = _directly(found)
+    if direct is not None:
+        return direct
     peaks, periods = find_peaks(found), [axis.period for axis in axes]
     peak = peaks[0]
     if _is_middling(found, axes):
@@ -99,10 +111,11 @@ def sampled(found: Symbol, sizes: Sequence[int], thetas: Sequence[float] | None 
         thetas: theta in each dimension; without them 0 or 1/2 in each, whichever looks best.
 
     Returns:
-        The bound, above the truth by at most about 1e-6.
+        The bound, above the truth by at most about 1e-6; farther where `too_large` says why.
     """
-    if max(found.counts) == 1:
-        return float(certified_norm(found.taps[:, 0]).max())
+    direct = _directly(found)
+    if direct is not None:
+        return direct
     peak = find_peak(found)
     sizes = [size if count > 1 else 1 for size, count in zip(sizes, found.counts, strict=True)]
     ways = [(0.5, 0.0) if size > 1 else (0.0,) for size in sizes]

@@ -12,9 +12,6 @@ from lit_intriguing.solvers.spectral.dense import definite, norm_below, top_eige
 from lit_intriguing.solvers.spectral.rounding import frobenius, rounded_up
 from lit_intriguing.solvers.spectral.symbol import Symbol
 
-CHUNK = 2**21
-"""Numbers of a batch of matrices that are worked on at once."""
-
 ENOUGH = 4096
 """Cells after which the tolerance doubles at each splitting: a symbol that is flat has no peak."""
 
@@ -183,7 +180,7 @@ def greatest_norm(
     cells, looks = domain.cells(len(found.taps)), 0
     while len(cells):
         failed = []
-        for rows in torch.split(torch.arange(len(cells)), _batch(found)):
+        for rows in torch.split(torch.arange(len(cells)), found.batch):
             kept, squares = _failing(found, domain, cells.select(rows), tau, above)
             failed.append(rows[kept])
             tau = max(tau, _greatest(squares) * (1 + tolerance))  # what passed before passes now
@@ -222,17 +219,13 @@ def frequencies_above(
     while len(cells):
         failed = [
             rows[_failing(found, domain, cells.select(rows), tau, above)[0]]
-            for rows in torch.split(torch.arange(len(cells)), _batch(found))
+            for rows in torch.split(torch.arange(len(cells)), found.batch)
         ]
         cells = cells.select(torch.cat(failed))
         alone = (cells.low == cells.high).all(-1)
         single.append(cells.select(alone))
         cells = domain.split(cells.select(~alone))
     return joined(single), _margin(found, tau)
-
-
-def _batch(found: Symbol) -> int:
-    return max(1, CHUNK // max(1, min(found.taps.shape[-2:]) ** 2))
 
 
 def _failing(

@@ -292,7 +292,13 @@ def _added(squares: Tensor, basis: Tensor, level: float) -> tuple[Tensor, Tensor
     return (excess, vectors[:, negative].mT.contiguous()) if bool(passed) else None
 
 
+MOST = 2048
+"""Vectors of the few beyond which the matrix of `kappa` takes too much time and memory."""
+
+
 def _total(crop: Crop, basis: Tensor, level: float) -> float:
+    if sum(len(excess) for excess, _ in crop.few.values()) > MOST:
+        return math.inf
     order, columns = basis.shape
     greatest = max((float(excess.sum()) for excess, _ in crop.few.values()), default=0.0)
     share = level * SHARE

@@ -53,8 +53,7 @@ def find_peaks(found: Symbol, *, rounds: int = 5) -> list[Peak]:
 
 def norms_at(found: Symbol, angles: Tensor, groups: Tensor, steps: int = 12) -> Tensor:
     """Estimate norms from below by power steps, `(B,)`."""
-    batch = max(1, 2**21 // min(found.taps.shape[-2:]) ** 2)
-    pairs = zip(torch.split(angles, batch), torch.split(groups, batch), strict=True)
+    pairs = zip(torch.split(angles, found.batch), torch.split(groups, found.batch), strict=True)
     return torch.cat([_power(found.squares_at(*pair), steps)[0] for pair in pairs])
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from lit_intriguing.solvers.spectral.cells import Cells, Samples, frequencies_above
+from lit_intriguing.solvers.spectral.lanczos import ROOM
 from lit_intriguing.solvers.spectral.padded_axis import PaddedAxis
 from lit_intriguing.solvers.spectral.peak import Peak, norms_at
 from lit_intriguing.solvers.spectral.rounding import rounded_up
@@ -20,6 +21,9 @@ SIDE = 48
 
 WORK = 1e11
 """Multiplications of a factorisation up to which it is worth its time: some seconds."""
+
+MASKS = 3
+"""Kinds of blocks of a stripe: within the image, and where either end cuts them."""
 
 TOLERANCE = 1e-4
 """How far the bound may stand above the norm of the greatest stripe, relative."""
@@ -125,8 +129,12 @@ def striped(
 def _is_worth(found: Symbol, axis: PaddedAxis, exact: int) -> bool:
     if not 1 <= axis.outputs <= SIDE or found.counts[exact] == 1:
         return False
-    small = min(found.taps.shape[-2:])
-    return 4.0 * axis.outputs * small**3 * found.counts[exact] ** 2 <= WORK
+    rows, columns = found.taps.shape[-2:]
+    small, count = min(rows, columns), found.counts[exact]
+    factor = axis.outputs * count * small**2
+    products = MASKS * count * small * (count * small + columns)
+    fits = 2 * (factor + products + 3 * count * rows * columns) <= ROOM  # complex numbers
+    return fits and 4.0 * axis.outputs * small**3 * count**2 <= WORK
 
 
 def _phases(found: Symbol, axes: Sequence[PaddedAxis], exact: int) -> Tensor:

@@ -10,6 +10,9 @@ from torch import Tensor
 
 from lit_intriguing.solvers.spectral.rounding import UNIT, gamma
 
+CHUNK = 2**21
+"""Numbers of a batch of matrices that are worked on at once."""
+
 
 @dataclass(frozen=True)
 class Symbol:
@@ -31,6 +34,16 @@ class Symbol:
         """The q of each tap, `(K, d)`."""
         lines = [torch.arange(count, dtype=torch.float64) for count in self.counts]
         return torch.cartesian_prod(*lines).reshape(-1, len(lines)).to(self.taps.device)
+
+    @property
+    def shifts(self) -> int:
+        """K', the number of Gram matrices that are stored: one of each pair of shifts."""
+        return (math.prod(2 * count - 1 for count in self.counts) + 1) // 2
+
+    @property
+    def batch(self) -> int:
+        """Frequencies whose Gram matrices, and angles, are worked on at once."""
+        return max(1, CHUNK // max(1, min(self.taps.shape[-2:]) ** 2, self.shifts))
 
     @cached_property
     def adjoint(self) -> "Symbol":
@@ -107,10 +120,14 @@ class Symbol:
         every = torch.cartesian_prod(*lines).reshape(-1, len(lines))
         offsets = every[len(every) // 2 :]  # from zero on
         spread = self.taps.reshape(len(self.taps), *self.counts, *self.taps.shape[2:])
-        halves = torch.stack([_shifted_product(spread, d.tolist()) for d in offsets], 1)
-        halves[:, 0] /= 2
-        parts = [halves] if halves.is_complex() else [halves + halves.mT, halves - halves.mT]
-        return torch.stack(parts, 1), offsets.to(self.taps.device, torch.float64)
+        kinds, order = 1 if spread.is_complex() else 2, self.taps.shape[-2]
+        found = spread.new_empty(len(spread), kinds, len(offsets), order, order)
+        for i, d in enumerate(offsets.tolist()):  # one by one: together they take twice the memory
+            half = _shifted_product(spread, d) / (1 if i else 2)
+            found[:, 0, i] = half if kinds == 1 else half + half.mT
+            if kinds == 2:
+                found[:, 1, i] = half - half.mT
+        return found, offsets.to(self.taps.device, torch.float64)
 
     def squares_along(self, group: int, vector: Tensor) -> tuple[Tensor, Tensor]:
         """Return the polynomial `vector* G(xi) vector` of the Gram matrices G.

@@ -1,15 +1,18 @@
 import random
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from lit_intriguing.lipschitz import CannotBoundError, operator_norm
+from lit_intriguing.lipschitz import CannotBoundError, network_norm, operator_norm
 from lit_intriguing.lipschitz.layers import convolution
 from lit_intriguing.lipschitz.layers.convolution import convolution_norm
 from lit_intriguing.lipschitz.norm import Norm
 from tests.lipschitz.random.random_layers import draw, true_norm
+from tests.lipschitz.truth import norm
 
 SLACK = 1e-12  # the dense SVD's own rounding
 
@@ -193,3 +196,66 @@ def test_what_does_not_fit_is_named() -> None:
         convolution_norm(layer, (2, 5, 5), method="gram")
     with pytest.raises(CannotBoundError, match="Linear is no convolution"):
         convolution_norm(nn.Linear(2, 2))
+
+
+def written_out(layer: nn.Module, shape: tuple[int, ...]) -> torch.Tensor:
+    layer.bias = None
+    count = torch.Size(shape).numel()
+    units = torch.eye(count, dtype=layer.weight.dtype).reshape(count, *shape)
+    return torch.cat([layer(unit[None]).detach().flatten(1) for unit in units])
+
+
+class Patches(TorchDispatchMode):
+    """Notes the most numbers that the patches of one call of a convolution hold."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.most = 0
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        result = func(*args, **(kwargs or {}))
+        if "convolution" in func.__name__:
+            x, weight = args[:2]
+            places = max(x[0, 0].numel(), result[0, 0].numel())
+            channels = max(x.shape[1], result.shape[1])
+            self.most = max(self.most, len(x) * channels * places * weight[0, 0].numel())
+        return result
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape"),
+    [
+        (nn.Conv2d(24, 1, 3, padding=1).double(), (24, 7, 7)),  # many more pixels than outputs
+        (nn.Conv2d(24, 1, 3, padding=1, padding_mode="reflect").double(), (24, 7, 7)),
+        (nn.ConvTranspose2d(1, 64, 3, 2).double(), (1, 5, 5)),
+        (nn.Conv2d(1, 80, 3, dtype=torch.complex128), (1, 9, 9)),
+    ],
+)
+def test_an_operator_is_written_out_in_pieces_on_its_smaller_side(
+    layer: nn.Conv2d, shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(convolution, "PIECE", 2**15)
+    with Patches() as patches:
+        found = convolution_norm(layer, shape)
+    assert patches.most <= 4 * 2**15  # with the padding; all at once it would be 1e6 and more
+    assert found.kind == "exact"
+    assert found.value == pytest.approx(norm(written_out(layer, shape)), rel=1e-9)
+
+
+def test_a_layer_with_too_many_channels_has_a_bound_that_says_why_it_is_coarse(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    layer = nn.Conv2d(6, 5, 3, padding=1).double()
+    monkeypatch.setattr(convolution, "SMALL", 0)
+    close = convolution_norm(layer, (6, 8, 8))
+    assert close.reason == ""
+    monkeypatch.setattr("lit_intriguing.solvers.spectral.by_taps.ROOM", 20_000)
+    for shape in ((6, 8, 8), None):
+        coarse = convolution_norm(layer, shape)
+        assert close.value < coarse.value < 3 * close.value
+        assert coarse.kind == "upper"
+        assert "bounded tap by tap" in coarse.reason
+    (listed,) = network_norm(nn.Sequential(layer), (6, 8, 8)).layers
+    assert listed.norm.reason.startswith("0: bounded tap by tap")
