@@ -20,6 +20,7 @@ Run it with
 import argparse
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -55,6 +56,7 @@ def arguments() -> argparse.Namespace:
     add("--checkpoint", action="append", default=[], metavar="NETWORK=PATH",
         help="weights for a network instead: a state dict or a Lightning checkpoint")  # fmt: skip
     add("--photographs", type=Path, help="folder of ImageNet images, one folder a class")
+    add("--untargeted", action="store_true", help="any label but the image's own is wanted")
     add("--csv", type=Path, help="file to append the table to")
     options = parser.parse_args()
     check(parser, options)
@@ -111,13 +113,16 @@ def prepared(name: str, options: argparse.Namespace) -> tuple[nn.Module, Problem
     """Return a network and what is to be attacked on it."""
     given = dict(text.split("=", 1) for text in options.checkpoint)
     checkpoint = Path(given[name]) if name in given else None
-    if name == networks.SQUEEZENET:
-        path = checkpoint or in_data_folders("squeezenet1_0_rgb01.pth")
-        network = networks.load(name, options.cache, path)
+    if name in networks.PHOTOGRAPHS:
+        if name == networks.SQUEEZENET:
+            checkpoint = checkpoint or in_data_folders("squeezenet1_0_rgb01.pth")
+        network = networks.load(name, options.cache, checkpoint)
         folder = options.photographs or in_data_folders("sample")
-        return network, images.photographs(network, options.images, options.seed, folder)
-    network = networks.load(name, options.cache, checkpoint)
-    return network, images.digits(network, options.images, options.seed)
+        problems = images.photographs(network, options.images, options.seed, folder)
+    else:
+        network = networks.load(name, options.cache, checkpoint)
+        problems = images.digits(network, options.images, options.seed)
+    return network, replace(problems, targeted=not options.untargeted)
 
 
 def compare(

@@ -16,24 +16,39 @@ OSTRICH, SIDE = 9, 227
 
 @dataclass(frozen=True)
 class Problems:
-    """What is attacked: images `(N, *S)` in [0, 1], their labels and targets `(N,)`."""
+    """What is attacked.
+
+    Attributes:
+        x: Images `(N, *S)` in [0, 1].
+        labels: `(N,)`.
+        targets: `(N,)`.
+        targeted: Whether an example is to have its target's label; else any but its own.
+    """
 
     x: Tensor
     labels: Tensor
     targets: Tensor
+    targeted: bool = True
 
     def first(self, count: int) -> "Problems":
         """Return the first ones."""
-        return Problems(self.x[:count], self.labels[:count], self.targets[:count])
+        part = (t[:count] for t in (self.x, self.labels, self.targets))
+        return Problems(*part, self.targeted)
+
+    def met(self, predictions: Tensor) -> Tensor:
+        """Return which predictions `(N,)` are what is wanted, bool `(N,)`."""
+        targeted, untargeted = predictions == self.targets, predictions != self.labels
+        return targeted if self.targeted else untargeted
 
     def split(self, batch: int) -> list["Problems"]:
         """Return them in parts of so many images."""
         parts = (t.split(batch) for t in (self.x, self.labels, self.targets))
-        return [Problems(*part) for part in zip(*parts, strict=True)]
+        return [Problems(*part, self.targeted) for part in zip(*parts, strict=True)]
 
     def to(self, device: torch.device) -> "Problems":
         """Return them on a device."""
-        return Problems(self.x.to(device), self.labels.to(device), self.targets.to(device))
+        moved = (t.to(device) for t in (self.x, self.labels, self.targets))
+        return Problems(*moved, self.targeted)
 
     def __len__(self) -> int:
         return len(self.x)

