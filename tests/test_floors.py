@@ -11,7 +11,7 @@ FLOORS = [
     {"types", "autograd", "errors", "spelling", "numerics", "data_folder", "private", "lookup"},
     {"moved", "tables"},
     {""},  # the package itself answers import paths of old
-    {"solvers", "isolation", "splice", "whole_files"},
+    {"solvers", "isolation", "splice", "tensor_files", "whole_files"},
     {"attacks", "lipschitz", "units"},
     {"metrics"},  # models log metrics
     {"models", "data"},
