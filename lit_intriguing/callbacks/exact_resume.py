@@ -23,6 +23,7 @@ from lit_intriguing.hosts.per_rank_state import gather_ranks, state_of_this_rank
 from lit_intriguing.private.of_lightning import (
     begin_iteration,
     loaders_of,
+    repair_epoch_counters,
     restore_loader_positions,
 )
 
@@ -83,6 +84,9 @@ class ExactResume(Callback):
     and the next training batch, for example by a validation step that draws from the global
     generators, are not repeated.
 
+    After a restart from a checkpoint of an epoch's last batch Lightning counts one epoch too few as
+    begun, and a second restart would train too long. That is put right.
+
     If the number of processes is not that of the checkpoint, each process takes the states of a
     rank in turn, with a warning.
     """
@@ -120,7 +124,8 @@ class ExactResume(Callback):
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """Restore the states, once."""
+        """Restore the states, once; put counters of Lightning right that a restart left behind."""
+        repair_epoch_counters(trainer)
         if self._saved is not None:
             self._restore(trainer)
 

@@ -128,6 +128,20 @@ def restore_loader_positions(trainer: Trainer) -> None:
     trainer.fit_loop._load_combined_loader_states()
 
 
+def repair_epoch_counters(trainer: Trainer) -> None:
+    """Count the epoch that runs as ready and started.
+
+    Restarted from a checkpoint that was written at an epoch's last batch, Lightning (2.6) begins
+    the next epoch without that: `FitLoop.on_advance_start` takes it for the one that was
+    interrupted. A checkpoint of that epoch is then misread, and a run resumed from it trains for
+    an epoch more.
+    """
+    progress: Any = trainer.fit_loop.epoch_progress
+    for counters in (progress.current, progress.total):
+        if counters.ready <= counters.processed:
+            counters.ready = counters.started = counters.processed + 1
+
+
 def begin_iteration(trainer: Trainer) -> None:
     """Begin the epoch's iteration over the training loaders, if Lightning does not do so itself.
 

@@ -3,7 +3,7 @@
 import random
 import shutil
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -92,6 +92,7 @@ def train(
     every: int | None = 1,
     exact: bool | ExactResume = True,
     kind: type[Classifier] = Classifier,
+    callbacks: Sequence[Callback] = (),
     **options: Any,
 ) -> Classifier:
     """Train to the end, or to the crash; resuming starts from other random states."""
@@ -102,7 +103,7 @@ def train(
     saving = ModelCheckpoint(folder, save_last=True, save_top_k=1, every_n_train_steps=every)
     end = {} if "max_steps" in options else {"max_epochs": EPOCHS}
     resuming = [ExactResume() if exact is True else exact] if exact else []
-    quiet_trainer(**end, **options, callbacks=[CrashAt(crash), saving, *resuming]).fit(
+    quiet_trainer(**end, **options, callbacks=[CrashAt(crash), saving, *resuming, *callbacks]).fit(
         built,
         datamodule=Random(),
         ckpt_path=resume,
@@ -132,6 +133,34 @@ def resumed(
     saved = (folder / "last.ckpt").rename(folder.parent / "saved.ckpt")
     shutil.rmtree(folder)
     return train(folder, resume=saved, **options)
+
+
+class Counts(Callback):
+    """Numbers of the steps that were taken."""
+
+    def __init__(self) -> None:
+        self.steps: list[int] = []
+
+    def on_train_batch_start(self, trainer: Trainer, *args: Any) -> None:
+        self.steps.append(trainer.global_step)
+
+
+@pytest.mark.parametrize("options", [{}, {"limit_val_batches": 0}], ids=str)
+@pytest.mark.parametrize("crashes", [(STEPS, STEPS + 2), (STEPS, 2 * STEPS), (STEPS + 1, 12)])
+def test_restarted_several_times_it_trains_no_longer(
+    tmp_path: Path, crashes: tuple[int, ...], options: dict[str, Any]
+) -> None:
+    # After a restart from an epoch's last batch Lightning's counters stay one epoch behind.
+    restart = None
+    for crash in crashes:
+        with pytest.raises(CrashError):
+            train(tmp_path / "run", crash, restart, **options)
+        restart = (tmp_path / "run" / "last.ckpt").rename(tmp_path / f"{crash}.ckpt")
+        shutil.rmtree(tmp_path / "run")  # a checkpoint callback warns of a folder with files
+    counts = Counts()
+    again = train(tmp_path / "run", resume=restart, callbacks=[counts], **options)
+    assert counts.steps == list(range(crashes[-1], EPOCHS * STEPS))
+    assert torch.equal(weights(again), weights(train(tmp_path / "whole", **options)))
 
 
 @pytest.mark.parametrize(
