@@ -221,3 +221,14 @@ def trainer_or_none(module: LightningModule) -> Trainer | None:
     its place.
     """
     return module._trainer
+
+
+def starts_processes(trainer: Trainer) -> bool:
+    """Return whether all ranks run in processes that this one starts and waits for.
+
+    So it is under `ddp_fork`, `ddp_spawn` and in notebooks: `lightning transfer` and `probe` then
+    read what was found from the disk.
+    """
+    from lightning.pytorch.strategies.launchers.multiprocessing import _MultiProcessingLauncher
+
+    return isinstance(trainer.strategy.launcher, _MultiProcessingLauncher)

@@ -5,6 +5,7 @@ same settings skips these chunks. At the end the chunks are replaced by the file
 """
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,7 +92,8 @@ class Store:
             return
         try:
             self._chunks.mkdir(parents=True, exist_ok=True)
-            locks.hold(self.folder)
+            if os.access(self.folder, os.W_OK):  # what is complete may be looked at elsewhere
+                locks.hold(self.folder)
             if not self._manifest():
                 self._write_manifest({"settings": _as_saved(settings)})
         except OSError as error:

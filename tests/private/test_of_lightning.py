@@ -438,3 +438,13 @@ def test_an_epoch_that_runs_counts_as_begun_after_a_restart_from_its_last_batch(
     # Where the first is 2 by itself, Lightning is mended and the repair may go.
     assert ready[0] == (1, 2)
     assert set(ready[1:]) <= {(2, 2)}
+
+
+@pytest.mark.parametrize(
+    ("strategy", "starts"),
+    [("auto", False), ("ddp", False), ("ddp_fork", True), ("ddp_spawn", True)],
+)
+def test_strategies_that_start_all_processes_are_known(strategy: str, starts: bool) -> None:
+    """Hangs on the class of the launcher: the results of studies under `ddp_fork`."""
+    trainer = Trainer(**QUIET | {"strategy": strategy, "devices": 1 if strategy == "auto" else 2})
+    assert of_lightning.starts_processes(trainer) is starts
