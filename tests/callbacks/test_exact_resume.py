@@ -18,10 +18,15 @@ from torch.multiprocessing import ProcessRaisedException
 
 from lit_intriguing.callbacks.exact_resume import ExactResume, rng_state, set_rng_state
 from lit_intriguing.data.tensor_module import Split, TensorDataModule
+from lit_intriguing.errors import UserError
 from lit_intriguing.models import Classifier, CosineOverRun
 
 ROWS, BATCH, EPOCHS = 40, 8, 3
 STEPS = ROWS // BATCH
+
+
+EPOCH = SimpleNamespace(ready=1, started=1, processed=0)
+FIT_LOOP = SimpleNamespace(epoch_progress=SimpleNamespace(current=EPOCH, total=EPOCH))
 
 
 class CrashError(Exception):
@@ -143,6 +148,29 @@ class Counts(Callback):
 
     def on_train_batch_start(self, trainer: Trainer, *args: Any) -> None:
         self.steps.append(trainer.global_step)
+
+
+class Others(Random):
+    """As many examples of which others are held out."""
+
+    def load_training(self) -> tuple[Split, Split]:
+        whole, held_out = super().load_training()
+        return Split(whole.inputs.flip(0), whole.labels.flip(0)), held_out
+
+
+@pytest.mark.filterwarnings("ignore:Be aware that when using `ckpt_path`")
+def test_other_training_data_than_the_checkpoint_s_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CrashError):
+        train(tmp_path / "run", crash=STEPS + 1)
+    saved = (tmp_path / "run" / "last.ckpt").rename(tmp_path / "saved.ckpt")
+
+    def goes_on(resume: ExactResume) -> None:
+        trainer = quiet_trainer(max_epochs=2, callbacks=[resume], enable_checkpointing=False)
+        trainer.fit(model(), datamodule=Others(), ckpt_path=saved, weights_only=True)
+
+    with pytest.raises(UserError, match=r"not that of the checkpoint \(0\.hash .*other_data=True"):
+        goes_on(ExactResume())
+    goes_on(ExactResume(other_data=True))
 
 
 @pytest.mark.parametrize("options", [{}, {"limit_val_batches": 0}], ids=str)
@@ -286,7 +314,9 @@ def test_the_states_of_all_ranks_are_let_go_once_this_rank_has_its_own() -> None
     callback.load_state_dict({"ranks": {"0": rng_state(), "1": other}})
     del other
     assert gone() is not None
-    callback.on_train_batch_start(SimpleNamespace(world_size=2, global_rank=0), model(), None, 0)
+    callback.on_train_batch_start(
+        SimpleNamespace(world_size=2, global_rank=0, fit_loop=FIT_LOOP), model(), None, 0
+    )
     assert gone() is None
 
 
@@ -311,6 +341,7 @@ def test_the_states_are_loadable_with_weights_only(tmp_path: Path) -> None:
 
 def test_a_checkpoint_of_another_number_of_processes_is_used_with_a_warning() -> None:
     class OneProcess:
+        fit_loop = FIT_LOOP
         world_size, global_rank = 1, 0
 
     callback, module = ExactResume(), model()
