@@ -26,9 +26,16 @@ def draft(path: Path) -> Iterator[Path]:
     beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         yield beside
+        _to_disk(beside)
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
+
+
+def _to_disk(file: Path) -> None:
+    """Wait until the content is on the disk: a name alone survives a power cut as an empty file."""
+    with file.open("rb+") as opened:
+        os.fsync(opened.fileno())
 
 
 def write_bytes(path: Path, content: bytes) -> None:

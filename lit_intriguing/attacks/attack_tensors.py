@@ -5,8 +5,10 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from lit_intriguing.attacks import Attack, Criterion, Goal, RandomTargets, Targeted
+from lit_intriguing.attacks.arguments import check_inside
 from lit_intriguing.attacks.examples import Examples, blank, joined
 from lit_intriguing.autograd import grad_island, ordinary, preserved
+from lit_intriguing.checks import check_whole
 from lit_intriguing.isolation import chunk_randomness
 from lit_intriguing.splice import INPUT, Splice, activations, tail
 from lit_intriguing.types import UNBOUNDED, Bounds, Perturbation
@@ -53,8 +55,10 @@ def attack_tensors(
             or leave the bounds.
         UserError: The model has no such layer, or returns no logits.
     """
-    if len(images) == 0 or chunk < 1:
-        raise ValueError(f"nothing to attack: {len(images)} examples in chunks of {chunk}.")
+    check_whole("attack_tensors", 0, seed=seed)
+    check_whole("attack_tensors", 1, chunk=chunk)
+    if len(images) == 0:
+        raise ValueError("nothing to attack: 0 examples.")
     starts = range(0, len(images), chunk)
     parts = []
     for index, start in enumerate(tqdm(starts, "Attack", disable=not progress, unit="chunk")):
@@ -87,6 +91,7 @@ def attack_chunk(
     with preserved(model), grad_island():
         images, labels = ordinary(images), ordinary(labels).long()
         logits, clean = _logits_and_point(model, layer, images)
+        check_inside(clean, bounds)  # also of examples that are not attacked
         _check_classes(labels, logits)
         predictions = logits.argmax(1)
         # Drawn for all examples: `only_correct` does not change the targets of the others.

@@ -13,6 +13,7 @@ from lit_intriguing.attacks.base import Attack, Found
 from lit_intriguing.attacks.criteria import Criterion, Targeted, Untargeted
 from lit_intriguing.attacks.problem import Problem
 from lit_intriguing.attacks.sealed_model import Model
+from lit_intriguing.checks import check_whole
 from lit_intriguing.solvers import (
     Stage,
     StatusCode,
@@ -107,13 +108,7 @@ class BoxLBFGS(Attack):
             raise ValueError("BoxLBFGS: penalty and tolerances belong to mode='paper'.")
         if mode == "paper" and stages is not None:
             raise ValueError("BoxLBFGS: stages belong to mode='fast'.")
-        for name, value in (
-            ("candidates", candidates),
-            ("batch_size", batch_size),
-            ("memory", memory),
-        ):
-            if value < 1:
-                raise ValueError(f"BoxLBFGS: {name} must be at least 1, not {value}.")
+        check_whole("BoxLBFGS", 1, candidates=candidates, batch_size=batch_size, memory=memory)
         if stages is not None and not stages:
             raise ValueError("BoxLBFGS: stages must hold at least one.")
         self.mode, self.penalty, self.candidates = mode, penalty, candidates

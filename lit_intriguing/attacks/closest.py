@@ -9,6 +9,7 @@ from torch import Tensor
 from lit_intriguing.attacks.base import Attack, Found
 from lit_intriguing.attacks.criteria import Criterion
 from lit_intriguing.attacks.sealed_model import Model
+from lit_intriguing.checks import check_whole
 from lit_intriguing.types import Bounds
 
 
@@ -72,8 +73,7 @@ class Restarts(Attack):
     columns: ClassVar[Mapping[str, torch.dtype]] = Closest.columns
 
     def __init__(self, attack: Attack, times: int) -> None:
-        if times < 1:
-            raise ValueError(f"Restarts: times must be at least 1, not {times}.")
+        check_whole("Restarts", 1, times=times)
         self.attack, self.times = attack, times
 
     def search(

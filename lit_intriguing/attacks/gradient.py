@@ -11,6 +11,7 @@ from torch import Tensor
 from lit_intriguing.attacks.base import Attack, Found, per_row
 from lit_intriguing.attacks.criteria import Criterion
 from lit_intriguing.attacks.sealed_model import Model, as_logits
+from lit_intriguing.checks import check_flags, check_whole
 from lit_intriguing.types import Bounds
 
 _SAFE_LENGTH = 1e-15
@@ -54,8 +55,8 @@ class GradientAttack(Attack):
     ) -> None:
         if str(norm) not in ("2", "2.0", "inf"):
             raise ValueError(f"GradientAttack: norm must be 2 or inf, not {norm!r}.")
-        if steps < 1:
-            raise ValueError(f"GradientAttack: steps must be at least 1, not {steps}.")
+        check_whole("GradientAttack", 1, steps=steps)
+        check_flags("GradientAttack", random_start=random_start)
         if step_size is None:
             step_size = _usual_step_size(eps, steps)
         for name, length in (("eps", eps), ("step_size", step_size)):

@@ -8,6 +8,7 @@ from lightning.pytorch import LightningModule, Trainer
 from torch import nn
 from typing_extensions import override
 
+from lit_intriguing.checks import check_flags, check_whole
 from lit_intriguing.errors import UserError
 from lit_intriguing.hosts.batch import BatchKeys, Place
 from lit_intriguing.hosts.logits import Output
@@ -130,6 +131,8 @@ class AdversarialTraining(AroundTrainingStep):
         seed: int | None = None,
     ) -> None:
         super().__init__()
+        check_whole("AdversarialTraining", 0, start_step=start_step)
+        check_flags("AdversarialTraining", alternate=alternate)
         if keep_out and any(plan.at_layer for plan in layers.values()):
             raise ValueError("keep_out=True needs examples that join at the input: at_layer=False.")
         if loss is not None and not keep_out:

@@ -18,14 +18,19 @@ from torch.utils.data import (
     WeightedRandomSampler,
 )
 
+from lit_intriguing.checks import check_flags
 from lit_intriguing.data.images.dataset import TrainingOrder
 from lit_intriguing.data.tensor_loader import TensorLoader
+from lit_intriguing.errors import UserError
 from lit_intriguing.hosts.per_rank_state import gather_ranks, state_of_this_rank
 from lit_intriguing.private.of_lightning import (
     begin_iteration,
     loaders_of,
+    repair_epoch_counters,
     restore_loader_positions,
 )
+from lit_intriguing.splits.fingerprint import differences
+from lit_intriguing.splits.training_data import data_summary
 
 RngState = dict[str, Any]
 
@@ -84,32 +89,65 @@ class ExactResume(Callback):
     and the next training batch, for example by a validation step that draws from the global
     generators, are not repeated.
 
+    After a restart from a checkpoint of an epoch's last batch Lightning counts one epoch too few as
+    begun, and a second restart would train too long. That is put right.
+
     If the number of processes is not that of the checkpoint, each process takes the states of a
     rank in turn, with a warning.
+
+    A checkpoint holds the number of training examples and, of tensors in memory, a hash of labels
+    and of some inputs. A run that would go on with other examples, or with these in another order,
+    is refused: what was held out might be trained on.
+
+    Args:
+        other_data: Go on with other training data than the checkpoint's.
+
+    Raises:
+        UserError: When training starts, if the data is not that of the checkpoint.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, other_data: bool = False) -> None:
+        check_flags("ExactResume", other_data=other_data)
+        self.other_data = other_data
         self._saved: dict[str, RngState] | None = None
+        self._saved_data: list[dict[str, Any]] | None = None
+        self._data: list[dict[str, Any]] = []
         self._positions = True
 
     def state_dict(self) -> dict[str, Any]:
         """Return the states of all ranks; every rank must call it."""
-        return {"ranks": gather_ranks(rng_state())}
+        return {"ranks": gather_ranks(rng_state()), "data": self._data}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Store the states until training begins."""
         self._saved = state_dict["ranks"]
+        self._saved_data = state_dict.get("data")  # checkpoints of before 2026-11-28 have none
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Bring the loaders to their saved position if Lightning did not."""
         # If a module reads `estimated_stepping_batches` in `configure_optimizers`, Lightning sets
         # the loaders up before it reads the checkpoint, and only once.
         loaders = loaders_of(trainer.fit_loop)
+        self._data = [data_summary(loader) for loader in loaders]
+        self._check_data()
         self._positions = all(isinstance(loader, Stateful) for loader in loaders)
         _warn_of(loaders)
         # Others may begin with `iter()` and could not be moved any more.
         if loaders and all(isinstance(loader, TensorLoader) for loader in loaders):
             restore_loader_positions(trainer)
+
+    def _check_data(self) -> None:
+        before, self._saved_data = self._saved_data, None
+        if not before or self.other_data:
+            return
+        then, now = ({str(i): one for i, one in enumerate(data)} for data in (before, self._data))
+        found = list(differences(then, now))
+        if found:
+            raise UserError(
+                f"ExactResume: the training data is not that of the checkpoint ({found[0]}), so "
+                "that examples held out before may be trained on. Give the data's options of that "
+                "run; or ExactResume(other_data=True), to go on with other data."
+            )
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Restore the states before loaders without a position draw the order of an epoch."""
@@ -121,7 +159,8 @@ class ExactResume(Callback):
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """Restore the states, once."""
+        """Restore the states, once; put counters of Lightning right that a restart left behind."""
+        repair_epoch_counters(trainer)
         if self._saved is not None:
             self._restore(trainer)
 
@@ -134,13 +173,13 @@ class ExactResume(Callback):
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
     ) -> None:
         """Drop states that a failed run has not used."""
-        self._saved = None
+        self._saved = self._saved_data = None
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Drop the states of a checkpoint that was only evaluated."""
         # Lightning loads the callbacks' state for an evaluation's `ckpt_path` too.
         if stage != "fit":
-            self._saved = None
+            self._saved = self._saved_data = None
 
 
 _SAMPLERS = (

@@ -12,6 +12,7 @@ from lightning.pytorch.utilities import rank_zero_warn
 from torch import nn
 
 from lit_intriguing.callbacks.measuring import Measuring, is_trial
+from lit_intriguing.checks import check_whole
 from lit_intriguing.errors import UserError
 from lit_intriguing.figures.bars import bar_chart, norm_bar
 from lit_intriguing.figures.loggers import destinations
@@ -108,6 +109,8 @@ class LipschitzMonitor(Measuring):
         self.check_at_least_one(
             every_n_steps=every_n_steps, certify_every_n_epochs=certify_every_n_epochs
         )
+        for size in input_shape or ():
+            check_whole("LipschitzMonitor", 1, **{"each size of input_shape": size})
         if isinstance(layers, str):
             raise ValueError("LipschitzMonitor: layers is a list of names, or None for all.")
         self.every_n_steps, self.certify_every_n_epochs = every_n_steps, certify_every_n_epochs

@@ -8,6 +8,7 @@ from pathlib import Path
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_warn
 
+from lit_intriguing.checks import check_whole
 from lit_intriguing.errors import UserError
 from lit_intriguing.hosts.monitored import is_monitored, tell_monitors, validates_within_fit
 from lit_intriguing.hosts.muted import muted
@@ -69,11 +70,7 @@ class Measuring(Callback):
         Raises:
             ValueError: With the option's name.
         """
-        for option, value in options.items():
-            if value is not None and value < 1:
-                raise ValueError(
-                    f"{type(self).__name__}: {option} must be at least 1, not {value}."
-                )
+        check_whole(type(self).__name__, 1, **options)
 
     @contextmanager
     def isolated(self, pl_module: LightningModule) -> Iterator[None]:

@@ -9,6 +9,7 @@ from lightning.pytorch.callbacks import WeightAveraging
 from torch import Tensor
 from typing_extensions import override
 
+from lit_intriguing.checks import check_whole
 from lit_intriguing.private.of_lightning import same_class_for
 
 
@@ -33,8 +34,7 @@ class MovingAverage(WeightAveraging):
     def __init__(self, decay: float = 0.999, every_n_steps: int = 1) -> None:
         if not 0 <= decay < 1:
             raise ValueError(f"MovingAverage: decay must lie in [0, 1), not {decay}.")
-        if every_n_steps < 1:
-            raise ValueError(f"MovingAverage: every_n_steps must be at least 1: {every_n_steps}.")
+        check_whole("MovingAverage", 1, every_n_steps=every_n_steps)
         self.decay, self.every_n_steps = decay, every_n_steps
         options: dict[str, Any] = {"avg_fn": functools.partial(_average, decay)}
         super().__init__(**options)

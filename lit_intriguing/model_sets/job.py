@@ -22,6 +22,7 @@ from lit_intriguing.model_sets.loading import (
 )
 from lit_intriguing.model_sets.report import Report
 from lit_intriguing.model_sets.run import ExamplesRun, Models, StudyPass
+from lit_intriguing.private.of_lightning import starts_processes
 from lit_intriguing.splits.loop import run_loop
 from lit_intriguing.splits.split import Split, SplitData
 from lit_intriguing.types import Bounds
@@ -173,4 +174,6 @@ class ExampleStudy(ABC, Generic[Job, Found]):
             InterruptedRunError: The user stopped it.
         """
         run_loop(trainer, models, loop, lambda: saved_in(self.out_dir))
+        if loop.found is None and starts_processes(trainer):
+            loop.read_back(trainer, models)
         return loop.found

@@ -118,6 +118,22 @@ class ExamplesRun(ChunkLoop, Generic[Job, Found]):
     @override
     def begin(self, trainer: Trainer, module: LightningModule) -> None:
         assert isinstance(module, Models)
+        ours, models, whole = self._open_stores(trainer, module)
+        on_rank_zero(trainer, lambda: self._write_down(ours, models, whole))
+
+    def read_back(self, trainer: Trainer, module: Models) -> None:
+        """Conclude from what other processes have stored, where the work was done in those alone.
+
+        `ddp_fork`, as notebooks use it, and `ddp_spawn` leave the process that starts them without
+        what they found.
+        """
+        self._open_stores(trainer, module)
+        self._conclude(len(self._results.store.indices()))
+
+    def _open_stores(
+        self, trainer: Trainer, module: Models
+    ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+        """Name the folders; return the settings of examples, of each model, and of the results."""
         common = {
             "data": class_name(self.data.source),
             "split": self.data.split,
@@ -132,7 +148,7 @@ class ExamplesRun(ChunkLoop, Generic[Job, Found]):
         whole = common | self.job.settings() | {"models": models, "names": self.names}
         whole["limit"] = self.data.limit
         self._results = _Results(Store(self.folder / self.FOLDER / _key(whole)))
-        on_rank_zero(trainer, lambda: self._write_down(ours, models, whole))
+        return ours, models, whole
 
     @override
     def work(self, trainer: Trainer, index: int, images: Tensor, labels: Tensor) -> None:
@@ -168,6 +184,9 @@ class ExamplesRun(ChunkLoop, Generic[Job, Found]):
                 f"{len(there)} of {chunks} chunks are done: repeat the command to go on, without "
                 "fast_dev_run or limit_predict_batches."
             )
+        self._conclude(chunks)
+
+    def _conclude(self, chunks: int) -> None:
         parts = [self._results.load(index) for index in range(chunks)]
         columns = joined(
             (part.columns for part in parts), sum(len(part.columns["labels"]) for part in parts)

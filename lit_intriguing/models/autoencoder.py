@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from lit_intriguing.errors import UserError
+from lit_intriguing.models.weights import read_checkpoint
 from lit_intriguing.private.of_torch import version
 
 _NEAREST = 1e-6  # to 0 and 1, for a unit that is never or always on
@@ -209,7 +210,7 @@ def _encoder_state(checkpoint: str) -> dict[str, Any]:
             f"no checkpoint '{checkpoint}' to take the encoder from: train a SparseAutoencoder "
             "first, or name its checkpoint as the model's `encoder`"
         )
-    state = torch.load(checkpoint, map_location="cpu", weights_only=True).get("state_dict", {})
+    state = read_checkpoint(Path(checkpoint)).get("state_dict", {})
     names = ("hidden1.0.weight", "hidden1.0.bias")
     if "decoder.weight" not in state or not all(name in state for name in names):
         raise UserError(f"'{checkpoint}' holds no SparseAutoencoder: name a checkpoint of one")

@@ -2,14 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
-import torch
 from torch import nn
 
 from lit_intriguing.data_folder import found_file
 from lit_intriguing.errors import UserError
 from lit_intriguing.private.of_lightning import is_lightning_module
+from lit_intriguing.tensor_files import DamagedFileError, read_tensors
 
 
 def read_checkpoint(path: Path, weights_only: bool = True) -> dict[str, Any]:
@@ -26,10 +27,11 @@ def read_checkpoint(path: Path, weights_only: bool = True) -> dict[str, Any]:
     if not path.is_file():
         raise UserError(f"no checkpoint {path}.")
     try:
-        content = torch.load(path, map_location="cpu", weights_only=weights_only)
+        content = read_tensors(path, "take another copy of it", weights_only=weights_only)
+    except DamagedFileError:
+        raise
     except Exception as error:
-        text = " ".join(str(error).split())[:200]
-        raise UserError(f"{path} cannot be read as a checkpoint: {text}") from error
+        raise UserError(f"{path} cannot be read as a checkpoint: {_why(error)}") from error
     if not isinstance(content, dict):
         raise UserError(f"{path} holds no weights, but a {type(content).__name__}.")
     return content
@@ -48,6 +50,16 @@ def load_file(model: nn.Module, file: str | None) -> None:
     if file is not None:
         path = found_file(file)
         load_weights(model, read_checkpoint(path), path)
+
+
+def _why(error: Exception) -> str:
+    """Return why torch refused a file, without its advice to let the file run code."""
+    if isinstance(error, UnpicklingError) and "weights_only" in str(error):
+        return (
+            "it holds more than tensors and plain values, and reading that would run code that is "
+            "in it. Where you trust the file, --weights_only=false reads it"
+        )
+    return " ".join(str(error).split())[:200]
 
 
 def load_weights(model: nn.Module, content: Mapping[str, Any], path: Path) -> None:

@@ -51,6 +51,16 @@ class LayerPools:
         self.classes: int | None = None
         self._holds_batches = False
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the attributes with the generator's state: a generator cannot be sent on."""
+        return {**vars(self), "generator": self.generator.get_state().tolist()}
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        """Take attributes over, as `ddp_spawn` sends them to its processes."""
+        vars(self).update(state)
+        self.generator = torch.Generator()
+        self.generator.set_state(torch.tensor(state["generator"], dtype=torch.uint8))
+
     def as_given(self) -> dict[str, PerturbedLayer]:
         """Return the layers with no other goals than those that they were given."""
         return {n: replace(plan, goal=self._goals[n]) for n, plan in self.layers.items()}

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 
 from lit_intriguing.attacks import Attack, Goal, GradientAttack, HostLoss, RandomTargets
+from lit_intriguing.attacks.arguments import as_bounds
+from lit_intriguing.checks import check_flags, check_whole
 from lit_intriguing.hosts.paths import Key
 from lit_intriguing.splice import INPUT
 from lit_intriguing.types import Bounds
@@ -17,7 +19,8 @@ class PerturbedLayer:
         weight: Weight of the mean loss on this layer's examples; the clean ones have weight 1.
         goal: What the examples are to reach; None for random targets, as in the paper, where the
             host has logits and class labels, and for a larger loss (`HostLoss`) elsewhere.
-        bounds: The box that the perturbed tensor stays in, in its own units; None for no box.
+        bounds: The box that the perturbed tensor stays in, in its own units, also as a pair of
+            numbers; None for no box.
         relative: Whether the attack's lengths are in units of the activation's spread, the root of
             the variance over the batch summed over the units. A layer of ReLUs escapes an absolute
             length by growing its activations.
@@ -66,9 +69,9 @@ class PerturbedLayer:
     per_token: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("pool", "mix", "refresh", "every_n_steps"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}.")
+        self._check_kinds()
+        counts = ("pool", "mix", "refresh", "every_n_steps")
+        check_whole("PerturbedLayer", 1, **{name: getattr(self, name) for name in counts})
         if not 0 < self.weight < float("inf"):
             raise ValueError(f"weight must be positive and finite, not {self.weight}.")
         for name in ("mix", "refresh"):
@@ -91,6 +94,18 @@ class PerturbedLayer:
                 "at_layer=True needs stale=True: perturbations are added to activations that only "
                 "a forward pass from the input gives."
             )
+
+    def _check_kinds(self) -> None:
+        if not isinstance(self.attack, Attack):
+            raise ValueError(f"PerturbedLayer: attack must be an Attack, not {self.attack!r}.")
+        if self.goal is not None and not isinstance(self.goal, Goal):
+            raise ValueError(
+                f"PerturbedLayer: goal must be a Goal such as RandomTargets(), not {self.goal!r}."
+            )
+        if self.bounds is not None:
+            object.__setattr__(self, "bounds", as_bounds(self.bounds))
+        flags = ("relative", "stale", "shield", "at_layer", "per_token")
+        check_flags("PerturbedLayer", **{name: getattr(self, name) for name in flags})
 
     def check(self, layer: str) -> None:
         """Refuse options that make no sense for the layer of that name.

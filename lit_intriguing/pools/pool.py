@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from lit_intriguing.checks import check_whole
 from lit_intriguing.errors import UserError
 
 
@@ -26,7 +27,7 @@ class Pool:
     """
 
     def __init__(self, size: int) -> None:
-        if size < 1:
+        if not isinstance(size, int) or size < 1:
             raise PoolError(f"A pool needs room for at least one example, not {size}.")
         self.size = size
         self.count = 0
@@ -74,7 +75,11 @@ class Pool:
 
         Returns:
             Tensors of shape `(min(M, len), *S_name)`.
+
+        Raises:
+            ValueError: If `count` is negative.
         """
+        check_whole("Pool.draw", 0, count=count)
         if count >= self.count:
             return {name: tensor[: self.count].clone() for name, tensor in self.tensors.items()}
         chosen = torch.randperm(self.count, generator=generator)[:count]
@@ -106,6 +111,11 @@ class Pool:
                     f"The checkpoint holds a pool of {len(tensor)} examples, this run one of "
                     f"{self.size}: give the size of the checkpoint's run, or start without it."
                 )
+        if not 0 <= count <= self.size:
+            raise PoolError(
+                f"The checkpoint's pool says that {count} of {self.size} examples are stored: it "
+                "is damaged; take another checkpoint, or start without it."
+            )
         self.tensors = {name: tensor.to(device) for name, tensor in tensors.items()}
         self.count = count
 

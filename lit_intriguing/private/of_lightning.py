@@ -128,6 +128,20 @@ def restore_loader_positions(trainer: Trainer) -> None:
     trainer.fit_loop._load_combined_loader_states()
 
 
+def repair_epoch_counters(trainer: Trainer) -> None:
+    """Count the epoch that runs as ready and started.
+
+    Restarted from a checkpoint that was written at an epoch's last batch, Lightning (2.6) begins
+    the next epoch without that: `FitLoop.on_advance_start` takes it for the one that was
+    interrupted. A checkpoint of that epoch is then misread, and a run resumed from it trains for
+    an epoch more.
+    """
+    progress: Any = trainer.fit_loop.epoch_progress
+    for counters in (progress.current, progress.total):
+        if counters.ready <= counters.processed:
+            counters.ready = counters.started = counters.processed + 1
+
+
 def begin_iteration(trainer: Trainer) -> None:
     """Begin the epoch's iteration over the training loaders, if Lightning does not do so itself.
 
@@ -207,3 +221,14 @@ def trainer_or_none(module: LightningModule) -> Trainer | None:
     its place.
     """
     return module._trainer
+
+
+def starts_processes(trainer: Trainer) -> bool:
+    """Return whether all ranks run in processes that this one starts and waits for.
+
+    So it is under `ddp_fork`, `ddp_spawn` and in notebooks: `lightning transfer` and `probe` then
+    read what was found from the disk.
+    """
+    from lightning.pytorch.strategies.launchers.multiprocessing import _MultiProcessingLauncher
+
+    return isinstance(trainer.strategy.launcher, _MultiProcessingLauncher)

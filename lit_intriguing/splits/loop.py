@@ -17,6 +17,7 @@ from lit_intriguing.private.of_lightning import (
     replace_strategy_step,
     restore_strategy_step,
 )
+from lit_intriguing.splits import locks
 from lit_intriguing.splits.loader import KEYS, ChunkLoader
 from lit_intriguing.splits.progress import ChunkProgress
 from lit_intriguing.splits.split import SplitData, works_in_step
@@ -148,6 +149,7 @@ class ChunkLoop(Callback, ABC):
 
     def _leave(self, trainer: Trainer) -> None:
         restore_strategy_step(trainer, "predict_step")
+        locks.release_all()
         if self._progress is not None:
             self._progress.close()
         self._progress = None

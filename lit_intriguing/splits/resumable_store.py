@@ -5,6 +5,7 @@ same settings skips these chunks. At the end the chunks are replaced by the file
 """
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +15,13 @@ import torch
 from torch import Tensor
 
 from lit_intriguing.errors import UserError
+from lit_intriguing.splits import locks
 from lit_intriguing.splits.fingerprint import differences
+from lit_intriguing.tensor_files import check_archive, read_tensors
 from lit_intriguing.whole_files import draft, write_json
 
-_MANIFEST = "manifest.json"
+_MANIFEST, _CHUNKS = "manifest.json", "chunks"
+_AGAIN = "delete this file, and the same command makes it again"
 
 
 @dataclass(frozen=True)
@@ -56,16 +60,18 @@ class Store:
         """
         content = self._manifest()
         if not content:
-            if self.folder.is_dir() and any(self.folder.iterdir()):
+            if self.folder.is_dir() and not _only_begun(self.folder):
                 raise UserError(
                     f"the folder {self.folder} holds other files: name a new one as output."
                 )
             return
         for name in content.get("finished", {}).get("files", []):
-            if not (self.folder / name).is_file():
+            path = self.folder / name
+            if not path.is_file():
                 raise UserError(
                     f"{self.folder} has lost its {name}: delete the folder to begin again."
                 )
+            check_archive(path, "delete the folder to begin again")
         found = list(differences(content["settings"], _as_saved(settings)))
         if found:
             raise UserError(
@@ -76,15 +82,20 @@ class Store:
     def begin(self, settings: Mapping[str, Any]) -> None:
         """Write the settings down, or resume an attack that was begun before.
 
+        The folder belongs to this process until `locks.release_all`.
+
         Raises:
-            UserError: As `check`; or if nothing can be written there.
+            UserError: As `check`; if another run works there, or nothing can be written.
         """
         self.check(settings)
-        if self._manifest():
+        if self.finished is not None:
             return
         try:
             self._chunks.mkdir(parents=True, exist_ok=True)
-            self._write_manifest({"settings": _as_saved(settings)})
+            if os.access(self.folder, os.W_OK):  # what is complete may be looked at elsewhere
+                locks.hold(self.folder)
+            if not self._manifest():
+                self._write_manifest({"settings": _as_saved(settings)})
         except OSError as error:
             raise UserError(f"cannot write to {self.folder}: {error}.") from error
 
@@ -109,7 +120,7 @@ class Store:
 
     def load(self, index: int) -> Chunk:
         """Read a chunk; its tensors stay on disk until they are used."""
-        return Chunk(**torch.load(self._path(index), weights_only=True, mmap=True))
+        return Chunk(**read_tensors(self._path(index), _AGAIN, mmap=True))
 
     def indices(self) -> list[int]:
         """Return the numbers of the finished chunks."""
@@ -133,10 +144,11 @@ class Store:
             path.unlink()
         if self._chunks.is_dir():  # not where files were written anew
             self._chunks.rmdir()
+        locks.release(self.folder)
 
     @property
     def _chunks(self) -> Path:
-        return self.folder / "chunks"
+        return self.folder / _CHUNKS
 
     def _path(self, index: int) -> Path:
         return self._chunks / f"{index:06d}.pt"
@@ -150,6 +162,16 @@ class Store:
 
     def _write_manifest(self, content: Mapping[str, Any]) -> None:
         write_json(self.folder / _MANIFEST, content)
+
+
+def _only_begun(folder: Path) -> bool:
+    """Say whether a folder is empty, or as a run leaves it that was killed before its manifest."""
+    for path in folder.iterdir():
+        empty = path.name == _CHUNKS and path.is_dir() and not any(path.iterdir())
+        begun = path.name in (locks.NAME, _MANIFEST) or path.match(f".{_MANIFEST}.*.tmp")
+        if not (empty or begun):
+            return False
+    return True
 
 
 def _compact(column: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 import random
 import shutil
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,10 +18,15 @@ from torch.multiprocessing import ProcessRaisedException
 
 from lit_intriguing.callbacks.exact_resume import ExactResume, rng_state, set_rng_state
 from lit_intriguing.data.tensor_module import Split, TensorDataModule
+from lit_intriguing.errors import UserError
 from lit_intriguing.models import Classifier, CosineOverRun
 
 ROWS, BATCH, EPOCHS = 40, 8, 3
 STEPS = ROWS // BATCH
+
+
+EPOCH = SimpleNamespace(ready=1, started=1, processed=0)
+FIT_LOOP = SimpleNamespace(epoch_progress=SimpleNamespace(current=EPOCH, total=EPOCH))
 
 
 class CrashError(Exception):
@@ -92,6 +97,7 @@ def train(
     every: int | None = 1,
     exact: bool | ExactResume = True,
     kind: type[Classifier] = Classifier,
+    callbacks: Sequence[Callback] = (),
     **options: Any,
 ) -> Classifier:
     """Train to the end, or to the crash; resuming starts from other random states."""
@@ -102,7 +108,7 @@ def train(
     saving = ModelCheckpoint(folder, save_last=True, save_top_k=1, every_n_train_steps=every)
     end = {} if "max_steps" in options else {"max_epochs": EPOCHS}
     resuming = [ExactResume() if exact is True else exact] if exact else []
-    quiet_trainer(**end, **options, callbacks=[CrashAt(crash), saving, *resuming]).fit(
+    quiet_trainer(**end, **options, callbacks=[CrashAt(crash), saving, *resuming, *callbacks]).fit(
         built,
         datamodule=Random(),
         ckpt_path=resume,
@@ -132,6 +138,57 @@ def resumed(
     saved = (folder / "last.ckpt").rename(folder.parent / "saved.ckpt")
     shutil.rmtree(folder)
     return train(folder, resume=saved, **options)
+
+
+class Counts(Callback):
+    """Numbers of the steps that were taken."""
+
+    def __init__(self) -> None:
+        self.steps: list[int] = []
+
+    def on_train_batch_start(self, trainer: Trainer, *args: Any) -> None:
+        self.steps.append(trainer.global_step)
+
+
+class Others(Random):
+    """As many examples of which others are held out."""
+
+    def load_training(self) -> tuple[Split, Split]:
+        whole, held_out = super().load_training()
+        return Split(whole.inputs.flip(0), whole.labels.flip(0)), held_out
+
+
+@pytest.mark.filterwarnings("ignore:Be aware that when using `ckpt_path`")
+def test_other_training_data_than_the_checkpoint_s_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CrashError):
+        train(tmp_path / "run", crash=STEPS + 1)
+    saved = (tmp_path / "run" / "last.ckpt").rename(tmp_path / "saved.ckpt")
+
+    def goes_on(resume: ExactResume) -> None:
+        trainer = quiet_trainer(max_epochs=2, callbacks=[resume], enable_checkpointing=False)
+        trainer.fit(model(), datamodule=Others(), ckpt_path=saved, weights_only=True)
+
+    with pytest.raises(UserError, match=r"not that of the checkpoint \(0\.hash .*other_data=True"):
+        goes_on(ExactResume())
+    goes_on(ExactResume(other_data=True))
+
+
+@pytest.mark.parametrize("options", [{}, {"limit_val_batches": 0}], ids=str)
+@pytest.mark.parametrize("crashes", [(STEPS, STEPS + 2), (STEPS, 2 * STEPS), (STEPS + 1, 12)])
+def test_restarted_several_times_it_trains_no_longer(
+    tmp_path: Path, crashes: tuple[int, ...], options: dict[str, Any]
+) -> None:
+    # After a restart from an epoch's last batch Lightning's counters stay one epoch behind.
+    restart = None
+    for crash in crashes:
+        with pytest.raises(CrashError):
+            train(tmp_path / "run", crash, restart, **options)
+        restart = (tmp_path / "run" / "last.ckpt").rename(tmp_path / f"{crash}.ckpt")
+        shutil.rmtree(tmp_path / "run")  # a checkpoint callback warns of a folder with files
+    counts = Counts()
+    again = train(tmp_path / "run", resume=restart, callbacks=[counts], **options)
+    assert counts.steps == list(range(crashes[-1], EPOCHS * STEPS))
+    assert torch.equal(weights(again), weights(train(tmp_path / "whole", **options)))
 
 
 @pytest.mark.parametrize(
@@ -257,7 +314,9 @@ def test_the_states_of_all_ranks_are_let_go_once_this_rank_has_its_own() -> None
     callback.load_state_dict({"ranks": {"0": rng_state(), "1": other}})
     del other
     assert gone() is not None
-    callback.on_train_batch_start(SimpleNamespace(world_size=2, global_rank=0), model(), None, 0)
+    callback.on_train_batch_start(
+        SimpleNamespace(world_size=2, global_rank=0, fit_loop=FIT_LOOP), model(), None, 0
+    )
     assert gone() is None
 
 
@@ -282,6 +341,7 @@ def test_the_states_are_loadable_with_weights_only(tmp_path: Path) -> None:
 
 def test_a_checkpoint_of_another_number_of_processes_is_used_with_a_warning() -> None:
     class OneProcess:
+        fit_loop = FIT_LOOP
         world_size, global_rank = 1, 0
 
     callback, module = ExactResume(), model()

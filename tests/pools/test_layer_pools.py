@@ -1,6 +1,7 @@
 """When layers generate and join, step by step, and how they go on from a saved state."""
 
 import copy
+import pickle
 
 import pytest
 import torch
@@ -162,3 +163,12 @@ def test_layers_are_needed_and_checked() -> None:
         LayerPools({})
     with pytest.raises(ValueError, match="For the input"):
         LayerPools({"": plan(at_layer=True)})
+
+
+def test_pools_that_were_sent_to_another_process_draw_the_same_numbers() -> None:
+    pools = LayerPools({"": PerturbedLayer(GradientAttack(1.0))}, seed=3)
+    torch.rand(2, generator=pools.generator)
+    sent = pickle.loads(pickle.dumps(pools))
+    assert torch.equal(
+        torch.rand(5, generator=sent.generator), torch.rand(5, generator=pools.generator)
+    )

@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -412,3 +413,38 @@ def test_the_iteration_of_an_epoch_begins_once() -> None:
     Trainer(**QUIET, max_epochs=3, callbacks=[Begins()]).fit(Host(), beside)
     assert alone.begun == 3
     assert beside.begun == 4  # the first once more: before it no callback is called
+
+
+def test_an_epoch_that_runs_counts_as_begun_after_a_restart_from_its_last_batch(
+    tmp_path: Path,
+) -> None:
+    """Hangs on `epoch_progress` and its counters: exact restarts."""
+    ready: list[tuple[int, int]] = []
+
+    class Saves(Callback):
+        def on_train_batch_end(self, trainer: Trainer, *rest: object) -> None:
+            if trainer.global_step == trainer.num_training_batches:
+                trainer.save_checkpoint(tmp_path / "last_batch.ckpt")
+
+    class Repairs(Callback):
+        def on_train_batch_start(self, trainer: Trainer, *rest: object) -> None:
+            before = trainer.fit_loop.epoch_progress.total.ready
+            of_lightning.repair_epoch_counters(trainer)
+            ready.append((before, trainer.fit_loop.epoch_progress.total.ready))
+
+    Trainer(**QUIET, max_epochs=2, callbacks=[Saves()]).fit(Host(), loader())
+    restarted = Trainer(**QUIET, max_epochs=2, callbacks=[Repairs()])
+    restarted.fit(Host(), loader(), ckpt_path=tmp_path / "last_batch.ckpt", weights_only=True)
+    # Where the first is 2 by itself, Lightning is mended and the repair may go.
+    assert ready[0] == (1, 2)
+    assert set(ready[1:]) <= {(2, 2)}
+
+
+@pytest.mark.parametrize(
+    ("strategy", "starts"),
+    [("auto", False), ("ddp", False), ("ddp_fork", True), ("ddp_spawn", True)],
+)
+def test_strategies_that_start_all_processes_are_known(strategy: str, starts: bool) -> None:
+    """Hangs on the class of the launcher: the results of studies under `ddp_fork`."""
+    trainer = Trainer(**QUIET | {"strategy": strategy, "devices": 1 if strategy == "auto" else 2})
+    assert of_lightning.starts_processes(trainer) is starts

@@ -1,12 +1,21 @@
 """The output folder."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 
 from lit_intriguing.errors import UserError
+from lit_intriguing.splits import locks
 from lit_intriguing.splits.resumable_store import Chunk, Store
+
+
+@pytest.fixture(autouse=True)
+def _free() -> Iterator[None]:
+    yield
+    locks.release_all()
+
 
 SETTINGS = {"attack": {"eps": 1.5}, "limit": None}
 SUMMARY = {"rows": 2, "distortion": 0.1}
@@ -88,3 +97,41 @@ def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="cannot write to"):
         Store(tmp_path / "file" / "out").begin(SETTINGS)
+
+
+def test_a_chunk_that_was_changed_on_disk_is_refused_by_name(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.begin(SETTINGS)
+    store.save(0, chunk())
+    path = tmp_path / "chunks" / "000000.pt"
+    whole = path.read_bytes()
+    place = whole.index(torch.tensor([1, 2]).numpy().tobytes())
+    path.write_bytes(whole[:place] + b"\x03" + whole[place + 1 :])
+    with pytest.raises(
+        UserError, match=r"000000\.pt is damaged .*: delete this file, and the same"
+    ):
+        store.source(0)
+    path.unlink()  # the way out
+    assert store.source(0) is None
+
+
+def test_examples_of_a_finished_folder_that_were_cut_are_refused(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.begin(SETTINGS)
+    path = tmp_path / "examples.pt"
+    torch.save({"clean": torch.rand(50)}, path)
+    store.finish([], ["examples.pt"], SUMMARY)
+    store.check(SETTINGS)
+    path.write_bytes(path.read_bytes()[:300])
+    with pytest.raises(UserError, match=r"examples\.pt is damaged .*: delete the folder"):
+        store.check(SETTINGS)
+
+
+def test_a_run_that_was_killed_before_its_manifest_is_begun_again(tmp_path: Path) -> None:
+    (tmp_path / "chunks").mkdir()
+    (tmp_path / ".manifest.json.123.tmp").write_text("{")
+    (tmp_path / ".lock").touch()
+    store = Store(tmp_path)
+    store.begin(SETTINGS)
+    assert store.finished is None
+    store.begin(SETTINGS)

@@ -72,6 +72,20 @@ def test_the_digits_recipe_trains_once_and_gives_the_same_bits_on_two_processes(
     assert csvs[0] == csvs[1]
 
 
+@pytest.mark.integration
+def test_processes_that_are_forked_leave_the_same_table(tmp_path, capsys):
+    # As in notebooks: the process that starts them does no work of its own.
+    file = recipe(tmp_path)
+    cli.main(["transfer", f"--config={file}", "--out_dir=one", "--models_dir=models"])
+    printed = capsys.readouterr().out
+    two = "--trainer={accelerator: cpu, devices: 2, strategy: ddp_fork}"
+    done = process(f"--config={file}", "--out_dir=two", "--models_dir=models", two)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[:-1] == printed.splitlines()[:-1]  # the last names the folder
+    csvs = [(tmp_path / name / "transfer.csv").read_text() for name in ("one", "two")]
+    assert csvs[0] == csvs[1]
+
+
 def test_a_failed_training_loses_no_other_model(tmp_path, capsys):
     file = recipe(tmp_path, amplify=[], clean={})
     content = yaml.safe_load(file.read_text())
