@@ -34,7 +34,7 @@ from lit_intriguing.hosts.whole_rows import row_places
 from lit_intriguing.private.of_lightning import optimizer_steps
 from lit_intriguing.private.of_torch import uncompiled_name
 from lit_intriguing.units import LayerAnalysis, Mean, Reading, analyse_units, untrained_copy
-from lit_intriguing.units.analyse import UNTRAINED, Forward, UnitReport
+from lit_intriguing.units.analyse import UNTRAINED, NetworkForward, UnitReport
 from lit_intriguing.units.features import Features
 from lit_intriguing.units.layers import matching_layers
 from lit_intriguing.units.network_scan import K, ScanSettings
@@ -261,7 +261,7 @@ class UnitAnalysis(OnFixedExamples):
 
     def _by_model(
         self, trainer: Trainer, inputs: Tensor, labels: Tensor
-    ) -> tuple[Numbered, Forward]:
+    ) -> tuple[Numbered, NetworkForward]:
         """Return batches of images and labels, and what runs a network on images."""
         inputs = trainer.precision_plugin.convert_input(inputs)
         pairs = zip(torch.split(inputs, _SIZE), torch.split(labels, _SIZE), strict=True)
@@ -269,7 +269,7 @@ class UnitAnalysis(OnFixedExamples):
 
     def _by_step(
         self, trainer: Trainer, pl_module: LightningModule, rows: HostRows
-    ) -> tuple[Numbered, Forward, Features | None]:
+    ) -> tuple[Numbered, NetworkForward, Features | None]:
         """Return the rows' numbers and labels, what runs a step on them, and their features."""
         training = self._training if trainer.validating else None
         names = _in_training_mode(pl_module) if training is None else training
