@@ -76,10 +76,9 @@ def _copied(module: nn.Module, memo: dict[int, Any]) -> nn.Module:
             fresh.__dict__[name] = _attempt(value, memo)
         except Exception:
             fresh.__dict__[name] = value
-    if (
-        type(module).__setstate__ is not nn.Module.__setstate__
-    ):  # an LSTM's adds what its state lacks
-        fresh.__setstate__(vars(fresh))
+    if type(module).__setstate__ is not nn.Module.__setstate__:  # an LSTM's state lacks something
+        restore: Any = fresh.__setstate__
+        restore(vars(fresh))
     return fresh
 
 
