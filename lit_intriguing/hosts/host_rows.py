@@ -182,9 +182,9 @@ def _path_of(batch: Any, place: Place | None) -> Key | None:
             raise BatchError(f"The batch has no inputs at {place!r}: {error}") from error
         if not _can_be_perturbed(entry):
             raise BatchError(
-                f"The inputs at {place!r} are {kind(entry)}, no floating-point tensor to perturb: "
-                "name one by inputs=<key or path>, or use AdversarialExamples(layer=<name>), which "
-                "attacks the output of a layer, and leave inputs out."
+                f"The inputs at {place!r} are {kind(entry)}, no tensor to perturb: "
+                "name floating-point ones by inputs=<key or path>, or use "
+                "AdversarialExamples(layer=<name>), which attacks a layer, and leave inputs out."
             )
         return path
     return _found(batch)

@@ -228,9 +228,14 @@ def _append_message(layer: str, length: int, expected: int) -> str:
 
 
 def _length_message(layer: str, length: int, expected: int) -> str:
-    return (
+    found = (
         f"The output of layer {layer!r} has length {length} where {expected} examples were "
-        "expected: its first dimension must be the batch. If the training step cuts the batch or "
-        "joins others to it, use keep_out=True; if that is so already, attack the input, or a "
-        "layer whose rows are the batch's."
+        "expected: its first dimension must be the batch."
+    )
+    elsewhere = "attack the input, or a layer whose rows are the batch's."
+    if expected and length > expected and length % expected == 0:
+        return f"{found} The rows are repeated before it: {elsewhere}"
+    return (
+        f"{found} If the training step cuts the batch or joins others to it, use keep_out=True; if "
+        f"that is so already, {elsewhere}"
     )
