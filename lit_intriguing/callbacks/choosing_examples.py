@@ -98,7 +98,17 @@ class ChoosingExamples(Measuring, ABC):
 
     def rows_of(self, batch: Any, most: int | None = None) -> HostRows:
         """Return whole rows of a batch, where these are measured."""
-        return HostRows.of(batch, self._keys.inputs, most)
+        try:
+            return HostRows.of(batch, self._keys.inputs, most)
+        except UserError as error:
+            self._name_in(error)
+            raise
+
+    def _name_in(self, error: UserError) -> None:
+        """Put the callback's name before what was told below, where it is not known for whom."""
+        who = type(self).__name__
+        if who not in str(error):
+            error.args = (f"{who}: {error}", *error.args[1:])
 
     def classes(self, trainer: Trainer, pl_module: LightningModule, inputs: Tensor) -> int | None:
         """Return the number of classes of the host's network, from its logits for inputs.
@@ -181,6 +191,7 @@ class ChoosingExamples(Measuring, ABC):
                     "attack the output of a layer behind it, by layer=<name>"
                 ) from error
             if isinstance(error, UserError):
+                self._name_in(error)
                 raise
             raise UserError(f"{type(self).__name__}: {error}") from error
         self._chosen, self._stored = examples, None

@@ -181,7 +181,11 @@ def _path_of(batch: Any, place: Place | None) -> Key | None:
         except PathError as error:
             raise BatchError(f"The batch has no inputs at {place!r}: {error}") from error
         if not _can_be_perturbed(entry):
-            raise BatchError(f"The inputs at {place!r} are {kind(entry)}, no tensor to perturb.")
+            raise BatchError(
+                f"The inputs at {place!r} are {kind(entry)}, no tensor to perturb: "
+                "name floating-point ones by inputs=<key or path>, or use "
+                "AdversarialExamples(layer=<name>), which attacks a layer, and leave inputs out."
+            )
         return path
     return _found(batch)
 
@@ -208,7 +212,7 @@ def _found(batch: Any) -> Key | None:
         return None
     raise BatchError(
         f"The batch has {len(likely)} floating-point tensors that could be the inputs, "
-        f"{list(likely)}: say which to perturb by inputs=<one of them>."
+        f"{list(likely)}: say which is meant by inputs=<one of them>."
     )
 
 

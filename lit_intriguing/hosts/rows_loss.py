@@ -123,8 +123,8 @@ class RowsLoss:
         what = f"the output of {self.layer!r}" if self.layer else f"{self.rows.inputs!r}"
         return (
             f"The loss of {type(self.pl_module).__name__}.training_step does not depend "
-            f"differentiably on {what}: attack another entry, inputs=<key or path>, or a hidden "
-            "layer, AdversarialExamples(layer=<name>)."
+            f"differentiably on {what}: attack another entry, inputs=<key or path>, or measure "
+            "what AdversarialExamples(layer=<name>) does at a hidden layer."
         )
 
     def alone(self, x: Tensor | None) -> Tensor | None:
@@ -166,8 +166,8 @@ class RowsLoss:
         example = embeddings[0] if embeddings else "<name>"
         return (
             "The batch holds no floating-point inputs that could be perturbed; token ids have no "
-            "gradient: attack the output of an embedding or another layer, "
-            f"AdversarialExamples(layer={example!r})."
+            "gradient: name others by inputs=<key or path>, or use "
+            f"AdversarialExamples(layer={example!r}), which attacks the output of a layer."
         )
 
     def _edit(self, output: Tensor) -> Tensor:

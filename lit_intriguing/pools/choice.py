@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from lightning.pytorch import Trainer
 from torch import nn
 
 from lit_intriguing.attacks import Goal, HostLoss, RandomTargets
@@ -198,25 +197,6 @@ def settled(layers: Mapping[str, PerturbedLayer], goal: Goal) -> dict[str, Pertu
             f"The host has no class labels and logits to attack, so that the goal is a larger "
             f"loss. {error}"
         ) from error
-
-
-def agreed(trainer: Trainer, findings: Findings | None) -> Findings | None:
-    """Return what the trials of all processes showed; every process must call it."""
-    if trainer.world_size == 1:
-        return findings
-    every = trainer.strategy.reduce_boolean_decision
-    if not every(findings is not None, all=True):
-        return None
-    assert findings is not None
-    classes = every(findings.no_classes is None, all=True)
-    joins = every(findings.no_joining is None, all=True)
-    mixed = not every(not findings.mixed, all=True)
-    other = "another process found a reason"
-    return Findings(
-        None if classes else findings.no_classes or other,
-        None if joins else findings.no_joining or other,
-        mixed,
-    )
 
 
 def as_clause(message: str) -> str:

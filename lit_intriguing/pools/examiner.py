@@ -15,12 +15,12 @@ from lit_intriguing.hosts.batch import BatchKeys, name_of
 from lit_intriguing.hosts.logits import LogitsModel, logits_model
 from lit_intriguing.hosts.step_loss import StepLoss
 from lit_intriguing.hosts.whole_rows import RowPlaces
+from lit_intriguing.pools.agreement import agreed
 from lit_intriguing.pools.ascent import HostStep
 from lit_intriguing.pools.choice import (
     Choice,
     FoundRows,
     MixingOptions,
-    agreed,
     as_clause,
     check_inputs,
     choose,
@@ -98,7 +98,7 @@ class Examiner:
         if self.choice is None:
             self._first(host_batch, others)
         elif self._is_tried() and _is_verified(self.pools.step - self.pools.start_step):
-            findings = agreed(self.trainer, self._try(self.places, host_batch, others))
+            findings = agreed(self.trainer, lambda: self._try(self.places, host_batch, others))
             if findings is not None:
                 self._reconsider(findings)
         return self.choice
@@ -178,12 +178,17 @@ class Examiner:
         return self.pl_module.automatic_optimization and not self.choice.keep_out
 
     def _first(self, host_batch: Any, others: tuple[Any, ...]) -> None:
-        found = find_rows(host_batch, self.options.keys)
-        layers = self.pools.as_given()
-        if found.places is not None:
-            check_inputs(found.places, host_batch, layers)
-            _warn_of_rest(found.places, layers)
-        self._keys = found.keys
+        looked: list[FoundRows] = []
+
+        def look() -> Findings | None:
+            looked.append(self._find(host_batch))
+            places = looked[0].places if self._can_be_tried() else None
+            return Findings(None, None) if places is None else self._try(places, host_batch, others)
+
+        findings = agreed(self.trainer, look)
+        if findings is None:
+            return
+        found, layers = looked[0], self.pools.as_given()
         if not self.pl_module.automatic_optimization:
             choice = choose_by_hand(found, self._has_classes(found, host_batch), layers)
             if isinstance(choice.goal, HostLoss) and not self.weighted.any_output:
@@ -191,9 +196,6 @@ class Examiner:
         elif self.options.loss is not None or found.places is None:
             choice = choose_own_forward(found, self.options.keep_out)
         else:
-            findings = agreed(self.trainer, self._try(found.places, host_batch, others))
-            if findings is None:
-                return
             given = any(plan.goal and not plan.aims_at_loss for plan in layers.values())
             if found.keys is None and (findings.no_classes or not given):
                 # Of token ids, say, the model may give logits that leave a mask out.
@@ -205,6 +207,17 @@ class Examiner:
                 choice = self._whole(choice, host_batch)
         self._take(choice)
         self._note_arrays(host_batch, others)
+
+    def _find(self, host_batch: Any) -> FoundRows:
+        found = find_rows(host_batch, self.options.keys)
+        if found.places is not None:
+            check_inputs(found.places, host_batch, self.pools.as_given())
+            _warn_of_rest(found.places, self.pools.as_given())
+        self._keys = found.keys
+        return found
+
+    def _can_be_tried(self) -> bool:
+        return self.pl_module.automatic_optimization and self.options.loss is None
 
     def _has_classes(self, found: FoundRows, host_batch: Any) -> bool:
         """Return whether the model gives logits for the labels, where the step cannot be tried."""

@@ -11,6 +11,7 @@ from lit_intriguing.hosts.paths import Key
 from lit_intriguing.hosts.whole_rows import join_rows
 from lit_intriguing.pools.generation import Batch, Examples
 from lit_intriguing.pools.perturbed_layer import PerturbedLayer
+from lit_intriguing.pools.pool import PoolError
 from lit_intriguing.splice import INPUT, Edit, SpliceError, in_backward
 
 PoolExamples = dict[str, Any]
@@ -122,7 +123,7 @@ def join(
     at_layer = [name for name in drawn if layers[name].at_layer]
     inputs = join_rows([batch.x, *(drawn[name]["inputs"] for name in at_input)])
     rest = {
-        path: join_rows([entry, *(drawn[name][f"{REST}{path}"] for name in at_input)])
+        path: join_rows([entry, *(entry_of(drawn[name], f"{REST}{path}") for name in at_input)])
         for path, entry in batch.rest.items()
     }
     groups, start = {}, len(batch.x)
@@ -139,6 +140,21 @@ def join(
     return Joined(inputs, labels, len(batch.x), groups, edits, at_layer, rest)
 
 
+def entry_of(drawn: PoolExamples, name: str) -> Any:
+    """Return what a pool's examples have for an entry of the batch.
+
+    Raises:
+        PoolError: If they have none: the pool comes from a run whose batches were others.
+    """
+    if name not in drawn:
+        raise PoolError(
+            f"The batch has {name.removeprefix(REST)!r} for each example, and the pool's examples "
+            "have none. A pool from a checkpoint of other data cannot be used: start without that "
+            "checkpoint."
+        )
+    return drawn[name]
+
+
 def count_of(drawn: PoolExamples) -> int:
     """Return the number of examples drawn."""
     count: int = len(next(iter(drawn.values())))
@@ -148,7 +164,7 @@ def count_of(drawn: PoolExamples) -> int:
 def _labels(clean: Tensor | None, drawn: Iterable[PoolExamples]) -> Tensor | None:
     if clean is None:
         return None
-    return torch.cat([clean, *(one["labels"].to(clean.dtype) for one in drawn)])
+    return torch.cat([clean, *(entry_of(one, "labels").to(clean.dtype) for one in drawn)])
 
 
 def overwrite(layer: str, group: slice, drawn: PoolExamples, shield: bool) -> Edit:
@@ -212,9 +228,14 @@ def _append_message(layer: str, length: int, expected: int) -> str:
 
 
 def _length_message(layer: str, length: int, expected: int) -> str:
-    return (
+    found = (
         f"The output of layer {layer!r} has length {length} where {expected} examples were "
-        "expected: its first dimension must be the batch. If the training step cuts the batch or "
-        "joins others to it, use keep_out=True; if that is so already, attack the input, or a "
-        "layer whose rows are the batch's."
+        "expected: its first dimension must be the batch."
+    )
+    elsewhere = "attack the input, or a layer whose rows are the batch's."
+    if expected and length > expected and length % expected == 0:
+        return f"{found} The rows are repeated before it: {elsewhere}"
+    return (
+        f"{found} If the training step cuts the batch or joins others to it, use keep_out=True; if "
+        f"that is so already, {elsewhere}"
     )

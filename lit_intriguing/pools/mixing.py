@@ -1,6 +1,6 @@
 """One run's examples, on their way from a host's batch into its training step."""
 
-from contextlib import ExitStack, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -11,6 +11,8 @@ from torch import Tensor
 from lit_intriguing.hosts.arrays import ArraysWithoutGradient
 from lit_intriguing.hosts.step_loss import StepLoss, loss_of
 from lit_intriguing.hosts.training_step import Step
+from lit_intriguing.pools.agreement import known_anywhere
+from lit_intriguing.pools.by_hand import advised
 from lit_intriguing.pools.choice import MixingOptions
 from lit_intriguing.pools.examiner import Examiner
 from lit_intriguing.pools.forwards import LayerCalls
@@ -44,6 +46,7 @@ class _Now:
         met: The layers called so far.
         joined: The examples with the batch before them, or alone for a forward pass of their own.
         drawn: The examples for calls of the step of their own.
+        called: The layers for which some process makes such a call, in order.
         seed: Of these calls.
     """
 
@@ -55,6 +58,7 @@ class _Now:
     met: set[str]
     joined: Joined | None = None
     drawn: dict[str, PoolExamples] = field(default_factory=dict)
+    called: list[str] = field(default_factory=list)
     seed: int = 0
 
 
@@ -104,6 +108,13 @@ class Mixing:
         Raises:
             UserError: For a batch, a host or a goal with which it cannot be done.
         """
+        with self._advised():
+            return self._prepare(host_batch, others)
+
+    def _advised(self) -> AbstractContextManager[None]:
+        return advised(self.pl_module.automatic_optimization)
+
+    def _prepare(self, host_batch: Any, others: tuple[Any, ...]) -> bool:
         choice = self.examiner.choice_for(host_batch, others)
         if choice is None:
             return False
@@ -122,6 +133,7 @@ class Mixing:
                 now.joined = self.pools.join(batch.first(0))
             else:
                 now.drawn, now.seed = self.pools.draw(), drawn_seed(self.pools.generator)
+                now.called = known_anywhere(self.trainer, self.pools.active(), now.drawn)
         self._hook(now, choice.keep_out)
         if not choice.keep_out or now.seen.inputs is not batch.x:
             now.handed = self.examiner.replaced(host_batch, now.seen)
@@ -134,7 +146,8 @@ class Mixing:
         assert now is not None
         assert choice is not None
         if not choice.keep_out:
-            return self._run_together(now, inner)
+            with self._advised():
+                return self._run_together(now, inner)
         if choice.own_forward:
             return self._run_own_forward(now, inner)
         host_step = self.pl_module.training_step
@@ -144,8 +157,8 @@ class Mixing:
             if loss_of(output) is None:
                 return output
             with patched_step(self.pl_module, host_step):
-                losses = self._second_losses(now)
-            return weighted_mean(output, losses, self.pools.weights)
+                losses, zeros = self._second_losses(now)
+            return weighted_mean(output, losses, self.pools.weights, zeros)
 
         # Within the strategy's own call, so that it sees all that the loss depends on.
         with patched_step(self.pl_module, step):
@@ -171,7 +184,8 @@ class Mixing:
         if now is None or choice is None:
             return
         if not choice.keep_out:
-            self.examiner.weighted.finish(backward)
+            with self._advised():
+                self.examiner.weighted.finish(backward)
         if now.kept is not None:
             self.makers.end_keeping(now.kept, backward)
 
@@ -224,9 +238,16 @@ class Mixing:
         with arrays, self._calls.forward(now.seen):
             return step(*args, **kwargs)
 
-    def _second_losses(self, now: _Now) -> dict[str, Tensor]:
+    def _second_losses(self, now: _Now) -> tuple[dict[str, Tensor], list[Tensor]]:
+        """Return the losses of the examples, and zeros in the place of those that are missing."""
         losses: dict[str, Tensor] = {}
-        for number, (name, drawn) in enumerate(now.drawn.items()):
+        zeros: list[Tensor] = []
+        for number, name in enumerate(now.called):
+            if name not in now.drawn:
+                zero = self._second.stand_in(now.host_batch, now.others, now.seed + number)
+                zeros += [] if zero is None else [zero]
+                continue
+            drawn = now.drawn[name]
             with self.examiner.observing(count_of(drawn)) as weighted:
                 loss = self._second.loss(
                     name,
@@ -240,7 +261,7 @@ class Mixing:
                 if loss is not None:
                     losses[name] = loss
                     self.measures.second_call(name, loss, weighted.logits, drawn)
-        return losses
+        return losses, zeros
 
 
 def _alone(batch: Batch) -> Joined:

@@ -1,6 +1,6 @@
 """Losses of the pools' examples alone, where they do not join the host's batch."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -11,7 +11,7 @@ from lit_intriguing.hosts.step_loss import StepLoss, loss_of, with_loss
 from lit_intriguing.hosts.whole_rows import RowPlaces
 from lit_intriguing.pools.forwards import LayerCalls
 from lit_intriguing.pools.generation import Spliced
-from lit_intriguing.pools.joining import REST, Joined, PoolExamples, count_of, overwrite
+from lit_intriguing.pools.joining import REST, Joined, PoolExamples, count_of, entry_of, overwrite
 from lit_intriguing.pools.perturbed_layer import PerturbedLayer
 from lit_intriguing.splice import INPUT, Splice, check_met
 
@@ -66,6 +66,15 @@ class SecondCall:
             check_met([layer], met)
         return loss
 
+    def stand_in(self, host_batch: Any, others: tuple[Any, ...], seed: int) -> Tensor | None:
+        """Return zero with the graph of a call on the clean batch.
+
+        A process that has no examples makes it where others have some: networks that synchronise
+        in their forward wait for all.
+        """
+        loss = self.step(host_batch, others, seed=seed)
+        return None if loss is None else torch.where(loss.isfinite(), loss, 0) * 0
+
 
 class OwnForward:
     """A forward pass of the model and a loss given by the user, on all examples together.
@@ -93,12 +102,21 @@ class OwnForward:
         return losses, logits.detach()
 
 
-def weighted_mean(output: Any, losses: Mapping[str, Tensor], weights: Mapping[str, float]) -> Any:
-    """Return a step's output with the loss `(host + sum_l w_l loss_l) / (1 + sum_l w_l)`."""
+def weighted_mean(
+    output: Any,
+    losses: Mapping[str, Tensor],
+    weights: Mapping[str, float],
+    zeros: Sequence[Tensor] = (),
+) -> Any:
+    """Return a step's output with the loss `(host + sum_l w_l loss_l) / (1 + sum_l w_l)`.
+
+    Zeros are added for the sake of their graphs.
+    """
     host = loss_of(output)
-    if host is None or not losses:
+    if host is None or not (losses or zeros):
         return output
     total = host + sum(weights[name] * loss.to(host.device) for name, loss in losses.items())
+    total = total + sum(zero.to(host.device) for zero in zeros)
     return with_loss(output, total / (1 + sum(weights[name] for name in losses)))
 
 
@@ -110,10 +128,11 @@ def _alone(layer: str, plan: PerturbedLayer, drawn: PoolExamples) -> Joined:
 
 def _entries(drawn: PoolExamples, host_batch: Any, places: RowPlaces) -> dict[Key, Any]:
     entries: dict[Key, Any] = {places.inputs: drawn["inputs"]}
-    entries |= {path: drawn[f"{REST}{path}"] for path in places.read_rest(host_batch)}
+    for path in places.read_rest(host_batch):
+        entries[path] = entry_of(drawn, f"{REST}{path}")
     if places.labels is not None:
         like = places.at(host_batch, places.labels)
-        entries[places.labels] = drawn["labels"].to(like.dtype)
+        entries[places.labels] = entry_of(drawn, "labels").to(like.dtype)
     return entries
 
 

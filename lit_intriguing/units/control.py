@@ -76,8 +76,8 @@ def _copied(module: nn.Module, memo: dict[int, Any]) -> nn.Module:
             fresh.__dict__[name] = _attempt(value, memo)
         except Exception:
             fresh.__dict__[name] = value
-    restore: Any = fresh.__setstate__
-    if type(module).__setstate__ is not nn.Module.__setstate__:  # an LSTM's adds what is lacking
+    if type(module).__setstate__ is not nn.Module.__setstate__:  # an LSTM's state lacks something
+        restore: Any = fresh.__setstate__
         restore(vars(fresh))
     return fresh
 

@@ -1,0 +1,42 @@
+"""What messages advise in manual optimisation, where examples cannot be kept out of the batch."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from lit_intriguing.errors import UserError
+
+_OPTION = "keep_out=True"
+
+_ADVICE = (
+    "In manual optimisation examples must join the host's batch: attack the input, or a layer "
+    "whose rows are the batch's, or optimise automatically."
+)
+
+
+@contextmanager
+def advised(automatic: bool) -> Iterator[None]:
+    """Advise nothing that manual optimisation refuses, in errors that are raised inside.
+
+    Args:
+        automatic: Whether the host optimises automatically.
+    """
+    try:
+        yield
+    except UserError as error:
+        if not automatic and _OPTION in str(error):
+            error.args = (without_option(str(error)), *error.args[1:])
+        raise
+
+
+def without_option(message: str) -> str:
+    """Return a message with other advice than to keep examples out of the batch.
+
+    >>> without_option("Rows cannot join one batch: use keep_out=True.")[:51]
+    'Rows cannot join one batch. In manual optimisation '
+    """
+    message = re.sub(r"Use keep_out=True, or (\w)", lambda found: found[1].upper(), message)
+    message = re.sub(rf"(:|, or) (use|set) {_OPTION}(?=\.?$)", "", message)
+    sentences = re.split(r"(?<=\.) ", message)
+    kept = " ".join(one for one in sentences if _OPTION not in one)
+    return f"{kept.removesuffix('.')}. {_ADVICE}"
