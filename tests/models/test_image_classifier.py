@@ -83,7 +83,7 @@ def test_bounds_of_the_network_are_those_of_pixels() -> None:
 def test_the_usual_recipe_learns_and_logs_both_errors() -> None:
     model = ImageClassifier(
         small(), label_smoothing=0.1, mean=[0.5], std=[0.25],
-        optimizer=lambda p: torch.optim.SGD(p, 0.1, momentum=0.9, weight_decay=1e-4),
+        optimizer=lambda p: torch.optim.SGD(p, 0.02, momentum=0.9, weight_decay=1e-4),
         scheduler=lambda o: CosineOverRun(o, warmup=0.1),
     )  # fmt: skip
     run = trainer(max_epochs=15, precision="bf16-mixed", callbacks=[MovingAverage(0.9)])
