@@ -1,0 +1,73 @@
+"""The recipes on images run through the real command line, shortened, on small folders."""
+
+import csv
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lit_intriguing import cli
+from tests.data.images.folders import class_folders
+
+pytestmark = pytest.mark.integration
+
+CARS = ["--config=recipes/cars_cifar10.yaml"]
+CLEAN = ["--config=recipes/cars_cifar10/clean.yaml"]
+SHORT = ["--trainer.max_epochs=1", "--data.batch_size=8", "--trainer.log_every_n_steps=1"]
+QUIET = ["--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"]
+
+
+@pytest.fixture(autouse=True)
+def _small_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LIT_INTRIGUING_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    for part, count in (("train", 16), ("test", 4)):
+        counts = {"automobile": count, "cat": count // 2, "dog": count // 2}
+        class_folders(tmp_path / "data" / "cifar10" / part, counts, size=32)
+
+
+def test_cars_are_trained_with_and_without_examples(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for files in (CARS, CARS + CLEAN):
+        cli.main(["fit", *files, *SHORT, *QUIET])
+        assert re.search(r"^test error [\d.]+%$", capsys.readouterr().out, re.M)
+    logged = [path.read_text() for path in sorted(tmp_path.rglob("metrics.csv"))]
+    assert ["adversarial/network.pool2/loss" in text for text in logged] == [True, False]
+
+
+def test_cars_are_trained_on_two_processes(tmp_path: Path) -> None:
+    two = ["--config=configs/trainer/ddp_cpu.yaml", "--test_after_fit=false"]
+    done = subprocess.run(
+        [sys.executable, "-m", "lit_intriguing", "fit", *CARS, *two, *SHORT, *QUIET],
+        capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    (metrics,) = tmp_path.rglob("metrics.csv")
+    with metrics.open() as file:
+        steps = [int(row["step"]) for row in csv.DictReader(file) if row["train/loss"]]
+    assert steps == [0, 1]  # 32 images, 8 a step on each of two processes
+
+
+def test_the_study_of_cars_trains_and_attacks(tmp_path: Path) -> None:
+    short = '{"trainer": {"max_steps": 2}}'
+    one = f'{{"cars": {{"recipe": "recipes/cars_cifar10.yaml", "overrides": {short}}}}}'
+    study = ["transfer", "--config=recipes/cars_cifar10/study.yaml", "--limit=6", f"--models={one}"]
+    cli.main(study)
+    assert "for cars" in (tmp_path / "transfer" / "cars_cifar10" / "transfer.md").read_text()
+
+
+@pytest.mark.parametrize("name", ["alexnet_imagenet", "alexnet_imagenet_adversarial"])
+def test_alexnet_makes_a_step(name: str, tmp_path: Path) -> None:
+    class_folders(tmp_path / "data" / "imagenet" / "train", {"n1": 4, "n2": 4}, size=40)
+    class_folders(tmp_path / "data" / "imagenet" / "val", {"n1": 1, "n2": 1}, size=50)
+    here = ["--config=configs/trainer/cpu.yaml", "--trainer.strategy=auto"]
+    step = ["--trainer.precision=32-true", "--trainer.max_steps=1", "--model.classes=2"]
+    small = ["--data.batch_size=4", "--trainer.log_every_n_steps=1", "--trainer.max_epochs=1"]
+    cli.main(["fit", f"--config=recipes/{name}.yaml", *here, *step, *small, *QUIET])
+    (metrics,) = tmp_path.rglob("metrics.csv")
+    assert ("adversarial/network.pool5/loss" in metrics.read_text()) == ("adversarial" in name)
+    assert "val/error" in metrics.read_text()
