@@ -6,6 +6,7 @@ from lit_intriguing.models.classifier import Classifier
 from lit_intriguing.models.contrast_normalisation import ContrastNormalisation
 from lit_intriguing.models.network import Network
 from lit_intriguing.models.schedules import CosineOverRun
+from lit_intriguing.models.shipped import pretrained
 
 __all__ = [
     "AlexNet",
@@ -14,4 +15,5 @@ __all__ = [
     "CosineOverRun",
     "Network",
     "SparseAutoencoder",
+    "pretrained",
 ]

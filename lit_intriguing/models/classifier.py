@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
-from lightning.pytorch import LightningModule
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
@@ -17,6 +16,7 @@ from lit_intriguing.errors import UserError
 from lit_intriguing.metrics import ErrorRate
 from lit_intriguing.models.autoencoder import FrozenLayer
 from lit_intriguing.models.decay import paper_decay
+from lit_intriguing.models.described import Described, way_out
 from lit_intriguing.models.schedules import NeedsRunLength
 from lit_intriguing.private.of_lightning import trainer_or_none
 
@@ -26,7 +26,7 @@ _KIND = "lit_intriguing.activation"
 _LINEAR_WEIGHT = re.compile(r"(hidden\d+\.([A-Za-z_]\w*\.)*0|output(\.[A-Za-z_]\w*)*)\.weight")
 
 
-class Classifier(LightningModule):
+class Classifier(Described):
     """A fully connected network, such as the paper's 784-100-100-10.
 
     Its layers are the submodules `hidden1`, `hidden2`, ... (linear map, activation, dropout) and
@@ -34,6 +34,9 @@ class Classifier(LightningModule):
     of all examples of the batch, including those that a callback such as `AdversarialTraining` has
     added; each example counts alike, whatever weight its gradient has. Logs `val/error` and
     `test/error`, fractions of wrong predictions, once an epoch.
+
+    A checkpoint holds these parameters: `Classifier.load_from_checkpoint(FILE)` makes the network
+    again.
 
     Args:
         widths: Units from the input to the classes.
@@ -62,6 +65,8 @@ class Classifier(LightningModule):
             that is missing or does not fit.
     """
 
+    only_at_start = ("init",)
+
     def __init__(
         self,
         widths: Sequence[int] = (784, 100, 100, 10),
@@ -77,6 +82,7 @@ class Classifier(LightningModule):
         encoder: str | None = None,
     ) -> None:
         super().__init__()
+        self.save_hyperparameters(logger=False)
         self.widths = _checked_widths(widths)
         self.decay = _checked_decay(decay, len(self.widths) - 1)
         self.decay_form = decay_form
@@ -173,26 +179,30 @@ class Classifier(LightningModule):
                 config.scheduler.set_run_length(self._run_length(config.interval))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Save the activation, which the weights do not show."""
+        """Save how the network was made, and the activation, which the weights do not show."""
+        super().on_save_checkpoint(checkpoint)
         checkpoint[_KIND] = self._activation_name()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse the checkpoint of another architecture.
 
         Raises:
-            UserError: For other widths or another activation.
+            UserError: For other widths or another activation, or a later format.
         """
+        super().on_load_checkpoint(checkpoint)
         saved = _saved_widths(checkpoint["state_dict"])
         if saved != self.widths:
             raise UserError(
                 f"the checkpoint holds a network of {_dashes(saved)}, this one is "
-                f"{_dashes(self.widths)}: give the model the checkpoint's widths"
+                f"{_dashes(self.widths)}: "
+                + way_out(checkpoint, "give the model the checkpoint's widths")
             )
         activation = checkpoint.get(_KIND, self._activation_name())
         if activation != self._activation_name():
             raise UserError(
                 f"the checkpoint's network has the activation {activation}, this one "
-                f"{self._activation_name()}: give the model the checkpoint's activation"
+                f"{self._activation_name()}: "
+                + way_out(checkpoint, "give the model the checkpoint's activation")
             )
 
     def _build(self, activation: Callable[[], nn.Module], dropout: list[float], bias: bool) -> None:

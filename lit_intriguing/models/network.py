@@ -1,14 +1,15 @@
 """Any torch module on the command line."""
 
-from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 
 from lit_intriguing.data_folder import found_file
 from lit_intriguing.metrics import ErrorRate
+from lit_intriguing.models.described import Described
 from lit_intriguing.models.weights import load_weights, read_checkpoint
+from lit_intriguing.private.of_lightning import made_by_command_line
 
 
-class Network(LightningModule):
+class Network(Described):
     """Any torch module, to be tested, attacked and bounded; it is not trained here.
 
     The module is the submodule `network`, so that its layers are `network.conv1` and so on. Logs
@@ -26,8 +27,13 @@ class Network(LightningModule):
         UserError: If there is no such file, or its weights are of another module.
     """
 
+    only_at_start = ("weights",)
+
     def __init__(self, network: nn.Module, weights: str | None = None) -> None:
         super().__init__()
+        # Lightning would copy it; `Described` asks it how it was made.
+        ignored = [] if made_by_command_line() else ["network"]
+        self.save_hyperparameters(ignore=ignored, logger=False)
         self.network = network
         if weights is not None:
             path = found_file(weights)

@@ -207,3 +207,15 @@ def trainer_or_none(module: LightningModule) -> Trainer | None:
     its place.
     """
     return module._trainer
+
+
+def made_by_command_line() -> bool:
+    """Say whether a module is being made from a configuration (`_given_hyperparameters`).
+
+    `save_hyperparameters` then takes what was configured, which holds no module, and not the
+    arguments of the constructor. Where Lightning keeps that elsewhere, a checkpoint of `Network`
+    does not say how its network was made.
+    """
+    from lightning.pytorch.core.mixins.hparams_mixin import _given_hyperparameters
+
+    return _given_hyperparameters.get() is not None

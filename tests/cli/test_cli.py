@@ -54,7 +54,15 @@ def test_help_names_each_subcommand_and_imports_no_torch(option: str) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--help"], ["--version"], ["fti"], ["fit", "--config", "nowhere.yaml"], []],
+    [
+        ["--help"],
+        ["--version"],
+        ["fti"],
+        ["fit", "--config", "nowhere.yaml"],
+        ["fit"],
+        *([name, "--help"] for name in SUBCOMMANDS),
+        [],
+    ],
     ids=" ".join,
 )
 def test_quick_answers_do_not_import_torch(arguments: list[str]) -> None:
