@@ -17,7 +17,9 @@ from typing_extensions import override
 from lit_intriguing.callbacks.run_progress import RunProgress
 from lit_intriguing.cli import closing_test, messages
 from lit_intriguing.cli.checkpoint_model import described_model, with_model_of_checkpoint
+from lit_intriguing.cli.closing_words import closing_words
 from lit_intriguing.cli.parser import Parser, parsed
+from lit_intriguing.cli.quiet import silence_adverts
 from lit_intriguing.cli.saved_config import SavedConfig
 from lit_intriguing.cli.subcommands import NOT_OFFERED, TRAINER_ARGUMENTS, TRAINER_SUBCOMMANDS
 from lit_intriguing.configuration import class_paths, settings, shipped
@@ -55,6 +57,7 @@ def run(arguments: Sequence[str]) -> None:
             arguments or a configuration file.
     """
     class_paths.bring_in()
+    silence_adverts()
     try:
         Program(arguments)
     except MisconfigurationException as error:  # Lightning's: no validation step, say
@@ -69,6 +72,7 @@ class Program(LightningCLI):
     """
 
     def __init__(self, arguments: Sequence[str]) -> None:
+        self._command = list(arguments)
         self._arguments = with_model_of_checkpoint(arguments)
         super().__init__(
             trainer_class=Trainer,
@@ -255,6 +259,9 @@ class Program(LightningCLI):
         if self._option("test_after_fit") and closing_test.has_test(self.model, self.datamodule):
             self.trainer.test(self.model, datamodule=self.datamodule, verbose=False)
             self.after_test()
+        if self.trainer.is_global_zero:
+            words = closing_words(self.trainer, self.model, self.datamodule, self._command)
+            print(words, flush=True)
 
     def after_test(self) -> None:
         """Print the test error beside the paper's."""

@@ -1,6 +1,6 @@
 """What the user wrote on the command line: options, and what their files hold."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -25,6 +25,22 @@ def pairs(arguments: Sequence[str]) -> Iterator[tuple[str, str]]:
 def is_config(option: str) -> bool:
     """Say whether an option names a configuration file."""
     return option in ("-c", "--config")
+
+
+def without(arguments: Sequence[str], options: Collection[str]) -> list[str]:
+    """Return arguments without some options and their values.
+
+    >>> without(["--a=1", "--b", "2", "--c"], ["--a", "--b"])
+    ['--c']
+    """
+    kept: list[str] = []
+    dropping = False
+    for word in arguments:
+        if word.startswith("-"):
+            dropping = word.partition("=")[0] in options
+        if not dropping:
+            kept.append(word)
+    return kept
 
 
 def written(arguments: Sequence[str]) -> list[tuple[str, Config]]:

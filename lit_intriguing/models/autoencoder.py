@@ -51,7 +51,7 @@ class SparseAutoencoder(Described):
         optimizer: OptimizerCallable = torch.optim.Adam,
     ) -> None:
         super().__init__()
-        self.save_hyperparameters(logger=False)
+        self.remember()
         if inputs < 1 or units < 1:
             raise UserError(f"inputs and units are at least 1, not {inputs} and {units}")
         if not 0 < target < 1:

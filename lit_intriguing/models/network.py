@@ -6,7 +6,6 @@ from lit_intriguing.data_folder import found_file
 from lit_intriguing.metrics import ErrorRate
 from lit_intriguing.models.described import Described
 from lit_intriguing.models.weights import load_weights, read_checkpoint
-from lit_intriguing.private.of_lightning import made_by_command_line
 
 
 class Network(Described):
@@ -31,9 +30,7 @@ class Network(Described):
 
     def __init__(self, network: nn.Module, weights: str | None = None) -> None:
         super().__init__()
-        # Lightning would copy it; `Described` asks it how it was made.
-        ignored = [] if made_by_command_line() else ["network"]
-        self.save_hyperparameters(ignore=ignored, logger=False)
+        self.remember(network=network)
         self.network = network
         if weights is not None:
             path = found_file(weights)

@@ -213,8 +213,8 @@ def made_by_command_line() -> bool:
     """Say whether a module is being made from a configuration (`_given_hyperparameters`).
 
     `save_hyperparameters` then takes what was configured, which holds no module, and not the
-    arguments of the constructor. Where Lightning keeps that elsewhere, a checkpoint of `Network`
-    does not say how its network was made.
+    arguments of the constructor. Where Lightning keeps that elsewhere, checkpoints of a run of the
+    command line do not say how their model was made.
     """
     from lightning.pytorch.core.mixins.hparams_mixin import _given_hyperparameters
 
