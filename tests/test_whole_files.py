@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from lit_intriguing.whole_files import draft, write_bytes, write_json
+from lit_intriguing.whole_files import draft, kept_aside, write_bytes, write_json
 
 
 def test_a_file_is_replaced_in_one_go_and_a_failure_leaves_the_old_one(

@@ -87,10 +87,13 @@ def _run(arguments: list[str]) -> None:
     else:
         _check_files(arguments)
         _check_needs(arguments)
-    # Imported here, since both bring torch; the first before anything starts torch's threads.
+    # Imported here, since they bring torch; the first before anything starts torch's threads.
     from lit_intriguing.numerics import flush_denormals
 
     flush_denormals()
+    from lit_intriguing.cli.quiet import silence_adverts
+
+    silence_adverts()
     if arguments[0] in STUDIES:
         module = importlib.import_module(STUDIES[arguments[0]][0])
         module.parse(arguments[1:]).run()

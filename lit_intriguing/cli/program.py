@@ -19,7 +19,6 @@ from lit_intriguing.cli import closing_test, messages
 from lit_intriguing.cli.checkpoint_model import described_model, with_model_of_checkpoint
 from lit_intriguing.cli.closing_words import closing_words
 from lit_intriguing.cli.parser import Parser, parsed
-from lit_intriguing.cli.quiet import silence_adverts
 from lit_intriguing.cli.saved_config import SavedConfig
 from lit_intriguing.cli.subcommands import NOT_OFFERED, TRAINER_ARGUMENTS, TRAINER_SUBCOMMANDS
 from lit_intriguing.configuration import class_paths, settings, shipped
@@ -57,7 +56,6 @@ def run(arguments: Sequence[str]) -> None:
             arguments or a configuration file.
     """
     class_paths.bring_in()
-    silence_adverts()
     try:
         Program(arguments)
     except MisconfigurationException as error:  # Lightning's: no validation step, say

@@ -131,7 +131,8 @@ class Store:
         self._write_manifest({**self._manifest(), "finished": end})
         for path in self._chunks.glob("*"):
             path.unlink()
-        self._chunks.rmdir()
+        if self._chunks.is_dir():
+            self._chunks.rmdir()
 
     @property
     def _chunks(self) -> Path:

@@ -15,7 +15,7 @@ from lit_intriguing.models import pretrained
 from lit_intriguing.models.described import KEY
 from lit_intriguing.models.weights import read_checkpoint
 
-PAGE = Path(__file__).parents[2] / "docs" / "pretrained.md"
+PAGE = Path(__file__).parents[2] / "recipes" / "pretrained.md"
 MEASURED = {
     name: float(error)
     for name, error in re.findall(

@@ -412,3 +412,14 @@ def test_the_iteration_of_an_epoch_begins_once() -> None:
     Trainer(**QUIET, max_epochs=3, callbacks=[Begins()]).fit(Host(), beside)
     assert alone.begun == 3
     assert beside.begun == 4  # the first once more: before it no callback is called
+
+
+def test_a_module_made_from_a_configuration_is_known_as_one():
+    from lightning.pytorch.core.mixins.hparams_mixin import _given_hyperparameters_context
+
+    assert not of_lightning.made_by_command_line()
+    with _given_hyperparameters_context({}, "lightning.pytorch.cli.instantiate_module"):
+        assert of_lightning.made_by_command_line(), (
+            "checkpoints of a run of the command line say how their model was made by what "
+            "LightningCLI puts into `_given_hyperparameters`"
+        )
