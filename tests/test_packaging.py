@@ -41,8 +41,8 @@ def test_a_wheel_carries_every_configuration_and_the_type_marker(unpacked: Path)
 
 @pytest.mark.integration
 def test_a_wheel_carries_the_weights_and_no_benchmarks(unpacked: Path) -> None:
-    inside = {p.relative_to(unpacked / "lit_intriguing").as_posix() for p in unpacked.rglob("*.*")}
-    assert {f"weights/{name}.ckpt" for name in shipped_weights.names()} <= inside
+    inside = {p.relative_to(unpacked).as_posix() for p in unpacked.rglob("*") if p.is_file()}
+    assert {f"lit_intriguing/weights/{name}.ckpt" for name in shipped_weights.names()} <= inside
     assert not [name for name in inside if "bench" in name or ".gitkeep" in name]
     whole = sum(path.stat().st_size for path in unpacked.rglob("*") if path.is_file())
     assert whole < 10e6

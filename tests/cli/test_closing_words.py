@@ -16,16 +16,13 @@ from lit_intriguing.cli.quiet import silence_adverts
 from tests.tiny import Tiny
 
 WORDS = [
-    "--config=digits", "--config=model.yaml", "--trainer.accelerator=cpu",
+    "--config=configs/digits.yaml", "--config=callbacks/adversarial_examples",
+    "--config=model.yaml", "--trainer.accelerator=cpu",
     "--trainer.enable_model_summary=false", "--trainer.enable_progress_bar=false",
     "--set", "model.widths=[64, 10]",
 ]  # fmt: skip
-PICTURES = """
-trainer:
-  max_epochs: 1
-  callbacks:
-    - class_path: lit_intriguing.callbacks.AdversarialExamples
-      init_args: {layers: {"": {attack: {class_path: GradientAttack, init_args: {eps: 0.5}}}}}
+MODEL = """
+trainer: {max_epochs: 1}
 model: {class_path: lit_intriguing.models.Classifier, init_args: {widths: [64, 12, 10]}}
 """
 
@@ -42,7 +39,7 @@ def test_a_run_ends_with_paths_that_exist_and_commands_that_work(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    Path("model.yaml").write_text(PICTURES)
+    Path("model.yaml").write_text(MODEL)
     cli.main(["fit", *WORDS])
     out = capsys.readouterr().out
     found = ending(out)
