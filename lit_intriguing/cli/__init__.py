@@ -51,18 +51,26 @@ def _dispatch(arguments: list[str]) -> None:
         case []:
             raise UsageError(f"no subcommand given: {', '.join(SUBCOMMANDS)} (see --help).")
         case ["-h" | "--help", *_]:
-            print(texts.overview())
+            _show(texts.overview())
         case ["--version", *_]:
             print(f"lit-intriguing {lit_intriguing.__version__}")
         case [first, *_] if first.startswith("-"):
             _check_global_option(first)
             _run(arguments)
         case [first, *rest] if first in SUBCOMMANDS and {"-h", "--help"} & set(rest):
-            print(texts.of_subcommand(first))
+            _show(texts.of_subcommand(first))
         case [first, *_] if first in SUBCOMMANDS:
             _run(arguments)
         case [first, *_]:
             _pass_on(first, arguments)
+
+
+def _show(text: str) -> None:
+    """Print a help text; a reader that closes early, such as `head`, is no error."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for Python's own flush
 
 
 def _check_global_option(option: str) -> None:

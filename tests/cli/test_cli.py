@@ -178,3 +178,13 @@ def test_an_error_for_the_user_is_its_message_and_status_1(
     monkeypatch.setenv("LIT_INTRIGUING_TRACEBACK", "1")
     with pytest.raises(UserError, match="no images there"):
         cli.main(["fit"])
+
+
+def test_a_reader_that_closes_early_is_no_error() -> None:
+    command = [sys.executable, "-m", "lit_intriguing", "fit", "--help"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 0
