@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,33 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write plain values as JSON; see `draft`."""
     with draft(path) as file:
         file.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def kept_aside(folder: Path, files: Mapping[str, str | bytes]) -> Path | None:
+    """Move files that are about to be replaced by others into a folder `earlier-<number>`.
+
+    Args:
+        folder: Where they are.
+        files: Name to what is to stand there. Tables (`.csv`) say whether it is something else.
+
+    Returns:
+        Where they are now; None where the tables are new, or the same as before.
+    """
+    there = [name for name in files if (folder / name).is_file()]
+    texts = {name: one for name, one in files.items() if name.endswith(".csv")}
+    changed = any(
+        (folder / name).read_bytes() != (one.encode() if isinstance(one, str) else one)
+        for name, one in texts.items()
+        if name in there
+    )
+    if not changed:
+        return None
+    number = next(n for n in count(1) if not (folder / f"earlier-{n}").exists())
+    aside = folder / f"earlier-{number}"
+    aside.mkdir()
+    for name in there:
+        (folder / name).rename(aside / name)
+    return aside
 
 
 def check_folder(folder: Path) -> None:

@@ -1,5 +1,7 @@
 """What a wheel carries, and how shipped files are found."""
 
+import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -9,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from lit_intriguing import shipped_weights
 from lit_intriguing.configuration import shipped
 from lit_intriguing.errors import UsageError
 
@@ -34,6 +37,45 @@ def test_a_wheel_carries_every_configuration_and_the_type_marker(unpacked: Path)
         assert (unpacked / "lit_intriguing" / name).read_bytes() == (ROOT / name).read_bytes()
     assert (unpacked / "lit_intriguing" / "py.typed").is_file()
     assert not (unpacked / "tests").exists()
+
+
+@pytest.mark.integration
+def test_a_wheel_carries_the_weights_and_no_benchmarks(unpacked: Path) -> None:
+    inside = {p.relative_to(unpacked).as_posix() for p in unpacked.rglob("*") if p.is_file()}
+    assert {f"lit_intriguing/weights/{name}.ckpt" for name in shipped_weights.names()} <= inside
+    assert not [name for name in inside if "bench" in name or ".gitkeep" in name]
+    whole = sum(path.stat().st_size for path in unpacked.rglob("*") if path.is_file())
+    assert whole < 10e6
+
+
+@pytest.mark.integration
+def test_the_description_has_nothing_that_a_package_index_cannot_show(unpacked: Path) -> None:
+    (metadata,) = unpacked.glob("*.dist-info/METADATA")
+    head, _, text = metadata.read_text().partition("\n\n")
+    assert "Description-Content-Type: text/markdown" in head
+    assert "Project-URL: Paper, https://arxiv.org/abs/1312.6199" in head
+    assert text.startswith("# lit-intriguing")
+    assert re.findall(r"\]\((?!https?:)[^)]*\)", text) == []
+    assert "](https://arxiv.org/abs/1312.6199)" in text
+
+
+@pytest.mark.integration
+def test_the_wheel_answers_from_an_empty_folder(unpacked: Path, tmp_path: Path) -> None:
+    code = (
+        f"import sys; sys.path.insert(0, {str(unpacked)!r})\n"
+        "from lit_intriguing import cli\n"
+        "import lit_intriguing; print(lit_intriguing.__file__)\n"
+        "cli.main(sys.argv[1:])"
+    )
+    words = ["lipschitz", "--ckpt_path=fc10_1", "--input_shape=[1,28,28]"]
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words],
+        cwd=tmp_path, env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(str(unpacked))
+    assert "network, product bound: " in done.stdout
 
 
 @pytest.mark.integration

@@ -1,14 +1,20 @@
 """A progress bar over the whole run, which shows the time left for all epochs."""
 
+import logging
 import math
+import re
 import sys
 import time
+from contextlib import ExitStack
 from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ProgressBar
 from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
 from typing_extensions import override
+
+_SUCCESS = re.compile(r"adversarial/.*/success")
 
 
 class RunProgress(ProgressBar):
@@ -32,6 +38,7 @@ class RunProgress(ProgressBar):
         self.refresh_seconds = refresh_seconds
         self._enabled = True
         self._bar: tqdm[Any] | None = None
+        self._redirection = ExitStack()
         self._next_time = 0.0
         self._next_tenth = 1
         self._start_time = 0.0
@@ -79,6 +86,7 @@ class RunProgress(ProgressBar):
                 smoothing=0,
                 file=sys.stderr,
             )
+            self._redirection.enter_context(logging_redirect_tqdm([_lightnings_log()]))
 
     @override
     def on_train_batch_end(
@@ -144,6 +152,7 @@ class RunProgress(ProgressBar):
         if self._bar is not None:
             self._bar.close()
             self._bar = None
+        self._redirection.close()
 
 
 def total_batches(trainer: Trainer) -> int | None:
@@ -174,9 +183,23 @@ def _batches_done(trainer: Trainer) -> int:
 
 
 def _status(trainer: Trainer) -> str:
-    """Return the epoch and the metrics logged with `prog_bar=True`, as text."""
-    values = (f"{name}={value:.3g}" for name, value in trainer.progress_bar_metrics.items())
+    """Return the epoch, the metrics logged with `prog_bar=True` and the success, as text."""
+    metrics = {**trainer.progress_bar_metrics, **_success(trainer)}
+    values = (f"{name}={value:.3g}" for name, value in metrics.items())
     epochs = trainer.max_epochs if trainer.max_epochs is not None else -1
     epoch = trainer.current_epoch + 1
     of = f"{min(epoch, epochs)}/{epochs}" if epochs > 0 else f"{epoch}"
     return ", ".join([f"epoch {of}", *values])
+
+
+def _success(trainer: Trainer) -> dict[str, float]:
+    """Return the share of new adversarial examples that succeed, mean over the attacked layers."""
+    found = [
+        float(value) for name, value in trainer.callback_metrics.items() if _SUCCESS.fullmatch(name)
+    ]
+    return {"adversarial/success": sum(found) / len(found)} if found else {}
+
+
+def _lightnings_log() -> logging.Logger:
+    """Return the log whose lines would end up on the bar's own line."""
+    return logging.getLogger("lightning.pytorch")

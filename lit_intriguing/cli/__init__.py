@@ -11,15 +11,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import lit_intriguing
+from lit_intriguing import shipped_weights
 from lit_intriguing.cli import delegate
-from lit_intriguing.cli.subcommands import STUDIES, SUBCOMMANDS
+from lit_intriguing.cli.help import texts
+from lit_intriguing.cli.subcommands import NEEDS, STUDIES, SUBCOMMANDS, TRAINER_SUBCOMMANDS
 from lit_intriguing.configuration import shipped
-from lit_intriguing.configuration.arguments import is_config, pairs
+from lit_intriguing.configuration.arguments import is_config, pairs, written
 from lit_intriguing.configuration.files import load_config
 from lit_intriguing.errors import UsageError, UserError
 from lit_intriguing.spelling import did_you_mean
 
 GLOBAL_OPTIONS = ("--help", "--version", "--config", "--print_config")
+HELP_ALL = "--help.all"
 WEIGHTS_IN_WORDS = ("best", "last", "hpc")
 
 
@@ -48,44 +51,26 @@ def _dispatch(arguments: list[str]) -> None:
         case []:
             raise UsageError(f"no subcommand given: {', '.join(SUBCOMMANDS)} (see --help).")
         case ["-h" | "--help", *_]:
-            print(overview())
+            _show(texts.overview())
         case ["--version", *_]:
             print(f"lit-intriguing {lit_intriguing.__version__}")
         case [first, *_] if first.startswith("-"):
             _check_global_option(first)
             _run(arguments)
+        case [first, *rest] if first in SUBCOMMANDS and {"-h", "--help"} & set(rest):
+            _show(texts.of_subcommand(first))
         case [first, *_] if first in SUBCOMMANDS:
             _run(arguments)
         case [first, *_]:
             _pass_on(first, arguments)
 
 
-def overview() -> str:
-    """Return the help text of the whole command."""
-    width = max(map(len, SUBCOMMANDS))
-    lines = [f"  {name:<{width}}  {text}" for name, text in SUBCOMMANDS.items()]
-    return "\n".join(
-        [
-            "usage: lightning SUBCOMMAND [--config FILE ...] [--KEY=VALUE ...]",
-            "",
-            "Intriguing properties of neural networks, from the command line.",
-            "",
-            "subcommands:",
-            *lines,
-            "",
-            "options:",
-            "  --config FILE  YAML; may be given several times, later files win. A file that is",
-            "                 not on disk is looked for among the recipes and configs shipped.",
-            "  --version      show the version and exit",
-            "  --help         show this text; `lightning SUBCOMMAND --help` lists all options",
-            "",
-            f"recipes: {', '.join(_recipes())}",
-        ]
-    )
-
-
-def _recipes() -> list[str]:
-    return [name for name in shipped.names() if name.startswith("recipes/")]
+def _show(text: str) -> None:
+    """Print a help text; a reader that closes early, such as `head`, is no error."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for Python's own flush
 
 
 def _check_global_option(option: str) -> None:
@@ -105,12 +90,18 @@ def _pass_on(subcommand: str, arguments: list[str]) -> None:
 
 
 def _run(arguments: list[str]) -> None:
-    if not {"-h", "--help"} & set(arguments):
+    if HELP_ALL in arguments:
+        arguments = [arguments[0], "--help"]
+    else:
         _check_files(arguments)
-    # Imported here, since both bring torch; the first before anything starts torch's threads.
+        _check_needs(arguments)
+    # Imported here, since they bring torch; the first before anything starts torch's threads.
     from lit_intriguing.numerics import flush_denormals
 
     flush_denormals()
+    from lit_intriguing.cli.quiet import silence_adverts
+
+    silence_adverts()
     if arguments[0] in STUDIES:
         module = importlib.import_module(STUDIES[arguments[0]][0])
         module.parse(arguments[1:]).run()
@@ -118,6 +109,20 @@ def _run(arguments: list[str]) -> None:
         from lit_intriguing.cli.program import run
 
         run(arguments)
+
+
+def _check_needs(arguments: list[str]) -> None:
+    """Refuse a command without what it works on, before what takes seconds to import."""
+    need = NEEDS.get(arguments[0], "model" if arguments[0] in TRAINER_SUBCOMMANDS else None)
+    if need is None or any("://" in value for option, value in pairs(arguments)):
+        return
+    given = {key.partition(".")[0] for _, config in written(arguments) for key in config}
+    if need not in given and not (need == "model" and "ckpt_path" in given):
+        raise UsageError(
+            f"{arguments[0]} needs `{need}`, and nothing given has it: name a recipe, or a "
+            f"configuration of your own, as in: {texts.EXAMPLES[arguments[0]]}\n"
+            f"`lightning --help` lists the recipes, `lightning {arguments[0]} --help` the options."
+        )
 
 
 def _check_files(arguments: list[str]) -> None:
@@ -133,8 +138,9 @@ def _check_files(arguments: list[str]) -> None:
 def _check_checkpoint(value: str) -> None:
     if value in WEIGHTS_IN_WORDS or value.startswith("registry") or "://" in value:
         return
-    path = Path(value)
+    path = shipped_weights.found_checkpoint(value)
     if not path.exists():
         folder = path.parent
         beside = [p.as_posix() for p in folder.glob("*.ckpt")] if folder.is_dir() else []
-        raise UsageError(f"no checkpoint '{value}'.{did_you_mean(value, beside)}")
+        known = [*beside, *shipped_weights.names()]
+        raise UsageError(f"no checkpoint '{value}'.{did_you_mean(value, known)}")

@@ -16,15 +16,19 @@ from typing_extensions import override
 
 from lit_intriguing.callbacks.run_progress import RunProgress
 from lit_intriguing.cli import closing_test, messages
+from lit_intriguing.cli.checkpoint_model import described_model, with_model_of_checkpoint
+from lit_intriguing.cli.closing_words import closing_words
+from lit_intriguing.cli.parser import Parser, parsed
 from lit_intriguing.cli.saved_config import SavedConfig
-from lit_intriguing.cli.subcommands import TRAINER_ARGUMENTS, TRAINER_SUBCOMMANDS
-from lit_intriguing.configuration import class_paths, misspelt, shipped
+from lit_intriguing.cli.subcommands import NOT_OFFERED, TRAINER_ARGUMENTS, TRAINER_SUBCOMMANDS
+from lit_intriguing.configuration import class_paths, settings, shipped
 from lit_intriguing.configuration.options import OPTIONS
 from lit_intriguing.configuration.parse_errors import one_line
-from lit_intriguing.errors import InterruptedRunError, UsageError, UserError
+from lit_intriguing.errors import InterruptedRunError, UserError
 from lit_intriguing.models import Network
 from lit_intriguing.models.weights import read_checkpoint
 from lit_intriguing.private import of_jsonargparse
+from lit_intriguing.shipped_weights import found_checkpoint
 from lit_intriguing.trainer import Trainer
 
 SEED = 0
@@ -58,23 +62,6 @@ def run(arguments: Sequence[str]) -> None:
         raise UserError(one_line(str(error))) from error
 
 
-class Parser(LightningArgumentParser):
-    """The parser, with errors of one line."""
-
-    arguments: Sequence[str] = ()
-
-    def error(self, message: str, ex: Exception | None = None) -> Any:
-        """Say what is wrong, with the nearest right spelling where a name is."""
-        if isinstance(ex, UserError):
-            raise ex
-        if not self.exit_on_error:  # jsonargparse tries out a member of a union
-            super().error(message, ex)
-        subparser = getattr(ex, "subcommand_parser", None)
-        subparser = subparser or of_jsonargparse.parser_of_subcommand(self, self.arguments) or self
-        misspelt.explain(self.arguments, subparser)
-        raise UsageError(one_line(message)) from ex
-
-
 class Program(LightningCLI):
     """LightningCLI, with `paper`, `test_after_fit` and `threads` as further keys.
 
@@ -83,7 +70,8 @@ class Program(LightningCLI):
     """
 
     def __init__(self, arguments: Sequence[str]) -> None:
-        self._arguments = list(arguments)
+        self._command = list(arguments)
+        self._arguments = with_model_of_checkpoint(arguments)
         super().__init__(
             trainer_class=Trainer,
             save_config_callback=SavedConfig,
@@ -102,10 +90,12 @@ class Program(LightningCLI):
     @override
     def init_parser(self, **kwargs: Any) -> LightningArgumentParser:
         parser = Parser(**kwargs)
-        parser.arguments = self._arguments
         config = of_jsonargparse.config_file_action(shipped.find)
         parser.add_argument(
-            "-c", "--config", action=config, help="YAML file, on disk or shipped; repeatable."
+            "-c",
+            "--config",
+            action=config,
+            help=f"YAML file, on disk or shipped; repeatable. {settings.OPTION} {settings.HELP}",
         )
         return parser
 
@@ -125,11 +115,27 @@ class Program(LightningCLI):
 
     @override
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
-        self.config = parser.parse_args(self._arguments)
+        assert isinstance(parser, Parser)
+        for name in self.subcommands():
+            subparser = of_jsonargparse.parser_of_subcommand(parser, [name])
+            if subparser is not None and name in NOT_OFFERED:
+                of_jsonargparse.leave_out_of_help(subparser, NOT_OFFERED[name])
+        self.config = parsed(parser, self._arguments)
 
     @override
     def _parse_ckpt_path(self) -> None:
-        """Read the model's options out of the checkpoint, if it is one."""
+        """Find the checkpoint, and read a foreign model's options out of it, if it has some.
+
+        A model of ours is as the configuration has it: its checkpoint must fit.
+        """
+        options = self.config[self.config.subcommand]
+        if options.get("ckpt_path"):
+            options.ckpt_path = str(found_checkpoint(options.ckpt_path))
+        if not described_model(options.get("ckpt_path"), options.get("weights_only")):
+            self._parse_foreign_ckpt_path()
+        self._refuse_weights_alone()
+
+    def _parse_foreign_ckpt_path(self) -> None:
         try:
             super()._parse_ckpt_path()
         except UserError:
@@ -140,8 +146,6 @@ class Program(LightningCLI):
             read_checkpoint(Path(options.ckpt_path), safe)  # says which file it is
             if safe:
                 raise UserError(one_line(str(error))) from error
-
-        self._refuse_weights_alone()
 
     def _refuse_weights_alone(self) -> None:
         """Raise for a file of weights alone, of which Lightning would only name a missing key."""
@@ -253,6 +257,9 @@ class Program(LightningCLI):
         if self._option("test_after_fit") and closing_test.has_test(self.model, self.datamodule):
             self.trainer.test(self.model, datamodule=self.datamodule, verbose=False)
             self.after_test()
+        if self.trainer.is_global_zero:
+            words = closing_words(self.trainer, self.model, self.datamodule, self._command)
+            print(words, flush=True)
 
     def after_test(self) -> None:
         """Print the test error beside the paper's."""

@@ -34,3 +34,14 @@ STUDIES = {
 """Subcommands of several runs: a module whose `parse` makes a study of arguments, and help."""
 
 SUBCOMMANDS = TRAINER_SUBCOMMANDS | {name: text for name, (_, text) in STUDIES.items()}
+
+NEEDS = {"ablate": "base", "transfer": "models", "probe": "models"}
+"""The option without which a study is none; all others need a model."""
+
+_OF_FIT = ("test_after_fit", "optimizer", "lr_scheduler")
+NOT_OFFERED = {
+    name: _OF_FIT if name == "test" else (*_OF_FIT, "paper")
+    for name in TRAINER_SUBCOMMANDS
+    if name != "fit"
+}
+"""Options that a configuration of `fit` may hold, and that mean nothing to another subcommand."""

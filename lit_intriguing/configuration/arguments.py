@@ -1,6 +1,6 @@
 """What the user wrote on the command line: options, and what their files hold."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -27,20 +27,42 @@ def is_config(option: str) -> bool:
     return option in ("-c", "--config")
 
 
-def written(arguments: Sequence[str]) -> list[Config]:
-    """Return the content of each configuration file, in their order, then the options.
+def without(arguments: Sequence[str], options: Collection[str]) -> list[str]:
+    """Return arguments without some options and their values.
 
-    A file that only the parser can fetch, from a web address, is left out.
+    >>> without(["--a=1", "--b", "2", "--c"], ["--a", "--b"])
+    ['--c']
     """
-    contents: list[Config] = []
+    kept: list[str] = []
+    dropping = False
+    for word in arguments:
+        if word.startswith("-"):
+            dropping = word.partition("=")[0] in options
+        if not dropping:
+            kept.append(word)
+    return kept
+
+
+def written(arguments: Sequence[str]) -> list[tuple[str, Config]]:
+    """Return name and content of each configuration file, in their order, then the options.
+
+    The options, and YAML text in the place of a file, have no name. A file that only the parser can
+    fetch, from a web address, is left out.
+    """
+    contents: list[tuple[str, Config]] = []
     options: Config = {}
     for option, value in pairs(arguments):
         if is_config(option):
             if "://" not in value:
-                contents.append(load_config(value))
+                contents.append((file_name(value), load_config(value)))
         elif option.startswith("--"):
             _insert(options, option[2:].split("."), value)
-    return [*contents, options]
+    return [*contents, ("", options)]
+
+
+def file_name(value: str) -> str:
+    """Return what to call a configuration in messages; nothing where it is YAML text."""
+    return "" if value.lstrip().startswith("{") else value
 
 
 def _insert(tree: dict[str, Any], keys: Sequence[str], value: str) -> None:

@@ -17,10 +17,10 @@ def load_config(name: str) -> Config:
         name: A file, the name of one that is shipped with the package, or YAML text in braces.
 
     Returns:
-        Its keys and values; none for an empty file.
+        Its keys and values.
 
     Raises:
-        UsageError: There is no such file, or it holds no keys and values in YAML.
+        UsageError: There is no such file, it holds no keys and values in YAML, or a key is null.
     """
     found = shipped.find(name)
     is_text = found.lstrip().startswith("{")
@@ -35,10 +35,30 @@ def load_config(name: str) -> Config:
     except OSError as error:
         raise UsageError(f"{where} cannot be read: {error.strerror or error}.") from error
     if content is None:
-        return {}
+        raise UsageError(
+            f"{where} is empty: it holds no keys and values. Take it out of the command, or write "
+            "what it is to change, such as 'trainer: {max_epochs: 3}'."
+        )
     if not isinstance(content, dict):
         raise UsageError(f"{where}: expected keys and values, found a {type(content).__name__}.")
+    _refuse_null_keys(content, "", where)
     return content
+
+
+def _refuse_null_keys(content: object, key: str, where: str) -> None:
+    """Raise where a key is null, which no option, class or layer is called."""
+    if isinstance(content, list):
+        for index, item in enumerate(content):
+            _refuse_null_keys(item, f"{key}[{index}]", where)
+    if not isinstance(content, dict):
+        return
+    for name, value in content.items():
+        if name is None:
+            raise UsageError(
+                f"{where}: {key or 'the file'} has null as a key. Write the name of a layer; the "
+                'model\'s input is the empty name, "".'
+            )
+        _refuse_null_keys(value, f"{key}.{name}" if key else str(name), where)
 
 
 def yaml_value(text: str) -> Any:

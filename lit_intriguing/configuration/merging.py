@@ -12,9 +12,10 @@ from lightning.pytorch.cli import LightningArgumentParser, LRSchedulerTypeTuple
 from torch.optim import Optimizer
 
 from lit_intriguing.configuration import class_paths, misspelt, shipped
+from lit_intriguing.configuration.arguments import file_name
 from lit_intriguing.configuration.files import load_config
 from lit_intriguing.configuration.options import OPTIONS
-from lit_intriguing.configuration.parse_errors import one_line
+from lit_intriguing.configuration.parse_errors import in_words
 from lit_intriguing.configuration.patches import Config
 from lit_intriguing.errors import UsageError
 from lit_intriguing.private import of_jsonargparse
@@ -52,11 +53,11 @@ def _merged(names: Sequence[str], contents: Sequence[Config]) -> Config:
     class_paths.bring_in()
     parser = _fit_parser()
     try:
-        merged = of_jsonargparse.merge_files(parser, map(shipped.find, names))
+        merged = of_jsonargparse.merge_files(parser, names, shipped.find)
         text = parser.dump(merged, skip_validation=True, skip_unset=False)
     except (ArgumentError, TypeError, ValueError) as error:
-        misspelt.check_all(contents, parser)
-        raise UsageError(one_line(str(error))) from error
+        misspelt.check_all(list(zip(map(file_name, names), contents, strict=True)), parser)
+        raise UsageError(in_words(error)) from error
     config: Config = yaml.safe_load(text)
     return config
 

@@ -7,6 +7,7 @@ import dataclasses
 import types
 import typing
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import yaml
@@ -52,24 +53,25 @@ def explain(
 
 
 def check_all(
-    configs: Sequence[Mapping[str, Any]],
+    configs: Sequence[tuple[str, Mapping[str, Any]]],
     parser: ArgumentParser,
     hints: Mapping[str, Any] | None = None,
 ) -> None:
     """Check configurations that are merged in their order.
 
     Args:
-        configs: The contents of files, and options; later ones may leave out a class path that
-            an earlier one gives.
+        configs: Names and contents of files, and options, which have no name; later ones may leave
+            out a class path that an earlier one gives.
         parser: Whose options they are.
         hints: See `check`.
 
     Raises:
-        UsageError: A name is wrong; the message gives the nearest right one.
+        UsageError: A name is wrong; the message gives the file and the nearest right name.
     """
     classes: dict[str, str] = {}
-    for config in configs:
-        check(_with_classes(config, "", classes), keys_of(parser), hints)
+    for file, config in configs:
+        with _said_of(file):
+            check(_with_classes(config, "", classes), keys_of(parser), hints)
 
 
 def check_entries(arguments: Sequence[str], hints: Mapping[str, Any]) -> None:
@@ -84,13 +86,23 @@ def check_entries(arguments: Sequence[str], hints: Mapping[str, Any]) -> None:
     Raises:
         UsageError: A dataclass has no such key; the message gives the nearest right one.
     """
-    for config in written(arguments):
+    for file, config in written(arguments):
         for name, value in config.items():
             entries = _value_of(value) if isinstance(value, str) else value
             for dataclass in _dataclasses(_inside(hints.get(name))):
                 for entry, given in entries.items() if isinstance(entries, Mapping) else ():
                     if isinstance(given, Mapping):
-                        _check_names(given, f"{name}.{entry}", dataclass)
+                        with _said_of(file):
+                            _check_names(given, f"{name}.{entry}", dataclass)
+
+
+@contextmanager
+def _said_of(file: str) -> Iterator[None]:
+    """Put the name of a file before what is wrong in it."""
+    try:
+        yield
+    except UsageError as error:
+        raise UsageError(f"{file}: {error}" if file else str(error)) from error
 
 
 def keys_of(parser: ArgumentParser) -> list[str]:

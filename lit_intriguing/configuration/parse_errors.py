@@ -2,6 +2,8 @@
 
 import re
 
+from lit_intriguing.private import of_jsonargparse
+
 _VALUE = re.compile(r"(?:Got value|Given value): (.*)")
 _KEY = re.compile(r'(?:Parser key|Key) "([^"]+)"')
 _EXPECTED = re.compile(
@@ -22,6 +24,12 @@ _RESTRICTED = {
     "OpenUnitInterval": "float between 0 and 1",
 }
 """jsonargparse's numbers of a range."""
+
+
+def in_words(error: Exception) -> str:
+    """Return what a parser's error says in one line, after the name of the file it came from."""
+    file = of_jsonargparse.file_of(error)
+    return f"{file}: {one_line(str(error))}" if file else one_line(str(error))
 
 
 def one_line(message: str) -> str:

@@ -4,10 +4,12 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
+import yaml
 from jsonargparse import ArgumentError, ArgumentParser, Namespace
 
-from lit_intriguing.configuration import class_paths, misspelt, shipped
-from lit_intriguing.configuration.parse_errors import one_line
+from lit_intriguing.configuration import class_paths, misspelt, settings, shipped
+from lit_intriguing.configuration.parse_errors import in_words
+from lit_intriguing.configuration.patches import Config
 from lit_intriguing.errors import UsageError
 from lit_intriguing.private import of_jsonargparse
 
@@ -39,11 +41,29 @@ def parsed(study: type, prog: str, arguments: Sequence[str]) -> Namespace:
         parser.print_help()
         sys.exit(0)
     hints = misspelt.hints_of(study)
+    result: Namespace = settings.as_arguments(
+        arguments,
+        lambda rest: _whole(parser, rest, hints),
+        lambda rest: _without_settings(parser, rest, hints),
+    )
+    return result
+
+
+def _whole(parser: ArgumentParser, arguments: Sequence[str], hints: Mapping[str, Any]) -> Config:
+    """Return the whole study as plain values, with defaults."""
+    values = _without_settings(parser, arguments, hints)
+    whole: Config = yaml.safe_load(parser.dump(values, skip_none=False))
+    return whole
+
+
+def _without_settings(
+    parser: ArgumentParser, arguments: Sequence[str], hints: Mapping[str, Any]
+) -> Namespace:
     try:
         values = parser.parse_args(list(arguments))
     except (ArgumentError, ValueError, TypeError) as error:
         misspelt.explain(arguments, parser, hints)
-        raise UsageError(one_line(str(error))) from error
+        raise UsageError(in_words(error)) from error
     misspelt.check_entries(arguments, hints)
     del values["config"]
     return values

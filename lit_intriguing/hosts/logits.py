@@ -37,7 +37,8 @@ def logits_model(pl_module: LightningModule, name: str | None = None) -> nn.Modu
     children = ", ".join(repr(child) for child, _ in pl_module.named_children())
     raise UserError(
         f"{type(pl_module).__name__} has no forward, so it is not known what maps inputs to "
-        f"logits: name the submodule by model=<name>, one of {children}."
+        f"logits: name the submodule by model=<name>, one of {children}, as an argument of the "
+        "callback, such as model='net'; or give the module a forward."
     )
 
 

@@ -1,12 +1,13 @@
 """How what a study finds is shown: on a terminal, as Markdown, in files."""
 
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from lit_intriguing.tables import Cell, markdown_table, terminal_table
-from lit_intriguing.whole_files import write_bytes
+from lit_intriguing.whole_files import kept_aside, write_bytes
 
 
 @dataclass(frozen=True)
@@ -67,12 +68,15 @@ class Report(ABC):
         return "\n".join([*parts, "".join(f"- {note}\n" for note in self.notes())])
 
     def write(self, folder: Path) -> list[str]:
-        """Write all files and return their names.
+        """Write all files and return their names; other results in their place are kept aside.
 
         Args:
             folder: Where to; it is made.
         """
         files = self.files()
+        aside = kept_aside(folder, files)
+        if aside is not None:
+            print(f"note: the tables that were there are now in {aside}", file=sys.stderr)
         for name, content in files.items():
             write_bytes(folder / name, content.encode() if isinstance(content, str) else content)
         return list(files)

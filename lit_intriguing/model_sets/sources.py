@@ -14,6 +14,7 @@ from lit_intriguing.configuration.patches import Config, merged
 from lit_intriguing.errors import UsageError, UserError
 from lit_intriguing.models.weights import load_weights, read_checkpoint
 from lit_intriguing.private.of_lightning import is_lightning_module
+from lit_intriguing.shipped_weights import found_checkpoint
 from lit_intriguing.training_runs.measure import build
 
 WAYS = ("recipe", "model", "function", "checkpoint")
@@ -30,6 +31,7 @@ class ModelSource:
             returns one, such as `torchvision.models.resnet18`.
         function: Class path of a function that maps images to logits (N, C) itself.
         checkpoint: Weights, for `recipe` or `model`; alone, a checkpoint that names its own class.
+            A file, or the name of shipped weights (see `lit_intriguing.models.pretrained`).
         overrides: Change to the recipe, a configuration.
         needs: Where in the recipe's configuration the checkpoint of another one goes, with dots,
             and that one's `fit` configurations: it is trained first.
@@ -115,7 +117,7 @@ def load_model(source: ModelSource, config: Config | None, weights: Path | None)
     Raises:
         UserError: No such class or file, or weights of another model.
     """
-    path = weights or (None if source.checkpoint is None else Path(source.checkpoint))
+    path = weights or (None if source.checkpoint is None else found_checkpoint(source.checkpoint))
     content = None if path is None else read_checkpoint(path)
     if config is not None:
         model: nn.Module = build(config).model

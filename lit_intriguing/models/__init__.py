@@ -9,6 +9,7 @@ from lit_intriguing.models.efficientnet_lite0 import efficientnet_lite0
 from lit_intriguing.models.image_classifier import ImageClassifier
 from lit_intriguing.models.network import Network
 from lit_intriguing.models.schedules import CosineOverRun
+from lit_intriguing.models.shipped import pretrained
 
 __all__ = [
     "AlexNet",
@@ -20,4 +21,5 @@ __all__ = [
     "Network",
     "SparseAutoencoder",
     "efficientnet_lite0",
+    "pretrained",
 ]

@@ -47,6 +47,12 @@ class AlexNet(nn.Module):
         dropout: float = 0.5,
     ) -> None:
         super().__init__()
+        self.init_args = {
+            "groups": groups,
+            "classes": classes,
+            "normalisation": normalisation,
+            "dropout": dropout,
+        }
         if groups not in (1, 2):
             raise ValueError(f"AlexNet has 2 groups, or 1 as table 5 writes it, not {groups}.")
         if classes < 1:

@@ -4,19 +4,19 @@ from pathlib import Path
 from typing import Any, Self
 
 import torch
-from lightning.pytorch import LightningModule
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from lit_intriguing.errors import UserError
+from lit_intriguing.models.described import Described, shapes_that_differ, way_out
 from lit_intriguing.models.weights import read_checkpoint
 from lit_intriguing.private.of_torch import version
 
 _NEAREST = 1e-6  # to 0 and 1, for a unit that is never or always on
 
 
-class SparseAutoencoder(LightningModule):
+class SparseAutoencoder(Described):
     """One layer of sigmoid units that learns, without labels, to reconstruct its input.
 
     The loss of a batch is that of Ng 2011 (*Sparse autoencoder*, CS294A lecture notes):
@@ -52,6 +52,7 @@ class SparseAutoencoder(LightningModule):
         optimizer: OptimizerCallable = torch.optim.Adam,
     ) -> None:
         super().__init__()
+        self.remember()
         if inputs < 1 or units < 1:
             raise UserError(f"inputs and units are at least 1, not {inputs} and {units}")
         if not 0 < target < 1:
@@ -123,6 +124,18 @@ class SparseAutoencoder(LightningModule):
     def configure_optimizers(self) -> Optimizer:
         """Return the injected optimiser."""
         return self.optimizer(self.parameters())
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuse the checkpoint of an autoencoder of other sizes.
+
+        Raises:
+            UserError: It is one, or in a later format.
+        """
+        super().on_load_checkpoint(checkpoint)
+        found = shapes_that_differ(self, checkpoint["state_dict"], ["hidden1.0.weight"])
+        if found:
+            words = f"{found[0]}: give the model the checkpoint's inputs and units"
+            raise UserError(f"the checkpoint does not fit: {way_out(checkpoint, words)}")
 
     def _measure(self, name: str, batch: tuple[Tensor, Tensor]) -> None:
         x = batch[0].flatten(1)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from lit_intriguing.errors import UserError
 from lit_intriguing.models.autoencoder import FrozenLayer
 from lit_intriguing.models.decay import paper_decay
+from lit_intriguing.models.described import way_out
 from lit_intriguing.models.trained import Trained
 
 _KIND = "lit_intriguing.activation"
@@ -23,10 +24,13 @@ class Classifier(Trained):
     """A fully connected network, such as the paper's 784-100-100-10.
 
     Its layers are the submodules `hidden1`, `hidden2`, ... (linear map, activation, dropout) and
-    `output` (logits). Logs `train/loss` every `log_every_n_steps` steps of the Trainer: the loss
-    of all examples of the batch, including those that a callback such as `AdversarialTraining` has
-    added; each example counts alike, whatever weight its gradient has. Logs `val/error` and
-    `test/error`, fractions of wrong predictions, once an epoch.
+    `output` (logits). Logs `train/loss` and `train/error` every `log_every_n_steps` steps of the
+    Trainer: of all examples of the batch, including those that a callback such as
+    `AdversarialTraining` has added; each example counts alike, whatever weight its gradient has.
+    Logs `val/error` and `test/error`, fractions of wrong predictions, once an epoch.
+
+    A checkpoint holds these parameters: `Classifier.load_from_checkpoint(FILE)` makes the network
+    again.
 
     Args:
         widths: Units from the input to the classes.
@@ -55,6 +59,8 @@ class Classifier(Trained):
             that is missing or does not fit.
     """
 
+    only_at_start = ("init",)
+
     def __init__(
         self,
         widths: Sequence[int] = (784, 100, 100, 10),
@@ -70,6 +76,7 @@ class Classifier(Trained):
         encoder: str | None = None,
     ) -> None:
         super().__init__(optimizer, scheduler, scheduler_interval)
+        self.remember()
         self.widths = _checked_widths(widths)
         self.decay = _checked_decay(decay, len(self.widths) - 1)
         self.decay_form = decay_form
@@ -100,10 +107,11 @@ class Classifier(Trained):
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         """Return the mean cross-entropy of a batch plus the decay."""
         x, y = batch
-        loss = nn.functional.cross_entropy(self(x), y)
+        logits = self(x)
+        loss = nn.functional.cross_entropy(logits, y)
         if self.decay is not None:
             loss = loss + self.decay_form(list(self.decayed()), self.decay)
-        self.log_loss(loss)
+        self.log_loss(loss, logits, y)
         return loss
 
     def setup(self, stage: str) -> None:
@@ -122,26 +130,30 @@ class Classifier(Trained):
         return [linear.weight for linear in self._linears()]
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Save the activation, which the weights do not show."""
+        """Save how the network was made, and the activation, which the weights do not show."""
+        super().on_save_checkpoint(checkpoint)
         checkpoint[_KIND] = self._activation_name()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse the checkpoint of another architecture.
 
         Raises:
-            UserError: For other widths or another activation.
+            UserError: For other widths or another activation, or a later format.
         """
+        super().on_load_checkpoint(checkpoint)
         saved = _saved_widths(checkpoint["state_dict"])
         if saved != self.widths:
             raise UserError(
                 f"the checkpoint holds a network of {_dashes(saved)}, this one is "
-                f"{_dashes(self.widths)}: give the model the checkpoint's widths"
+                f"{_dashes(self.widths)}: "
+                + way_out(checkpoint, "give the model the checkpoint's widths")
             )
         activation = checkpoint.get(_KIND, self._activation_name())
         if activation != self._activation_name():
             raise UserError(
                 f"the checkpoint's network has the activation {activation}, this one "
-                f"{self._activation_name()}: give the model the checkpoint's activation"
+                f"{self._activation_name()}: "
+                + way_out(checkpoint, "give the model the checkpoint's activation")
             )
 
     def _build(self, activation: Callable[[], nn.Module], dropout: list[float], bias: bool) -> None:

@@ -1,13 +1,13 @@
 """What all our classifiers log when they are validated and tested."""
 
-from lightning.pytorch import LightningModule
 from torch import Tensor
 
 from lit_intriguing.metrics import ErrorRate
 from lit_intriguing.models.data_fit import check_data
+from lit_intriguing.models.described import Described
 
 
-class Evaluated(LightningModule):
+class Evaluated(Described):
     """A classifier that logs `val/error` and `test/error`, fractions of wrong predictions."""
 
     val_error: ErrorRate

@@ -47,6 +47,8 @@ class ImageClassifier(Trained):
             or classes of the data that do not fit the network.
     """
 
+    only_at_start = ("weights",)
+
     def __init__(
         self,
         network: nn.Module,
@@ -60,6 +62,7 @@ class ImageClassifier(Trained):
         label_smoothing: float = 0.0,
     ) -> None:
         super().__init__(optimizer, scheduler, scheduler_interval)
+        self.remember(network=network)
         if not 0 <= label_smoothing < 1:
             raise UserError(f"label_smoothing lies from 0 to below 1, not {label_smoothing}")
         self.label_smoothing = label_smoothing
@@ -80,8 +83,9 @@ class ImageClassifier(Trained):
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         """Return the mean cross-entropy of a batch."""
         x, y = batch
-        loss = nn.functional.cross_entropy(self(x), y, label_smoothing=self.label_smoothing)
-        self.log_loss(loss)
+        logits = self(x)
+        loss = nn.functional.cross_entropy(logits, y, label_smoothing=self.label_smoothing)
+        self.log_loss(loss, logits, y)
         return loss
 
     def count(self, name: str, metric: ErrorRate, batch: tuple[Tensor, Tensor]) -> None:

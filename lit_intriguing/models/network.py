@@ -24,8 +24,11 @@ class Network(Evaluated):
         UserError: If there is no such file, or its weights are of another module.
     """
 
+    only_at_start = ("weights",)
+
     def __init__(self, network: nn.Module, weights: str | None = None) -> None:
         super().__init__()
+        self.remember(network=network)
         self.network = network
         load_file(network, weights)
         self.add_error_metrics()

@@ -47,11 +47,18 @@ class Trained(Evaluated):
         """Return the weights on which the optimiser's decay acts: those of more than one axis."""
         return [one for one in self.parameters() if one.ndim > 1]
 
-    def log_loss(self, loss: Tensor) -> None:
-        """Log `train/loss`, in the steps in which the Trainer writes."""
+    def log_loss(self, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
+        """Log `train/loss` and `train/error`, in the steps in which the Trainer writes.
+
+        Args:
+            loss: Of the batch.
+            logits: `(N, C)`.
+            labels: `(N,)`.
+        """
         # A call of `log` costs about 0.4 ms, a sixth of a step, whether written or not.
         if self._writes_now():
-            self.log("train/loss", loss.detach())
+            wrong = (logits.detach().argmax(1) != labels).float().mean()
+            self.log_dict({"train/loss": loss.detach(), "train/error": wrong}, prog_bar=True)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Return the injected optimiser, and the schedule if there is one."""

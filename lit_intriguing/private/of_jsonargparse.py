@@ -1,6 +1,8 @@
 """Private names of jsonargparse, one function for each."""
 
-from collections.abc import Callable, Iterable, Sequence
+from argparse import SUPPRESS
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -21,17 +23,48 @@ def config_file_action(find: Callable[[str], str]) -> "type[Action]":
         """`--config`, which also finds the files shipped with the package."""
 
         def __call__(self, parser: Any, cfg: Any, values: Any, option_string: Any = None) -> None:
-            self.apply_config(parser, cfg, self.dest, find(str(values)))
+            with _naming(str(values)):
+                self.apply_config(parser, cfg, self.dest, find(str(values)))
 
     return ConfigFile
 
 
-def merge_files(parser: "ArgumentParser", paths: Iterable[str]) -> "Namespace":
+@contextmanager
+def _naming(file: str) -> Iterator[None]:
+    """Note on an error which file it came from."""
+    try:
+        yield
+    except Exception as error:
+        error._config_file = file  # type: ignore[attr-defined]
+        raise
+
+
+def file_of(error: BaseException | None) -> str | None:
+    """Return the configuration file that was read when an error came, as the user named it.
+
+    Args:
+        error: Of a parser; its causes are looked through as well.
+
+    Returns:
+        The name; None where it came from no file, or from YAML text.
+    """
+    while error is not None:
+        file: str | None = getattr(error, "_config_file", None)
+        if file is not None:
+            return None if file.lstrip().startswith("{") else file
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def merge_files(
+    parser: "ArgumentParser", names: Iterable[str], find: Callable[[str], str] = str
+) -> "Namespace":
     """Return what `--config` makes of several files (`ActionConfigFile.apply_config`).
 
     Args:
         parser: With an option `--config`.
-        paths: The files; later ones win.
+        names: The files; later ones win.
+        find: Maps each to a path that exists.
 
     Returns:
         The keys that the files give, without any default. Nothing is validated as a whole.
@@ -40,8 +73,9 @@ def merge_files(parser: "ArgumentParser", paths: Iterable[str]) -> "Namespace":
     from jsonargparse._actions import ActionConfigFile
 
     merged = Namespace()  # type: ignore[no-untyped-call]
-    for path in paths:
-        ActionConfigFile.apply_config(parser, merged, "config", path)
+    for name in names:
+        with _naming(name):
+            ActionConfigFile.apply_config(parser, merged, "config", find(name))
     merged.pop("config", None)
     return merged
 
@@ -49,6 +83,18 @@ def merge_files(parser: "ArgumentParser", paths: Iterable[str]) -> "Namespace":
 def option_names(parser: "ArgumentParser") -> list[str]:
     """Return the options that a parser takes (`_actions`), dotted: `trainer.max_epochs`."""
     return [action.dest for action in parser._actions]
+
+
+def leave_out_of_help(parser: "ArgumentParser", names: Collection[str]) -> None:
+    """Keep options, and those below them, out of the help (`_actions`); they are taken as before.
+
+    Args:
+        parser: Changed in place.
+        names: Without what follows the first dot.
+    """
+    for action in parser._actions:
+        if action.dest.partition(".")[0] in names:
+            action.help = SUPPRESS
 
 
 def parser_of_subcommand(parser: "ArgumentParser", words: Sequence[str]) -> "ArgumentParser | None":

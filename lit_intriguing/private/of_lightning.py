@@ -232,3 +232,15 @@ def starts_processes(trainer: Trainer) -> bool:
     from lightning.pytorch.strategies.launchers.multiprocessing import _MultiProcessingLauncher
 
     return isinstance(trainer.strategy.launcher, _MultiProcessingLauncher)
+
+
+def made_by_command_line() -> bool:
+    """Say whether a module is being made from a configuration (`_given_hyperparameters`).
+
+    `save_hyperparameters` then takes what was configured, which holds no module, and not the
+    arguments of the constructor. Where Lightning keeps that elsewhere, checkpoints of a run of the
+    command line do not say how their model was made.
+    """
+    from lightning.pytorch.core.mixins.hparams_mixin import _given_hyperparameters
+
+    return _given_hyperparameters.get() is not None

@@ -1,4 +1,4 @@
-"""The output folder of an attack, so that a stopped one is resumed.
+"""The output folder of a command, so that a stopped one is resumed and no result replaced.
 
 The folder holds a manifest with the settings, and a file for each finished chunk. A run with the
 same settings skips these chunks. At the end the chunks are replaced by the files made of them.
@@ -50,13 +50,13 @@ class Store:
     folder: Path
 
     def check(self, settings: Mapping[str, Any]) -> None:
-        """Refuse a folder that belongs to something else.
+        """Refuse a folder that belongs to something else: results are never replaced in silence.
 
         Args:
             settings: What the examples depend on.
 
         Raises:
-            UserError: If it holds examples of other settings, or files that no attack wrote.
+            UserError: If it holds results of other settings, or files of something else.
         """
         content = self._manifest()
         if not content:
@@ -75,7 +75,7 @@ class Store:
         found = list(differences(content["settings"], _as_saved(settings)))
         if found:
             raise UserError(
-                f"{self.folder} holds examples of other settings ({'; '.join(found)}): name "
+                f"{self.folder} holds results of other settings ({'; '.join(found)}): name "
                 "another output, or delete the folder to begin again."
             )
 

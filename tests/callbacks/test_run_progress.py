@@ -81,7 +81,11 @@ def test_on_a_terminal_one_line_is_renewed_a_few_times_a_second(
     assert text.count("Run:") <= 5 + 2 * seconds
     assert "400/400" in text
     assert "epoch 100/100" in text
-    assert text.count("\n") == 1
+    # What Lightning has to say stands above the bar, on a line of its own.
+    above, bar, end = text.split("\n")
+    assert above.split("\r")[-1] == "`Trainer.fit` stopped: `max_epochs=100` reached."
+    assert bar.split("\r")[-1].startswith("Run: 100%")
+    assert end == ""
 
 
 def test_a_resumed_run_starts_where_it_stopped(
@@ -147,3 +151,18 @@ def test_an_error_in_training_closes_the_bar(
 def test_a_refresh_time_that_is_not_positive_is_refused(seconds: float) -> None:
     with pytest.raises(ValueError, match="refresh_seconds must be positive"):
         RunProgress(refresh_seconds=seconds)
+
+
+def test_the_success_of_adversarial_examples_is_shown_as_a_mean_over_layers(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Success(Callback):
+        """Logs what `AdversarialTraining` logs."""
+
+        def on_train_batch_end(self, trainer: Trainer, module: Tiny, *_: object) -> None:
+            layers = {"input": 0.25, "hidden1": 0.75}
+            module.log_dict({f"adversarial/{name}/success": x for name, x in layers.items()})
+            module.log("adversarial/input/distortion", 9.0)
+
+    trainer(tmp_path, Success(), max_epochs=5).fit(Tiny())
+    assert "adversarial/success=0.5]" in shown(capsys)[-1]

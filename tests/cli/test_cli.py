@@ -54,7 +54,15 @@ def test_help_names_each_subcommand_and_imports_no_torch(option: str) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--help"], ["--version"], ["fti"], ["fit", "--config", "nowhere.yaml"], []],
+    [
+        ["--help"],
+        ["--version"],
+        ["fti"],
+        ["fit", "--config", "nowhere.yaml"],
+        ["fit"],
+        *([name, "--help"] for name in SUBCOMMANDS),
+        [],
+    ],
     ids=" ".join,
 )
 def test_quick_answers_do_not_import_torch(arguments: list[str]) -> None:
@@ -170,3 +178,13 @@ def test_an_error_for_the_user_is_its_message_and_status_1(
     monkeypatch.setenv("LIT_INTRIGUING_TRACEBACK", "1")
     with pytest.raises(UserError, match="no images there"):
         cli.main(["fit"])
+
+
+def test_a_reader_that_closes_early_is_no_error() -> None:
+    command = [sys.executable, "-m", "lit_intriguing", "fit", "--help"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 0

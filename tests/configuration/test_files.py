@@ -31,9 +31,21 @@ def test_what_is_no_mapping_is_refused(tmp_path, content, message):
         load_config(str(file))
 
 
-def test_an_empty_file_says_nothing(tmp_path):
-    (tmp_path / "empty.yaml").touch()
-    assert load_config(str(tmp_path / "empty.yaml")) == {}
+@pytest.mark.parametrize("content", ["", "# trainer: {max_epochs: 3}\n", "null\n"])
+def test_a_file_without_keys_is_refused(tmp_path, content):
+    (tmp_path / "empty.yaml").write_text(content)
+    with pytest.raises(UsageError, match=r"empty\.yaml is empty: it holds no keys and values"):
+        load_config(str(tmp_path / "empty.yaml"))
+
+
+def test_null_as_the_name_of_a_layer_is_refused_with_its_place(tmp_path):
+    file = tmp_path / "layer.yaml"
+    file.write_text("trainer: {callbacks: [{init_args: {layers: {null: {mix: 3}}}}]}\n")
+    place = r"layer\.yaml: trainer\.callbacks\[0\]\.init_args\.layers has null as a key"
+    with pytest.raises(UsageError, match=place):
+        load_config(str(file))
+    file.write_text(file.read_text().replace("null", '""'))  # as the message says
+    assert load_config(str(file))["trainer"]
 
 
 def test_a_file_that_is_not_there_is_refused():

@@ -1,7 +1,7 @@
 """The private parts of jsonargparse: what a user sees of each, where it fails."""
 
 import pytest
-from jsonargparse import ArgumentParser
+from jsonargparse import ArgumentError, ArgumentParser
 
 from lit_intriguing.private import of_jsonargparse
 
@@ -61,3 +61,28 @@ def test_the_parser_of_a_subcommand_is_found(parser):
         "`_subcommands_action`"
     )
     assert of_jsonargparse.parser_of_subcommand(program, ["test"]) is None
+
+
+def test_options_left_out_of_the_help_are_taken_as_before(parser):
+    assert "--size" in parser.format_help()
+    of_jsonargparse.leave_out_of_help(parser, ["size"])
+    assert "--size" not in parser.format_help(), (
+        "`lightning attack --help.all` leaves out what belongs to `fit` by the `help` of `_actions`"
+    )
+    assert parser.parse_args(["--size=3"]).size == 3
+
+
+def test_an_error_remembers_which_file_it_came_from(parser, tmp_path):
+    file = tmp_path / "mine.yaml"
+    file.write_text("size: ten")
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_argument("--size", type=int)
+    parser.add_argument("--config", action=of_jsonargparse.config_file_action(str))
+    with pytest.raises(ArgumentError) as refused:
+        parser.parse_args(["--config", str(file)])
+    assert of_jsonargparse.file_of(refused.value) == str(file), (
+        "messages name the file by the exception that ActionConfigFile lets through"
+    )
+    with pytest.raises(ArgumentError) as refused:
+        parser.parse_args(["--config", "{size: ten}"])
+    assert of_jsonargparse.file_of(refused.value) is None

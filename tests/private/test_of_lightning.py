@@ -448,3 +448,14 @@ def test_strategies_that_start_all_processes_are_known(strategy: str, starts: bo
     """Hangs on the class of the launcher: the results of studies under `ddp_fork`."""
     trainer = Trainer(**QUIET | {"strategy": strategy, "devices": 1 if strategy == "auto" else 2})
     assert of_lightning.starts_processes(trainer) is starts
+
+
+def test_a_module_made_from_a_configuration_is_known_as_one():
+    from lightning.pytorch.core.mixins.hparams_mixin import _given_hyperparameters_context
+
+    assert not of_lightning.made_by_command_line()
+    with _given_hyperparameters_context({}, "lightning.pytorch.cli.instantiate_module"):
+        assert of_lightning.made_by_command_line(), (
+            "checkpoints of a run of the command line say how their model was made by what "
+            "LightningCLI puts into `_given_hyperparameters`"
+        )

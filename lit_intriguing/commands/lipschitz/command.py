@@ -6,6 +6,7 @@ from lit_intriguing.commands.lipschitz.job import BoundJob
 from lit_intriguing.commands.lipschitz.model import prepare
 from lit_intriguing.commands.lipschitz.output import Result, write
 from lit_intriguing.commands.lipschitz.run import bound
+from lit_intriguing.splits.resumable_store import Store
 
 
 def bound_network(
@@ -31,11 +32,16 @@ def bound_network(
         The result.
 
     Raises:
-        UserError: Something of this does not fit together; the message says what to do.
+        UserError: Something of this does not fit together, or the folder holds another result; the
+            message says what to do.
     """
     job.check(model)
     prepare(model, ckpt_path, weights_only)
+    store = Store(job.output)
+    store.check(job.settings(model, datamodule or model))
     result = bound(trainer, model, datamodule, job)
+    store.begin(job.settings(model, datamodule or model))
     files = write(job.output, result)
+    store.finish([], files, {})
     print(f"{result.text()}\n{', '.join(files)} in {job.output}", flush=True)
     return result

@@ -4,13 +4,14 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from lightning.pytorch import LightningModule
+from lightning.pytorch import LightningDataModule, LightningModule
 from lightning.pytorch.utilities.model_helpers import is_overridden
 
 from lit_intriguing.errors import UserError
 from lit_intriguing.lipschitz.registry import Method, check_method
+from lit_intriguing.splits.fingerprint import class_name, described, of_model
 
 if TYPE_CHECKING:
     # Only here: `--help` would offer the data module of that file among the user's choices.
@@ -29,6 +30,22 @@ class BoundJob:
     limit: int | None
     output: Path
     method: Method
+
+    def settings(
+        self, model: LightningModule, source: LightningDataModule | LightningModule
+    ) -> dict[str, Any]:
+        """Return what the result depends on, as plain values.
+
+        Args:
+            model: With its weights loaded.
+            source: Where the images come from.
+        """
+        named = vars(self).items()
+        return {
+            "model": of_model(model),
+            "data": class_name(source),
+            **{name: described(value) for name, value in named if name != "output"},
+        }
 
     def check(self, model: LightningModule) -> None:
         """Refuse what is known to be wrong before anything starts.

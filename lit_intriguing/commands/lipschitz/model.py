@@ -1,12 +1,12 @@
 """The network that is bounded: its weights, and the shape of what it takes."""
 
-from pathlib import Path
 from typing import get_args
 
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 
 from lit_intriguing.errors import UserError
 from lit_intriguing.models.weights import load_weights, read_checkpoint
+from lit_intriguing.shipped_weights import found_checkpoint
 from lit_intriguing.splits.loader import KEYS
 from lit_intriguing.splits.split import Split, SplitData
 
@@ -25,7 +25,7 @@ def prepare(model: LightningModule, ckpt_path: str | None, weights_only: bool | 
     """
     model.configure_model()
     if ckpt_path is not None:
-        path = Path(ckpt_path)
+        path = found_checkpoint(ckpt_path)
         load_weights(model, read_checkpoint(path, weights_only is not False), path)
     model.eval()
 

@@ -235,7 +235,7 @@ def test_other_settings_in_the_same_folder_are_refused_by_name(
     attack(weights, "--limit=10")
     capsys.readouterr()
     line = refused(words(weights, "--limit=20", "--attack.eps=2.0"), capsys)
-    assert "holds examples of other settings (attack.eps 0.8 -> 2.0;" in line
+    assert "holds results of other settings (attack.eps 0.8 -> 2.0;" in line
     assert "limit 10 -> 20): name another output" in line
 
 

@@ -311,3 +311,19 @@ def test_pairs_of_classes_are_bounded_one_by_one_in_stacks_that_are_not_too_wide
     assert isinstance(certify._sharpest(model, network, (64,)), Tensor)
     monkeypatch.setattr(certify, "WIDEST", 11)
     assert certify._sharpest(model, network, (64,)) == network.norm
+
+
+def test_a_result_is_not_replaced_by_another_one_and_the_same_command_writes_it_again(
+    weights: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [*LIPSCHITZ, SHAPE, f"--ckpt_path={weights}"]
+    cli.main(words)
+    before = (Path("lipschitz") / "lipschitz.csv").read_bytes()
+    cli.main(words)
+    assert (Path("lipschitz") / "lipschitz.csv").read_bytes() == before
+    capsys.readouterr()
+    line = refused([*words, "--layers=[output]"], capsys)
+    assert "lipschitz holds results of other settings (layers [] -> ['output']): name" in line
+    assert (Path("lipschitz") / "lipschitz.csv").read_bytes() == before
+    cli.main([*words, "--layers=[output]", "--output=other"])  # as the message says
+    assert [row["layer"] for row in rows("other")] == ["output"]

@@ -1,0 +1,1 @@
+"""What `--help` shows. Nothing here imports torch: it answers at once."""
