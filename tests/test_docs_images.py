@@ -30,7 +30,11 @@ def test_the_page_s_configuration_trains_and_tests(
     command = block("bash").split()
     assert command[0] == "lightning"
     short = ["--trainer.max_epochs=1", "--trainer.accelerator=cpu", "--trainer.devices=1"]
-    quiet = ["--trainer.logger=false", "--trainer.enable_progress_bar=false"]
+    quiet = [
+        "--trainer.logger=false",
+        "--trainer.enable_progress_bar=false",
+        "--trainer.enable_model_summary=false",
+    ]
     cli.main([*command[1:], *short, *quiet, "--data.batch_size=4"])
     assert re.search(r"^test error [\d.]+%$", capsys.readouterr().out, re.M)
 

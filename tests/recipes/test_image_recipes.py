@@ -60,12 +60,13 @@ def test_the_study_of_cars_trains_and_attacks(tmp_path: Path) -> None:
     assert "for cars" in (tmp_path / "transfer" / "cars_cifar10" / "transfer.md").read_text()
 
 
+@pytest.mark.filterwarnings("ignore:ExactResume. a run that is resumed within an epoch")
 @pytest.mark.parametrize("name", ["alexnet_imagenet", "alexnet_imagenet_adversarial"])
 def test_alexnet_makes_a_step(name: str, tmp_path: Path) -> None:
     class_folders(tmp_path / "data" / "imagenet" / "train", {"n1": 4, "n2": 4}, size=40)
     class_folders(tmp_path / "data" / "imagenet" / "val", {"n1": 1, "n2": 1}, size=50)
     here = ["--config=configs/trainer/cpu.yaml", "--trainer.strategy=auto"]
-    step = ["--trainer.precision=32-true", "--trainer.max_steps=1", "--model.classes=2"]
+    step = ["--trainer.precision=32-true", "--trainer.limit_train_batches=1", "--model.classes=2"]
     small = ["--data.batch_size=4", "--trainer.log_every_n_steps=1", "--trainer.max_epochs=1"]
     cli.main(["fit", f"--config=recipes/{name}.yaml", *here, *step, *small, *QUIET])
     (metrics,) = tmp_path.rglob("metrics.csv")
