@@ -1,18 +1,23 @@
 """Examples that are still adversarial once they are stored in a few bits, as in a PNG file."""
 
+import functools
 from collections.abc import Mapping
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from lit_intriguing.attacks.base import Attack, Found
+from lit_intriguing.attacks.base import Attack, Found, per_row
 from lit_intriguing.attacks.criteria import Criterion
+from lit_intriguing.attacks.gradient import descent_direction, input_gradient
 from lit_intriguing.attacks.sealed_model import Model, logits_of
-from lit_intriguing.types import Bounds
+from lit_intriguing.types import Bounds, Perturbation
 
 _GROWTH, _MOST = 1.05, 8.0
 """The perturbation is multiplied by this factor again and again, up to so much."""
+
+_STEPS, _STEP = 40, 0.25
+"""Gradient steps where that does not help, and the length of one over the perturbation's."""
 
 
 class Survives(Attack):
@@ -20,9 +25,12 @@ class Survives(Attack):
 
     The nearest adversarial example is often less than one grey level away, and a picture file
     holds the clean image again. Each perturbation is multiplied by the least power of 1.05, at
-    most 8, after which the rounded example meets the criterion.
+    most 8, after which the rounded example meets the criterion. Where none does, since the line
+    leads on into another class, gradient steps on the criterion's loss go from the example into
+    the region, until the rounded point is inside.
 
-    `info` holds `factor`: that power, NaN without success.
+    `info` holds `factor`: that power, or the ratio of the lengths after gradient steps; NaN without
+    success.
 
     Args:
         attack: Finds the perturbations.
@@ -60,7 +68,44 @@ class Survives(Attack):
             met = self._met(model, moved, criterion, left)
             rounded[left[met]], factor[left[met]] = moved[met], scale
             left, scale = left[~met], scale * _GROWTH
-        return Found(rounded, found.queries, {"factor": factor})
+        queries = found.queries.clone()
+        if len(left):
+            points, met, steps = self._inside(model, found, criterion, left, bounds)
+            clean, before = found.clean[left], found.adversarial[left]
+            ratios = _lengths(points, clean) / _lengths(before, clean)
+            rounded[left[met]], factor[left[met]] = points[met], ratios[met]
+            queries[left] += steps
+        return Found(rounded, queries, {"factor": factor})
+
+    def _inside(
+        self,
+        model: Model,
+        found: Perturbation,
+        criterion: Criterion,
+        rows: Tensor,
+        bounds: Bounds,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Go on by gradient steps until the rounded points are inside.
+
+        Returns:
+            Rounded points `(k, *S)` of the `rows`, which of them meet the criterion, `(k,)`, and
+            how many steps were taken, `(k,)`.
+        """
+        current = found.adversarial[rows].clone()
+        points, length = current.clone(), _STEP * _lengths(current, found.clean[rows])
+        met, steps = torch.zeros_like(rows, dtype=torch.bool), torch.zeros_like(rows)
+        for _ in range(_STEPS):
+            (left,) = (~met).nonzero(as_tuple=True)
+            if not len(left):
+                break
+            part, now = criterion.select(rows[left]), rows[left]
+            asked = functools.partial(logits_of, model, rows=now)
+            direction = descent_direction(input_gradient(asked, current[left], part), 2)
+            moved = bounds.clamp(current[left] + per_row(length[left], direction) * direction)
+            current[left], points[left] = moved, self._rounded(moved, bounds)
+            met[left] = self._met(model, points[left], criterion, now)
+            steps[left] += 1
+        return points, met, steps
 
     def _met(self, model: Model, x: Tensor, criterion: Criterion, rows: Tensor) -> Tensor:
         """Return which examples `x` of the batch's `rows` meet the criterion: bool `(k,)`."""
@@ -84,3 +129,8 @@ class Survives(Attack):
         width = (upper - lower).clamp(min=torch.finfo(x.dtype).tiny)
         steps = (levels * (x - lower) / width).round()
         return torch.addcmul(lower, steps / levels, upper - lower)
+
+
+def _lengths(x: Tensor, clean: Tensor) -> Tensor:
+    lengths: Tensor = torch.linalg.vector_norm((x - clean).flatten(1), dim=1)
+    return lengths

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from lit_intriguing.attacks import BoxLBFGS, GaussianNoise, Survives, Targeted, Untargeted
+from lit_intriguing.attacks.base import Attack, Found
 from lit_intriguing.types import UNBOUNDED, Bounds
 
 
@@ -113,3 +114,37 @@ def test_what_cannot_be_rounded_is_refused() -> None:
         with pytest.raises(ValueError, match=f"bits must lie between 1 and 16, not {bits}"):
             Survives(BoxLBFGS(), bits)
     assert Survives(BoxLBFGS())(network(), x[:0], Untargeted([])).info["factor"].shape == (0,)
+
+
+class Wedge(nn.Module):
+    """Three classes of which the line from the clean image crosses the second for a moment."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """A sum of 150 pixels leads across the second class into the third, 150 others into it."""
+        u, v = (255 * (part - 0.4).sum(1) / 60 for part in x.flatten(1).split(150, 1))
+        return torch.stack([torch.zeros_like(u), 1.01 * u - 1 + v, 2 * u - 1.995], 1)
+
+
+class Given(Attack):
+    """Moves the first half of the pixels by two fifths of a grey level."""
+
+    def search(self, model, x, criterion, *, bounds, generator):
+        moved = x.clone()
+        moved.view(len(x), -1)[:, :150] += 0.4 / 255
+        return Found(moved, torch.ones(len(x), dtype=torch.int64), {})
+
+
+def test_gradient_steps_lead_inside_where_the_line_leads_into_another_class() -> None:
+    x = torch.full((2, 3, 10, 10), 0.4)
+    criterion = Targeted([1, 1])
+    plain = Given()(Wedge(), x, criterion)
+    assert plain.success.all()
+    for power in range(44):  # no multiple survives
+        line = x + 1.05**power * (plain.adversarial - x)
+        assert not criterion.met(Wedge()(stored(line))).any()
+    found = Survives(Given())(Wedge(), x, criterion)
+    assert found.success.all()
+    assert torch.equal(stored(found.adversarial), found.adversarial)
+    lengths = [(one.adversarial - x).flatten(1).norm(dim=1) for one in (found, plain)]
+    torch.testing.assert_close(found.info["factor"], lengths[0] / lengths[1])
+    assert (found.queries > plain.queries).all()
