@@ -15,6 +15,8 @@ import numpy as np
 from scipy.optimize import nnls
 
 STEPS, HALVINGS = 200, 40
+EMPTY = 1e-12
+"""Residual of the least squares below which no point meets the conditions."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,8 @@ def _by_least_squares(a: np.ndarray, b: np.ndarray, clean: np.ndarray) -> np.nda
     limits = np.concatenate([-(a @ clean + b), -clean, clean - 1])
     wanted = np.append(np.zeros(len(clean)), 1.0)
     u, _ = nnls(np.vstack([sides.T, limits]), wanted)
-    return u[: len(a)] / (1 - limits @ u)
+    rest = 1 - limits @ u  # the residual's last entry: zero where no point meets all conditions
+    return u[: len(a)] / rest if rest > EMPTY else np.zeros(len(a))
 
 
 def _primal(
