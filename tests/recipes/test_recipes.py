@@ -24,7 +24,8 @@ ATTACK = sorted([*RECIPES.glob("attack_*.yaml"), RECIPES / "figure5.yaml"])
 TRANSFER = sorted([*RECIPES.glob("table[24]*.yaml"), RECIPES / "figure7.yaml"])
 PROBE = sorted(RECIPES.glob("probe_*.yaml"))
 LIPSCHITZ = sorted(RECIPES.glob("table5*.yaml"))
-OTHERS = {*ABLATE, *ATTACK, *TRANSFER, *PROBE, *LIPSCHITZ}
+UNITS = [RECIPES / "figure1_2.yaml", RECIPES / "figure3_4.yaml"]
+OTHERS = {*ABLATE, *ATTACK, *TRANSFER, *PROBE, *LIPSCHITZ, *UNITS}
 FIT = sorted(set(RECIPES.glob("*.yaml")) - OTHERS)
 
 
@@ -47,7 +48,11 @@ def command(*arguments: str, folder: Path | None = None) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("recipe", [r for r in FIT if "mnist" in r.name], ids=lambda r: r.stem)
+@pytest.mark.parametrize(
+    "recipe",
+    [r for r in FIT if "mnist" in r.name and "\npaper:" in r.read_text()],
+    ids=lambda r: r.stem,
+)
 def test_mnist_recipe_trains_and_names_the_papers_number(
     recipe: Path, data_dir: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -156,6 +161,17 @@ def last_weights(folder: Path) -> torch.Tensor:
     return torch.cat([value.double().flatten() for value in state.values()])
 
 
+def test_units_of_the_convolutional_network_are_compared(
+    tmp_path: Path, data_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cli.main(["fit", "--config", "recipes/convolutional_mnist.yaml", *SHORT])
+    (weights,) = tmp_path.glob("lightning_logs/version_0/checkpoints/*.ckpt")
+    few = ["--limit=60", "--rotations=2", "--rows=2", f"--ckpt_path={weights}"]
+    cli.main(["units", "--config", "recipes/figure1_2.yaml", *few])
+    assert "60 images; coherence by labels" in capsys.readouterr().out
+    assert (tmp_path / "figure1_2" / "images_network.hidden.png").is_file()
+
+
 @pytest.mark.filterwarnings("ignore:The dirpath has changed")
 def test_killed_digits_run_goes_on_to_bit_identical_weights(tmp_path: Path) -> None:
     fit = ["fit", "--config", "recipes/adv_digits.yaml", "--trainer.max_epochs=25", *QUIET]
@@ -212,7 +228,7 @@ def test_every_recipe_has_its_page() -> None:
     assert len(LIPSCHITZ) >= 1
     kinds = {
         "fit": FIT, "ablate": ABLATE, "attack": ATTACK, "transfer": TRANSFER, "probe": PROBE,
-        "lipschitz": LIPSCHITZ,
+        "lipschitz": LIPSCHITZ, "units": UNITS,
     }  # fmt: skip
     for subcommand, recipes in kinds.items():
         for recipe in recipes:
