@@ -61,7 +61,7 @@ def test_the_study_of_cars_trains_and_attacks(tmp_path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:ExactResume. a run that is resumed within an epoch")
-@pytest.mark.parametrize("name", ["alexnet_imagenet", "alexnet_imagenet_adversarial"])
+@pytest.mark.parametrize("name", ["alexnet_imagenet", "adv_alexnet_imagenet"])
 def test_alexnet_makes_a_step(name: str, tmp_path: Path) -> None:
     class_folders(tmp_path / "data" / "imagenet" / "train", {"n1": 4, "n2": 4}, size=40)
     class_folders(tmp_path / "data" / "imagenet" / "val", {"n1": 1, "n2": 1}, size=50)
