@@ -14,6 +14,8 @@ from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 from typing_extensions import override
 
+from lit_intriguing.private.of_lightning import LOGS
+
 _SUCCESS = re.compile(r"adversarial/.*/success")
 
 
@@ -86,7 +88,7 @@ class RunProgress(ProgressBar):
                 smoothing=0,
                 file=sys.stderr,
             )
-            self._redirection.enter_context(logging_redirect_tqdm([_lightnings_log()]))
+            self._redirection.enter_context(logging_redirect_tqdm(_lightnings_logs()))
 
     @override
     def on_train_batch_end(
@@ -200,6 +202,6 @@ def _success(trainer: Trainer) -> dict[str, float]:
     return {"adversarial/success": sum(found) / len(found)} if found else {}
 
 
-def _lightnings_log() -> logging.Logger:
-    """Return the log whose lines would end up on the bar's own line."""
-    return logging.getLogger("lightning.pytorch")
+def _lightnings_logs() -> list[logging.Logger]:
+    """Return the logs whose lines would end up on the bar's own line."""
+    return [logging.getLogger(name) for name in LOGS]

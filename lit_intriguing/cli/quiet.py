@@ -3,6 +3,8 @@
 import logging
 import warnings
 
+from lit_intriguing.private.of_lightning import LOGS
+
 _ADVERT = "\N{ELECTRIC LIGHT BULB} Tip:"
 _OF_LIGHTNING = "`isinstance.treespec, LeafSpec.` is deprecated"
 
@@ -12,8 +14,9 @@ def silence_adverts() -> None:
     import lightning.pytorch  # noqa: F401  # which makes the handlers
 
     # A filter of a logger does not see what loggers below it say; one of a handler does.
-    for handler in logging.getLogger("lightning.pytorch").handlers:
-        handler.addFilter(_is_no_advert)
+    for name in LOGS:
+        for handler in logging.getLogger(name).handlers:
+            handler.addFilter(_is_no_advert)
     warnings.filterwarnings("ignore", _OF_LIGHTNING, FutureWarning)
 
 

@@ -24,8 +24,8 @@ class Classifier(Trained):
     """A fully connected network, such as the paper's 784-100-100-10.
 
     Its layers are the submodules `hidden1`, `hidden2`, ... (linear map, activation, dropout) and
-    `output` (logits). Logs `train/loss` and `train/error` every `log_every_n_steps` steps of the
-    Trainer: of all examples of the batch, including those that a callback such as
+    `output` (logits). Logs `train/loss` and `train/batch_error` every `log_every_n_steps` steps of
+    the Trainer: of all examples of the batch, including those that a callback such as
     `AdversarialTraining` has added; each example counts alike, whatever weight its gradient has.
     Logs `val/error` and `test/error`, fractions of wrong predictions, once an epoch.
 

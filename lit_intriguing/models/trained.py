@@ -48,7 +48,7 @@ class Trained(Evaluated):
         return [one for one in self.parameters() if one.ndim > 1]
 
     def log_loss(self, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
-        """Log `train/loss` and `train/error`, in the steps in which the Trainer writes.
+        """Log `train/loss` and `train/batch_error`, in the steps in which the Trainer writes.
 
         Args:
             loss: Of the batch.
@@ -58,7 +58,7 @@ class Trained(Evaluated):
         # A call of `log` costs about 0.4 ms, a sixth of a step, whether written or not.
         if self._writes_now():
             wrong = (logits.detach().argmax(1) != labels).float().mean()
-            self.log_dict({"train/loss": loss.detach(), "train/error": wrong}, prog_bar=True)
+            self.log_dict({"train/loss": loss.detach(), "train/batch_error": wrong}, prog_bar=True)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Return the injected optimiser, and the schedule if there is one."""

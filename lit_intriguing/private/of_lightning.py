@@ -213,6 +213,9 @@ def _package_of(kind: type[Any]) -> str:
 _OTHER = "pytorch_lightning"
 _PACKAGES = ("lightning", _OTHER)
 
+LOGS = ("lightning.pytorch", _OTHER)
+"""Names of Lightning's logs: where both packages are imported, one speaks through the other's."""
+
 
 def trainer_or_none(module: LightningModule) -> Trainer | None:
     """Return the module's Trainer, or None; the public property raises without one.

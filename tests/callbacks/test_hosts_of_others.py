@@ -220,7 +220,6 @@ REFUSED = {
     ("TrainingError", "NoForward"): r"NoForward has no forward.* model=<name>",
     ("Convergence", "Two"): "follows one loss, and 2 optimisers may have one each: leave it out",
     ("Convergence", "Streams"): "an unknown number of batches .* limit_train_batches to 1",
-    ("UnitAnalysis", "NoForward"): "NoForward has no forward.* model=<name>",
     **{("SparseFilters", name): "SparseFilters measures a SparseAutoencoder" for name in HOSTS},
 }
 

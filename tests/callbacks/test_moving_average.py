@@ -138,7 +138,7 @@ def test_resumed_run_ends_with_the_same_average(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"decay": 1.0}, r"decay must lie in \[0, 1\)"), ({"every_n_steps": 0}, "at least 1: 0")],
+    [({"decay": 1.0}, r"decay must lie in \[0, 1\)"), ({"every_n_steps": 0}, "at least 1, not 0")],
 )
 def test_numbers_out_of_range_are_refused(options: dict[str, float], message: str) -> None:
     with pytest.raises(ValueError, match=message):

@@ -91,12 +91,16 @@ def test_adverts_are_dropped_and_nothing_else(capsys: pytest.CaptureFixture[str]
         def emit(self, record: logging.LogRecord) -> None:
             seen.append(record.getMessage())
 
-    log, handler = logging.getLogger("lightning.pytorch"), Kept()
-    log.addHandler(handler)
+    # Where both packages are imported, one speaks through the other's.
+    logs = [logging.getLogger(name) for name in ("lightning.pytorch", "pytorch_lightning")]
+    handler = Kept()
+    for log in logs:
+        log.addHandler(handler)
     try:
         silence_adverts()
         rank_zero_info("\N{ELECTRIC LIGHT BULB} Tip: For seamless cloud logging ...")
         rank_zero_info("GPU available: False")
     finally:
-        log.removeHandler(handler)
+        for log in logs:
+            log.removeHandler(handler)
     assert seen == ["GPU available: False"]

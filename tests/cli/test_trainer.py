@@ -11,8 +11,8 @@ from lit_intriguing.commands.units.job import UnitJob
 from lit_intriguing.trainer import Trainer
 
 JOBS = {Trainer.attack: AttackJob, Trainer.lipschitz: BoundJob, Trainer.units: UnitJob}
-# Reading, k, rotations and seed are one field.
-RENAMED = {"paper": "paper_values", "scan": "reading"}
+# Reading, k, rotations and seed are one field; so are the options of the pictures.
+RENAMED = {"paper": "paper_values", "scan": "reading", "pictures": "png"}
 
 
 @pytest.mark.parametrize("method", JOBS, ids=lambda method: method.__name__)

@@ -1,7 +1,7 @@
 """What is asked for: an attack, its goal, the images, and where the examples go."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -97,7 +97,7 @@ class AttackJob:
     output: Path
     format: Format
     seed: int
-    pictures: Pictures = field(default_factory=Pictures)
+    pictures: Pictures
 
     def check(self, model: LightningModule) -> None:
         """Refuse what is known to be wrong before anything starts.

@@ -164,10 +164,8 @@ def test_a_value_that_a_class_refuses_is_told_with_its_row(tmp_path, capsys):
 
 @pytest.mark.parametrize("option", ["--help", "-h"])
 def test_help_lists_the_options_of_a_study(option, capsys):
-    with pytest.raises(SystemExit) as stopped:
-        main(["ablate", option])
+    main(["ablate", option])
     out, err = capsys.readouterr()
-    assert stopped.value.code == 0
     assert err == ""
     for name in ("--config", "--rows", "--seeds", "--workers", "--out_dir"):
         assert name in out

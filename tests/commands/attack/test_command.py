@@ -362,9 +362,7 @@ def test_typos_are_told_with_the_nearest_name(
 def test_help_lists_the_options(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    with pytest.raises(SystemExit) as stopped:
-        cli.main(["attack", "--help"])
-    assert stopped.value.code == 0
+    cli.main(["attack", "--help"])
     out = capsys.readouterr().out
     for option in ("attack", "goal", "bounds", "layer", "split", "only_correct", "format"):
         assert f"--{option} " in out

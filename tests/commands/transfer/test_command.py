@@ -150,7 +150,5 @@ def test_a_value_that_the_data_refuse_is_told(tmp_path, capsys):
 
 
 def test_help_lists_the_options(capsys):
-    with pytest.raises(SystemExit) as stopped:
-        cli.main(["transfer", "--help"])
-    assert stopped.value.code == 0
+    cli.main(["transfer", "--help"])
     assert "--models" in capsys.readouterr().out
