@@ -82,13 +82,21 @@ def in_batches(attack: Callable[[Counted, Problems], Tensor]) -> Search:
     return search
 
 
-def from_adversarial_library(name: str, **settings: object) -> Search:
-    """Return an attack of adversarial-library."""
+def from_adversarial_library(name: str, *, targets: bool = True, **settings: object) -> Search:
+    """Return an attack of adversarial-library.
+
+    Args:
+        name: Of its function.
+        targets: Whether it can aim at targets; else it hands the images back unchanged.
+        settings: Its arguments.
+    """
     import adv_lib.attacks
 
     function = getattr(adv_lib.attacks, name)
 
     def run(model: Counted, part: Problems) -> Tensor:
+        if part.targeted and not targets:
+            raise NotApplicableError("only without targets")
         labels = part.targets if part.targeted else part.labels
         found: Tensor = function(model, part.x, labels, targeted=part.targeted, **settings)
         return found
@@ -172,7 +180,7 @@ METHODS = {
     "pdgd500": Method(lambda: from_adversarial_library("pdgd", num_steps=500)),
     "alma1000": Method(lambda: from_adversarial_library("alma", num_steps=1000)),
     "fmn100": Method(lambda: from_adversarial_library("fmn", norm=2, steps=100)),
-    "sdf": Method(lambda: from_adversarial_library("sdf")),
+    "sdf": Method(lambda: from_adversarial_library("sdf", targets=False)),
     "cw9000": Method(
         lambda: from_adversarial_library("carlini_wagner_l2", max_iterations=1000), slow=True
     ),
