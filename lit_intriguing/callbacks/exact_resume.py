@@ -95,9 +95,10 @@ class ExactResume(Callback):
     If the number of processes is not that of the checkpoint, each process takes the states of a
     rank in turn, with a warning.
 
-    A checkpoint holds the number of training examples and, of tensors in memory, a hash of labels
-    and of some inputs. A run that would go on with other examples, or with these in another order,
-    is refused: what was held out might be trained on.
+    A checkpoint holds the number of training examples and a hash: of tensors in memory of the
+    labels and some inputs, of `ImageFolder` of the labels and the files' names. A run that would go
+    on with other examples, or with these in another order, is refused: what was held out might be
+    trained on.
 
     Args:
         other_data: Go on with other training data than the checkpoint's.
@@ -146,7 +147,7 @@ class ExactResume(Callback):
             raise UserError(
                 f"ExactResume: the training data is not that of the checkpoint ({found[0]}), so "
                 "that examples held out before may be trained on. Give the data's options of that "
-                "run; or ExactResume(other_data=True), to go on with other data."
+                "run; or ExactResume(other_data=True), --set ExactResume.other_data=true, to go on."
             )
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -333,7 +333,7 @@ class ImageFolder(OptionalValidation):
         trainer = self.trainer
         return DataLoader(
             dataset,
-            batch_size,
+            batch_size=batch_size,  # by name: Lightning makes the loader anew to predict
             sampler=order,
             num_workers=self._workers(),  # not persistent: they would not learn of a new epoch
             drop_last=drop_last,

@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.utils.data import TensorDataset
 
 from lit_intriguing.data import TensorLoader
+from lit_intriguing.data.images.dataset import FolderImages
 from lit_intriguing.splits.fingerprint import class_name, fingerprint
 
 _ROWS = 64
@@ -21,11 +22,16 @@ def data_summary(loader: Any) -> dict[str, Any]:
 
     Returns:
         Plain values: the class of the data set and, as far as they are known without reading
-        files, the number of examples and a hash of the labels and of 64 examples from all over.
+        files, the number of examples and a hash: of the labels and of 64 examples from all over,
+        or of the labels and the files' names.
     """
     tensors = _tensors(loader)
+    dataset = getattr(loader, "dataset", loader)
+    if isinstance(dataset, FolderImages):
+        names = torch.tensor(list("\n".join(dataset.paths).encode()), dtype=torch.uint8)
+        found = fingerprint(names, dataset.labels)
+        return {"data": "files", "examples": len(dataset), "hash": found}
     if tensors is None:
-        dataset = getattr(loader, "dataset", loader)
         known = hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")
         return {"data": class_name(dataset), "examples": len(dataset) if known else None}
     rows = torch.linspace(0, len(tensors[0]) - 1, _ROWS).long()

@@ -275,3 +275,18 @@ def test_images_of_several_sizes_need_a_size(tmp_path: Path) -> None:
 def test_a_class_may_be_called_train(tmp_path: Path) -> None:
     root = class_folders(tmp_path / "d", {"car": 1, "train": 1})
     assert made(root, "test", test=1.0).class_names == ("car", "train")
+
+
+def test_the_test_images_are_predicted_in_their_order(tmp_path: Path) -> None:
+    # Lightning makes the loader anew for that, from the arguments of the old one.
+    data = made(class_folders(tmp_path / "images", {"a": 3, "b": 4}), test=1.0, eval_batch_size=2)
+    trainer = Trainer(
+        logger=False, accelerator="cpu", enable_checkpointing=False, enable_progress_bar=False
+    )
+    model = Classifier((192, 2))
+    found = trainer.predict(model, datamodule=data)
+    assert found is not None
+    data.setup("test")
+    images, _ = rows(data.test_dataloader())
+    with torch.no_grad():
+        assert torch.equal(torch.cat(found), model(images).argmax(1))

@@ -1,9 +1,11 @@
 from collections.abc import Iterator
+from pathlib import Path
 
 import torch
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
 from lit_intriguing.data import TensorLoader
+from lit_intriguing.data.images.dataset import FolderImages
 from lit_intriguing.splits.training_data import data_summary
 
 
@@ -29,6 +31,21 @@ def test_a_data_loader_of_tensors_is_described_as_they_are() -> None:
     x, y = tensors()
     loader = DataLoader(TensorDataset(x, y), batch_size=4)
     assert data_summary(loader) == data_summary(TensorLoader(x, y, batch_size=10))
+
+
+def test_images_from_folders_are_told_apart_by_names_and_labels(tmp_path: Path) -> None:
+    def described(paths: list[str], labels: list[int]) -> str:
+        images = FolderImages(tmp_path, paths, torch.tensor(labels), 3, lambda image: image)
+        return str(data_summary(DataLoader(images)))
+
+    first = described(["a/1.png", "b/2.png"], [0, 1])
+    assert first == described(["a/1.png", "b/2.png"], [0, 1])
+    others = [
+        (["a/1.png", "b/3.png"], [0, 1]),
+        (["b/2.png", "a/1.png"], [1, 0]),
+        (["a/1.png", "b/2.png"], [1, 1]),
+    ]
+    assert len({first, *(described(*one) for one in others)}) == 4
 
 
 def test_of_other_data_sets_class_and_number_are_known() -> None:

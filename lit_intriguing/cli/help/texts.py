@@ -32,7 +32,7 @@ EXAMPLES = {
     "predict": "lightning predict --config mine.yaml --ckpt_path last.ckpt",
     "attack": "lightning attack --config attack_mnist --ckpt_path adv_mnist --limit 100",
     "lipschitz": "lightning lipschitz --config adv_mnist --ckpt_path adv_mnist",
-    "units": "lightning units --config adv_mnist --ckpt_path adv_mnist --limit 1000",
+    "units": "lightning units --config adv_mnist --ckpt_path adv_mnist --layers '[hidden1]'",
     "ablate": "lightning ablate --config adv_digits_ablation",
     "transfer": "lightning transfer --config table2_digits",
     "probe": "lightning probe --config probe_digits",
