@@ -21,7 +21,8 @@ from lit_intriguing.tensor_files import check_archive, read_tensors
 from lit_intriguing.whole_files import draft, write_json
 
 _MANIFEST, _CHUNKS = "manifest.json", "chunks"
-_AGAIN = "delete this file, and the same command makes it again"
+MADE_AGAIN = "delete this file, and the same command makes it again"
+"""What to do about a damaged file of a run that goes on."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,7 @@ class Store:
 
     def load(self, index: int) -> Chunk:
         """Read a chunk; its tensors stay on disk until they are used."""
-        return Chunk(**read_tensors(self._path(index), _AGAIN, mmap=True))
+        return Chunk(**read_tensors(self._path(index), MADE_AGAIN, mmap=True))
 
     def indices(self) -> list[int]:
         """Return the numbers of the finished chunks."""

@@ -3,7 +3,6 @@
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
@@ -12,6 +11,7 @@ from torch import Tensor
 
 from lit_intriguing.data_folder import found_file
 from lit_intriguing.errors import UserError
+from lit_intriguing.tensor_files import read_tensors
 
 OWN = "own directions"
 """Name of a basis that the file does not name."""
@@ -56,7 +56,7 @@ def _of_numpy(path: Path) -> dict[str, dict[str, Tensor]]:
 
 
 def _of_torch(path: Path) -> dict[str, dict[str, Tensor]]:
-    content: Any = torch.load(path, map_location="cpu", weights_only=True)
+    content = read_tensors(path, "take another copy of it")
     if not isinstance(content, Mapping):
         raise ValueError(f"it holds {type(content).__name__}, and {_FORM}.")
     found: dict[str, dict[str, Tensor]] = {}

@@ -11,8 +11,9 @@ from typing_extensions import override
 from lit_intriguing.commands.units.job import UnitJob, begin_store
 from lit_intriguing.hosts.precision import in_precision
 from lit_intriguing.splits.loop import ChunkLoop
-from lit_intriguing.splits.resumable_store import Store
+from lit_intriguing.splits.resumable_store import MADE_AGAIN, Store
 from lit_intriguing.splits.split import SplitData
+from lit_intriguing.tensor_files import read_tensors
 from lit_intriguing.units.analyse import TRAINED
 from lit_intriguing.units.components import RunningComponents
 from lit_intriguing.units.layers import matching_layers
@@ -62,7 +63,7 @@ class FirstPass(ChunkLoop):
         parts = [path for path in paths if path.is_file()]
         found = self._new()
         for path in parts:
-            for name, state in torch.load(path, weights_only=True).items():
+            for name, state in read_tensors(path, MADE_AGAIN).items():
                 found[name].merge_state(state)
         with draft(self.store.folder / _FILE) as file:
             torch.save({name: one.result() for name, one in found.items()}, file)
@@ -82,5 +83,5 @@ def components_in(folder: Path) -> dict[str, dict[str, Tensor]] | None:
     path = folder / _FILE
     if not path.is_file():
         return None
-    found: dict[str, dict[str, Tensor]] = torch.load(path, weights_only=True)
+    found: dict[str, dict[str, Tensor]] = read_tensors(path, MADE_AGAIN)
     return found

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lit_intriguing.splits.resumable_store import MADE_AGAIN
 from lit_intriguing.tensor_files import read_tensors
 from lit_intriguing.whole_files import draft
 
@@ -46,8 +47,7 @@ class Parts:
     def load(self) -> Iterator[Part]:
         """Read the parts one by one."""
         for path in sorted(self.folder.glob("*.pt")):
-            again = "delete this file, and the same command makes it again"
-            yield Part(**read_tensors(path, again))
+            yield Part(**read_tensors(path, MADE_AGAIN))
 
     def sources(self) -> dict[int, str]:
         """Return the fingerprint of each chunk that is done."""
