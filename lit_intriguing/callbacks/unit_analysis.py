@@ -35,9 +35,12 @@ from lit_intriguing.private.of_lightning import optimizer_steps
 from lit_intriguing.private.of_torch import uncompiled_name
 from lit_intriguing.units import LayerAnalysis, Mean, Reading, analyse_units, untrained_copy
 from lit_intriguing.units.analyse import UNTRAINED, NetworkForward, UnitReport
+from lit_intriguing.units.analysis import UNKNOWN
+from lit_intriguing.units.directions_file import read_directions
 from lit_intriguing.units.features import Features
 from lit_intriguing.units.layers import matching_layers
-from lit_intriguing.units.network_scan import K, ScanSettings
+from lit_intriguing.units.network_scan import K, Named, ScanSettings
+from lit_intriguing.units.scan import UNITS
 from lit_intriguing.units.statistics import ROTATIONS, Effect
 from lit_intriguing.units.table import COLUMNS, table_rows
 
@@ -79,6 +82,11 @@ class UnitAnalysis(OnFixedExamples):
         k: Top images of each direction.
         rotations: Random bases; with fewer than 39 no verdict can name a side.
         features: Of another network, to compare images by; by default their labels.
+        directions: Further directions to compare, such as concept vectors: a file, see
+            `lit_intriguing.units.directions_file.read_directions`, or layer to name to directions
+            `(m, D)`. Their scalars are `<name>/<layer>/<name of the directions>/effect` and so on.
+        principal: Whether to compare each layer's principal components, found anew each time from
+            the same images, as well: `<name>/<layer>/principal_components/effect` and so on.
         control: Whether to analyse a copy with fresh weights, once, at the first time.
         name: Of the scalars, figures and files, different for each callback of the run.
         dirpath: Folder in place of the run's own.
@@ -92,7 +100,7 @@ class UnitAnalysis(OnFixedExamples):
     Raises:
         ValueError: For a number out of range.
         UserError: When training starts, for an unknown layer, one that cannot be read, examples
-            that cannot be compared, or labels that tell nothing.
+            that cannot be compared, directions that fit no layer, or labels that tell nothing.
     """
 
     def __init__(
@@ -105,6 +113,8 @@ class UnitAnalysis(OnFixedExamples):
         k: int = K,
         rotations: int = ROTATIONS,
         features: nn.Module | None = None,
+        directions: str | Path | Named | None = None,
+        principal: bool = False,
         control: bool = True,
         name: str = "units",
         dirpath: str | Path | None = None,
@@ -122,7 +132,10 @@ class UnitAnalysis(OnFixedExamples):
         ScanSettings(reading or Mean(), k, rotations, seed)  # refuses numbers out of range
         self.layers = [layers] if isinstance(layers, str) else list(layers)
         self.reading, self.k, self.rotations = reading, k, rotations
-        self.features, self.control = features, control
+        self.features, self.control, self.principal = features, control, principal
+        if isinstance(directions, str | Path):
+            directions = read_directions(str(directions))
+        self.directions: Named = directions or {}
         self._history: list[tuple[int, dict[str, Effect]]] = []
         self._untrained: list[LayerAnalysis] = []
         self._training: set[str] | None = None
@@ -132,11 +145,12 @@ class UnitAnalysis(OnFixedExamples):
         """Check the layers.
 
         Raises:
-            UserError: For an unknown layer or model.
+            UserError: For an unknown layer or model, or directions for a layer that is not read.
         """
         if self.model is not None:
             logits_model(pl_module, self.model)
-        matching_layers(pl_module, self.layers)
+        names = matching_layers(pl_module, self.layers)
+        self._directions_of(names)
 
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
@@ -199,7 +213,7 @@ class UnitAnalysis(OnFixedExamples):
             self._untrained = list(found.analyses)
         found = self._analyse(trainer, pl_module, pl_module, examples, self.rotations)
         step = optimizer_steps(trainer)
-        self._history.append((step, {one.layer: one.effect for one in found.analyses}))
+        self._history.append((step, {_series(one): one.effect for one in found.analyses}))
         values = _scalars(found.analyses)
         if trainer.is_global_zero:
             self.log_scalars(trainer, values, step)
@@ -252,12 +266,25 @@ class UnitAnalysis(OnFixedExamples):
             with context:
                 found = analyse_units(
                     network, batches, self.layers, reading=self.reading, k=self.k,
-                    rotations=rotations, features=features, control=False, seed=self.seed,
-                    name=name, forward=forward,
+                    rotations=rotations, features=features,
+                    directions=self._directions_of(matching_layers(network, self.layers)),
+                    principal=self.principal, control=False, seed=self.seed, name=name,
+                    forward=forward,
                 )  # fmt: skip
         # Compiled or not, a layer has one series.
         analyses = [replace(one, layer=uncompiled_name(one.layer)) for one in found.analyses]
         return replace(found, analyses=analyses)
+
+    def _directions_of(self, layers: Sequence[str]) -> Named:
+        """Return the given directions by the layers' names, compiled or not."""
+        names = {uncompiled_name(layer): layer for layer in layers}
+        unknown = [one for one in self.directions if uncompiled_name(one) not in names]
+        if unknown:
+            raise UserError(
+                f"UnitAnalysis: directions are given for {', '.join(unknown)}, but its layers are "
+                f"{', '.join(names)}"
+            )
+        return {names[uncompiled_name(one)]: given for one, given in self.directions.items()}
 
     def _by_model(
         self, trainer: Trainer, inputs: Tensor, labels: Tensor
@@ -285,7 +312,10 @@ class UnitAnalysis(OnFixedExamples):
         effects = effects_figure([*found, *self._untrained], title=title)
         history = effect_history_figure(
             [step for step, _ in self._history],
-            {one.layer: [effects[one.layer] for _, effects in self._history] for one in found},
+            {
+                name: [effects.get(name, UNKNOWN) for _, effects in self._history]
+                for name in map(_series, found)
+            },
         )
         for destination in destinations(trainer.loggers, self.folder(trainer)):
             destination.table(self.name, COLUMNS, table_rows([*found, *self._untrained]), step)
@@ -303,18 +333,26 @@ def _in_training_mode(module: nn.Module) -> set[str]:
     return {name for name, one in module.named_modules() if one.training}
 
 
+def _series(analysis: LayerAnalysis) -> str:
+    """Return what the numbers of a layer's basis go by: the layer alone for its units."""
+    if analysis.basis == UNITS:
+        return analysis.layer
+    return f"{analysis.layer}/{analysis.basis.replace(' ', '_')}"
+
+
 def _scalars(analyses: Sequence[LayerAnalysis]) -> dict[str, float]:
-    """Return the numbers of each layer; none of a layer without result."""
+    """Return the numbers of each basis of each layer; none of one without result."""
     found: dict[str, float] = {}
     for one in analyses:
         if one.mean is None or one.top_tenth is None:
             continue
+        name = _series(one)
         found |= {
-            f"{one.layer}/effect": one.effect.value,
-            f"{one.layer}/effect_low": one.effect.low,
-            f"{one.layer}/effect_high": one.effect.high,
-            f"{one.layer}/p": one.mean.p,
-            f"{one.layer}/top_tenth_p": one.top_tenth.p,
+            f"{name}/effect": one.effect.value,
+            f"{name}/effect_low": one.effect.low,
+            f"{name}/effect_high": one.effect.high,
+            f"{name}/p": one.mean.p,
+            f"{name}/top_tenth_p": one.top_tenth.p,
         }
     return found
 

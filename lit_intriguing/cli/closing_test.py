@@ -7,11 +7,22 @@ METRIC = "test/error"
 
 
 def has_test(model: LightningModule, datamodule: LightningDataModule | None) -> bool:
-    """Say whether there is a test step and a test set for it."""
+    """Say whether there is a test step and a test set for it.
+
+    A data module may know that it has no test set, and say so by a method `has_test`.
+    """
+    if lacks_test_set(datamodule):
+        return False
     source = is_overridden("test_dataloader", model) or (
         datamodule is not None and is_overridden("test_dataloader", datamodule)
     )
     return source and is_overridden("test_step", model)
+
+
+def lacks_test_set(datamodule: LightningDataModule | None) -> bool:
+    """Say whether a data module says by its method `has_test` that it has no test set."""
+    has = getattr(datamodule, "has_test", None)
+    return callable(has) and not has()
 
 
 def sentence(error: float, paper: str | None) -> str:

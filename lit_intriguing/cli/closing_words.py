@@ -32,6 +32,8 @@ def closing_words(
         arguments: Of the command, the subcommand first.
     """
     rows: list[tuple[str, str]] = []
+    if closing_test.lacks_test_set(datamodule):
+        rows.append(("test", "none: the data has no test set"))
     checkpoint = newest_checkpoint(trainer)
     rows.append(("weights", "not saved" if checkpoint is None else _short(checkpoint)))
     for logger in trainer.loggers:
@@ -80,7 +82,7 @@ def _short(path: Path) -> str:
 def _program() -> str:
     """Return how the program was called."""
     called = Path(sys.argv[0])
-    if called.name == "__main__.py":
+    if called.parts[-2:] == ("lit_intriguing", "__main__.py"):
         return "python -m lit_intriguing"
     # A shell hands over the full path of what it found by its bare name.
     by_name = shutil.which(called.name) == str(called)

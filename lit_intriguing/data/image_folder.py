@@ -192,6 +192,15 @@ class ImageFolder(OptionalValidation):
         if stage == "fit" and "validation" not in self._parts:
             self.switch_validation_off()
 
+    def has_test(self) -> bool:
+        """Return whether there are test images, by the folders' names and the share; see `setup`.
+
+        Raises:
+            UserError: The folder is missing.
+        """
+        root = files.image_root(self.folder) if self._root is None else self._root
+        return self.test > 0 or "test" in files.part_folders(root)
+
     def train_dataloader(self) -> "DataLoader[tuple[Tensor, int]]":
         """Return shuffled batches of the training images; augmented where `fit` asks for them."""
         seed = run_seed() if self.seed is None else self.seed

@@ -20,7 +20,8 @@ from lit_intriguing.units.statistics import (
     verdict,
 )
 
-_NOTHING = Effect(math.nan, math.nan, math.nan)
+UNKNOWN = Effect(math.nan, math.nan, math.nan)
+"""That of a layer without result."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class LayerAnalysis:
     random_top: Tensor
     mean: HaarTest | None = None
     top_tenth: HaarTest | None = None
-    effect: Effect = _NOTHING
+    effect: Effect = UNKNOWN
     verdict: Verdict = "undecided"
     note: str = ""
 

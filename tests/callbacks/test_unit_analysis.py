@@ -97,6 +97,44 @@ def test_scalars_tables_and_figures(tmp_path: Path) -> None:
     assert float(logged[-1]["units/body.1/p"]) == found.of("body.1").mean.p
 
 
+def test_directions_of_a_file_and_principal_components_are_compared_as_well(tmp_path: Path) -> None:
+    own = torch.randn(7, 12, generator=torch.Generator().manual_seed(0))
+    torch.save({"body.1": {"my concepts": own}}, tmp_path / "own.pt")
+    callback = UnitAnalysis(
+        "body.*", examples=200, rotations=3, directions=str(tmp_path / "own.pt"), principal=True
+    )
+    trainer, model = fit(tmp_path, callback, logger=CSVLogger(tmp_path))
+    inputs, labels = callback.state_dict()["rows"]
+    found = analyse_units(
+        model, (inputs, labels), "body.*", rotations=3, control=False, principal=True,
+        directions={"body.1": {"my concepts": own}},
+    )  # fmt: skip
+    values = trainer.callback_metrics
+    for name, basis in (("my_concepts", "my concepts"), ("principal_components",) * 2):
+        effect = found.of("body.1", basis=basis.replace("_", " ")).effect.value
+        assert float(values[f"units/body.1/{name}/effect"]) == pytest.approx(effect)
+    assert "units/body.0/my_concepts/effect" not in values
+    folder = Path(trainer.logger.log_dir) / "units"  # type: ignore[union-attr, arg-type]
+    with (folder / "step-00000008.csv").open() as file:
+        bases = [(row["layer"], row["basis"]) for row in csv.DictReader(file)]
+    assert ("body.1", "my concepts") in bases
+    assert (folder / "history" / "step-00000008.png").is_file()
+
+
+@pytest.mark.parametrize(
+    ("directions", "message"),
+    [
+        ({"heed": {"a": torch.eye(20)}}, "directions are given for heed, but its layers are head"),
+        ({"head": {"a": torch.eye(19)}}, "19"),
+    ],
+)
+def test_directions_that_fit_no_layer_end_the_run_at_its_start(
+    directions: Any, message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match=message):
+        fit(tmp_path, UnitAnalysis(["head"], examples=60, directions=directions))
+
+
 def test_the_effect_can_be_monitored(tmp_path: Path) -> None:
     best = ModelCheckpoint(dirpath=tmp_path, monitor="units/head/effect", mode="max")
     callback = UnitAnalysis(["head"], examples=100, rotations=2, control=False)

@@ -14,6 +14,7 @@ import pytest
 import torch
 import yaml
 from lightning.pytorch import Callback, Trainer
+from PIL import Image
 
 from lit_intriguing import cli
 from lit_intriguing.configuration import shipped
@@ -95,6 +96,22 @@ def test_fit_refuses_weights_without_the_optimizers_state(
 def test_no_closing_test(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     cli.main(["fit", *arguments, *QUIET])
     assert lines_of(capsys) == []
+
+
+def test_a_folder_without_test_images_is_trained_on_and_the_end_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for part in ("train", "val"):
+        for label in ("a", "b"):
+            (tmp_path / "images" / part / label).mkdir(parents=True)
+            Image.new("RGB", (4, 4)).save(tmp_path / "images" / part / label / "0.png")
+    cli.main(
+        ["fit", "--model=Classifier", "--model.widths=[48, 2]", "--data=ImageFolder",
+         f"--data.folder={tmp_path / 'images'}", "--data.workers=0", "--data.batch_size=1", *RUN, *QUIET]
+    )  # fmt: skip
+    out = capsys.readouterr().out
+    assert "test     none: the data has no test set" in out
+    assert "weights  " in out
 
 
 def test_without_a_logger_nothing_is_left_but_the_checkpoint(

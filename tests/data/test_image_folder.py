@@ -264,6 +264,19 @@ def test_folders_that_hold_nothing_to_work_on_are_told(tmp_path: Path) -> None:
     assert made(root, "test", test=1.0, classes=["a", "b"]).class_names == ("a", "b")
 
 
+@pytest.mark.parametrize(
+    ("parts", "options", "has"),
+    [(["train", "val"], {}, False), (["train", "test"], {}, True), (["a"], {}, False),
+     (["a"], {"test": 0.2}, True)],
+)  # fmt: skip
+def test_whether_there_are_test_images_is_known_before_they_are_read(
+    parts: list[str], options: dict[str, Any], has: bool, tmp_path: Path
+) -> None:
+    for part in parts:
+        class_folders(tmp_path / part, {"a": 1})
+    assert ImageFolder(str(tmp_path), **options).has_test() is has
+
+
 def test_images_of_several_sizes_need_a_size(tmp_path: Path) -> None:
     root = class_folders(tmp_path / "d", {"a": 2})
     save(root / "a" / "large.png", 9, size=10)
