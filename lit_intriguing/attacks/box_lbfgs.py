@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar, Literal
 
 import torch
@@ -19,6 +20,7 @@ from lit_intriguing.solvers import (
     StatusCode,
     Tolerances,
     largest_penalty,
+    nearer_of_two,
     nearest_point,
 )
 from lit_intriguing.types import Bounds
@@ -29,6 +31,9 @@ FAST = (
     Stage(smoothing=0.05, tolerance=2e-3, inside=1e-3, steps=18),
 )
 """The fast mode's stages."""
+
+_EASY = 20
+"""Gradients of a first search that no second one follows."""
 
 
 class Outcome(StatusCode):
@@ -51,7 +56,9 @@ class BoxLBFGS(Attack):
     (`lit_intriguing.solvers.largest_penalty`). `mode="fast"` finds somewhat nearer
     examples with half the gradients: it minimises `|r|` subject to the margin between the target
     and the other classes, which is smooth at first and sharper in each stage
-    (`lit_intriguing.solvers.nearest_point`).
+    (`lit_intriguing.solvers.nearest_point`). An example on which that takes more than 20 gradients,
+    as it does in networks with normalisation layers, is searched for a second time from a smoother
+    start (`lit_intriguing.solvers.nearer_of_two`), and the nearer one is taken.
     Its examples do not depend on the size of the logits. Those of the paper mode do, since the
     cross-entropy of small logits is nearly linear: at a hundredth of the size they were 17 and
     37% farther on two networks.
@@ -75,6 +82,9 @@ class BoxLBFGS(Attack):
         batch_size: Examples worked on at a time.
         memory: Pairs of the L-BFGS matrix, m. Work space: `2 m + 12` times the batch.
         stages: For the fast mode; the default is `FAST`.
+        second_search: For the fast mode: whether to search for hard examples twice. Without it
+            examples in networks with normalisation layers were 0.2 to 0.7% farther, at half the
+            gradients.
         tolerances: For the paper mode.
         progress: Whether to show a bar over the examples on standard error.
 
@@ -97,6 +107,7 @@ class BoxLBFGS(Attack):
         batch_size: int = 256,
         memory: int = 5,
         stages: Sequence[Stage] | None = None,
+        second_search: bool = True,
         tolerances: Tolerances | None = None,
         progress: bool = False,
     ) -> None:
@@ -106,14 +117,14 @@ class BoxLBFGS(Attack):
             raise ValueError(f"BoxLBFGS: penalty must be 'squared' or 'norm', not {penalty!r}.")
         if mode == "fast" and (penalty != "squared" or tolerances is not None):
             raise ValueError("BoxLBFGS: penalty and tolerances belong to mode='paper'.")
-        if mode == "paper" and stages is not None:
-            raise ValueError("BoxLBFGS: stages belong to mode='fast'.")
+        if mode == "paper" and not (stages is None and second_search):
+            raise ValueError("BoxLBFGS: stages and second_search belong to mode='fast'.")
         check_whole("BoxLBFGS", 1, candidates=candidates, batch_size=batch_size, memory=memory)
         if stages is not None and not stages:
             raise ValueError("BoxLBFGS: stages must hold at least one.")
         self.mode, self.penalty, self.candidates = mode, penalty, candidates
         self.batch_size = self.slots = batch_size
-        self.memory, self.progress = memory, progress
+        self.memory, self.progress, self.second_search = memory, progress, second_search
         self.stages = FAST if stages is None else tuple(stages)
         self.tolerances = tolerances or Tolerances()
 
@@ -171,7 +182,8 @@ class BoxLBFGS(Attack):
     def _fast(
         self, problem: Problem, margin: Tensor, nearest: Tensor, bar: "tqdm[object]"
     ) -> "_Try":
-        near = nearest_point(
+        search = nearest_point if not self.second_search else partial(nearer_of_two, easy=_EASY)
+        near = search(
             problem.smooth_margin,
             problem.flat,
             problem.lower,

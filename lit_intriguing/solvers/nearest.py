@@ -36,6 +36,10 @@ _FARTHER, _SETTLING = 1.3, 6
 """A problem is given up at this ratio of squared distances, once it has had so many steps."""
 
 
+_AHEAD = 0.998
+"""Of a rival's squared distance: what is nearer by less has met the same minimum."""
+
+
 @dataclass(frozen=True)
 class Stage:
     """One stage of the continuation.
@@ -73,10 +77,13 @@ class Nearest(NearestSolution):
     Attributes:
         margin: The constraint itself at the point, `(N,)`.
         multiplier: Weight of the constraint at the end, `(N,)`.
+        after_stages: `value` as it was after each of the S stages, `(N, S)`; infinite where a
+            problem did not end that stage.
     """
 
     margin: Tensor
     multiplier: Tensor
+    after_stages: Tensor
 
     @property
     def feasible(self) -> Tensor:
@@ -100,6 +107,7 @@ def nearest_point(
     memory: int = 5,
     slots: int = 256,
     beaten_at: Tensor | None = None,
+    rival: Tensor | None = None,
     on_finished: Callable[[int], None] | None = None,
 ) -> Nearest:
     """Find for each problem the nearest point of the box at which the constraint is negative.
@@ -120,6 +128,8 @@ def nearest_point(
         slots: Problems worked on at a time.
         beaten_at: Squared distances, `(N,)`, of points that are known from elsewhere. A problem
             whose point is farther away than that after its first steps is given up.
+        rival: Squared distances, `(N, S)`, that another search had after each stage; infinite
+            where there are none. A problem that ends a stage hardly nearer than that is given up.
         on_finished: Called with the number of problems that have just been finished.
 
     Returns:
@@ -132,7 +142,7 @@ def nearest_point(
     check(x0, memory=memory, slots=slots, stages=len(stages))
     box = Box.like(x0, lower, upper)
     with grad_island():
-        search = _Search(fun, ordinary(x0), box, unit, stages, memory, slots, beaten_at)
+        search = _Search(fun, ordinary(x0), box, unit, stages, memory, slots, beaten_at, rival)
         run(search, on_finished)
     return search.found
 
@@ -148,9 +158,10 @@ class _Search(Search):
         memory: int,
         slots: int,
         beaten_at: Tensor | None,
+        rival: Tensor | None,
     ) -> None:
         super().__init__(x0, slots)
-        self._fun, self._units, self._beaten_at = fun, unit, beaten_at
+        self._fun, self._units, self._beaten_at, self._rival = fun, unit, beaten_at, rival
         table = [[float(getattr(stage, field.name)) for stage in stages] for field in fields(Stage)]
         self._stages = torch.tensor(table, dtype=torch.float64).to(x0)
         infinity = x0.new_full((len(x0),), torch.inf)
@@ -163,6 +174,7 @@ class _Search(Search):
             none.to(torch.int8),
             infinity.clone(),
             infinity.clone(),
+            infinity.unsqueeze(1).repeat(1, len(stages)),
         )
         first = self.slots.problems
         self._descent = AnchoredDescent(x0[first], box, memory=memory, least_scale=_LEAST_SCALE)
@@ -239,6 +251,7 @@ class _Search(Search):
         if not len(slots):
             return 0
         last = (self._at["stage"][slots] == self._stages.shape[1] - 1) | hopeless[slots]
+        last = last | self._is_behind(slots)
         onward = slots[~last]
         self._at["stage"][onward] += 1
         self._at["steps"][onward] = 0.0
@@ -247,6 +260,20 @@ class _Search(Search):
         finished = self.finish(slots[last])
         self._look_up()
         return finished
+
+    def _is_behind(self, slots: Tensor) -> Tensor:
+        """Write down how near slots (an index) came in the stage that they ended, `(k,)`.
+
+        Returns:
+            Which of them are hardly nearer than the other search was, bool `(k,)`.
+        """
+        stage, problems = self._at["stage"][slots].long(), self.slots.problems[slots]
+        reached = self._best.square[slots]
+        self.found.after_stages[problems, stage] = reached
+        if self._rival is None:
+            return torch.zeros_like(reached, dtype=torch.bool)
+        other = self._rival[problems, stage]
+        return (reached >= _AHEAD * other).logical_and_(other.isfinite())
 
     def write(self, slots: Tensor, problems: Tensor) -> None:
         """Write the results of some slots down."""

@@ -81,6 +81,23 @@ def test_a_problem_is_given_up_where_nearer_points_are_known() -> None:
     assert torch.equal(found.x, whole.x)
 
 
+def test_a_search_is_given_up_after_a_stage_in_which_another_one_was_ahead() -> None:
+    fun = Classifier(30)
+    options = {"stages": FAST, "unit": fun.unit}
+    whole = nearest_point(fun.constraint, fun.x, 0.0, 1.0, **options)
+    assert whole.after_stages.shape == (30, 3)
+    assert torch.equal(whole.after_stages[:, -1], whole.square)
+    assert (whole.after_stages.diff(dim=1) <= 0).all()
+    behind = torch.arange(30) % 2 == 0
+    rival = whole.after_stages * torch.where(behind, 0.9, 1.1).unsqueeze(1)
+    rival[:, 0] = math.inf
+    found = nearest_point(fun.constraint, fun.x, 0.0, 1.0, rival=rival, **options)
+    torch.testing.assert_close(found.x[~behind], whole.x[~behind])
+    torch.testing.assert_close(found.square[behind], whole.after_stages[behind, 1])
+    assert found.after_stages[behind, 2].isinf().all()
+    assert (found.evaluations[behind] < whole.evaluations[behind]).all()
+
+
 def test_evaluations_are_those_of_the_function() -> None:
     fun = Classifier(8)
     found = nearest_point(fun.constraint, fun.x, 0.0, 1.0, stages=FAST, unit=fun.unit, slots=8)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from lit_intriguing.attacks.box_lbfgs import FAST
-from lit_intriguing.solvers import largest_penalty, minimise_box, nearest_point
+from lit_intriguing.solvers import largest_penalty, minimise_box, nearer_of_two, nearest_point
 from tests.solvers.problems import Classifier, Quadratics
 
 Solve = Callable[[int, Tensor], dict[str, Tensor]]
@@ -33,6 +33,16 @@ def nearest(slots: int, rows: Tensor) -> dict[str, Tensor]:
     )  # fmt: skip
 
 
+def nearer(slots: int, rows: Tensor) -> dict[str, Tensor]:
+    fun = Classifier(24)
+    return vars(
+        nearer_of_two(
+            lambda x, which, s: fun.constraint(x, rows[which], s), fun.x[rows], 0.0, 1.0,
+            stages=FAST, slots=slots, unit=fun.unit[rows], easy=9,
+        )
+    )  # fmt: skip
+
+
 def penalised(squared: bool) -> Solve:
     def solve(slots: int, rows: Tensor) -> dict[str, Tensor]:
         fun = Classifier(24)
@@ -49,6 +59,7 @@ def penalised(squared: bool) -> Solve:
 SOLVERS = {
     "minimise_box": minimised,
     "nearest_point": nearest,
+    "nearer_of_two": nearer,
     "largest_penalty, squared": penalised(True),
     "largest_penalty, norm": penalised(False),
 }
