@@ -21,8 +21,8 @@ OF_FIT = (
     Option("paper", "TEXT", "the paper's number, for the last line"),
     Option("ckpt_path", "FILE", "go on from this checkpoint"),
 )
-OUTPUT = ("output", "out_dir", "format", "title", "show", "paper", "paper_values", "interval",
-          "reference", "reference_label", "models_dir")  # fmt: skip
+OUTPUT = ("output", "out_dir", "format", "title", "show", "watch", "paper", "paper_values",
+          "interval", "reference", "reference_label", "models_dir")  # fmt: skip
 """Options of what comes out; the others of a command say what is done."""
 
 EXAMPLES = {
