@@ -149,5 +149,6 @@ def _kind(annotation: ast.expr | None) -> str:
         "Split": "train|validation|test",
         "Interval": "wilson|exact",
         "str | list[str]": "FILE|[FILE, ...]",
+        "list[str] | str": "NAME|[NAME, ...]",
     }
     return known.get(text, "CLASS")
