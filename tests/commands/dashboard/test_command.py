@@ -3,6 +3,8 @@
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -97,3 +99,24 @@ def test_a_recipe_without_callbacks_and_one_that_is_not_there_are_refused(
 def test_the_project_is_that_of_the_logger_s_fragment() -> None:
     logger = load_config("configs/logger/wandb.yaml")["trainer"]["logger"]
     assert logger["init_args"]["project"] == Dashboard.project
+
+
+def test_with_a_login_the_views_are_saved_under_its_entity_and_their_addresses_printed(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library()
+    import wandb
+    from wandb_workspaces.reports.v2 import Report
+    from wandb_workspaces.workspaces import Workspace
+
+    def saved(view: Any) -> Any:
+        view._to_model()  # what the real one sends
+        return SimpleNamespace(url=f"{type(view).__name__} of {view.entity}/{view.project}")
+
+    monkeypatch.setattr(wandb, "Api", lambda: SimpleNamespace(default_entity="me"))
+    monkeypatch.setattr(Workspace, "save", saved)
+    monkeypatch.setattr(Report, "save", saved)
+    cli.main(["dashboard", "--project=mine"])
+    assert capsys.readouterr().out == "Workspace of me/mine\nReport of me/mine\n"
+    cli.main(["dashboard", "--project=mine", "--entity=team", "--report=false"])
+    assert capsys.readouterr().out == "Workspace of team/mine\n"
