@@ -17,6 +17,7 @@ from lit_intriguing.attacks.criteria import (
 from lit_intriguing.attacks.gradient import GradientAttack
 from lit_intriguing.attacks.host_loss import HostLoss
 from lit_intriguing.attacks.noise import GaussianNoise
+from lit_intriguing.attacks.watch import Watch
 
 if TYPE_CHECKING:
     from lit_intriguing.attacks.adapters import (
@@ -54,6 +55,7 @@ __all__ = [
     "Torchattacks",
     "TrueLabels",
     "Untargeted",
+    "Watch",
 ]
 
 _LATER = {

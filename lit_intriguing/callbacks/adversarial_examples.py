@@ -14,8 +14,10 @@ from lit_intriguing.attacks import Attack, Goal
 from lit_intriguing.attacks.arguments import check_inside
 from lit_intriguing.attacks.attack_tensors import attack_chunk
 from lit_intriguing.attacks.examples import Examples
+from lit_intriguing.attacks.watch import Trace, Watch
 from lit_intriguing.callbacks.examples_of_losses import ExamplesOfLosses
 from lit_intriguing.callbacks.measuring import is_trial
+from lit_intriguing.checks import check_whole
 from lit_intriguing.errors import UserError
 from lit_intriguing.figures.captions import class_captions
 from lit_intriguing.figures.examples import (
@@ -26,8 +28,9 @@ from lit_intriguing.figures.examples import (
     examples_figure,
 )
 from lit_intriguing.figures.history import Moment
-from lit_intriguing.figures.loggers import destinations
+from lit_intriguing.figures.loggers import Files, destinations
 from lit_intriguing.figures.loss_change import LossMoment
+from lit_intriguing.figures.traces import COLUMNS, trace_names, trace_rows, traces_figure
 from lit_intriguing.hosts.batch import Place
 from lit_intriguing.hosts.fixed_examples import FixedExamples
 from lit_intriguing.hosts.host_rows import HostRows
@@ -54,6 +57,9 @@ class AdversarialExamples(ExamplesOfLosses):
       the names of the classes where the data module has `class_names`, and from the second time on
       distortion and success over the steps so far;
     - `.csv`: one row for each example.
+
+    With `watch`, so many of them are followed through the attack: loss, distortion and success at
+    each call of the model, as the figure `<name>/watch` and, in the run's folder, a table.
 
     W&B and TensorBoard get the figure and the table too. Every logger gets the scalars
     `<name>/success`, the fraction of the examples that reach the goal, and over these the mean
@@ -109,6 +115,8 @@ class AdversarialExamples(ExamplesOfLosses):
             function of the batch; found if there is no doubt.
         labels: Where the labels are, likewise.
         seed: Seed of the choice of examples, the targets and the attack.
+        watch: Follow so many of the examples through the attack; 0 for none. The examples found are
+            the same. Only where there are class labels.
 
     Raises:
         ValueError: For a number out of range.
@@ -134,7 +142,9 @@ class AdversarialExamples(ExamplesOfLosses):
         inputs: Place | None = None,
         labels: Place | None = None,
         seed: int = 0,
+        watch: int = 0,
     ) -> None:
+        check_whole("AdversarialExamples", 0, watch=watch)
         super().__init__(
             magnify, attack, goal, bounds, layer,
             name or (f"examples/{layer}" if layer else "examples"),
@@ -144,6 +154,8 @@ class AdversarialExamples(ExamplesOfLosses):
         if magnify is not None and not 0 < magnify < math.inf:
             raise ValueError(f"AdversarialExamples: magnify must be positive, not {magnify}.")
         self._history: list[Moment] = []
+        self.watch = watch
+        self._watch = Watch(watch) if watch else None
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Check the layer.
@@ -161,6 +173,8 @@ class AdversarialExamples(ExamplesOfLosses):
     ) -> None:
         """Attack two of the examples, or all rows."""
         if isinstance(examples, HostRows):
+            if self.watch:
+                self.warn_once("watch", "AdversarialExamples: watch needs class labels; none here.")
             with self.trying(pl_module, examples):
                 self.loss_change(trainer, pl_module, examples, by_row=False)
             return
@@ -224,6 +238,7 @@ class AdversarialExamples(ExamplesOfLosses):
                 bounds=self.bounds,
                 layer=self._layer_in_model(pl_module),
                 only_correct=False,
+                watch=self._watch,
             )
 
     def _layer_in_model(self, pl_module: LightningModule) -> str:
@@ -250,11 +265,28 @@ class AdversarialExamples(ExamplesOfLosses):
         columns = made.columns()
         folder = self.save(trainer, columns, moment.step)
         figure = self._figure(columns, trainer)
+        if self._watch is not None and self._watch.traces:
+            self._report_watch(trainer, columns, self._watch.traces, folder)
         names, rows = _table(columns)
         for destination in destinations(trainer.loggers, folder):
             destination.table(self.name, names, rows, moment.step)
             if figure is not None:
                 destination.figure(self.name, figure, moment.step)
+
+    def _report_watch(
+        self,
+        trainer: Trainer,
+        columns: Mapping[str, Tensor],
+        traces: Sequence[Trace],
+        folder: Path,
+    ) -> None:
+        step, key = self._history[-1].step, f"{self.name}/watch"
+        names = trace_names(traces, columns, _class_names(trainer, columns))
+        title = f"{self.where()}step {step:,}, epoch {trainer.current_epoch}: {self.attack!r}"
+        figure = traces_figure(traces, names, title=title)
+        Files(folder).table(key, COLUMNS, trace_rows(traces), step)
+        for destination in destinations(trainer.loggers, folder):
+            destination.figure(key, figure, step)
 
     def _figure(self, columns: Mapping[str, Tensor], trainer: Trainer) -> Any:
         images = self.layer == INPUT and drawn_as_images(columns["clean"].shape)

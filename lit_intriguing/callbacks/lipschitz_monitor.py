@@ -281,10 +281,14 @@ class LipschitzMonitor(Measuring):
 
     def _draw(self, trainer: Trainer, found: NetworkNorm, values: Mapping[str, Norm]) -> None:
         columns, rows = found.table()
-        bars = [norm_bar(name, norm) for name, norm in values.items()]
+        layers = {_key(self._prefix + layer.name) for layer in found.layers}
+        bars = [norm_bar(name, norm) for name, norm in values.items() if name in layers]
+        whole = [norm_bar(name, norm) for name, norm in values.items() if name not in layers]
         step = self._certified_step
         title = f"step {step:,}, epoch {trainer.current_epoch}"
-        figure = bar_chart(bars, label="upper bound of the Lipschitz constant, L2", title=title)
+        figure = bar_chart(
+            bars, label="upper bound of the Lipschitz constant, L2", title=title, apart=whole,
+        )  # fmt: skip
         for destination in destinations(trainer.loggers, self.folder(trainer)):
             destination.table(self.name, columns, rows, step)
             destination.figure(self.name, figure, step)

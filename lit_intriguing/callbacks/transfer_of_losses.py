@@ -22,8 +22,8 @@ from lit_intriguing.callbacks.loss_transfer import (
 from lit_intriguing.callbacks.measuring import is_trial
 from lit_intriguing.callbacks.on_labels_or_loss import OnLabelsOrLoss
 from lit_intriguing.errors import UserError
-from lit_intriguing.figures.heat_map import heat_map
 from lit_intriguing.figures.loggers import destinations
+from lit_intriguing.figures.transfer import transfer_figure
 from lit_intriguing.hosts.host_rows import HostRows
 from lit_intriguing.hosts.loss_change import ascend, usual_attack
 from lit_intriguing.hosts.rows_loss import RowsLoss
@@ -157,8 +157,9 @@ class TransferOfLosses(OnLabelsOrLoss, ABC):
         self.log_scalars(trainer, values, step)
         if is_trial(trainer):
             return
-        figure = heat_map(
-            100 * shares, titles, hosts, label="loss increase, % of that by the network's own",
+        figure = transfer_figure(
+            100 * shares, titles, hosts,
+            label="increase of the column's loss by the row's examples, % of that by its own",
             title=f"step {step:,}, epoch {trainer.current_epoch}",
         )  # fmt: skip
         moved = {title: one.distortion for title, one in sets.items()}

@@ -235,3 +235,8 @@ def test_other_settings_in_the_same_folder_are_refused(
     units(weights, "--rotations=2", "--control=false", "--limit=64")
     arguments = words(weights, "--rotations=3", "--control=false", "--limit=64")
     assert "rotations 2 -> 3" in refused(arguments, capsys)
+
+
+def test_one_layer_s_name_is_a_list_of_one(weights: Path, tmp_path: Path) -> None:
+    units(weights, "--layers=output", "--control=false", "--rotations=3")
+    assert [row["layer"] for row in table(tmp_path / "units")] == ["output"]
