@@ -33,6 +33,7 @@ from lit_intriguing.hosts.step_rows import (
 from lit_intriguing.hosts.whole_rows import row_places
 from lit_intriguing.private.of_lightning import optimizer_steps
 from lit_intriguing.private.of_torch import uncompiled_name
+from lit_intriguing.splice import SpliceError
 from lit_intriguing.units import LayerAnalysis, Mean, Reading, analyse_units, untrained_copy
 from lit_intriguing.units.analyse import UNTRAINED, NetworkForward, UnitReport
 from lit_intriguing.units.analysis import UNKNOWN
@@ -50,6 +51,11 @@ _SIZE = 100
 _ADVICE = (
     "Say where they are: inputs=<key or position>, labels=<key or position>; or do without labels: "
     "features=<a network>, whose features of the images are compared."
+)
+
+_BY_MODEL = (
+    "A network that is called on the inputs alone is named by model=<name>, the inputs by "
+    "inputs=<key or position>."
 )
 
 
@@ -193,14 +199,20 @@ class UnitAnalysis(OnFixedExamples):
         """Compare with one random basis."""
         try:
             self._analyse(trainer, pl_module, pl_module, examples, rotations=1)
+        except SpliceError as error:
+            if not isinstance(examples, HostRows):
+                raise
+            raise SpliceError(f"{error} {self._why_the_step(pl_module)}. {_BY_MODEL}") from None
         except (UserError, ValueError):
             raise
         except Exception as error:
             raise UserError(
-                f"UnitAnalysis called {type(pl_module).__name__}.training_step aside, since "
-                f"{self._reason.partition('. ')[0].rstrip('.')}, and it failed: "
-                f"{type(error).__name__}: {error}"
+                f"{self._why_the_step(pl_module)}, and it failed: {type(error).__name__}: {error}"
             ) from error
+
+    def _why_the_step(self, pl_module: LightningModule) -> str:
+        reason = self._reason.partition(". ")[0].rstrip(".")
+        return f"UnitAnalysis called {type(pl_module).__name__}.training_step aside, since {reason}"
 
     def measure(
         self, trainer: Trainer, pl_module: LightningModule, examples: FixedExamples | HostRows

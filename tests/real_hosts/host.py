@@ -39,6 +39,7 @@ class Host:
         validation: Its validation data; None for none.
         trainer: Of the package that the host imports.
         plain: Whether its checkpoints load with `weights_only`.
+        of_column: Options as `known`, for one column.
     """
 
     module: LightningModule
@@ -49,6 +50,7 @@ class Host:
     validation: Any = None
     trainer: type = Trainer
     plain: bool = True
+    of_column: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 Build = Callable[[], Host]

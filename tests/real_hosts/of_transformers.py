@@ -79,7 +79,7 @@ def _bert() -> Host:
         module,
         shuffled(_text),
         hidden,
-        {"layer": hidden, "inputs": "input_ids", "labels": "labels", "input_shape": (TOKENS,)},
+        {"layer": hidden, "labels": "labels", "input_shape": (TOKENS,)},
     )
 
 

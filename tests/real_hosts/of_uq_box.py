@@ -59,12 +59,13 @@ class _MeanOverCopies(Reading):
         return Mean()(output).unflatten(0, (COPIES, -1)).mean(0)
 
 
-def _classification(method: str, known: Any = None, **options: Any) -> Host:
+def _classification(method: str, known: Any = None, of_column: Any = None, **options: Any) -> Host:
     from lightning_uq_box import uq_methods
 
     kind = getattr(uq_methods, method)
     module = kind(_mlp(CLASSES), loss_fn=nn.CrossEntropyLoss(), **options)
-    return Host(module, _Data((NUMBERS,), _label), "model.model.0", known or {})
+    data = _Data((NUMBERS,), _label)
+    return Host(module, data, "model.model.0", known or {}, of_column=of_column or {})
 
 
 def _bayesian(penalised: bool = False) -> Host:
@@ -124,6 +125,7 @@ HOSTS: dict[str, Build] = {
         _classification,
         "MasksemblesClassification",
         {"reading": _MeanOverCopies(), "keep_out": True},
+        {"hidden": {"layer": ""}},  # every layer of it has copies of the rows
         num_estimators=COPIES,
         scale=2.0,
     ),
