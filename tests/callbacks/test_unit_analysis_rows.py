@@ -201,3 +201,48 @@ def test_layers_with_one_row_for_each_graph_are_read_whole(tmp_path: Path, count
 def test_an_untrained_copy_of_what_cannot_be_copied_whole_has_lstms_that_run() -> None:
     fresh = untrained_copy(Worded())
     assert fresh(torch.zeros(2, TOKENS, dtype=torch.long), torch.ones(2, TOKENS)).shape == (2, 3)
+
+
+class TwoViews(LightningModule):
+    """A host whose step runs one network on two views of the examples."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.network = nn.Sequential(nn.Linear(6, 8), nn.Tanh())
+        self.head = nn.Linear(8, 4)
+
+    def forward(self, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
+        return self.head(self.network(first)), self.head(self.network(second))
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        one, other = self(batch["first"], batch["second"])
+        return -F.cosine_similarity(one, other).mean()
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), lr=0.01)
+
+
+def test_a_layer_that_a_step_calls_twice_is_refused_with_a_way_out_that_works(
+    tmp_path: Path,
+) -> None:
+    examples = [
+        {"first": torch.rand(6), "second": torch.rand(6), "number": 0.5} for _ in range(EXAMPLES)
+    ]
+    loader = DataLoader(examples, batch_size=20)
+
+    def trainer(**options: Any) -> Trainer:
+        callback = UnitAnalysis(
+            ["network.1"], k=2, rotations=2, examples=20, inputs="first", control=False,
+            features=nn.Flatten(), **options,
+        )  # fmt: skip
+        return Trainer(
+            max_epochs=1, default_root_dir=tmp_path, callbacks=[callback], logger=False,
+            enable_checkpointing=False, **QUIET,
+        )  # fmt: skip
+
+    with pytest.raises(UserError, match=r"called twice .*model=<name>, the inputs by inputs="):
+        trainer().fit(TwoViews(), loader)
+    whole = trainer(model="network")
+    whole.fit(TwoViews(), loader)
+    assert "units/network.1/effect" in whole.callback_metrics

@@ -107,7 +107,8 @@ def test_a_folder_without_test_images_is_trained_on_and_the_end_says_so(
             Image.new("RGB", (4, 4)).save(tmp_path / "images" / part / label / "0.png")
     cli.main(
         ["fit", "--model=Classifier", "--model.widths=[48, 2]", "--data=ImageFolder",
-         f"--data.folder={tmp_path / 'images'}", "--data.workers=0", "--data.batch_size=1", *RUN, *QUIET]
+         f"--data.folder={tmp_path / 'images'}", "--data.workers=0", "--data.batch_size=1",
+         *RUN, *QUIET]
     )  # fmt: skip
     out = capsys.readouterr().out
     assert "test     none: the data has no test set" in out
