@@ -1,7 +1,7 @@
 """A measurement on a fixed few examples, repeated while a network trains."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,7 @@ from typing import Any
 from lightning.pytorch import LightningModule, Trainer
 
 from lit_intriguing.callbacks.choosing_examples import ChoosingExamples
+from lit_intriguing.callbacks.drawing import turn
 from lit_intriguing.callbacks.measuring import is_trial
 from lit_intriguing.errors import UserError
 from lit_intriguing.hosts.batch import BatchKeys, Place
@@ -18,6 +19,7 @@ from lit_intriguing.hosts.fixed_examples import (
 )
 from lit_intriguing.hosts.host_rows import HostRows
 from lit_intriguing.hosts.logits import Output
+from lit_intriguing.loggers.when import When
 from lit_intriguing.private.of_lightning import optimizer_steps
 
 
@@ -40,6 +42,7 @@ class OnFixedExamples(ChoosingExamples, ABC):
         seed: Seed of the choice of examples.
         model: Name of the submodule that maps inputs to logits; None for the LightningModule.
         output: Where its output holds the logits; see `lit_intriguing.hosts.logits`.
+        draw_every: Measurements from one that is drawn to the next; see `Drawing`.
 
     Raises:
         ValueError: For a number out of range.
@@ -57,8 +60,10 @@ class OnFixedExamples(ChoosingExamples, ABC):
         seed: int,
         model: str | None = None,
         output: Output | None = None,
+        draw_every: int | None = None,
     ) -> None:
-        super().__init__(name, dirpath, seed, examples, BatchKeys(inputs, labels), model, output)
+        keys = BatchKeys(inputs, labels)
+        super().__init__(name, dirpath, seed, examples, keys, model, output, draw_every)
         self.check_at_least_one(
             every_n_epochs=every_n_epochs, every_n_steps=every_n_steps, examples=examples
         )
@@ -109,6 +114,7 @@ class OnFixedExamples(ChoosingExamples, ABC):
         if trainer.global_step == 0:
             self._chosen, self._warned = None, set()
             self.clear_memory()
+        self.drawing.clear()
         self._load_restored(pl_module)
         if self._chosen is not None:
             return
@@ -150,6 +156,14 @@ class OnFixedExamples(ChoosingExamples, ABC):
         if self._chosen is not None and self.is_due_in_validation(trainer):
             self._measure(trainer, pl_module)
 
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Draw the last measurement."""
+        self.draw_last()
+
+    def draw(self, trainer: Trainer, draw: Callable[[], None]) -> None:
+        """Draw what was measured now if it is its turn, or at the end of the run."""
+        self.drawing.offer(*turn(trainer, self.every_n_epochs, self.every_n_steps), draw)
+
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Drop the state that an evaluation's checkpoint brought."""
         self._restored = self._seen = self._doubtful = self._stored = None
@@ -187,14 +201,13 @@ class OnFixedExamples(ChoosingExamples, ABC):
         return step != self.last_step and step % self.every_n_steps == 0
 
     def _measure(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        assert self._chosen is not None
-        try:
-            self.measure(trainer, pl_module, self._chosen)
-        except Exception as error:
-            # A failed measurement must not end the run.
-            self.warn_once(
-                "failure",
-                f"{type(self).__name__} made no examples after {optimizer_steps(trainer)} steps: "
-                f"{type(error).__name__}: {error}. Training continues. This warning comes once.",
-            )
+        self.or_warn(
+            lambda: self._measure_and_log(trainer, pl_module),
+            f"made no examples after {optimizer_steps(trainer)} steps",
+        )
         self.tell(trainer)
+
+    def _measure_and_log(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        assert self._chosen is not None
+        with self.measured(trainer, When.now(trainer)):
+            self.measure(trainer, pl_module, self._chosen)

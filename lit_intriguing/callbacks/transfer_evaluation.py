@@ -1,5 +1,6 @@
 """How adversarial examples transfer between the network in training and others."""
 
+import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,15 +18,15 @@ from lit_intriguing.callbacks.measuring import is_trial
 from lit_intriguing.callbacks.transfer_of_losses import CURRENT, Past, TransferOfLosses
 from lit_intriguing.errors import UserError
 from lit_intriguing.figures.heat_map import heat_map
-from lit_intriguing.figures.loggers import destinations
 from lit_intriguing.hosts.batch import Place
 from lit_intriguing.hosts.fixed_examples import FixedExamples
 from lit_intriguing.hosts.host_rows import HostRows
 from lit_intriguing.hosts.logits import Output
 from lit_intriguing.hosts.precision import in_precision
+from lit_intriguing.loggers.table import Table
+from lit_intriguing.loggers.when import When
 from lit_intriguing.metrics import transfer_rates
 from lit_intriguing.models.weights import load_weights, read_checkpoint
-from lit_intriguing.private.of_lightning import optimizer_steps
 from lit_intriguing.splice import INPUT, tail
 from lit_intriguing.tables import Cell
 from lit_intriguing.types import Bounds
@@ -44,9 +45,10 @@ class TransferEvaluation(TransferOfLosses):
     `<name>/to/<reference>` (error of the reference on the network's adversarial examples),
     `<name>/from/<reference>` (the network's error on the reference's), `<name>/from/earlier` (its
     error on those made for it `earlier` measurements ago, or as far back as there are), and
-    `<name>/distortion` (mean root mean square change); numbers without examples are left out. The
-    whole matrix goes as a heat map and a table, errors in per cent, to W&B, TensorBoard and CSV
-    loggers and to `<name>/step-<step>.png` and `.csv` in the run's folder.
+    `<name>/distortion` (mean root mean square change); numbers without examples are left out.
+    `<name>/seconds` is what the measurement took. The
+    whole matrix goes as a heat map and a table, errors in per cent, to the loggers and to
+    `<name>/step-<step>.png` and `.csv` in the run's folder, but not each time (`draw_every`).
 
     Where the host has no class labels, or its loss does not depend on them, adversarial examples
     ascend the loss that a host's `training_step` returns, and the references are LightningModules
@@ -82,6 +84,9 @@ class TransferEvaluation(TransferOfLosses):
             function of the batch; found if there is no doubt.
         labels: Where the labels are, likewise.
         seed: Seed of the choice of examples, the targets and the attack.
+        draw_every: Measurements from one figure and table to the next. None for at most 20 in a
+            run, or each tenth in a run without an end. The first and the last ones are always
+            drawn.
 
     Raises:
         ValueError: For a number out of range, weights of no reference, or neither references nor
@@ -109,11 +114,12 @@ class TransferEvaluation(TransferOfLosses):
         inputs: Place | None = None,
         labels: Place | None = None,
         seed: int = 0,
+        draw_every: int | None = None,
     ) -> None:
         super().__init__(
             references, earlier, attack, goal, bounds, INPUT,
             name, every_n_epochs, every_n_steps, examples, dirpath, inputs, labels, seed,
-            model, output,
+            model, output, draw_every,
         )  # fmt: skip
         self._check(earlier, weights or {})
         for key, path in (weights or {}).items():
@@ -150,10 +156,10 @@ class TransferEvaluation(TransferOfLosses):
         self, trainer: Trainer, pl_module: LightningModule, examples: FixedExamples | HostRows
     ) -> None:
         """Make adversarial examples, and have every network classify all of them."""
-        step = optimizer_steps(trainer)
         if isinstance(examples, HostRows):
             self.measure_losses(trainer, pl_module, examples)
             return
+        when = When.now(trainer)
         with self.isolated(pl_module):
             models = self._models(trainer, pl_module)
             own = self._attack(models[CURRENT], CURRENT, examples)
@@ -166,8 +172,8 @@ class TransferEvaluation(TransferOfLosses):
                 sets[f"for step {past.step}"] = past.on(examples[0].device)
             rates = _matrix(list(sets.values()), models, examples[1])
         if trainer.is_global_zero:
-            self._report(trainer, sets, list(models), rates, step)
-        self._past = [*self._past, Past.of(step, own)][-max(self.earlier, 1) :]
+            self._report(trainer, sets, list(models), rates, when)
+        self._past = [*self._past, Past.of(when.steps, own)][-max(self.earlier, 1) :]
 
     @property
     def last_step(self) -> int:
@@ -250,7 +256,7 @@ class TransferEvaluation(TransferOfLosses):
         sets: Mapping[str, ExampleSet],
         models: Sequence[str],
         rates: Tensor,
-        step: int,
+        when: When,
     ) -> None:
         titles = list(sets)
         own = sets[f"for {CURRENT}"]
@@ -265,15 +271,12 @@ class TransferEvaluation(TransferOfLosses):
                 values[f"from/{name}"] = float(rates[titles.index(f"for {name}"), 0])
         if self.earlier and self._past:
             values["from/earlier"] = float(rates[titles.index(f"for step {self._past[0].step}"), 0])
-        self.log_scalars(trainer, values, step)
+        self.note(values)
         if is_trial(trainer):
             return
-        title = f"step {step:,}, epoch {trainer.current_epoch}"
-        figure = heat_map(100 * rates, titles, models, title=title)
-        columns, table = _table(sets, models, rates)
-        for destination in destinations(trainer.loggers, self.folder(trainer)):
-            destination.table(self.name, columns, table, step)
-            destination.figure(self.name, figure, step)
+        table = Table(*_table(sets, models, rates))
+        figure = functools.partial(heat_map, 100 * rates, titles, models, title=str(when))
+        self.draw(trainer, functools.partial(self.hand_over, trainer, table, figure, when))
 
 
 class _OwnPrecision(nn.Module):

@@ -1,7 +1,9 @@
 """Figures that no window system and no global state know about."""
 
 import io
+from typing import Any
 
+import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -38,3 +40,11 @@ def png(figure: Figure) -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     return buffer.getvalue()
+
+
+def pixels(figure: Figure) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    """Return the drawn figure as an array (H, W, 3) from 0 to 255."""
+    canvas = figure.canvas
+    assert isinstance(canvas, FigureCanvasAgg)
+    canvas.draw()  # type: ignore[no-untyped-call]
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()  # type: ignore[no-untyped-call]
