@@ -89,7 +89,8 @@ class AdversarialExamples(ExamplesOfLosses):
         attack: Makes the adversarial examples; None for `BoxLBFGS`, which finds the nearest ones,
             and without class labels for `GradientAttack` with ten steps in the maximum norm, `eps`
             a tenth of the standard deviation of what is attacked over the examples.
-        every_n_epochs: Epochs from one measurement to the next.
+        every_n_epochs: Epochs from one measurement to the next. None for each epoch of a run of up
+            to 40; of a longer one the first, the last, and at most 40 in all.
         every_n_steps: Optimiser steps from one measurement to the next, in place of epochs.
         examples: Number of examples; fewer if the data or the batch has fewer.
         layer: Name of the submodule whose output is attacked; empty for the input. A compiled
@@ -126,7 +127,7 @@ class AdversarialExamples(ExamplesOfLosses):
     def __init__(
         self,
         attack: Attack | None = None,
-        every_n_epochs: int = 1,
+        every_n_epochs: int | None = None,
         every_n_steps: int | None = None,
         examples: int = 16,
         layer: str = INPUT,
@@ -185,13 +186,16 @@ class AdversarialExamples(ExamplesOfLosses):
             ) from error
 
     def measure(
-        self, trainer: Trainer, pl_module: LightningModule, examples: FixedExamples | HostRows
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        examples: FixedExamples | HostRows,
+        when: When,
     ) -> None:
         """Make adversarial examples of the examples."""
         if isinstance(examples, HostRows):
-            self.measure_losses(trainer, pl_module, examples)
+            self.measure_losses(trainer, pl_module, examples, when)
             return
-        when = When.now(trainer)
         made = self._attack(trainer, pl_module, examples)
         self._history.append(_moment(when.steps, made))
         if trainer.is_global_zero:

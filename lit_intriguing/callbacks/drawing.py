@@ -3,11 +3,7 @@
 import math
 from collections.abc import Callable
 
-from lightning.pytorch import Trainer
-
-from lit_intriguing.callbacks.run_progress import total_batches
 from lit_intriguing.checks import check_whole
-from lit_intriguing.private.of_lightning import optimizer_steps
 
 MOST = 20
 """Measurements drawn of a run, at most, besides the last one, where nothing else was asked for."""
@@ -57,34 +53,3 @@ class Drawing:
         waiting, self._waiting = self._waiting, None
         if waiting is not None:
             waiting()
-
-
-def turn(
-    trainer: Trainer, every_n_epochs: int, every_n_steps: int | None
-) -> tuple[int, int | None]:
-    """Return the number of the present measurement in the run, and how many it has.
-
-    Args:
-        trainer: In a fit.
-        every_n_epochs: Epochs from one measurement to the next.
-        every_n_steps: Steps, in their place.
-
-    Returns:
-        The number, from 0; and the total, None in a run without an end.
-    """
-    if every_n_steps is not None:
-        batches = total_batches(trainer)
-        steps = None if batches is None else batches // trainer.accumulate_grad_batches
-        number, total, every = optimizer_steps(trainer), steps, every_n_steps
-    else:
-        number, total, every = trainer.current_epoch + 1, _epochs(trainer), every_n_epochs
-    return max(number // every - 1, 0), None if total is None else total // every
-
-
-def _epochs(trainer: Trainer) -> int | None:
-    """Return the epochs of the fit; None if nothing bounds them."""
-    batches = total_batches(trainer)
-    if batches is not None and math.isfinite(trainer.num_training_batches):
-        return math.ceil(batches / max(int(trainer.num_training_batches), 1))
-    most = trainer.max_epochs
-    return None if most is None or most < 0 else most

@@ -45,9 +45,10 @@ class ExamplesOfLosses(OnLabelsOrLoss, ABC):
         self.magnify = magnify
         self._losses: list[LossMoment] = []
 
-    def measure_losses(self, trainer: Trainer, pl_module: LightningModule, rows: HostRows) -> None:
+    def measure_losses(
+        self, trainer: Trainer, pl_module: LightningModule, rows: HostRows, when: When
+    ) -> None:
         """Make adversarial examples, compare the losses, and report them."""
-        when = When.now(trainer)
         change = self.loss_change(trainer, pl_module, rows)
         values = change.scalars()
         self._losses.append(loss_moment(when.steps, values))

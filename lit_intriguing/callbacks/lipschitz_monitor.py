@@ -12,7 +12,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import nn
 
-from lit_intriguing.callbacks.drawing import turn
+from lit_intriguing.callbacks.intervals import epoch_is_due, turn
 from lit_intriguing.callbacks.measuring import Measuring, is_trial
 from lit_intriguing.checks import check_whole
 from lit_intriguing.errors import UserError
@@ -43,7 +43,7 @@ class LipschitzMonitor(Measuring):
 
     Szegedy et al. 2013, section 4.3, of any LightningModule while it trains. Two kinds of numbers:
 
-    At the end of an epoch **certified** bounds: `<name>/<layer>` for every layer and function of
+    At the end of epochs **certified** bounds: `<name>/<layer>` for every layer and function of
     the network whose constant is not trivially 1, `<name>/network` (along the graph: products,
     sums at additions) and, for a stack of dense layers, `<name>/network_joint`, a tighter
     bound. They are those of `network_norm`, for the network in evaluation mode, rounded upwards to
@@ -70,14 +70,16 @@ class LipschitzMonitor(Measuring):
 
     The time of an estimate is about that of a few passes of one example through the linear layers.
     That of certified bounds does not depend on the data: tenths of a second for small networks,
-    most of it for the figure, ten seconds for AlexNet. If epochs are short, raise
+    most of it for the joint bound and the figure, ten seconds for AlexNet. It is logged as
+    `<name>/seconds`, that of an estimate as `<name>/estimate_seconds`. If epochs are short, raise
     `certify_every_n_epochs`.
 
     Args:
         every_n_steps: Optimiser steps from one estimate to the next.
         layers: Names of the layers to log; None for all. The network's bound is of all layers
             in any case.
-        certify_every_n_epochs: Epochs from one certified bound to the next.
+        certify_every_n_epochs: Epochs from one certified bound to the next. None for each epoch of
+            a run of up to 40; of a longer one the first, the last, and at most 40 in all.
         joint: Whether to look for the tighter bound of a stack of dense layers.
         name: Name of the scalars, figures and files, different for each callback of the run.
         dirpath: Folder in place of the run's own.
@@ -103,7 +105,7 @@ class LipschitzMonitor(Measuring):
         self,
         every_n_steps: int = 50,
         layers: Sequence[str] | None = None,
-        certify_every_n_epochs: int = 1,
+        certify_every_n_epochs: int | None = None,
         joint: bool = True,
         name: str = "lipschitz",
         dirpath: str | Path | None = None,
@@ -169,7 +171,7 @@ class LipschitzMonitor(Measuring):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Estimate and certify if it is time."""
         self._estimate_if_due(trainer, pl_module)
-        due = (trainer.current_epoch + 1) % self.certify_every_n_epochs == 0
+        due = epoch_is_due(trainer, self.certify_every_n_epochs)
         if (due or is_trial(trainer)) and not self.was_in_validation(trainer):
             self._certify_now(trainer, pl_module)
 

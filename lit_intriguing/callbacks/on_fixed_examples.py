@@ -9,7 +9,7 @@ from typing import Any
 from lightning.pytorch import LightningModule, Trainer
 
 from lit_intriguing.callbacks.choosing_examples import ChoosingExamples
-from lit_intriguing.callbacks.drawing import turn
+from lit_intriguing.callbacks.intervals import epoch_is_due, turn
 from lit_intriguing.callbacks.measuring import is_trial
 from lit_intriguing.errors import UserError
 from lit_intriguing.hosts.batch import BatchKeys, Place
@@ -32,7 +32,8 @@ class OnFixedExamples(ChoosingExamples, ABC):
 
     Args:
         name: Name of the scalars, figures and files.
-        every_n_epochs: Epochs from one measurement to the next.
+        every_n_epochs: Epochs from one measurement to the next; None for at most 40 in a run, the
+            first epoch and the last among them.
         every_n_steps: Optimiser steps from one measurement to the next, in place of epochs.
         examples: Number of examples; fewer if the data or the batch has fewer.
         dirpath: Folder in place of the run's own.
@@ -51,7 +52,7 @@ class OnFixedExamples(ChoosingExamples, ABC):
     def __init__(
         self,
         name: str,
-        every_n_epochs: int,
+        every_n_epochs: int | None,
         every_n_steps: int | None,
         examples: int,
         dirpath: str | Path | None,
@@ -71,8 +72,17 @@ class OnFixedExamples(ChoosingExamples, ABC):
         self._restored: Mapping[str, Any] | None = None
 
     @abstractmethod
-    def measure(self, trainer: Trainer, pl_module: LightningModule, examples: Any) -> None:
-        """Measure, on every process alike, and report on the first."""
+    def measure(
+        self, trainer: Trainer, pl_module: LightningModule, examples: Any, when: When
+    ) -> None:
+        """Measure, on every process alike, and report on the first.
+
+        Args:
+            trainer: Runs.
+            pl_module: The host.
+            examples: What `try_out` got.
+            when: The moment.
+        """
 
     @property
     @abstractmethod
@@ -147,7 +157,7 @@ class OnFixedExamples(ChoosingExamples, ABC):
         if self.every_n_steps is not None and not is_trial(trainer):
             due = self._step_is_due(trainer)
         else:
-            due = is_trial(trainer) or ((trainer.current_epoch + 1) % self.every_n_epochs == 0)
+            due = is_trial(trainer) or epoch_is_due(trainer, self.every_n_epochs)
         if due and self._chosen is not None and not self.was_in_validation(trainer):
             self._measure(trainer, pl_module)
 
@@ -157,7 +167,10 @@ class OnFixedExamples(ChoosingExamples, ABC):
             self._measure(trainer, pl_module)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Draw the last measurement."""
+        """Measure an end that comes early, if nothing else was asked for; draw the last."""
+        by_default = self.every_n_epochs is None and self.every_n_steps is None
+        if by_default and self._chosen is not None and self.last_step != optimizer_steps(trainer):
+            self._measure(trainer, pl_module, When.at_end(trainer))
         self.draw_last()
 
     def draw(self, trainer: Trainer, draw: Callable[[], None]) -> None:
@@ -200,14 +213,16 @@ class OnFixedExamples(ChoosingExamples, ABC):
         step = optimizer_steps(trainer)
         return step != self.last_step and step % self.every_n_steps == 0
 
-    def _measure(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def _measure(
+        self, trainer: Trainer, pl_module: LightningModule, when: When | None = None
+    ) -> None:
         self.or_warn(
-            lambda: self._measure_and_log(trainer, pl_module),
+            lambda: self._measure_and_log(trainer, pl_module, when or When.now(trainer)),
             f"made no examples after {optimizer_steps(trainer)} steps",
         )
         self.tell(trainer)
 
-    def _measure_and_log(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def _measure_and_log(self, trainer: Trainer, pl_module: LightningModule, when: When) -> None:
         assert self._chosen is not None
-        with self.measured(trainer, When.now(trainer)):
-            self.measure(trainer, pl_module, self._chosen)
+        with self.measured(trainer, when):
+            self.measure(trainer, pl_module, self._chosen, when)

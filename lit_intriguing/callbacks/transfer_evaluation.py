@@ -68,7 +68,8 @@ class TransferEvaluation(TransferOfLosses):
             gradients, such as a quantised one, no adversarial examples are made.
         weights: Checkpoint of a reference, by its name; without one the reference's own weights.
         earlier: How many measurements back an earlier state is; 0 for none.
-        every_n_epochs: Epochs from one measurement to the next.
+        every_n_epochs: Epochs from one measurement to the next. None for each epoch of a run of up
+            to 40; of a longer one the first, the last, and at most 40 in all.
         every_n_steps: Optimiser steps from one measurement to the next, in place of epochs.
         examples: Number of examples; fewer if the data or the batch has fewer.
         goal: What the adversarial examples are to reach; as for `AdversarialExamples`.
@@ -102,7 +103,7 @@ class TransferEvaluation(TransferOfLosses):
         references: Mapping[str, nn.Module] | None = None,
         weights: Mapping[str, str] | None = None,
         earlier: int = 1,
-        every_n_epochs: int = 1,
+        every_n_epochs: int | None = None,
         every_n_steps: int | None = None,
         examples: int = 64,
         goal: Goal | None = None,
@@ -153,13 +154,16 @@ class TransferEvaluation(TransferOfLosses):
         self._theirs = {}
 
     def measure(
-        self, trainer: Trainer, pl_module: LightningModule, examples: FixedExamples | HostRows
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        examples: FixedExamples | HostRows,
+        when: When,
     ) -> None:
         """Make adversarial examples, and have every network classify all of them."""
         if isinstance(examples, HostRows):
-            self.measure_losses(trainer, pl_module, examples)
+            self.measure_losses(trainer, pl_module, examples, when)
             return
-        when = When.now(trainer)
         with self.isolated(pl_module):
             models = self._models(trainer, pl_module)
             own = self._attack(models[CURRENT], CURRENT, examples)

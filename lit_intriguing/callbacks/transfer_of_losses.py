@@ -87,9 +87,10 @@ class TransferOfLosses(OnLabelsOrLoss, ABC):
             self._transfer_losses(trainer, pl_module, rows)
         self._theirs = {}
 
-    def measure_losses(self, trainer: Trainer, pl_module: LightningModule, rows: HostRows) -> None:
+    def measure_losses(
+        self, trainer: Trainer, pl_module: LightningModule, rows: HostRows, when: When
+    ) -> None:
         """Make adversarial examples, compute the losses of all hosts, and report them."""
-        when = When.now(trainer)
         transfer, sets = self._transfer_losses(trainer, pl_module, rows)
         if trainer.is_global_zero:
             self._report_losses(trainer, sets, transfer, when)

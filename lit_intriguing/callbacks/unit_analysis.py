@@ -73,7 +73,8 @@ class UnitAnalysis(OnFixedExamples):
 
     Args:
         layers: Names of submodules, or patterns such as `features.*.relu`.
-        every_n_epochs: Epochs from one measurement to the next.
+        every_n_epochs: Epochs from one measurement to the next. None for each epoch of a run of up
+            to 40; of a longer one the first, the last, and at most 40 in all.
         every_n_steps: Optimiser steps from one measurement to the next, in place of epochs.
         examples: Images, chosen at random and balanced over the classes.
         reading: From a layer's output to activations; by default the mean over positions.
@@ -102,7 +103,7 @@ class UnitAnalysis(OnFixedExamples):
     def __init__(
         self,
         layers: Sequence[str],
-        every_n_epochs: int = 1,
+        every_n_epochs: int | None = None,
         every_n_steps: int | None = None,
         examples: int = 1000,
         reading: Reading | None = None,
@@ -195,7 +196,11 @@ class UnitAnalysis(OnFixedExamples):
             ) from error
 
     def measure(
-        self, trainer: Trainer, pl_module: LightningModule, examples: FixedExamples | HostRows
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        examples: FixedExamples | HostRows,
+        when: When,
     ) -> None:
         """Compare the units as they are now, and fresh ones the first time."""
         if self.control and not self._untrained:
@@ -204,7 +209,6 @@ class UnitAnalysis(OnFixedExamples):
             found = self._analyse(trainer, pl_module, fresh, examples, self.rotations, UNTRAINED)
             self._untrained = list(found.analyses)
         found = self._analyse(trainer, pl_module, pl_module, examples, self.rotations)
-        when = When.now(trainer)
         self._history.append((when.steps, {one.layer: one.effect for one in found.analyses}))
         values = _scalars(found.analyses)
         if trainer.is_global_zero:
