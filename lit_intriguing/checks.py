@@ -1,6 +1,18 @@
-"""Arguments of constructors that are refused at once, by their names."""
+"""Arguments as they are given: refused at once, by their names, or brought into one form."""
 
+from collections.abc import Sequence
 from numbers import Integral
+
+
+def as_list(names: Sequence[str] | str | None) -> list[str]:
+    """Return names as a list; one name is a list of one, and none an empty one.
+
+    >>> as_list("fc"), as_list(("a", "b")), as_list(None)
+    (['fc'], ['a', 'b'], [])
+    """
+    if names is None:
+        return []
+    return [names] if isinstance(names, str) else list(names)
 
 
 def check_whole(owner: str, least: int, **values: object) -> None:

@@ -29,7 +29,15 @@ def read_tensors(path: Path, way_out: str, *, weights_only: bool = True, mmap: b
         DamagedFileError: The file was cut or changed.
     """
     check_archive(path, way_out)
-    return torch.load(path, map_location="cpu", weights_only=weights_only, mmap=mmap)
+    try:
+        return torch.load(path, map_location="cpu", weights_only=weights_only, mmap=mmap)
+    except RuntimeError as error:
+        # Of the index at the file's end Python reads less than torch, whose text is long.
+        if "PytorchStreamReader" not in str(error):
+            raise
+        raise DamagedFileError(f"{path} is damaged (the index of its contents): {way_out}.") from (
+            error
+        )
 
 
 def check_archive(path: Path, way_out: str) -> None:
@@ -50,7 +58,7 @@ def check_archive(path: Path, way_out: str) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             damaged = archive.testzip()
-    except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError) as error:
+    except Exception as error:  # of many kinds, such as UnicodeDecodeError of a damaged name
         raise DamagedFileError(f"{path} is damaged ({error}): {way_out}.") from error
     if damaged is not None:
         raise DamagedFileError(f"{path} is damaged (checksum of {damaged}): {way_out}.")

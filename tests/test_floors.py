@@ -35,7 +35,7 @@ FLOORS = [
     {"cli"},
     {"training_runs"},  # they build their runs as the command line does
     {"model_sets"},
-    {"commands.ablate", "commands.transfer"},
+    {"commands.ablate", "commands.dashboard", "commands.transfer"},
     {"commands.probe"},
     {"report"},
     {"commands", "__main__"},

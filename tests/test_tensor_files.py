@@ -66,3 +66,23 @@ def test_old_files_of_torch_are_read_without_a_check(tmp_path: Path) -> None:
     path = tmp_path / "old.pt"
     torch.save(torch.ones(2), path, _use_new_zipfile_serialization=False)
     assert torch.equal(read_tensors(path, ""), torch.ones(2))
+
+
+def test_damage_of_the_index_alone_is_told_with_the_file_s_name(saved: Path) -> None:
+    whole = saved.read_bytes()
+    index, numbers = whole.index(b"PK\x01\x02"), random.Random(0)
+    told: list[Exception] = []
+    for _ in range(300):
+        place = numbers.randrange(8 * index, 8 * len(whole))
+        changed = bytearray(whole)
+        changed[place // 8] ^= 1 << place % 8
+        saved.write_bytes(changed)
+        try:
+            read_tensors(saved, "make it again")
+        except Exception as error:  # of any kind; which one is seen below
+            told.append(error)
+    assert len(told) > 100
+    assert {type(error) for error in told} == {DamagedFileError}
+    texts = [str(error) for error in told]
+    assert all(text.startswith(f"{saved} is damaged (") for text in texts)
+    assert all(text.endswith("): make it again.") for text in texts)

@@ -7,6 +7,7 @@ from tqdm import tqdm
 from lit_intriguing.attacks import Attack, Criterion, Goal, RandomTargets, Targeted
 from lit_intriguing.attacks.arguments import check_inside
 from lit_intriguing.attacks.examples import Examples, blank, joined
+from lit_intriguing.attacks.watch import Watch
 from lit_intriguing.autograd import grad_island, ordinary, preserved
 from lit_intriguing.checks import check_whole
 from lit_intriguing.isolation import chunk_randomness
@@ -83,8 +84,12 @@ def attack_chunk(
     bounds: Bounds | None = None,
     layer: str = INPUT,
     only_correct: bool = True,
+    watch: Watch | None = None,
 ) -> Examples:
-    """Attack one chunk; arguments and errors as for `attack_tensors`."""
+    """Attack one chunk; arguments and errors as for `attack_tensors`.
+
+    A `watch` looks on; the examples are the same. Its traces have the numbers of the images.
+    """
     _check_kinds(images, labels)
     if bounds is None:
         bounds = Bounds() if layer == INPUT else UNBOUNDED
@@ -103,8 +108,11 @@ def attack_chunk(
         (indices,) = attacked.nonzero(as_tuple=True)
         upper = tail(model, layer, images[indices])
         made = attack(
-            upper, clean[indices], criterion.select(indices), bounds=bounds, generator=generator
-        )
+            upper, clean[indices], criterion.select(indices),
+            bounds=bounds, generator=generator, watch=watch,
+        )  # fmt: skip
+        if watch is not None:
+            watch.numbers = indices
         adversarial_predictions = predictions.clone()
         if len(indices):
             with torch.no_grad():

@@ -23,6 +23,7 @@ from lit_intriguing.attacks.sealed_model import (
     logits_of,
     warn_of_training_mode,
 )
+from lit_intriguing.attacks.watch import Watch
 from lit_intriguing.autograd import grad_island, ordinary
 from lit_intriguing.errors import UserError
 from lit_intriguing.types import Bounds, Perturbation
@@ -85,6 +86,7 @@ class Attack(ABC):
         *,
         bounds: BoundsLike | None = None,
         generator: torch.Generator | None = None,
+        watch: Watch | None = None,
     ) -> Perturbation:
         """Attack a batch; examples are independent of each other.
 
@@ -95,6 +97,8 @@ class Attack(ABC):
             criterion: What counts as success, for N examples.
             bounds: The box to stay in, or its two limits; the default is [0, 1], for pixels.
             generator: Source of randomness, on the CPU; the default is seeded with 0.
+            watch: Takes down loss, distortion and success of a few examples on the way; what is
+                found is bit for bit the same.
 
         Returns:
             The perturbation, detached. Where the search gave a non-finite result, it is the
@@ -112,13 +116,15 @@ class Attack(ABC):
         check_criterion(criterion, len(x))
         if not criterion.has_border:
             self.check_needs_no_border()
+        if watch is not None:
+            watch.begin(ordinary(x), criterion)
         if len(x) == 0:
             none = torch.zeros(0, device=x.device)
             info = {name: none.to(dtype) for name, dtype in self.columns.items()}
             return Perturbation(x.detach(), x.detach(), none.bool(), none.long(), info)
         check_inside(x, bounds)
         warn_of_training_mode(model)
-        model = SealedModel(model, criterion)
+        model = SealedModel(model, criterion, watch)
         with grad_island():
             clean = ordinary(x)
             found = self.search(

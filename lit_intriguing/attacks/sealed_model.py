@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from lit_intriguing.attacks.criterion import Criterion
 from lit_intriguing.attacks.model_rows import call_with_rows, takes_rows
+from lit_intriguing.attacks.watch import Watch
 
 Model = Callable[[Tensor], Tensor]
 """Maps examples to logits; `lit_intriguing.attacks.model_rows` says which take `rows` as well."""
@@ -38,15 +39,17 @@ class SealedModel:
     Args:
         model: The model.
         criterion: Of the whole batch.
+        watch: Looks on; None for nobody.
 
     Attributes:
         model: The model itself.
-        takes_rows: Whether it wants to know which examples it is given.
+        takes_rows: Whether it, or who looks on, wants to know which examples it is given.
     """
 
-    def __init__(self, model: Model, criterion: Criterion) -> None:
-        self.model, self.takes_rows = model, takes_rows(model)
+    def __init__(self, model: Model, criterion: Criterion, watch: Watch | None = None) -> None:
+        self.model, self.takes_rows = model, watch is not None or takes_rows(model)
         self._criterion: Criterion | None = criterion
+        self._watch = watch
 
     def __call__(self, x: Tensor, rows: Tensor | None = None) -> Tensor:
         """Return the logits of `x`, `(n, *S)`; `rows` are those of its examples in the batch."""
@@ -56,6 +59,8 @@ class SealedModel:
         if self._criterion is not None:
             self._criterion.check(logits)
             self._criterion = None
+        if self._watch is not None:
+            self._watch.saw(x, logits, rows)
         return logits
 
 

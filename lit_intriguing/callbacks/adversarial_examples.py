@@ -15,9 +15,11 @@ from lit_intriguing.attacks import Attack, Goal
 from lit_intriguing.attacks.arguments import check_inside
 from lit_intriguing.attacks.attack_tensors import attack_chunk
 from lit_intriguing.attacks.examples import Examples
+from lit_intriguing.attacks.watch import Trace, Watch
 from lit_intriguing.callbacks.example_table import example_table
 from lit_intriguing.callbacks.examples_of_losses import ExamplesOfLosses
 from lit_intriguing.callbacks.measuring import is_trial
+from lit_intriguing.checks import check_whole
 from lit_intriguing.errors import UserError
 from lit_intriguing.figures.captions import class_captions
 from lit_intriguing.figures.examples import (
@@ -29,13 +31,15 @@ from lit_intriguing.figures.examples import (
 )
 from lit_intriguing.figures.history import Moment
 from lit_intriguing.figures.loss_change import LossMoment
+from lit_intriguing.figures.traces import COLUMNS, trace_names, trace_rows, traces_figure
 from lit_intriguing.hosts.batch import Place
 from lit_intriguing.hosts.fixed_examples import FixedExamples
 from lit_intriguing.hosts.host_rows import HostRows
 from lit_intriguing.hosts.logits import Output
 from lit_intriguing.hosts.precision import in_precision
-from lit_intriguing.loggers.destinations import destinations
+from lit_intriguing.loggers.destinations import Files, destinations
 from lit_intriguing.loggers.pictures import pictures
+from lit_intriguing.loggers.table import Table
 from lit_intriguing.loggers.when import When
 from lit_intriguing.splice import INPUT, submodule
 from lit_intriguing.types import Bounds
@@ -56,6 +60,9 @@ class AdversarialExamples(ExamplesOfLosses):
       the names of the classes where the data module has `class_names`, and from the second time on
       distortion and success over the steps so far;
     - `.csv`: one row for each example.
+
+    With `watch`, so many of them are followed through the attack: loss, distortion and success at
+    each call of the model, as the figure `<name>/watch` and, in the run's folder, a table.
 
     W&B (with the images in the table), TensorBoard, MLflow and Comet get the figure and the table
     too. Each time every logger gets the scalars `<name>/success`, the fraction of the examples that
@@ -116,6 +123,8 @@ class AdversarialExamples(ExamplesOfLosses):
         draw_every: Measurements from one that is stored, as files, figure and table, to the next.
             None for at most 20 in a run, or each tenth in a run without an end. The first and the
             last ones are always stored.
+        watch: Follow so many of the examples through the attack; 0 for none. The examples found are
+            the same. Only where there are class labels.
 
     Raises:
         ValueError: For a number out of range.
@@ -142,7 +151,9 @@ class AdversarialExamples(ExamplesOfLosses):
         labels: Place | None = None,
         seed: int = 0,
         draw_every: int | None = None,
+        watch: int = 0,
     ) -> None:
+        check_whole("AdversarialExamples", 0, watch=watch)
         super().__init__(
             magnify, attack, goal, bounds, layer,
             name or (f"examples/{layer}" if layer else "examples"),
@@ -152,6 +163,8 @@ class AdversarialExamples(ExamplesOfLosses):
         if magnify is not None and not 0 < magnify < math.inf:
             raise ValueError(f"AdversarialExamples: magnify must be positive, not {magnify}.")
         self._history: list[Moment] = []
+        self.watch = watch
+        self._watch = Watch(watch) if watch else None
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Check the layer.
@@ -169,6 +182,8 @@ class AdversarialExamples(ExamplesOfLosses):
     ) -> None:
         """Attack two of the examples, or all rows."""
         if isinstance(examples, HostRows):
+            if self.watch:
+                self.warn_once("watch", "AdversarialExamples: watch needs class labels; none here.")
             with self.trying(pl_module, examples):
                 self.loss_change(trainer, pl_module, examples, by_row=False)
             return
@@ -236,6 +251,7 @@ class AdversarialExamples(ExamplesOfLosses):
                 bounds=self.bounds,
                 layer=self._layer_in_model(pl_module),
                 only_correct=False,
+                watch=self._watch,
             )
 
     def _layer_in_model(self, pl_module: LightningModule) -> str:
@@ -258,12 +274,21 @@ class AdversarialExamples(ExamplesOfLosses):
         }
         self.note(values)
         if not is_trial(trainer):
-            columns = made.columns()
-            self.draw(trainer, functools.partial(self._hand_over, trainer, columns, when))
+            traces = [] if self._watch is None else list(self._watch.traces)
+            draw = functools.partial(self._hand_over, trainer, made.columns(), traces, when)
+            self.draw(trainer, draw)
 
-    def _hand_over(self, trainer: Trainer, columns: Mapping[str, Tensor], when: When) -> None:
+    def _hand_over(
+        self,
+        trainer: Trainer,
+        columns: Mapping[str, Tensor],
+        traces: Sequence[Trace],
+        when: When,
+    ) -> None:
         """Send the examples of the last measurement to files and loggers."""
         folder = self.save(columns, trainer, when)
+        if traces:
+            self._hand_over_traces(trainer, columns, traces, when)
         figure = self._figure(columns, trainer, when)
         images = {}
         if self.layer == INPUT and drawn_as_images(columns["clean"].shape):
@@ -273,6 +298,20 @@ class AdversarialExamples(ExamplesOfLosses):
             destination.table(self.name, table, when)
             if figure is not None:
                 destination.figure(self.name, figure, when)
+
+    def _hand_over_traces(
+        self,
+        trainer: Trainer,
+        columns: Mapping[str, Tensor],
+        traces: Sequence[Trace],
+        when: When,
+    ) -> None:
+        folder, key = self.folder(trainer), f"{self.name}/watch"
+        names = trace_names(traces, columns, _class_names(trainer, columns))
+        figure = traces_figure(traces, names, title=f"{self.where()}{when}: {self.attack!r}")
+        Files(folder).table(key, Table(COLUMNS, trace_rows(traces)), when)
+        for destination in destinations(trainer.loggers, folder):
+            destination.figure(key, figure, when)
 
     def _figure(self, columns: Mapping[str, Tensor], trainer: Trainer, when: When) -> Any:
         images = self.layer == INPUT and drawn_as_images(columns["clean"].shape)

@@ -98,7 +98,8 @@ class ExactResume(Callback):
     A checkpoint holds the number of training examples and a hash: of tensors in memory of the
     labels and some inputs, of `ImageFolder` of the labels and the files' names. A run that would go
     on with other examples, or with these in another order, is refused: what was held out might be
-    trained on.
+    trained on. With batches of another size it goes on, with a warning: no run without the
+    interruption would have had these batches.
 
     Args:
         other_data: Go on with other training data than the checkpoint's.
@@ -113,16 +114,23 @@ class ExactResume(Callback):
         self._saved: dict[str, RngState] | None = None
         self._saved_data: list[dict[str, Any]] | None = None
         self._data: list[dict[str, Any]] = []
+        self._saved_sizes: list[int | None] = []
+        self._sizes: list[int | None] = []
         self._positions = True
 
     def state_dict(self) -> dict[str, Any]:
         """Return the states of all ranks; every rank must call it."""
-        return {"ranks": gather_ranks(rng_state()), "data": self._data}
+        return {
+            "ranks": gather_ranks(rng_state()),
+            "data": self._data,
+            "batch_sizes": self._sizes,
+        }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Store the states until training begins."""
         self._saved = state_dict["ranks"]
         self._saved_data = state_dict.get("data")  # checkpoints of before 2026-11-28 have none
+        self._saved_sizes = state_dict.get("batch_sizes", [])
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Bring the loaders to their saved position if Lightning did not."""
@@ -131,6 +139,8 @@ class ExactResume(Callback):
         loaders = loaders_of(trainer.fit_loop)
         self._data = [data_summary(loader) for loader in loaders]
         self._check_data()
+        self._sizes = [getattr(loader, "batch_size", None) for loader in loaders]
+        self._warn_of_sizes()
         self._positions = all(isinstance(loader, Stateful) for loader in loaders)
         _warn_of(loaders)
         # Others may begin with `iter()` and could not be moved any more.
@@ -149,6 +159,15 @@ class ExactResume(Callback):
                 "that examples held out before may be trained on. Give the data's options of that "
                 "run; or ExactResume(other_data=True), --set ExactResume.other_data=true, to go on."
             )
+
+    def _warn_of_sizes(self) -> None:
+        before, self._saved_sizes = self._saved_sizes, []
+        for then, now in zip(before, self._sizes, strict=False):
+            if then is not None and now is not None and then != now:
+                rank_zero_warn(
+                    f"ExactResume: the checkpoint is of a run with batches of {then}, and this one "
+                    f"has batches of {now}, so that it goes on as no uninterrupted run would."
+                )
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Restore the states before loaders without a position draw the order of an epoch."""

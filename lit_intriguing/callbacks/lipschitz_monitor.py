@@ -300,8 +300,11 @@ class LipschitzMonitor(Measuring):
         self, trainer: Trainer, found: NetworkNorm, values: Mapping[str, Norm], when: When
     ) -> None:
         table = Table(*found.table())
-        bars = [norm_bar(name, norm) for name, norm in values.items()]
-        figure = bar_chart(bars, label="upper bound of the Lipschitz constant, L2", title=str(when))
+        layers = {_key(self._prefix + layer.name) for layer in found.layers}
+        bars = [norm_bar(name, norm) for name, norm in values.items() if name in layers]
+        whole = [norm_bar(name, norm) for name, norm in values.items() if name not in layers]
+        label = "upper bound of the Lipschitz constant, L2"
+        figure = bar_chart(bars, label=label, title=str(when), apart=whole)
         for destination in destinations(trainer.loggers, self.folder(trainer)):
             destination.table(self.name, table, when)
             destination.figure(self.name, figure, when)

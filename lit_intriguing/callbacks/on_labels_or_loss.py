@@ -219,8 +219,12 @@ class OnLabelsOrLoss(OnFixedExamples, ABC):
 def _first_sentence(reason: str) -> str:
     """Return a reason without the advice that follows it."""
     first = reason.partition(". ")[0].rstrip(".")
-    return first if len(first) < _LONG else f"{first[:_LONG]} ..."
+    if len(first) < _LONG:
+        return first
+    # Whole clauses, or else whole words.
+    clauses, _, rest = first[:_LONG].rpartition("; ")
+    return clauses or f"{rest.rpartition(' ')[0]} ..."
 
 
-_LONG = 200
+_LONG = 260
 """Characters of a reason."""

@@ -1,6 +1,7 @@
 """How adversarial examples transfer between the network in training and others."""
 
 import functools
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from lit_intriguing.autograd import preserved
 from lit_intriguing.callbacks.measuring import is_trial
 from lit_intriguing.callbacks.transfer_of_losses import CURRENT, Past, TransferOfLosses
 from lit_intriguing.errors import UserError
-from lit_intriguing.figures.heat_map import heat_map
+from lit_intriguing.figures.transfer import TransferMoment, transfer_figure
 from lit_intriguing.hosts.batch import Place
 from lit_intriguing.hosts.fixed_examples import FixedExamples
 from lit_intriguing.hosts.host_rows import HostRows
@@ -122,6 +123,7 @@ class TransferEvaluation(TransferOfLosses):
             name, every_n_epochs, every_n_steps, examples, dirpath, inputs, labels, seed,
             model, output, draw_every,
         )  # fmt: skip
+        self._history: list[TransferMoment] = []
         self._check(earlier, weights or {})
         for key, path in (weights or {}).items():
             load_weights(self.references[key], read_checkpoint(Path(path)), Path(path))
@@ -175,8 +177,15 @@ class TransferEvaluation(TransferOfLosses):
             for past in self._past:
                 sets[f"for step {past.step}"] = past.on(examples[0].device)
             rates = _matrix(list(sets.values()), models, examples[1])
+        values = self._values(sets, list(models), rates)
+        clean = {"error on clean": float(rates[0, 0])}
+        shares = {name: one for name, one in {**values, **clean}.items() if name != "distortion"}
+        known = {name: one for name, one in shares.items() if not math.isnan(one)}
+        self._history.append(TransferMoment(when.steps, known))
         if trainer.is_global_zero:
-            self._report(trainer, sets, list(models), rates, when)
+            self.note(values)
+            if not is_trial(trainer):
+                self._offer(trainer, sets, list(models), rates, when)
         self._past = [*self._past, Past.of(when.steps, own)][-max(self.earlier, 1) :]
 
     @property
@@ -185,17 +194,19 @@ class TransferEvaluation(TransferOfLosses):
         return self._past[-1].step if self._past else 0
 
     def memory(self) -> dict[str, Any]:
-        """Return the adversarial examples made for the network's last states."""
-        return {"past": [vars(past) for past in self._past]}
+        """Return the adversarial examples made for the network's last states, and the history."""
+        history = [(moment.step, dict(moment.shares)) for moment in self._history]
+        return {"past": [vars(past) for past in self._past], "history": history}
 
     def load_memory(self, state: Mapping[str, Any]) -> None:
         """Load them, unless other examples will be chosen."""
         past = [Past(**values) for values in state["past"]]
         self._past = [one for one in past if len(one.counted) == self.examples]
+        self._history = [TransferMoment(*values) for values in state.get("history", ())]
 
     def clear_memory(self) -> None:
         """Begin anew."""
-        self._theirs, self._past = {}, []
+        self._theirs, self._past, self._history = {}, [], []
 
     def _check(self, earlier: int, weights: Mapping[str, str]) -> None:
         if earlier < 0:
@@ -254,14 +265,10 @@ class TransferEvaluation(TransferOfLosses):
         )  # fmt: skip
         return adversarial_set(made, name)
 
-    def _report(
-        self,
-        trainer: Trainer,
-        sets: Mapping[str, ExampleSet],
-        models: Sequence[str],
-        rates: Tensor,
-        when: When,
-    ) -> None:
+    def _values(
+        self, sets: Mapping[str, ExampleSet], models: Sequence[str], rates: Tensor
+    ) -> dict[str, float]:
+        """Return the scalars; NaN without examples."""
         titles = list(sets)
         own = sets[f"for {CURRENT}"]
         moved = own.distortion[own.counted].double()
@@ -275,11 +282,20 @@ class TransferEvaluation(TransferOfLosses):
                 values[f"from/{name}"] = float(rates[titles.index(f"for {name}"), 0])
         if self.earlier and self._past:
             values["from/earlier"] = float(rates[titles.index(f"for step {self._past[0].step}"), 0])
-        self.note(values)
-        if is_trial(trainer):
-            return
+        return values
+
+    def _offer(
+        self,
+        trainer: Trainer,
+        sets: Mapping[str, ExampleSet],
+        models: Sequence[str],
+        rates: Tensor,
+        when: When,
+    ) -> None:
         table = Table(*_table(sets, models, rates))
-        figure = functools.partial(heat_map, 100 * rates, titles, models, title=str(when))
+        figure = functools.partial(
+            transfer_figure, 100 * rates, list(sets), models, self._history, title=str(when)
+        )
         self.draw(trainer, functools.partial(self.hand_over, trainer, table, figure, when))
 
 

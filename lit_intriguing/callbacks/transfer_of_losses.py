@@ -24,7 +24,7 @@ from lit_intriguing.callbacks.loss_transfer import (
 from lit_intriguing.callbacks.measuring import is_trial
 from lit_intriguing.callbacks.on_labels_or_loss import OnLabelsOrLoss
 from lit_intriguing.errors import UserError
-from lit_intriguing.figures.heat_map import heat_map
+from lit_intriguing.figures.transfer import transfer_figure
 from lit_intriguing.hosts.host_rows import HostRows
 from lit_intriguing.hosts.loss_change import ascend, usual_attack
 from lit_intriguing.hosts.rows_loss import RowsLoss
@@ -164,8 +164,8 @@ class TransferOfLosses(OnLabelsOrLoss, ABC):
         moved = {title: one.distortion for title, one in sets.items()}
         table = Table(*transfer_table(transfer, hosts, moved))
         figure = functools.partial(
-            heat_map, 100 * shares, titles, hosts, title=str(when),
-            label="loss increase, % of that by the network's own",
+            transfer_figure, 100 * shares, titles, hosts, title=str(when),
+            label="increase of the column's loss by the row's examples, % of that by its own",
         )  # fmt: skip
         self.draw(trainer, functools.partial(self.hand_over, trainer, table, figure, when))
 

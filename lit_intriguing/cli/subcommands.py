@@ -30,8 +30,12 @@ STUDIES = {
         "lit_intriguing.commands.probe.command",
         "measure predictions along growing perturbations, and in noise around examples",
     ),
+    "dashboard": (
+        "lit_intriguing.commands.dashboard.command",
+        "lay out a W&B workspace and a report for what the callbacks log",
+    ),
 }
-"""Subcommands of several runs: a module whose `parse` makes a study of arguments, and help."""
+"""Subcommands without a run of their own: a module whose `parse` makes a study, and help."""
 
 SUBCOMMANDS = TRAINER_SUBCOMMANDS | {name: text for name, (_, text) in STUDIES.items()}
 

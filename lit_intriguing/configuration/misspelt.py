@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import torch
 import yaml
 from jsonargparse import ArgumentParser
 
@@ -200,6 +201,8 @@ class _Checker:
             raise UsageError(f"{key}: {error}") from error
         if target is None:
             return
+        if key == "model":
+            _check_model(str(spec["class_path"]), target)
         given = {k: v for k, v in spec.items() if k not in SPEC_KEYS}
         self.arguments(given, key, target, extra=SPEC_KEYS)
         if isinstance(spec.get("init_args"), Mapping):
@@ -242,6 +245,20 @@ def _check_names(
             owner = getattr(target, "__name__", str(target))
             suggestion = did_you_mean(name, names | extra)
             raise UsageError(f"{key}: {owner} has no parameter '{name}'.{suggestion}")
+
+
+def _check_model(path: str, target: Any) -> None:
+    """Refuse a torch module, or a function that returns one, with the class that wraps it."""
+    made = target if isinstance(target, type) else hints_of(target).get("return")
+    if not isinstance(made, type) or not issubclass(made, torch.nn.Module):
+        return
+    # By its name: there are two packages that have it.
+    if all(kind.__name__ != "LightningModule" for kind in made.__mro__):
+        raise UsageError(
+            f"model: {path} is a torch module, not a LightningModule: wrap it, by --model "
+            f"lit_intriguing.models.Network --model.network {path} (its options are then "
+            "--model.network.KEY); to train it on images, by lit_intriguing.models.ImageClassifier."
+        )
 
 
 def _value_of(text: str) -> Any:

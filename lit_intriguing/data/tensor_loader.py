@@ -1,6 +1,6 @@
 """Batches from tensors in memory, in an order that a checkpoint can resume."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -75,8 +75,7 @@ class TensorLoader:
 
     def __len__(self) -> int:
         """Return the batches of an epoch, the same on every rank."""
-        size, step = len(self.inputs), self.batch_size * self.world_size
-        return size // step if self.drop_last else -(-size // step)
+        return _batches(self._layout())
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield `(inputs (n, *S), labels (n,))`, copies, n at most `batch_size`.
@@ -112,7 +111,9 @@ class TensorLoader:
                 batch size, processes, seed), so that the rest of it is unknown.
         """
         epoch, batch = int(state["epoch"]), int(state["batch"])
-        if 0 < batch < len(self):
+        if batch >= _batches(state["layout"]):  # the end, also of an epoch of other batches
+            batch = len(self)
+        elif batch > 0:
             self._check_layout(state["layout"])
         self._epoch, self._batch = epoch, batch
         self._next_epoch = epoch + (batch >= len(self))
@@ -188,3 +189,9 @@ class TensorLoader:
                 f"{self.world_size} process(es): every process needs an example in each step; "
                 "use a smaller batch_size or fewer processes, or with more examples drop_last"
             )
+
+
+def _batches(layout: Mapping[str, int]) -> int:
+    """Return the batches of an epoch on every rank, for what `_layout` returns."""
+    size, step = layout["rows"], layout["batch_size"] * layout["world_size"]
+    return size // step if layout["drop_last"] else -(-size // step)

@@ -1,4 +1,4 @@
-"""Bar chart: the bound of every layer, and how far each can be trusted."""
+"""Bars or dots: the bound of every layer, and how far each can be trusted."""
 
 import math
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from lit_intriguing.figures.canvas import GREY, INK, PALETTE, new_figure
 from lit_intriguing.lipschitz.norm import Norm, probability
 
 DECADES = 1.5
-"""Where the finite values span more, the axis is logarithmic."""
+"""Where the finite values of an axis span more, it is logarithmic."""
 
 COLOURS = {
     "exact": PALETTE[0],
@@ -59,18 +59,26 @@ def norm_bar(name: str, norm: Norm, beside: float | None = None) -> Bar:
 
 
 def bar_chart(
-    bars: Sequence[Bar], *, label: str, title: str = "", beside: str = "another's"
+    bars: Sequence[Bar],
+    *,
+    label: str,
+    title: str = "",
+    beside: str = "another's",
+    apart: Sequence[Bar] = (),
 ) -> Figure:
     """Draw horizontal bars from the top, each with its number.
 
-    The axis is logarithmic where the finite values span decades. An infinite value is a hatched bar
-    over the whole width, with the sign for infinity.
+    Where the finite values span decades, the axis is logarithmic, on which a length means nothing:
+    each value is a dot then. An infinite value is a hatched bar over the whole width, with the sign
+    for infinity.
 
     Args:
-        bars: At least one.
+        bars: Rows.
         label: What the horizontal axis shows, with its unit.
         title: Drawn above.
         beside: Whose values the diamonds are.
+        apart: Rows below, on an axis of their own: what would dwarf the others, such as a product
+            of all of them.
 
     Returns:
         The figure.
@@ -82,13 +90,26 @@ def bar_chart(
         >>> bar_chart([Bar("fc", 2.0, "exact")], label="norm").axes[0].get_xscale()
         'linear'
     """
-    if not bars:
+    groups = [group for group in (bars, apart) if group]
+    if not groups:
         raise ValueError("nothing to draw: no bar")
-    for bar in bars:
+    drawn = [bar for group in groups for bar in group]
+    for bar in drawn:
         if not bar.value >= 0:
             raise ValueError(f"bar {bar.name!r}: a value is zero or more, not {bar.value}")
-    figure = new_figure(7.0, 1.5 + 0.26 * len(bars))
-    axis = figure.subplots()
+    sizes = [len(group) for group in groups]
+    figure = new_figure(7.0, 0.9 + 0.26 * sum(sizes) + 0.5 * len(groups))
+    axes = figure.subplots(len(groups), 1, squeeze=False, height_ratios=sizes)[:, 0]
+    for axis, group in zip(axes, groups, strict=True):
+        _draw_group(axis, group)
+    axes[0].set_title(title, fontsize=10, color=INK, loc="left")
+    axes[-1].set_xlabel(label, fontsize=8, color=INK)
+    marked = any(bar.beside is not None for bar in drawn)
+    _explain(figure, drawn, beside if marked else "")
+    return figure
+
+
+def _draw_group(axis: Axes, bars: Sequence[Bar]) -> None:
     marks = [(bar.beside, row) for row, bar in enumerate(bars) if bar.beside is not None]
     left, right = _scale(axis, [*(bar.value for bar in bars), *(value for value, _ in marks)])
     for row, bar in enumerate(bars):
@@ -97,25 +118,20 @@ def bar_chart(
         axis.plot(*zip(*marks, strict=True), **MARK)
     axis.set_yticks(range(len(bars)), [bar.name for bar in bars], fontsize=8, color=INK)
     axis.set_ylim(len(bars) - 0.5, -0.5)
-    axis.set_xlabel(label, fontsize=8, color=INK)
-    axis.set_title(title, fontsize=10, color=INK, loc="left")
     axis.tick_params(axis="x", labelsize=8)
     axis.tick_params(axis="y", length=0)
     axis.grid(axis="x", color=GREY, alpha=0.25, linewidth=0.6)
     axis.set_axisbelow(True)
     axis.spines[["top", "right", "left"]].set_visible(False)
-    _explain(figure, bars, beside if marks else "")
-    return figure
 
 
 def _scale(axis: Axes, values: Sequence[float]) -> tuple[float, float]:
-    """Set the scale and return where bars begin and where infinite ones end."""
+    """Set the scale and return where the axis begins and where it ends."""
     drawn = [value for value in values if 0 < value < math.inf]
     low, high = min(drawn, default=1.0), max(drawn, default=1.0)
     if high / low > 10**DECADES:
         axis.set_xscale("log")
-        # Half a decade below the least, so that its bar can be seen; room above for the numbers.
-        left, right = low / 3, high * (high / low) ** 0.15
+        left, right = low / 2, high * (high / low) ** 0.15
     else:
         left, right = 0.0, high * 1.15
     axis.set_xlim(left, right)
@@ -124,18 +140,19 @@ def _scale(axis: Axes, values: Sequence[float]) -> tuple[float, float]:
 
 def _draw(axis: Axes, row: int, bar: Bar, left: float, right: float) -> None:
     colour = COLOURS.get(bar.kind, GREY)
+    text, place = bar.text or f"{bar.value:.4g}", max(bar.value, left)
     if math.isinf(bar.value):
         axis.barh(
             row, right - left, left=left, height=0.7, fill=False, hatch="////",
             edgecolor=GREY, linewidth=0,
         )  # fmt: skip
         text, place = "∞: no bound known", left
-    else:
-        end = max(bar.value, left)
-        axis.barh(row, end - left, left=left, height=0.7, color=colour)
-        text, place = bar.text or f"{bar.value:.4g}", end
+    elif left == 0:
+        axis.barh(row, bar.value, height=0.7, color=colour)
+    elif bar.value > 0:  # nought has no place on a logarithmic axis: its number alone is written
+        axis.scatter([bar.value], [row], s=26, color=colour, linewidths=0)
     axis.annotate(
-        text, (place, row), xytext=(4, 0), textcoords="offset points", fontsize=7, va="center",
+        text, (place, row), xytext=(6, 0), textcoords="offset points", fontsize=7, va="center",
         color=INK, bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.8},
     )  # fmt: skip
 

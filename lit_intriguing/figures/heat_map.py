@@ -8,7 +8,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from lit_intriguing.figures.canvas import INK, new_figure
+from lit_intriguing.figures.canvas import GREY, INK, new_figure
+
+LABEL = "error of the column's network on the row's images, %"
+"""What the numbers of a transfer matrix are."""
 
 
 def heat_map(
@@ -17,8 +20,7 @@ def heat_map(
     columns: Sequence[str],
     *,
     texts: Sequence[Sequence[str]] | None = None,
-    label: str = "error, %",
-    top: str = "",
+    label: str = LABEL,
     title: str = "",
 ) -> Figure:
     """Draw a table of percentages, dark for 100.
@@ -28,8 +30,7 @@ def heat_map(
         rows: R names.
         columns: C names.
         texts: What stands in each cell, R lists of C; the number with one decimal where None.
-        label: What the numbers are, with their unit.
-        top: What the columns are.
+        label: What the numbers are, with their unit, of which column and row.
         title: Drawn above.
 
     Returns:
@@ -40,9 +41,26 @@ def heat_map(
 
     Example:
         >>> import torch
-        >>> heat_map(torch.tensor([[100.0, 5.0]]), ["for a"], ["a", "b"]).axes[0].get_xlabel()
-        'error, %'
+        >>> heat_map(torch.tensor([[100.0, 5.0]]), ["for a"], ["a", "b"]).axes[0].get_ylabel()
+        'images'
     """
+    longest = max(map(len, rows), default=0)
+    figure = new_figure(1.2 + 0.07 * longest + 0.95 * len(columns), 1.5 + 0.36 * len(rows))
+    draw_heat_map(figure.subplots(), values, rows, columns, texts=texts, label=label)
+    figure.axes[0].set_title(title, fontsize=10, color=INK, loc="left")
+    return figure
+
+
+def draw_heat_map(
+    axis: Axes,
+    values: Tensor,
+    rows: Sequence[str],
+    columns: Sequence[str],
+    *,
+    texts: Sequence[Sequence[str]] | None = None,
+    label: str = LABEL,
+) -> None:
+    """Draw the same on an axis."""
     if values.ndim != 2 or values.shape != (len(rows), len(columns)) or values.numel() == 0:
         raise ValueError(
             f"values of shape {tuple(values.shape)} for {len(rows)} rows and {len(columns)} columns"
@@ -52,9 +70,6 @@ def heat_map(
     numbers = values.detach().cpu().double().tolist()
     if texts is None:
         texts = [["" if math.isnan(one) else f"{one:.1f}" for one in row] for row in numbers]
-    longest = max(map(len, rows))
-    figure = new_figure(1.0 + 0.07 * longest + 0.95 * len(columns), 1.5 + 0.36 * len(rows))
-    axis = figure.subplots()
     axis.set_facecolor("#d8d8d8")
     axis.imshow(np.ma.masked_invalid(numbers), cmap="Blues", vmin=0, vmax=130, aspect="auto")
     _write_cells(axis, numbers, texts)
@@ -63,10 +78,9 @@ def heat_map(
     axis.tick_params(length=0, top=True, bottom=False, labeltop=True, labelbottom=False)
     for name in axis.get_xticklabels():
         name.set(rotation=30, horizontalalignment="left", rotation_mode="anchor")
-    axis.set_xlabel(label if not top else f"{label}, of {top}", fontsize=8, color=INK)
-    axis.set_title(title, fontsize=10, color=INK, loc="left")
+    axis.set_ylabel("images", fontsize=8, color=GREY)
+    axis.set_xlabel(label, fontsize=8, color=INK)
     axis.spines[:].set_visible(False)
-    return figure
 
 
 def _write_cells(

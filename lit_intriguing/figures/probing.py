@@ -12,7 +12,7 @@ from torch import Tensor
 from lit_intriguing.figures.canvas import GREY, INK, PALETTE, new_figure
 from lit_intriguing.figures.wrapping import text_width, wrapped
 
-NAMES = ("true class", "class of the adversarial example", "others")
+NAMES = ("true class", "class of the adversarial example", "other classes")
 COLOURS = ("#8fb4d9", "#e8a87c", "#d8d8d8")
 Row = TypeVar("Row")
 _WIDTH = 2.1
@@ -54,7 +54,7 @@ class Cloud:
 
 
 def lines_figure(models: Mapping[str, Mapping[str, Line]], *, title: str = "") -> Figure:
-    """Draw mean probabilities as stacked areas, and the shares of predictions as lines in them.
+    """Draw mean probabilities as stacked areas, and where they would end if predictions counted.
 
     Args:
         models: For each model, a column, the lines by the name of their direction, a row.
@@ -68,7 +68,7 @@ def lines_figure(models: Mapping[str, Mapping[str, Line]], *, title: str = "") -
             (T,) and (T, 3).
     """
     directions = _rows(models)
-    figure = new_figure(_WIDTH * len(models) + 0.6, 1.75 * len(directions) + 0.9)
+    figure = new_figure(_WIDTH * len(models) + 0.6, 1.75 * len(directions) + 1.05)
     axes = figure.subplots(len(directions), len(models), sharex=True, sharey=True, squeeze=False)
     for column, (name, lines) in enumerate(models.items()):
         for row, direction in enumerate(directions):
@@ -77,11 +77,12 @@ def lines_figure(models: Mapping[str, Mapping[str, Line]], *, title: str = "") -
     for row, direction in enumerate(directions):
         axes[row, 0].set_ylabel(f"{direction}\ndirection, %", fontsize=8, color=INK)
     for axis in axes[-1]:
-        axis.set_xlabel("times own perturbation", fontsize=8, color=INK)
+        _name_lengths(axis, "multiple of the image's adversarial perturbation")
     _finish(figure, title)
     areas = [_area(colour) for colour in COLOURS]
     border = Line2D([], [], color=INK, linewidth=1, linestyle="--")
-    _legend(figure, [*areas, border], [*NAMES, "borders between the predictions' shares"])
+    names = [f"{name}, mean probability" for name in NAMES]
+    _legend(figure, [*areas, border], [*names, "where the areas would end if predictions counted"])
     return figure
 
 
@@ -101,7 +102,7 @@ def clouds_figure(models: Mapping[str, Mapping[float, Cloud]], *, title: str = "
             (L,) and (L, 3).
     """
     centres = _rows(models)
-    figure = new_figure(_WIDTH * len(models) + 0.6, 3.0)
+    figure = new_figure(_WIDTH * len(models) + 0.6, 3.15)
     axes = figure.subplots(1, len(models), sharex=True, sharey=True, squeeze=False)[0]
     for axis, (name, clouds) in zip(axes, models.items(), strict=True):
         for number, centre in enumerate(centres):
@@ -109,16 +110,20 @@ def clouds_figure(models: Mapping[str, Mapping[float, Cloud]], *, title: str = "
                 axis, clouds[centre], PALETTE[number % len(PALETTE)], adversarial=centre > 0
             )
         axis.set_title(name, fontsize=8, color=INK)
-        axis.set_xlabel("stddev of the noise", fontsize=8, color=INK)
+        _name_lengths(axis, "standard deviation of the noise on each pixel")
         axis.set_ylim(0, 103)
         axis.set_xlim(left=0)
         axis.grid(color=GREY, alpha=0.25, linewidth=0.6)
-    axes[0].set_ylabel("share of the noise, %", fontsize=8, color=INK)
+    axes[0].set_ylabel("share of the noisy images, %", fontsize=8, color=INK)
     _finish(figure, title)
     marks = [Line2D([], [], color=PALETTE[i % len(PALETTE)]) for i in range(len(centres))]
     dashed = Line2D([], [], color=GREY, linestyle="--")
-    names = [f"wrong, around {_centre(centre)}" for centre in centres]
-    _legend(figure, [*marks, dashed], [*names, "predictions of the adversarial example's class"])
+    names = [f"wrong predictions around {_centre(centre)}" for centre in centres]
+    _legend(
+        figure,
+        [*marks, dashed],
+        [*names, "predictions of the adversarial example's class, likewise"],
+    )
     return figure
 
 
@@ -135,7 +140,7 @@ def _rows(models: Mapping[str, Mapping[Row, Any]]) -> list[Row]:
 def _centre(factor: float) -> str:
     if factor == 0:
         return "the image"
-    return "the adversarial example" if factor == 1 else f"{factor:g} times its perturbation"
+    return "the adversarial example" if factor == 1 else f"{factor:g} times the perturbation"
 
 
 def _draw_line(axis: Axes, line: Line) -> None:
@@ -169,6 +174,10 @@ def _checked(lengths: Tensor, *values: Tensor) -> list[Any]:
 
 def _area(colour: str) -> Line2D:
     return Line2D([], [], color=colour, linewidth=7)
+
+
+def _name_lengths(axis: Axes, text: str) -> None:
+    axis.set_xlabel(wrapped(text, _WIDTH - 0.2, 8), fontsize=8, color=INK)
 
 
 def _finish(figure: Figure, title: str) -> None:

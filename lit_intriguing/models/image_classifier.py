@@ -72,8 +72,9 @@ class ImageClassifier(Trained):
         if classes is not None:
             fit_head(network, classes)
         self.add_error_metrics()
-        self.val_error_top5 = ErrorRate(_TOP)
-        self.test_error_top5 = ErrorRate(_TOP)
+        if classes is None or classes > _TOP:
+            self.val_error_top5 = ErrorRate(_TOP)
+            self.test_error_top5 = ErrorRate(_TOP)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return logits `(N, C)` of images `(N, channels, height, width)`, pixels in [0, 1]."""

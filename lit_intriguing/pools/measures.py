@@ -38,11 +38,11 @@ class Measures:
         for name in self.examples_due & set(made):
             if made[name].criterion is not None:
                 success = made[name].success(spliced, name, x[: len(made[name].clean)])
-                self._values[_key(name, "success")] = success.float().mean()
+                self._values[measure_key(name, "success")] = success.float().mean()
             # Examples that met the goal as they were, or that nothing was found for, do not count.
             moved = ~made[name].unmoved()
             lengths = torch.where(moved, made[name].distortion(), 0.0)
-            self._values[_key(name, "distortion")] = lengths.sum() / moved.sum().clamp(min=1)
+            self._values[measure_key(name, "distortion")] = lengths.sum() / moved.sum().clamp(min=1)
         self.examples_due -= set(made)
 
     def raised(self, layer: str, clean: Tensor | None, perturbed: Tensor | None) -> None:
@@ -52,12 +52,12 @@ class Measures:
         """
         if clean is not None and perturbed is not None:
             self._raised.add(layer)
-            self._values[_key(layer, "loss_clean")] = clean.detach().float()
-            self._values[_key(layer, "loss")] = perturbed.detach().float()
+            self._values[measure_key(layer, "loss_clean")] = clean.detach().float()
+            self._values[measure_key(layer, "loss")] = perturbed.detach().float()
 
     def unusable(self, layer: str, usable: Tensor) -> None:
         """Measure the share of rows whose gradient is zero or not finite, of bool `(N,)`."""
-        self._values[_key(layer, "without_gradient")] = 1 - usable.float().mean()
+        self._values[measure_key(layer, "without_gradient")] = 1 - usable.float().mean()
 
     def logits(self, joined: Joined, logits: Tensor) -> None:
         """Measure loss and error on each layer's examples that have a class.
@@ -73,8 +73,8 @@ class Measures:
             known = is_class(labels, z)
             z, labels = z[known], labels[known]
             if name not in self._raised:
-                self._values[_key(name, "loss")] = F.cross_entropy(z.float(), labels)
-            self._values[_key(name, "error")] = (z.argmax(1) != labels).float().mean()
+                self._values[measure_key(name, "loss")] = F.cross_entropy(z.float(), labels)
+            self._values[measure_key(name, "error")] = (z.argmax(1) != labels).float().mean()
         self._logits_due -= set(joined.groups)
 
     def second_call(
@@ -92,7 +92,7 @@ class Measures:
             return
         if logits is None or "labels" not in drawn:
             if layer not in self._raised:
-                self._values[_key(layer, "loss")] = loss.detach().float()
+                self._values[measure_key(layer, "loss")] = loss.detach().float()
             self._logits_due.discard(layer)
             return
         group = {layer: slice(0, len(logits))}
@@ -100,7 +100,7 @@ class Measures:
 
     def ages(self, ages: Mapping[str, Tensor]) -> None:
         """Record the mean age of each pool's examples, in steps."""
-        self._values |= {_key(name, "age"): age.float() for name, age in ages.items()}
+        self._values |= {measure_key(name, "age"): age.float() for name, age in ages.items()}
 
     def report(self) -> dict[str, Tensor | float]:
         """Return the last values by their logged names, and begin measuring anew."""
@@ -138,5 +138,10 @@ class Measures:
             yield
 
 
-def _key(layer: str, what: str) -> str:
+def measure_key(layer: str, what: str) -> str:
+    """Return the name under which something of a layer is logged.
+
+    >>> measure_key("", "success"), measure_key("fc", "age")
+    ('adversarial/input/success', 'adversarial/fc/age')
+    """
     return f"adversarial/{'input' if layer == INPUT else layer}/{what}"

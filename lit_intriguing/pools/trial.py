@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
 
 from lit_intriguing.attacks.gradient import no_gradient
 from lit_intriguing.errors import UserError
@@ -20,6 +21,8 @@ from lit_intriguing.splice import INPUT, Edit, Splice
 
 _SEED = 0
 """Of the random numbers in all calls of a trial: they differ by what is changed alone."""
+
+_UNKNOWN = "no submodule is known that maps the inputs to logits"
 
 _ROUNDING = {torch.float16: 3e-2, torch.bfloat16: 1e-1}
 """What counts as equal, relative to the largest value; `_SINGLE` in single precision."""
@@ -117,6 +120,8 @@ class Trial:
             first = self._call(host_batch, others, count, alone)
         if first is None:
             return None
+        if self.model is None:
+            alone = self._unnamed(batch, first.loss)
         try:
             self.weighted.finish()
             found = _joining(first, call, places, batch, self.layers)
@@ -124,10 +129,24 @@ class Trial:
             found = str(error), False
         return Findings(_no_classes(first, alone, call, places, batch), *found)
 
+    def _unnamed(self, batch: Batch, loss: Tensor) -> str:
+        """Return that no model is known, with the submodule whose cross-entropy the loss is."""
+        if batch.labels is None:
+            return _UNKNOWN
+        for name, child in self.step.pl_module.named_children():
+            try:
+                with torch.no_grad(), self.step.entered(_SEED, steady=True):
+                    found = cross_entropy(child(batch.x), batch.labels)
+            except Exception:  # it takes other inputs, or gives no logits
+                continue
+            if found.shape == loss.shape and torch.allclose(found, loss.to(found), rtol=_SINGLE):
+                return f"{_UNKNOWN}: model={name!r} names it, for class labels"
+        return _UNKNOWN
+
     def _logits_alone(self, batch: Batch) -> Tensor | str:
         """Return the logits that the model gives for the inputs alone, or why it gives none."""
         if self.model is None:
-            return "no submodule is known that maps the inputs to logits"
+            return _UNKNOWN
         try:
             with torch.no_grad(), self.step.entered(_SEED, steady=True):
                 logits: Tensor = self.model(batch.x)

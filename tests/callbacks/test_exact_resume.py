@@ -173,6 +173,27 @@ def test_other_training_data_than_the_checkpoint_s_is_refused(tmp_path: Path) ->
     goes_on(ExactResume(other_data=True))
 
 
+@pytest.mark.filterwarnings("ignore:Be aware that when using `ckpt_path`")
+@pytest.mark.parametrize("size", [BATCH, BATCH // 2])
+def test_another_batch_size_than_the_checkpoint_s_gives_one_clear_sentence(
+    size: int, tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    with pytest.raises(CrashError):
+        train(tmp_path / "run", crash=STEPS)
+    saved = (tmp_path / "run" / "last.ckpt").rename(tmp_path / "saved.ckpt")
+    data = Random()
+    data.batch_size = size
+    trainer = quiet_trainer(max_epochs=2, callbacks=[ExactResume()], enable_checkpointing=False)
+    recwarn.clear()
+    trainer.fit(model(), datamodule=data, ckpt_path=saved, weights_only=True)
+    said = [str(one.message) for one in recwarn if "ExactResume" in str(one.message)]
+    expected = [
+        "ExactResume: the checkpoint is of a run with batches of 8, and this one has batches of 4, "
+        "so that it goes on as no uninterrupted run would."
+    ]
+    assert said == (expected if size != BATCH else [])
+
+
 @pytest.mark.parametrize("options", [{}, {"limit_val_batches": 0}], ids=str)
 @pytest.mark.parametrize("crashes", [(STEPS, STEPS + 2), (STEPS, 2 * STEPS), (STEPS + 1, 12)])
 def test_restarted_several_times_it_trains_no_longer(

@@ -30,7 +30,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:.*`IterableDataset` has `__len__` defined"),
 ]
 ATTACK = GradientAttack(eps=4.0, steps=8)
-MAP = "lit_intriguing.callbacks.transfer_evaluation.heat_map"
+MAP = "lit_intriguing.callbacks.transfer_evaluation.transfer_figure"
 
 
 @pytest.fixture

@@ -19,13 +19,27 @@ def test_every_value_is_a_bar_of_its_length_in_the_colour_of_its_kind():
     assert [text.get_text() for text in legend.get_texts()] == ["exact", "upper"]
 
 
-def test_values_that_span_decades_are_drawn_on_a_logarithmic_axis_with_bars_that_can_be_seen():
+def test_values_that_span_decades_are_dots_on_a_logarithmic_axis_which_has_no_nought():
     assert bar_chart(NEAR, label="norm").axes[0].get_xscale() == "linear"
     axis = bar_chart([*NEAR, Bar("product", 5.5e4, "upper")], label="norm").axes[0]
     assert axis.get_xscale() == "log"
-    ends = [bar.get_x() + bar.get_width() for bar in axis.patches]
-    assert ends == pytest.approx([2.75, 2.0, 5.5e4])
-    assert all(bar.get_width() > 0 for bar in axis.patches)
+    assert len(axis.patches) == 0
+    dots = [tuple(dot.get_offsets()[0]) for dot in axis.collections]
+    assert dots == [(2.75, 0), (2.0, 1), (5.5e4, 2)]
+    assert axis.get_xlim()[0] < 2.0
+
+
+def test_what_stands_apart_has_an_axis_of_its_own_and_does_not_dwarf_the_others():
+    figure = bar_chart(NEAR, label="norm", title="T", apart=[Bar("product", 40.0, "probable")])
+    layers, network = figure.axes
+    assert layers.get_xlim()[1] < 4 < 40 < network.get_xlim()[1]
+    assert [label.get_text() for label in network.get_yticklabels()] == ["product"]
+    assert (layers.get_title(loc="left"), layers.get_xlabel()) == ("T", "")
+    assert network.get_xlabel() == "norm"
+    texts = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert texts == ["exact", "upper", "probable"]
+    alone = bar_chart([], label="norm", apart=NEAR)
+    assert len(alone.axes) == 1
 
 
 @pytest.mark.parametrize("others", [[], NEAR, [Bar("product", 1e9, "upper")]])
@@ -42,7 +56,7 @@ def test_nought_is_a_value_on_both_scales():
     for others in (NEAR, [Bar("a", 1e-3, "exact"), Bar("b", 1e3, "exact")]):
         axis = bar_chart([*others, Bar("zero", 0.0, "exact")], label="norm").axes[0]
         assert axis.texts[-1].get_text() == "0"
-        assert axis.patches[-1].get_width() == 0
+        assert axis.texts[-1].xy == (max(0.0, axis.get_xlim()[0]), len(others))
 
 
 def test_what_cannot_be_drawn_is_refused_with_its_name():

@@ -16,7 +16,9 @@ def test_each_model_is_a_column_and_each_direction_a_row():
     assert [figure.axes[i].get_ylabel().split()[0] for i in (0, 2)] == ["x", "y"]
     assert figure.get_suptitle() == "T"
     texts = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert texts[:3] == list(NAMES)
+    assert texts[:3] == [f"{name}, mean probability" for name in NAMES]
+    label = figure.axes[-1].get_xlabel()
+    assert label.split() == ["multiple", "of", "the", "image's", "adversarial", "perturbation"]
     assert png(figure).startswith(b"\x89PNG")
 
 
@@ -35,8 +37,17 @@ def test_clouds_have_a_colour_for_each_centre_and_the_target_only_around_example
     assert len({line.get_color() for line in lines}) == 3
     assert lines[0].get_ydata().tolist() == (100 * CLOUD.wrong[:, 0]).tolist()
     texts = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert texts[0] == "wrong, around the image"
-    assert texts[2] == "wrong, around 2 times its perturbation"
+    assert texts[0] == "wrong predictions around the image"
+    assert texts[2].split() == [
+        "wrong",
+        "predictions",
+        "around",
+        "2",
+        "times",
+        "the",
+        "perturbation",
+    ]
+    assert figure.axes[0].get_ylabel() == "share of the noisy images, %"
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])

@@ -81,3 +81,26 @@ def test_effects_over_steps_with_gaps():
     assert png(figure).startswith(b"\x89PNG")
     with pytest.raises(ValueError, match="no effect"):
         effect_history_figure([], {})
+
+
+INFINITE = Effect(-math.inf, -math.inf, -math.inf)
+
+
+def test_what_is_infinite_is_an_arrow_inside_the_edge_and_the_label_says_so():
+    low = replace(analyses()[1], effect=Effect(0.3, -math.inf, 0.4))
+    figure = effects_figure([replace(analyses()[0], effect=INFINITE), low, *analyses()[2:]])
+    (axis,) = figure.axes
+    arrows = [line for line in axis.lines if line.get_marker() in ("<", ">")]
+    assert [line.get_marker() for line in arrows] == ["<", "<"]
+    left, right = axis.get_xlim()
+    assert all(left < line.get_xdata()[0] < left + 0.05 * (right - left) for line in arrows)
+    bars = [line.get_xdata() for line in axis.lines if len(line.get_xdata()) == 2]
+    assert [0.3, arrows[1].get_xdata()[0]] in [list(bar) for bar in bars]
+    assert "arrows: infinite" in axis.get_xlabel()
+    assert "arrows" not in effects_figure(analyses()).axes[0].get_xlabel()
+
+
+def test_an_infinite_effect_of_a_run_is_an_arrow_at_its_step():
+    history = effect_history_figure([1, 2], {"fc": [Effect(0.1, 0.0, 0.2), INFINITE]})
+    (arrow,) = [line for line in history.axes[0].lines if line.get_marker() == "v"]
+    assert (list(arrow.get_xdata()), list(arrow.get_ydata())) == ([2], [0.0])

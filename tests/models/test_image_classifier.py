@@ -189,3 +189,9 @@ def test_a_picture_smaller_than_the_field_is_told() -> None:
     model = ImageClassifier(torchvision.models.squeezenet1_1(num_classes=COLOURS))
     with pytest.raises(UserError, match=r"does not take the data's images .* 8x8 pixels"):
         trainer(max_epochs=1).fit(model, datamodule=Patches())
+
+
+def test_with_five_classes_or_fewer_the_summary_lists_no_top_5_error() -> None:
+    few, many = ImageClassifier(small(5), classes=5), ImageClassifier(small(6), classes=6)
+    assert "val_error_top5" not in dict(few.named_children())
+    assert "val_error_top5" in dict(many.named_children())

@@ -18,6 +18,7 @@ INSTALLED_BY = {
     "foolbox": "pip install 'lit-intriguing[foolbox]'",
     "pyautoattack": "pip install 'lit-intriguing[autoattack]'",
     "torchattacks": "pip install --no-deps torchattacks",
+    "wandb_workspaces": "pip install 'lit-intriguing[dashboard]'",
 }
 """The command that installs a package, where it is not the package's own name."""
 

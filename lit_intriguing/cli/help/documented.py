@@ -145,4 +145,10 @@ def _kind(annotation: ast.expr | None) -> str:
         return "true|false"
     if text.lower().startswith(("dict[", "mapping[")):
         return "{NAME: ...}"
-    return {"Split": "train|validation|test", "Interval": "wilson|exact"}.get(text, "CLASS")
+    known = {
+        "Split": "train|validation|test",
+        "Interval": "wilson|exact",
+        "str | list[str]": "FILE|[FILE, ...]",
+        "list[str] | str": "NAME|[NAME, ...]",
+    }
+    return known.get(text, "CLASS")

@@ -21,8 +21,8 @@ OF_FIT = (
     Option("paper", "TEXT", "the paper's number, for the last line"),
     Option("ckpt_path", "FILE", "go on from this checkpoint"),
 )
-OUTPUT = ("output", "out_dir", "format", "title", "show", "paper", "paper_values", "interval",
-          "reference", "reference_label", "models_dir")  # fmt: skip
+OUTPUT = ("output", "out_dir", "file", "format", "title", "show", "watch", "paper", "paper_values",
+          "interval", "reference", "reference_label", "models_dir")  # fmt: skip
 """Options of what comes out; the others of a command say what is done."""
 
 EXAMPLES = {
@@ -36,6 +36,7 @@ EXAMPLES = {
     "ablate": "lightning ablate --config adv_digits_ablation",
     "transfer": "lightning transfer --config table2_digits",
     "probe": "lightning probe --config probe_digits",
+    "dashboard": "lightning dashboard --recipe adv_digits --file dashboard.json",
 }
 """A command for each subcommand, which works as it stands; `mine.yaml` is the user's own."""
 

@@ -98,6 +98,7 @@ class AttackJob:
     format: Format
     seed: int
     pictures: Pictures
+    watch: int = 0
 
     def check(self, model: LightningModule) -> None:
         """Refuse what is known to be wrong before anything starts.
@@ -110,8 +111,9 @@ class AttackJob:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise UserError(f"{name} must be at least 1, not {value}.")
-        if self.seed < 0:
-            raise UserError(f"seed must not be negative: {self.seed}.")
+        for name in ("seed", "watch"):
+            if getattr(self, name) < 0:
+                raise UserError(f"{name} must not be negative: {getattr(self, name)}.")
         if self.output.exists() and not self.output.is_dir():
             raise UserError(f"the output {self.output} is a file: name a folder.")
         self.pictures.check()

@@ -34,6 +34,7 @@ class AttackTrainer(Trainer):
         show: int | None = None,
         difference: bool | None = None,
         class_names: str | None = None,
+        watch: int = 0,
         paper_distortion: float | None = None,
         seed: int = 0,
         ckpt_path: str | None = None,
@@ -65,6 +66,8 @@ class AttackTrainer(Trainer):
             difference: Draw the difference too, magnified (null: of photographs).
             class_names: File of the classes' names, or `imagenet` (null: those of the data, else
                 numbers).
+            watch: Follow so many images of the first chunk through the attack: loss, distortion and
+                success at each call of the model, in `watch.csv` and `watch.png`.
             paper_distortion: A mean distortion to write beside that measured.
             seed: Of targets, attack, and the images in the figure.
             ckpt_path: The weights: a checkpoint of `lightning fit`.
@@ -91,6 +94,7 @@ class AttackTrainer(Trainer):
             output=Path(output),
             format=format,
             seed=seed,
+            watch=watch,
             pictures=Pictures(
                 show=show,
                 difference=difference,

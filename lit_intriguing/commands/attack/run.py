@@ -2,7 +2,9 @@
 
 import shutil
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, replace
+from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
@@ -13,6 +15,13 @@ from lit_intriguing.attacks.examples import joined
 from lit_intriguing.commands.attack.job import AttackJob
 from lit_intriguing.commands.attack.output import draw, read_examples, write
 from lit_intriguing.commands.attack.summary import Summary, summarise
+from lit_intriguing.commands.attack.watching import (
+    check_watched,
+    watch_files,
+    watch_for,
+    write_watch,
+)
+from lit_intriguing.data.class_names import names_of_data
 from lit_intriguing.errors import UserError
 from lit_intriguing.hosts.precision import at_least_single, in_precision
 from lit_intriguing.isolation import chunk_randomness
@@ -39,8 +48,12 @@ class AttackRun(ChunkLoop):
     @override
     def begin(self, trainer: Trainer, module: LightningModule) -> None:
         settings = self.job.settings(module, self.data.source) | {"precision": trainer.precision}
-        on_rank_zero(trainer, lambda: self.store.begin(settings))
+        on_rank_zero(trainer, lambda: self._begin_store(settings))
         self._room_checked = False
+
+    def _begin_store(self, settings: Mapping[str, Any]) -> None:
+        self.store.begin(settings)
+        check_watched(self.store, self.job.watch)
 
     @override
     def work(self, trainer: Trainer, index: int, images: Tensor, labels: Tensor) -> None:
@@ -81,7 +94,7 @@ class AttackRun(ChunkLoop):
     def _attack(
         self, trainer: Trainer, index: int, images: Tensor, labels: Tensor, source: str
     ) -> Chunk:
-        job, start = self.job, time.perf_counter()
+        job, start, watch = self.job, time.perf_counter(), watch_for(self.job.watch, index)
         job.check_images(images)
         model = in_precision(trainer.lightning_module, trainer.precision_plugin)
         try:
@@ -89,7 +102,7 @@ class AttackRun(ChunkLoop):
                 made = attack_chunk(
                     model, job.attack, at_least_single(images), labels, generator,
                     goal=job.goal, bounds=job.bounds, layer=job.layer,
-                    only_correct=job.only_correct,
+                    only_correct=job.only_correct, watch=watch,
                 )  # fmt: skip
         except ValueError as error:
             raise UserError(str(error)) from error
@@ -98,6 +111,9 @@ class AttackRun(ChunkLoop):
             self._check_room(trainer, chunk)
         if self.writes(trainer):
             self.store.save(index, chunk)
+            if watch is not None:
+                names = job.pictures.names(names_of_data(self.data.source))
+                write_watch(self.store.folder, watch, chunk.columns, names, repr(job.attack))
         return chunk
 
     def _check_room(self, trainer: Trainer, chunk: Chunk) -> None:
@@ -123,7 +139,7 @@ def merge(store: Store, job: AttackJob, data: object) -> None:
     images = sum(len(chunk.columns["labels"]) for chunk in store.chunks())
     columns = joined((chunk.columns for chunk in store.chunks()), images)
     summary = summarise(columns, sum(part.seconds for part in parts))
-    files = write(store.folder, columns, summary, job, data)
+    files = write(store.folder, columns, summary, job, data) + watch_files(store.folder)
     store.finish([part.source for part in parts], files, asdict(summary))
 
 

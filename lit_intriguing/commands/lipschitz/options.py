@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 from jsonargparse.typing import NonNegativeFloat, PositiveInt
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 
+from lit_intriguing.checks import as_list
 from lit_intriguing.commands.lipschitz.job import BoundJob
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ class LipschitzTrainer(Trainer):
         model: LightningModule,
         datamodule: LightningDataModule | None = None,
         input_shape: list[PositiveInt] | None = None,
-        layers: list[str] | None = None,
+        layers: list[str] | str | None = None,
         paper_values: dict[str, float] | None = None,
         method: Literal["certified", "probable"] = "certified",
         radii: list[NonNegativeFloat] | None = None,
@@ -38,7 +39,7 @@ class LipschitzTrainer(Trainer):
             model: Whose `forward` is bounded, in evaluation mode.
             datamodule: Gives batches (images, labels); where null, the model does.
             input_shape: Of one example, without the batch (null: that of the data's first).
-            layers: Names of the layers to show (null: all whose constant is not 1).
+            layers: Names of the layers to show, or one name (null: all whose constant is not 1).
             paper_values: The paper's value of layers, by their names, shown beside.
             method: How: certified, or probable, which is tighter for convolutions on small images
                 and too low with a probability of 1e-9 for each of them.
@@ -60,7 +61,7 @@ class LipschitzTrainer(Trainer):
 
         job = BoundJob(
             input_shape=None if input_shape is None else tuple(input_shape),
-            layers=layers or (),
+            layers=as_list(layers),
             paper=paper_values or {},
             radii=radii or (),
             split=split,

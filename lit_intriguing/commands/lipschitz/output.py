@@ -60,13 +60,13 @@ class Result:
         return "\n".join([table, *self._network_lines(), *self._remarks()])
 
     def figure(self) -> bytes:
-        """Draw all bounds as bars and the paper's values as marks, as a PNG."""
+        """Draw the layers' bounds, the paper's beside them, and the network's apart, as a PNG."""
         drawn = [one for one in self.layers if not one.note]
         bars = [norm_bar(one.name, one.norm, self.paper.get(one.name)) for one in drawn]
         norms = self._network_norms()
-        bars += [norm_bar(f"network: {name}", norm) for name, norm in norms.items()]
+        whole = [norm_bar(f"network: {name}", norm) for name, norm in norms.items()]
         label = "bound of the Lipschitz constant (L2)"
-        return png(bar_chart(bars, label=label, beside="the paper's"))
+        return png(bar_chart(bars, label=label, beside="the paper's", apart=whole))
 
     def summary(self) -> dict[str, Any]:
         """Return the network's numbers as plain values; null for infinite, with the reason."""

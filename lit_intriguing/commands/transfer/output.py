@@ -96,8 +96,7 @@ class TransferReport(Report):
         titles = [row.title for row in self.table.rows]
         return png(
             heat_map(
-                self.table.errors, titles, self.table.models, texts=texts, top="the column's model",
-                title=self.title,
+                self.table.errors, titles, self.table.models, texts=texts, title=self.title,
             )
         )  # fmt: skip
 

@@ -6,6 +6,7 @@ from typing import Any, Literal
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from torch import nn
 
+from lit_intriguing.checks import as_list
 from lit_intriguing.commands.units.job import CHUNK, UnitJob
 from lit_intriguing.units import Mean, Reading
 from lit_intriguing.units.directions_file import read_directions
@@ -20,7 +21,7 @@ class UnitTrainer(Trainer):
         self,
         model: LightningModule,
         datamodule: LightningDataModule | None = None,
-        layers: list[str] | None = None,
+        layers: list[str] | str | None = None,
         reading: Reading | None = None,
         k: int = K,
         rotations: int = ROTATIONS,
@@ -46,7 +47,7 @@ class UnitTrainer(Trainer):
         Args:
             model: Whose layers are read.
             datamodule: Gives batches (images, labels); where null, the model does.
-            layers: Names of submodules, or patterns such as features.*.relu.
+            layers: Names of submodules, or patterns such as features.*.relu; or one of these.
             reading: From a layer's output to activations: the class path of a reading (null: Mean,
                 over positions; also Maximum, Centre, Token).
             k: Top images of each direction.
@@ -77,7 +78,7 @@ class UnitTrainer(Trainer):
         from lit_intriguing.commands.units.command import compare_units
 
         job = UnitJob(
-            layers=layers or (),
+            layers=as_list(layers),
             scan=ScanSettings(reading or Mean(), k, rotations, seed),
             features=features,
             directions={} if directions is None else read_directions(directions),

@@ -73,7 +73,7 @@ def _opened(path: Path) -> Iterator[Image.Image]:
             with Image.open(path) as image:
                 yield image
     except _BROKEN as error:
-        text = " ".join(str(error).replace(str(path), "the file").split())
+        text = " ".join(str(error).replace(str(path), path.name).split())
         raise UnreadableImageError(text or type(error).__name__) from error
 
 

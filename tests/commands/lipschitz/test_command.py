@@ -327,3 +327,26 @@ def test_a_result_is_not_replaced_by_another_one_and_the_same_command_writes_it_
     assert (Path("lipschitz") / "lipschitz.csv").read_bytes() == before
     cli.main([*words, "--layers=[output]", "--output=other"])  # as the message says
     assert [row["layer"] for row in rows("other")] == ["output"]
+
+
+def test_one_layer_s_name_is_a_list_of_one(weights: Path) -> None:
+    cli.main([*LIPSCHITZ, SHAPE, f"--ckpt_path={weights}", "--layers=output"])
+    assert [row["layer"] for row in rows()] == ["output"]
+
+
+@pytest.mark.parametrize("path", ["torch.nn.Linear", "torchvision.models.resnet18"])
+def test_a_plain_torch_module_is_refused_with_the_class_that_wraps_it(
+    path: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    error = refused(["lipschitz", f"--model={path}", "--input_shape=[3]"], capsys, status=2)
+    assert error.startswith(
+        f"lightning: model: {path} is a torch module, not a LightningModule: wrap it, by --model "
+        f"lit_intriguing.models.Network --model.network {path} "
+    )
+
+
+def test_the_advice_for_a_plain_torch_module_works() -> None:
+    network = ["--model=lit_intriguing.models.Network", "--model.network=torch.nn.Linear"]
+    sizes = ["--model.network.in_features=3", "--model.network.out_features=2"]
+    cli.main(["lipschitz", *network, *sizes, "--input_shape=[3]"])
+    assert [row["layer"] for row in rows()] == ["network"]

@@ -118,3 +118,10 @@ def test_values_without_a_known_range_are_unreadable(tmp_path: Path) -> None:
 def test_a_large_jpeg_is_inspected_at_its_own_size(tmp_path: Path) -> None:
     path = written(tmp_path / "a.jpg", Image.fromarray(pixels(0, 100)[:60]))
     assert inspect_image(path) == (60, 100)
+
+
+def test_the_reason_names_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "note.jpg"
+    path.write_text("no image")
+    with pytest.raises(UnreadableImageError, match=r"^cannot identify image file 'note\.jpg'$"):
+        read_image(path)
