@@ -109,7 +109,7 @@ class Measuring(Callback):
             yield
         finally:
             if self._row:
-                self.note({seconds: time.perf_counter() - start})
+                self._row[f"{self.name}/{seconds}"] = time.perf_counter() - start
             row, self._row = self._row, {}
             for logger in trainer.loggers if row else ():
                 attempt(logger, logger.log_metrics, {**row, "epoch": when.epoch}, step=when.logged)

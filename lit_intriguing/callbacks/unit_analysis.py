@@ -204,7 +204,7 @@ class UnitAnalysis(OnFixedExamples):
     ) -> None:
         """Compare the units as they are now, and fresh ones the first time."""
         if self.control and not self._untrained:
-            fresh: Any = untrained_copy(pl_module, self.seed, shared=[trainer])
+            fresh: Any = untrained_copy(pl_module, self.seed, shared=[trainer, *trainer.loggers])
             fresh.trainer = trainer  # its step may ask
             found = self._analyse(trainer, pl_module, fresh, examples, self.rotations, UNTRAINED)
             self._untrained = list(found.analyses)

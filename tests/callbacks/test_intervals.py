@@ -1,11 +1,20 @@
 """When a run is measured."""
 
+import csv
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.loggers import CSVLogger
 
+from lit_intriguing.attacks import GradientAttack
+from lit_intriguing.callbacks import AdversarialExamples, LipschitzMonitor
 from lit_intriguing.callbacks.intervals import MOST, epoch_is_due, epochs_between, turn
+from lit_intriguing.data import TensorLoader
+from lit_intriguing.models import Classifier
 
 
 def trainer(epochs: int, epoch: int = 0, batches: float = 5) -> Any:
@@ -45,3 +54,33 @@ def test_each_epoch_of_a_run_without_an_end_is_measured() -> None:
 def test_a_resumed_run_goes_on_counting() -> None:
     numbers = [turn(trainer(200, at), None, None) for at in measured(200, None)]
     assert numbers == [(0, 40), *((at, 40) for at in range(40))]
+
+
+class StopsAt(Callback):
+    """Ends a run early, as `EarlyStopping` does."""
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        trainer.should_stop = trainer.current_epoch == 2
+
+
+@pytest.mark.filterwarnings("ignore:You defined a `validation_step` but have no")
+def test_a_long_run_that_ends_early_is_measured_at_its_end(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    examples = AdversarialExamples(GradientAttack(0.1), examples=2)
+    logger = CSVLogger(tmp_path, "runs")
+    fit = Trainer(
+        max_epochs=200, accelerator="cpu", logger=logger, enable_progress_bar=False,
+        enable_model_summary=False, enable_checkpointing=False, log_every_n_steps=1,
+        callbacks=[examples, LipschitzMonitor(), StopsAt()],
+    )  # fmt: skip
+    loader = TensorLoader(torch.rand(20, 64), torch.arange(20) % 4, 10)
+    fit.fit(Classifier([64, 4]), loader)
+    assert [moment.step for moment in examples._history] == [2, 6]
+    with (Path(logger.log_dir) / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    for key in ("examples/success", "lipschitz/network"):
+        found = [(row["step"], row["epoch"]) for row in rows if row[key]]
+        assert found == [("1", "0"), ("5", "2")], key
+    for name in ("examples", "lipschitz"):
+        stems = {path.stem for path in (Path(logger.log_dir) / name).iterdir()}
+        assert stems == {"step-00000002", "step-00000006"}
