@@ -26,6 +26,7 @@ FLOORS = [
     {"metrics"},  # models log metrics
     {"models", "data"},
     {"figures", "hosts"},
+    {"loggers"},
     {"pools", "splits"},
     {"callbacks"},
     {"configuration"},

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from lit_intriguing.callbacks.exact_resume import ExactResume
     from lit_intriguing.callbacks.lipschitz_monitor import LipschitzMonitor
     from lit_intriguing.callbacks.lipschitz_penalty import LipschitzPenalty
+    from lit_intriguing.callbacks.logger_guard import LoggerGuard
     from lit_intriguing.callbacks.moving_average import MovingAverage
     from lit_intriguing.callbacks.run_progress import RunProgress
     from lit_intriguing.callbacks.sparse_filters import SparseFilters
@@ -27,6 +28,7 @@ __all__ = [
     "ExactResume",
     "LipschitzMonitor",
     "LipschitzPenalty",
+    "LoggerGuard",
     "MovingAverage",
     "PerturbedLayer",
     "RunProgress",
@@ -43,6 +45,7 @@ _FILES = {
     "ExactResume": "lit_intriguing.callbacks.exact_resume",
     "LipschitzMonitor": "lit_intriguing.callbacks.lipschitz_monitor",
     "LipschitzPenalty": "lit_intriguing.callbacks.lipschitz_penalty",
+    "LoggerGuard": "lit_intriguing.callbacks.logger_guard",
     "MovingAverage": "lit_intriguing.callbacks.moving_average",
     "PerturbedLayer": "lit_intriguing.pools",
     "RunProgress": "lit_intriguing.callbacks.run_progress",

@@ -1,5 +1,6 @@
 """Adversarial examples of a fixed few images, made again and again while a network trains."""
 
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple
@@ -15,6 +16,7 @@ from lit_intriguing.attacks.arguments import check_inside
 from lit_intriguing.attacks.attack_tensors import attack_chunk
 from lit_intriguing.attacks.examples import Examples
 from lit_intriguing.attacks.watch import Trace, Watch
+from lit_intriguing.callbacks.example_table import example_table
 from lit_intriguing.callbacks.examples_of_losses import ExamplesOfLosses
 from lit_intriguing.callbacks.measuring import is_trial
 from lit_intriguing.checks import check_whole
@@ -28,7 +30,6 @@ from lit_intriguing.figures.examples import (
     examples_figure,
 )
 from lit_intriguing.figures.history import Moment
-from lit_intriguing.figures.loggers import Files, destinations
 from lit_intriguing.figures.loss_change import LossMoment
 from lit_intriguing.figures.traces import COLUMNS, trace_names, trace_rows, traces_figure
 from lit_intriguing.hosts.batch import Place
@@ -36,9 +37,11 @@ from lit_intriguing.hosts.fixed_examples import FixedExamples
 from lit_intriguing.hosts.host_rows import HostRows
 from lit_intriguing.hosts.logits import Output
 from lit_intriguing.hosts.precision import in_precision
-from lit_intriguing.private.of_lightning import optimizer_steps
+from lit_intriguing.loggers.destinations import Files, destinations
+from lit_intriguing.loggers.pictures import pictures
+from lit_intriguing.loggers.table import Table
+from lit_intriguing.loggers.when import When
 from lit_intriguing.splice import INPUT, submodule
-from lit_intriguing.tables import Cell
 from lit_intriguing.types import Bounds
 
 
@@ -46,8 +49,8 @@ class AdversarialExamples(ExamplesOfLosses):
     """How far the nearest adversarial examples of a few fixed examples are, during a run.
 
     At the chosen interval the attack is run on the same examples, toward the same targets, the
-    model in evaluation mode. Each time it writes into the run's folder, which is that of its
-    checkpoints, under `<name>/step-<step>`:
+    model in evaluation mode. Of the first measurement, the last, and some between (`draw_every`) it
+    writes into the run's folder, which is that of its checkpoints, under `<name>/step-<step>`:
 
     - `.pt`: a mapping for `torch.load`: `clean` and `adversarial`, `(N, *S)`; `labels`, `targets`
       (-1: any wrong label), `predictions`, `adversarial_predictions`, `success`, `distortion` (root
@@ -61,9 +64,10 @@ class AdversarialExamples(ExamplesOfLosses):
     With `watch`, so many of them are followed through the attack: loss, distortion and success at
     each call of the model, as the figure `<name>/watch` and, in the run's folder, a table.
 
-    W&B and TensorBoard get the figure and the table too. Every logger gets the scalars
-    `<name>/success`, the fraction of the examples that reach the goal, and over these the mean
-    distortion, `<name>/distortion`, and the median, `<name>/distortion_median`.
+    W&B (with the images in the table), TensorBoard, MLflow and Comet get the figure and the table
+    too. Each time every logger gets the scalars `<name>/success`, the fraction of the examples that
+    reach the goal, over these the mean distortion, `<name>/distortion`, and the median,
+    `<name>/distortion_median`, and `<name>/seconds`, what the measurement took.
 
     Where the host has no class labels, or its loss does not depend on them, the attack ascends the
     loss that its `training_step` returns, on whole rows of a batch, and the change of that loss is
@@ -92,7 +96,8 @@ class AdversarialExamples(ExamplesOfLosses):
         attack: Makes the adversarial examples; None for `BoxLBFGS`, which finds the nearest ones,
             and without class labels for `GradientAttack` with ten steps in the maximum norm, `eps`
             a tenth of the standard deviation of what is attacked over the examples.
-        every_n_epochs: Epochs from one measurement to the next.
+        every_n_epochs: Epochs from one measurement to the next. None for each epoch of a run of up
+            to 40; of a longer one the first, the last, and at most 40 in all.
         every_n_steps: Optimiser steps from one measurement to the next, in place of epochs.
         examples: Number of examples; fewer if the data or the batch has fewer.
         layer: Name of the submodule whose output is attacked; empty for the input. A compiled
@@ -115,6 +120,9 @@ class AdversarialExamples(ExamplesOfLosses):
             function of the batch; found if there is no doubt.
         labels: Where the labels are, likewise.
         seed: Seed of the choice of examples, the targets and the attack.
+        draw_every: Measurements from one that is stored, as files, figure and table, to the next.
+            None for at most 20 in a run, or each tenth in a run without an end. The first and the
+            last ones are always stored.
         watch: Follow so many of the examples through the attack; 0 for none. The examples found are
             the same. Only where there are class labels.
 
@@ -128,7 +136,7 @@ class AdversarialExamples(ExamplesOfLosses):
     def __init__(
         self,
         attack: Attack | None = None,
-        every_n_epochs: int = 1,
+        every_n_epochs: int | None = None,
         every_n_steps: int | None = None,
         examples: int = 16,
         layer: str = INPUT,
@@ -142,6 +150,7 @@ class AdversarialExamples(ExamplesOfLosses):
         inputs: Place | None = None,
         labels: Place | None = None,
         seed: int = 0,
+        draw_every: int | None = None,
         watch: int = 0,
     ) -> None:
         check_whole("AdversarialExamples", 0, watch=watch)
@@ -149,7 +158,7 @@ class AdversarialExamples(ExamplesOfLosses):
             magnify, attack, goal, bounds, layer,
             name or (f"examples/{layer}" if layer else "examples"),
             every_n_epochs, every_n_steps, examples, dirpath, inputs, labels, seed,
-            model, output,
+            model, output, draw_every,
         )  # fmt: skip
         if magnify is not None and not 0 < magnify < math.inf:
             raise ValueError(f"AdversarialExamples: magnify must be positive, not {magnify}.")
@@ -192,16 +201,20 @@ class AdversarialExamples(ExamplesOfLosses):
             ) from error
 
     def measure(
-        self, trainer: Trainer, pl_module: LightningModule, examples: FixedExamples | HostRows
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        examples: FixedExamples | HostRows,
+        when: When,
     ) -> None:
         """Make adversarial examples of the examples."""
         if isinstance(examples, HostRows):
-            self.measure_losses(trainer, pl_module, examples)
+            self.measure_losses(trainer, pl_module, examples, when)
             return
         made = self._attack(trainer, pl_module, examples)
-        self._history.append(_moment(optimizer_steps(trainer), made))
+        self._history.append(_moment(when.steps, made))
         if trainer.is_global_zero:
-            self._report(trainer, made)
+            self._report(trainer, made, when)
 
     @property
     def last_step(self) -> int:
@@ -252,43 +265,55 @@ class AdversarialExamples(ExamplesOfLosses):
             )
         return self.layer.removeprefix(f"{self.model}.")
 
-    def _report(self, trainer: Trainer, made: Examples) -> None:
+    def _report(self, trainer: Trainer, made: Examples, when: When) -> None:
         moment = self._history[-1]
         values = {
             "success": moment.success,
             "distortion": moment.mean,
             "distortion_median": moment.median,
         }
-        self.log_scalars(trainer, values, moment.step)
-        if is_trial(trainer):
-            return
-        columns = made.columns()
-        folder = self.save(trainer, columns, moment.step)
-        figure = self._figure(columns, trainer)
-        if self._watch is not None and self._watch.traces:
-            self._report_watch(trainer, columns, self._watch.traces, folder)
-        names, rows = _table(columns)
-        for destination in destinations(trainer.loggers, folder):
-            destination.table(self.name, names, rows, moment.step)
-            if figure is not None:
-                destination.figure(self.name, figure, moment.step)
+        self.note(values)
+        if not is_trial(trainer):
+            traces = [] if self._watch is None else list(self._watch.traces)
+            draw = functools.partial(self._hand_over, trainer, made.columns(), traces, when)
+            self.draw(trainer, draw)
 
-    def _report_watch(
+    def _hand_over(
         self,
         trainer: Trainer,
         columns: Mapping[str, Tensor],
         traces: Sequence[Trace],
-        folder: Path,
+        when: When,
     ) -> None:
-        step, key = self._history[-1].step, f"{self.name}/watch"
-        names = trace_names(traces, columns, _class_names(trainer, columns))
-        title = f"{self.where()}step {step:,}, epoch {trainer.current_epoch}: {self.attack!r}"
-        figure = traces_figure(traces, names, title=title)
-        Files(folder).table(key, COLUMNS, trace_rows(traces), step)
+        """Send the examples of the last measurement to files and loggers."""
+        folder = self.save(columns, trainer, when)
+        if traces:
+            self._hand_over_traces(trainer, columns, traces, when)
+        figure = self._figure(columns, trainer, when)
+        images = {}
+        if self.layer == INPUT and drawn_as_images(columns["clean"].shape):
+            images = pictures(*self._as_pixels(columns), self.magnify)
+        table = example_table(columns, _class_names(trainer, columns), images)
         for destination in destinations(trainer.loggers, folder):
-            destination.figure(key, figure, step)
+            destination.table(self.name, table, when)
+            if figure is not None:
+                destination.figure(self.name, figure, when)
 
-    def _figure(self, columns: Mapping[str, Tensor], trainer: Trainer) -> Any:
+    def _hand_over_traces(
+        self,
+        trainer: Trainer,
+        columns: Mapping[str, Tensor],
+        traces: Sequence[Trace],
+        when: When,
+    ) -> None:
+        folder, key = self.folder(trainer), f"{self.name}/watch"
+        names = trace_names(traces, columns, _class_names(trainer, columns))
+        figure = traces_figure(traces, names, title=f"{self.where()}{when}: {self.attack!r}")
+        Files(folder).table(key, Table(COLUMNS, trace_rows(traces)), when)
+        for destination in destinations(trainer.loggers, folder):
+            destination.figure(key, figure, when)
+
+    def _figure(self, columns: Mapping[str, Tensor], trainer: Trainer, when: When) -> Any:
         images = self.layer == INPUT and drawn_as_images(columns["clean"].shape)
         if not images and not drawn_as_units(columns["clean"].shape):
             self.warn_once(
@@ -302,7 +327,6 @@ class AdversarialExamples(ExamplesOfLosses):
         count = int(attacked.sum())
         if count == 0:
             return None
-        when = f"step {moment.step:,}, epoch {trainer.current_epoch}"
         shown = {name: column[attacked] for name, column in columns.items()}
         return examples_figure(
             self._drawn(shown, images, _class_names(trainer, shown)),
@@ -312,12 +336,16 @@ class AdversarialExamples(ExamplesOfLosses):
             title=f"{self.where()}{when}: {round(moment.success * count)} of {count} successful",
         )
 
+    def _as_pixels(self, columns: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+        pair = columns["clean"].float(), columns["adversarial"].float()
+        return as_pixels(*pair, self.bounds or Bounds())
+
     def _drawn(
         self, columns: Mapping[str, Tensor], images: bool, names: Sequence[str] | None
     ) -> DrawnExamples:
         pair = columns["clean"].float(), columns["adversarial"].float()
         if images:
-            pair = as_pixels(*pair, self.bounds or Bounds())
+            pair = self._as_pixels(columns)
         numbers = (columns[name].tolist() for name in ("success", "distortion"))
         return DrawnExamples(*pair, *class_captions(columns, names), *numbers)
 
@@ -339,10 +367,3 @@ def _moment(step: int, made: Examples) -> Moment:
     success = float(made.success[made.attacked].double().mean())
     # `median` would take the lower of the two in the middle.
     return Moment(step, success, float(distortion.mean()), float(distortion.quantile(0.5)))
-
-
-def _table(columns: Mapping[str, Tensor]) -> tuple[Sequence[str], list[list[Cell]]]:
-    """Return headings and a row for each example, of all columns with one number for it."""
-    names = [name for name, values in columns.items() if values.ndim == 1]
-    rows = zip(*(columns[name].tolist() for name in names), strict=True)
-    return ["example", *names], [[number, *row] for number, row in enumerate(rows)]

@@ -39,6 +39,7 @@ class ChoosingExamples(Measuring, ABC):
         keys: Where inputs and labels are in a batch.
         model: Name of the submodule that maps inputs to logits; None for the LightningModule.
         output: Where its output holds the logits; see `lit_intriguing.hosts.logits`.
+        draw_every: Measurements from one that is drawn to the next; see `Drawing`.
     """
 
     def __init__(
@@ -50,8 +51,9 @@ class ChoosingExamples(Measuring, ABC):
         keys: BatchKeys,
         model: str | None,
         output: Output | None,
+        draw_every: int | None = None,
     ) -> None:
-        super().__init__(name, dirpath, seed)
+        super().__init__(name, dirpath, seed, draw_every)
         self.examples, self.model, self.output = examples, model, output
         self._keys = keys
         self._input_name: str | None = None

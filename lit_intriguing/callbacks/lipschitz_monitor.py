@@ -1,5 +1,6 @@
 """Bounds of the Lipschitz constants of a network and its layers, as it trains."""
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,11 +12,11 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import nn
 
+from lit_intriguing.callbacks.intervals import epoch_is_due, turn
 from lit_intriguing.callbacks.measuring import Measuring, is_trial
 from lit_intriguing.checks import check_whole
 from lit_intriguing.errors import UserError
 from lit_intriguing.figures.bars import bar_chart, norm_bar
-from lit_intriguing.figures.loggers import destinations
 from lit_intriguing.hosts.batch import Place, example_shape
 from lit_intriguing.hosts.logits import logits_model
 from lit_intriguing.hosts.muted import muted
@@ -26,6 +27,9 @@ from lit_intriguing.lipschitz.norm import Norm, unknown
 from lit_intriguing.lipschitz.registry import Rule, operator_norm
 from lit_intriguing.lipschitz.tracked import TrackedNorm, estimated_norm
 from lit_intriguing.lipschitz.unwrapped import full_weight, sharded, unwrapped
+from lit_intriguing.loggers.destinations import destinations
+from lit_intriguing.loggers.table import Table
+from lit_intriguing.loggers.when import When
 from lit_intriguing.private.of_lightning import optimizer_steps
 from lit_intriguing.private.of_torch import uncompiled_name
 from lit_intriguing.splice import submodule
@@ -39,16 +43,16 @@ class LipschitzMonitor(Measuring):
 
     Szegedy et al. 2013, section 4.3, of any LightningModule while it trains. Two kinds of numbers:
 
-    At the end of an epoch **certified** bounds: `<name>/<layer>` for every layer and function of
+    At the end of epochs **certified** bounds: `<name>/<layer>` for every layer and function of
     the network whose constant is not trivially 1, `<name>/network` (along the graph: products,
-    sums at additions) and, for a stack of dense layers, `<name>/network/joint`, a tighter
+    sums at additions) and, for a stack of dense layers, `<name>/network_joint`, a tighter
     bound. They are those of `network_norm`, for the network in evaluation mode, rounded upwards to
     float32, which is what loggers store. A table (which says of each number whether it is exact, an
     upper bound, probable or an estimate) and a bar chart go to W&B, TensorBoard and CSV loggers and
     to `<name>/step-<step>.csv` and `.png` in the run's folder.
 
-    Every `every_n_steps` steps **estimates**: `<name>/<layer>/estimate` for linear layers, by
-    power steps from the direction found before, and `<name>/network/estimate`, the last certified
+    Every `every_n_steps` steps **estimates**: `<name>/<layer>_estimate` for linear layers, by
+    power steps from the direction found before, and `<name>/network_estimate`, the last certified
     bound of the network times the factor by which the layers' estimates have changed since; until
     there is one, they start from a first estimate of the network along its graph. That product is
     exact for layers in a chain; where branches are added it overstates a change. An estimate is not
@@ -66,14 +70,16 @@ class LipschitzMonitor(Measuring):
 
     The time of an estimate is about that of a few passes of one example through the linear layers.
     That of certified bounds does not depend on the data: tenths of a second for small networks,
-    most of it for the figure, ten seconds for AlexNet. If epochs are short, raise
+    most of it for the joint bound and the figure, ten seconds for AlexNet. It is logged as
+    `<name>/seconds`, that of an estimate as `<name>/estimate_seconds`. If epochs are short, raise
     `certify_every_n_epochs`.
 
     Args:
         every_n_steps: Optimiser steps from one estimate to the next.
         layers: Names of the layers to log; None for all. The network's bound is of all layers
             in any case.
-        certify_every_n_epochs: Epochs from one certified bound to the next.
+        certify_every_n_epochs: Epochs from one certified bound to the next. None for each epoch of
+            a run of up to 40; of a longer one the first, the last, and at most 40 in all.
         joint: Whether to look for the tighter bound of a stack of dense layers.
         name: Name of the scalars, figures and files, different for each callback of the run.
         dirpath: Folder in place of the run's own.
@@ -84,6 +90,9 @@ class LipschitzMonitor(Measuring):
         inputs: Key, field or position of the inputs in a batch; by default the first floating-point
             tensor.
         seed: Seed of the first directions.
+        draw_every: Certified bounds from one table and chart to the next. None for at most 20 in a
+            run, or each tenth in a run without an end. The first and the last ones are always
+            drawn.
 
     Raises:
         ValueError: For a number out of range.
@@ -96,7 +105,7 @@ class LipschitzMonitor(Measuring):
         self,
         every_n_steps: int = 50,
         layers: Sequence[str] | None = None,
-        certify_every_n_epochs: int = 1,
+        certify_every_n_epochs: int | None = None,
         joint: bool = True,
         name: str = "lipschitz",
         dirpath: str | Path | None = None,
@@ -104,8 +113,9 @@ class LipschitzMonitor(Measuring):
         input_shape: Sequence[int] | None = None,
         inputs: Place | None = None,
         seed: int = 0,
+        draw_every: int | None = None,
     ) -> None:
-        super().__init__(name, dirpath, seed)
+        super().__init__(name, dirpath, seed, draw_every)
         self.check_at_least_one(
             every_n_steps=every_n_steps, certify_every_n_epochs=certify_every_n_epochs
         )
@@ -132,6 +142,7 @@ class LipschitzMonitor(Measuring):
             UserError: For a layer outside the model, or if the model is not known.
         """
         self._warned, self._tracked = set(), TrackedNorm(self.seed)
+        self.drawing.clear()
         self._shape = self._sharded = None
         self._estimated_step = self._certified_step = -1
         logits_model(pl_module, self.model)
@@ -149,14 +160,18 @@ class LipschitzMonitor(Measuring):
         """Estimate if it is time: the weights after the last step."""
         if self._shape is None:
             self._shape = self.input_shape or self._shape_in(batch)
+        self._estimate_if_due(trainer, pl_module)
+
+    def _estimate_if_due(self, trainer: Trainer, pl_module: LightningModule) -> None:
         step = optimizer_steps(trainer)
         if step and step % self.every_n_steps == 0 and step != self._estimated_step:
             self._estimated_step = step
-            self._attempt(self._estimate, trainer, pl_module)
+            self._attempt(self._estimate, "estimate_seconds", trainer, pl_module, When.now(trainer))
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Certify if it is time."""
-        due = (trainer.current_epoch + 1) % self.certify_every_n_epochs == 0
+        """Estimate and certify if it is time."""
+        self._estimate_if_due(trainer, pl_module)
+        due = epoch_is_due(trainer, self.certify_every_n_epochs)
         if (due or is_trial(trainer)) and not self.was_in_validation(trainer):
             self._certify_now(trainer, pl_module)
 
@@ -168,11 +183,14 @@ class LipschitzMonitor(Measuring):
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Certify the last weights if that has not been done."""
         if self._certified_step != optimizer_steps(trainer):
-            self._certify_now(trainer, pl_module)
+            self._certify_now(trainer, pl_module, When.at_end(trainer))
+        self.draw_last()
 
-    def _certify_now(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def _certify_now(
+        self, trainer: Trainer, pl_module: LightningModule, when: When | None = None
+    ) -> None:
         self._certified_step = optimizer_steps(trainer)
-        self._attempt(self._certify, trainer, pl_module)
+        self._attempt(self._certify, "seconds", trainer, pl_module, when or When.now(trainer))
 
     def _shape_in(self, batch: Any) -> tuple[int, ...]:
         shape = example_shape(batch, self.inputs)
@@ -200,40 +218,38 @@ class LipschitzMonitor(Measuring):
 
     def _attempt(
         self,
-        measure: Callable[[Trainer, LightningModule], None],
+        measure: Callable[[Trainer, LightningModule, When], None],
+        seconds: str,
         trainer: Trainer,
         pl_module: LightningModule,
+        when: When,
     ) -> None:
-        try:
-            if self._works(trainer, pl_module):
-                with muted(pl_module):
-                    measure(trainer, pl_module)
-        except Exception as error:
-            # A failed measurement must not end the run.
-            self.warn_once(
-                "failure",
-                f"LipschitzMonitor measured nothing after {optimizer_steps(trainer)} steps: "
-                f"{type(error).__name__}: {error}. Training continues. This warning comes once.",
-            )
+        def work() -> None:
+            if not self._works(trainer, pl_module):
+                return
+            with muted(pl_module), self.measured(trainer, when, seconds):
+                measure(trainer, pl_module, when)
+
+        self.or_warn(work, f"measured nothing after {optimizer_steps(trainer)} steps")
         self.tell(trainer)
 
-    def _estimate(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def _estimate(self, trainer: Trainer, pl_module: LightningModule, when: When) -> None:
         model = logits_model(pl_module, self.model)
         if not self._tracked.started:
             self._tracked.start(model, self._bound(model, False, estimated_norm))
         found = self._tracked.step(model)
         if trainer.is_global_zero:
             values = {self._prefix + name: value for name, value in found.items()}
-            scalars = {f"{_key(n)}/estimate": v for n, v in values.items() if self._asked(n)}
-            scalars[f"{NETWORK}/estimate"] = self._tracked.network(found)
-            self.log_scalars(trainer, scalars, optimizer_steps(trainer))
+            scalars = {f"{_key(n)}_estimate": v for n, v in values.items() if self._asked(n)}
+            scalars[f"{NETWORK}_estimate"] = self._tracked.network(found)
+            self.note(scalars)
 
-    def _certify(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def _certify(self, trainer: Trainer, pl_module: LightningModule, when: When) -> None:
         model = logits_model(pl_module, self.model)
         self.certified = found = self._bound(model, self.joint)
         self._tracked.start(model, found)
         if trainer.is_global_zero:
-            self._report(trainer, found)
+            self._report(trainer, found, when)
 
     def _bound(
         self, model: nn.Module, joint: bool, layer_norm: Rule = operator_norm
@@ -251,18 +267,19 @@ class LipschitzMonitor(Measuring):
             others = [_layer(copy, name, layer_norm) for name in names if name not in listed]
         return replace(found, layers=(*found.layers, *others))
 
-    def _report(self, trainer: Trainer, found: NetworkNorm) -> None:
+    def _report(self, trainer: Trainer, found: NetworkNorm, when: When) -> None:
         alone = [layer for layer in found.layers if layer.folded_into is None]
         layers = {self._prefix + layer.name: layer.norm for layer in alone}
         values = {_key(name): norm for name, norm in layers.items() if self._asked(name)}
         self._explain({**values, NETWORK: found.product})
         values[NETWORK] = found.product
         if found.joint is not None:
-            values[f"{NETWORK}/joint"] = found.joint
+            values[f"{NETWORK}_joint"] = found.joint
         scalars = {name: upwards(norm.value) for name, norm in values.items()}
-        self.log_scalars(trainer, scalars, self._certified_step)
+        self.note(scalars)
         if not is_trial(trainer):
-            self._draw(trainer, found, values)
+            draw = functools.partial(self._draw, trainer, found, values, when)
+            self.drawing.offer(*turn(trainer, self.certify_every_n_epochs, None), draw)
 
     def _explain(self, values: Mapping[str, Norm]) -> None:
         """Warn once of each infinite bound; the network's reasons are mostly its layers'."""
@@ -279,19 +296,18 @@ class LipschitzMonitor(Measuring):
     def _asked(self, name: str) -> bool:
         return self._wanted is None or name in self._wanted
 
-    def _draw(self, trainer: Trainer, found: NetworkNorm, values: Mapping[str, Norm]) -> None:
-        columns, rows = found.table()
+    def _draw(
+        self, trainer: Trainer, found: NetworkNorm, values: Mapping[str, Norm], when: When
+    ) -> None:
+        table = Table(*found.table())
         layers = {_key(self._prefix + layer.name) for layer in found.layers}
         bars = [norm_bar(name, norm) for name, norm in values.items() if name in layers]
         whole = [norm_bar(name, norm) for name, norm in values.items() if name not in layers]
-        step = self._certified_step
-        title = f"step {step:,}, epoch {trainer.current_epoch}"
-        figure = bar_chart(
-            bars, label="upper bound of the Lipschitz constant, L2", title=title, apart=whole,
-        )  # fmt: skip
+        label = "upper bound of the Lipschitz constant, L2"
+        figure = bar_chart(bars, label=label, title=str(when), apart=whole)
         for destination in destinations(trainer.loggers, self.folder(trainer)):
-            destination.table(self.name, columns, rows, step)
-            destination.figure(self.name, figure, step)
+            destination.table(self.name, table, when)
+            destination.figure(self.name, figure, when)
 
 
 def upwards(value: float) -> float:
@@ -319,4 +335,4 @@ def _layer(model: nn.Module, name: str, layer_norm: Rule) -> LayerBound:
 
 def _key(name: str) -> str:
     """Return the name of a layer's series, different from that of the network."""
-    return f"{name} (layer)" if name == NETWORK else name
+    return f"{name}_layer" if name == NETWORK else name

@@ -47,7 +47,7 @@ class LipschitzPenalty(AroundTrainingStep):
     process's loss, so that the mean has it once. With a gradient scaler the penalty is scaled along
     with the loss. The host's own logged loss is without it.
 
-    Logs `lipschitz_penalty` (what is added to the loss) and `lipschitz_penalty/<layer>` (the
+    Logs `lipschitz_penalty` (what is added to the loss) and `lipschitz_penalty_norm/<layer>` (the
     estimate of the norm) about once in `trainer.log_every_n_steps` steps. A resumed run continues
     with the directions found, bit for bit.
 
@@ -141,7 +141,7 @@ class LipschitzPenalty(AroundTrainingStep):
         self._in_step = False
         if self._value is not None and logs_now(trainer):
             pl_module.log("lipschitz_penalty", self._value)
-            pl_module.log_dict({f"lipschitz_penalty/{k}": v for k, v in self._norms.items()})
+            pl_module.log_dict({f"lipschitz_penalty_norm/{k}": v for k, v in self._norms.items()})
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Tell callbacks that monitor a value at the validation's end."""
@@ -154,7 +154,7 @@ class LipschitzPenalty(AroundTrainingStep):
 
     def _tell_monitors(self, trainer: Trainer) -> None:
         if self._value is not None:
-            norms = {f"lipschitz_penalty/{k}": float(v) for k, v in self._norms.items()}
+            norms = {f"lipschitz_penalty_norm/{k}": float(v) for k, v in self._norms.items()}
             tell_monitors(trainer, {"lipschitz_penalty": float(self._value), **norms})
 
     def state_dict(self) -> dict[str, Any]:

@@ -1,18 +1,22 @@
 """What callbacks that measure and report have in common; they do not change the run."""
 
 import math
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_warn
 
+from lit_intriguing.callbacks.drawing import Drawing
 from lit_intriguing.checks import check_whole
 from lit_intriguing.errors import UserError
 from lit_intriguing.hosts.monitored import is_monitored, tell_monitors, validates_within_fit
 from lit_intriguing.hosts.muted import muted
 from lit_intriguing.isolation import own_randomness, untouched
+from lit_intriguing.loggers.failures import attempt
+from lit_intriguing.loggers.when import When
 from lit_intriguing.private.of_lightning import callbacks_of, optimizer_steps
 from lit_intriguing.splice import eager
 
@@ -30,13 +34,18 @@ class Measuring(Callback):
         name: Name of the scalars, figures and files, different for each callback of the run.
         dirpath: Folder in place of the run's own.
         seed: Seed of its own random numbers.
+        draw_every: Measurements from one that is drawn to the next; see `Drawing`.
     """
 
-    def __init__(self, name: str, dirpath: str | Path | None, seed: int) -> None:
+    def __init__(
+        self, name: str, dirpath: str | Path | None, seed: int, draw_every: int | None = None
+    ) -> None:
         super().__init__()
         self.name, self.dirpath, self.seed = name, dirpath, seed
+        self.drawing = Drawing(type(self).__name__, draw_every)
         self._warned: set[str] = set()
         self._news: dict[str, float] = {}
+        self._row: dict[str, float] = {}
         self._validated_step: int | None = None
 
     @property
@@ -57,7 +66,7 @@ class Measuring(Callback):
             for one in callbacks_of(trainer)
             if isinstance(one, Measuring) and one.name == self.name
         ]
-        self._news, self._validated_step = {}, None
+        self._news, self._row, self._validated_step = {}, {}, None
         if stage == "fit" and len(named) > 1:
             raise UserError(
                 f"{' and '.join(named)} have one name, {self.name!r}, and would write to the same "
@@ -83,15 +92,36 @@ class Measuring(Callback):
         ):
             yield
 
-    def log_scalars(self, trainer: Trainer, values: Mapping[str, float], step: int) -> None:
-        """Log the scalars that are not NaN, with the epoch, to every logger.
+    @contextmanager
+    def measured(self, trainer: Trainer, when: When, seconds: str = "seconds") -> Iterator[None]:
+        """Log what is noted inside to every logger, in one row with the epoch and the time it took.
+
+        It is logged also where something fails after it was noted, such as a figure. A logger that
+        fails gives a warning.
+
+        Args:
+            trainer: Has the loggers.
+            when: The moment.
+            seconds: Name of the scalar with the time, that of drawing included.
+        """
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            if self._row:
+                self._row[f"{self.name}/{seconds}"] = time.perf_counter() - start
+            row, self._row = self._row, {}
+            for logger in trainer.loggers if row else ():
+                attempt(logger, logger.log_metrics, {**row, "epoch": when.epoch}, step=when.logged)
+
+    def note(self, values: Mapping[str, float]) -> None:
+        """Note scalars of the present measurement; NaN is logged nowhere.
 
         Callbacks that monitor one get it, NaN or not, when all processes have called `tell`.
         """
-        self._news |= {f"{self.name}/{k}": v for k, v in values.items()}
-        known = {f"{self.name}/{k}": v for k, v in values.items() if not math.isnan(v)}
-        for logger in trainer.loggers:
-            logger.log_metrics({**known, "epoch": trainer.current_epoch}, step=step)
+        named = {f"{self.name}/{key}": value for key, value in values.items()}
+        self._news |= named
+        self._row |= {key: value for key, value in named.items() if not math.isnan(value)}
 
     def tell(self, trainer: Trainer) -> None:
         """Put what was logged last into `trainer.callback_metrics`; every process must call it."""
@@ -111,6 +141,21 @@ class Measuring(Callback):
     def was_in_validation(self, trainer: Trainer) -> bool:
         """Return whether the present weights were measured in a validation."""
         return self._validated_step == optimizer_steps(trainer)
+
+    def draw_last(self) -> None:
+        """Draw the last measurement, if that has not been done; a failure gives one warning."""
+        self.or_warn(self.drawing.finish, "drew nothing at the end")
+
+    def or_warn(self, action: Callable[[], None], what: str) -> None:
+        """Do something that must not end the run: a failure gives one warning of this callback."""
+        try:
+            action()
+        except Exception as error:
+            self.warn_once(
+                "failure",
+                f"{type(self).__name__} {what}: {type(error).__name__}: {error}. Training "
+                "continues. This warning comes once.",
+            )
 
     def folder(self, trainer: Trainer) -> Path:
         """Return the folder in which `ModelCheckpoint` puts `checkpoints`; on rank 0 only."""

@@ -1,7 +1,7 @@
 """A measurement on a fixed few examples, repeated while a network trains."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,7 @@ from typing import Any
 from lightning.pytorch import LightningModule, Trainer
 
 from lit_intriguing.callbacks.choosing_examples import ChoosingExamples
+from lit_intriguing.callbacks.intervals import epoch_is_due, turn
 from lit_intriguing.callbacks.measuring import is_trial
 from lit_intriguing.errors import UserError
 from lit_intriguing.hosts.batch import BatchKeys, Place
@@ -18,6 +19,7 @@ from lit_intriguing.hosts.fixed_examples import (
 )
 from lit_intriguing.hosts.host_rows import HostRows
 from lit_intriguing.hosts.logits import Output
+from lit_intriguing.loggers.when import When
 from lit_intriguing.private.of_lightning import optimizer_steps
 
 
@@ -30,7 +32,8 @@ class OnFixedExamples(ChoosingExamples, ABC):
 
     Args:
         name: Name of the scalars, figures and files.
-        every_n_epochs: Epochs from one measurement to the next.
+        every_n_epochs: Epochs from one measurement to the next; None for at most 40 in a run, the
+            first epoch and the last among them.
         every_n_steps: Optimiser steps from one measurement to the next, in place of epochs.
         examples: Number of examples; fewer if the data or the batch has fewer.
         dirpath: Folder in place of the run's own.
@@ -40,6 +43,7 @@ class OnFixedExamples(ChoosingExamples, ABC):
         seed: Seed of the choice of examples.
         model: Name of the submodule that maps inputs to logits; None for the LightningModule.
         output: Where its output holds the logits; see `lit_intriguing.hosts.logits`.
+        draw_every: Measurements from one that is drawn to the next; see `Drawing`.
 
     Raises:
         ValueError: For a number out of range.
@@ -48,7 +52,7 @@ class OnFixedExamples(ChoosingExamples, ABC):
     def __init__(
         self,
         name: str,
-        every_n_epochs: int,
+        every_n_epochs: int | None,
         every_n_steps: int | None,
         examples: int,
         dirpath: str | Path | None,
@@ -57,8 +61,10 @@ class OnFixedExamples(ChoosingExamples, ABC):
         seed: int,
         model: str | None = None,
         output: Output | None = None,
+        draw_every: int | None = None,
     ) -> None:
-        super().__init__(name, dirpath, seed, examples, BatchKeys(inputs, labels), model, output)
+        keys = BatchKeys(inputs, labels)
+        super().__init__(name, dirpath, seed, examples, keys, model, output, draw_every)
         self.check_at_least_one(
             every_n_epochs=every_n_epochs, every_n_steps=every_n_steps, examples=examples
         )
@@ -66,8 +72,17 @@ class OnFixedExamples(ChoosingExamples, ABC):
         self._restored: Mapping[str, Any] | None = None
 
     @abstractmethod
-    def measure(self, trainer: Trainer, pl_module: LightningModule, examples: Any) -> None:
-        """Measure, on every process alike, and report on the first."""
+    def measure(
+        self, trainer: Trainer, pl_module: LightningModule, examples: Any, when: When
+    ) -> None:
+        """Measure, on every process alike, and report on the first.
+
+        Args:
+            trainer: Runs.
+            pl_module: The host.
+            examples: What `try_out` got.
+            when: The moment.
+        """
 
     @property
     @abstractmethod
@@ -109,6 +124,7 @@ class OnFixedExamples(ChoosingExamples, ABC):
         if trainer.global_step == 0:
             self._chosen, self._warned = None, set()
             self.clear_memory()
+        self.drawing.clear()
         self._load_restored(pl_module)
         if self._chosen is not None:
             return
@@ -141,7 +157,7 @@ class OnFixedExamples(ChoosingExamples, ABC):
         if self.every_n_steps is not None and not is_trial(trainer):
             due = self._step_is_due(trainer)
         else:
-            due = is_trial(trainer) or ((trainer.current_epoch + 1) % self.every_n_epochs == 0)
+            due = is_trial(trainer) or epoch_is_due(trainer, self.every_n_epochs)
         if due and self._chosen is not None and not self.was_in_validation(trainer):
             self._measure(trainer, pl_module)
 
@@ -149,6 +165,17 @@ class OnFixedExamples(ChoosingExamples, ABC):
         """Measure if a callback is going to look at it."""
         if self._chosen is not None and self.is_due_in_validation(trainer):
             self._measure(trainer, pl_module)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Measure an end that comes early, if nothing else was asked for; draw the last."""
+        by_default = self.every_n_epochs is None and self.every_n_steps is None
+        if by_default and self._chosen is not None and self.last_step != optimizer_steps(trainer):
+            self._measure(trainer, pl_module, When.at_end(trainer))
+        self.draw_last()
+
+    def draw(self, trainer: Trainer, draw: Callable[[], None]) -> None:
+        """Draw what was measured now if it is its turn, or at the end of the run."""
+        self.drawing.offer(*turn(trainer, self.every_n_epochs, self.every_n_steps), draw)
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Drop the state that an evaluation's checkpoint brought."""
@@ -186,15 +213,16 @@ class OnFixedExamples(ChoosingExamples, ABC):
         step = optimizer_steps(trainer)
         return step != self.last_step and step % self.every_n_steps == 0
 
-    def _measure(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        assert self._chosen is not None
-        try:
-            self.measure(trainer, pl_module, self._chosen)
-        except Exception as error:
-            # A failed measurement must not end the run.
-            self.warn_once(
-                "failure",
-                f"{type(self).__name__} made no examples after {optimizer_steps(trainer)} steps: "
-                f"{type(error).__name__}: {error}. Training continues. This warning comes once.",
-            )
+    def _measure(
+        self, trainer: Trainer, pl_module: LightningModule, when: When | None = None
+    ) -> None:
+        self.or_warn(
+            lambda: self._measure_and_log(trainer, pl_module, when or When.now(trainer)),
+            f"made no examples after {optimizer_steps(trainer)} steps",
+        )
         self.tell(trainer)
+
+    def _measure_and_log(self, trainer: Trainer, pl_module: LightningModule, when: When) -> None:
+        assert self._chosen is not None
+        with self.measured(trainer, when):
+            self.measure(trainer, pl_module, self._chosen, when)

@@ -8,7 +8,8 @@ from torch import Tensor
 
 from lit_intriguing.errors import UserError
 from lit_intriguing.figures.filters import filters_figure
-from lit_intriguing.figures.loggers import destinations
+from lit_intriguing.loggers.destinations import destinations
+from lit_intriguing.loggers.when import When
 from lit_intriguing.models.autoencoder import SparseAutoencoder
 from lit_intriguing.models.localisation import localisation
 
@@ -78,7 +79,7 @@ class SparseFilters(Callback):
     def _draw(self, trainer: Trainer, module: SparseAutoencoder) -> None:
         for place in destinations(trainer.loggers):
             figure = filters_figure(module.filters, self._reached)
-            place.figure("filters", figure, trainer.global_step)
+            place.figure("filters", figure, When.at_end(trainer))
 
     def state_dict(self) -> dict[str, Any]:
         """Return what was reached last."""

@@ -17,6 +17,8 @@ from lit_intriguing.hosts.logits import LogitsModel, Output, logits_model
 from lit_intriguing.hosts.muted import muted
 from lit_intriguing.hosts.precision import in_precision
 from lit_intriguing.isolation import own_randomness
+from lit_intriguing.loggers.failures import attempt
+from lit_intriguing.loggers.when import When
 from lit_intriguing.splice import eager
 
 CHUNK = 1000
@@ -26,7 +28,7 @@ CHUNK = 1000
 class TrainingError(Callback):
     """The error of the trained network on the examples that it was trained on.
 
-    Logs `train/error`, and `train/error/<name>` for each of `others`, fractions of wrong
+    Logs `train/error`, and `train/error_<name>` for each of `others`, fractions of wrong
     predictions, to every logger, and prints a line for each; they are also in `errors`. The
     examples pass through the module's hooks as in a validation. Those whose label is no class,
     since the loss ignores it (-1, 255), do not count. The callback only measures: weights, modes,
@@ -79,11 +81,13 @@ class TrainingError(Callback):
         parts = {"train/error": (loader.inputs, loader.labels)}
         for name, data in self.others.items():
             part, _ = data.load_training()
-            parts[f"train/error/{name}"] = part.inputs, part.labels
+            parts[f"train/error_{name}"] = part.inputs, part.labels
         self.errors = {k: self.error_on(trainer, pl_module, *one) for k, one in parts.items()}
         if trainer.is_global_zero:
             for logger in trainer.loggers:
-                logger.log_metrics(self.errors, step=trainer.global_step)
+                when = When.at_end(trainer)
+                row = {**self.errors, "epoch": when.epoch}
+                attempt(logger, logger.log_metrics, row, step=when.logged)
             self._print(trainer)
 
     def error_on(

@@ -1,5 +1,6 @@
 """How adversarial examples transfer between the network in training and others."""
 
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,16 +18,16 @@ from lit_intriguing.autograd import preserved
 from lit_intriguing.callbacks.measuring import is_trial
 from lit_intriguing.callbacks.transfer_of_losses import CURRENT, Past, TransferOfLosses
 from lit_intriguing.errors import UserError
-from lit_intriguing.figures.loggers import destinations
 from lit_intriguing.figures.transfer import TransferMoment, transfer_figure
 from lit_intriguing.hosts.batch import Place
 from lit_intriguing.hosts.fixed_examples import FixedExamples
 from lit_intriguing.hosts.host_rows import HostRows
 from lit_intriguing.hosts.logits import Output
 from lit_intriguing.hosts.precision import in_precision
+from lit_intriguing.loggers.table import Table
+from lit_intriguing.loggers.when import When
 from lit_intriguing.metrics import transfer_rates
 from lit_intriguing.models.weights import load_weights, read_checkpoint
-from lit_intriguing.private.of_lightning import optimizer_steps
 from lit_intriguing.splice import INPUT, tail
 from lit_intriguing.tables import Cell
 from lit_intriguing.types import Bounds
@@ -45,9 +46,10 @@ class TransferEvaluation(TransferOfLosses):
     `<name>/to/<reference>` (error of the reference on the network's adversarial examples),
     `<name>/from/<reference>` (the network's error on the reference's), `<name>/from/earlier` (its
     error on those made for it `earlier` measurements ago, or as far back as there are), and
-    `<name>/distortion` (mean root mean square change); numbers without examples are left out. The
-    whole matrix goes as a heat map and a table, errors in per cent, to W&B, TensorBoard and CSV
-    loggers and to `<name>/step-<step>.png` and `.csv` in the run's folder.
+    `<name>/distortion` (mean root mean square change); numbers without examples are left out.
+    `<name>/seconds` is what the measurement took. The
+    whole matrix goes as a heat map and a table, errors in per cent, to the loggers and to
+    `<name>/step-<step>.png` and `.csv` in the run's folder, but not each time (`draw_every`).
 
     Where the host has no class labels, or its loss does not depend on them, adversarial examples
     ascend the loss that a host's `training_step` returns, and the references are LightningModules
@@ -67,7 +69,8 @@ class TransferEvaluation(TransferOfLosses):
             gradients, such as a quantised one, no adversarial examples are made.
         weights: Checkpoint of a reference, by its name; without one the reference's own weights.
         earlier: How many measurements back an earlier state is; 0 for none.
-        every_n_epochs: Epochs from one measurement to the next.
+        every_n_epochs: Epochs from one measurement to the next. None for each epoch of a run of up
+            to 40; of a longer one the first, the last, and at most 40 in all.
         every_n_steps: Optimiser steps from one measurement to the next, in place of epochs.
         examples: Number of examples; fewer if the data or the batch has fewer.
         goal: What the adversarial examples are to reach; as for `AdversarialExamples`.
@@ -83,6 +86,9 @@ class TransferEvaluation(TransferOfLosses):
             function of the batch; found if there is no doubt.
         labels: Where the labels are, likewise.
         seed: Seed of the choice of examples, the targets and the attack.
+        draw_every: Measurements from one figure and table to the next. None for at most 20 in a
+            run, or each tenth in a run without an end. The first and the last ones are always
+            drawn.
 
     Raises:
         ValueError: For a number out of range, weights of no reference, or neither references nor
@@ -98,7 +104,7 @@ class TransferEvaluation(TransferOfLosses):
         references: Mapping[str, nn.Module] | None = None,
         weights: Mapping[str, str] | None = None,
         earlier: int = 1,
-        every_n_epochs: int = 1,
+        every_n_epochs: int | None = None,
         every_n_steps: int | None = None,
         examples: int = 64,
         goal: Goal | None = None,
@@ -110,11 +116,12 @@ class TransferEvaluation(TransferOfLosses):
         inputs: Place | None = None,
         labels: Place | None = None,
         seed: int = 0,
+        draw_every: int | None = None,
     ) -> None:
         super().__init__(
             references, earlier, attack, goal, bounds, INPUT,
             name, every_n_epochs, every_n_steps, examples, dirpath, inputs, labels, seed,
-            model, output,
+            model, output, draw_every,
         )  # fmt: skip
         self._history: list[TransferMoment] = []
         self._check(earlier, weights or {})
@@ -149,12 +156,15 @@ class TransferEvaluation(TransferOfLosses):
         self._theirs = {}
 
     def measure(
-        self, trainer: Trainer, pl_module: LightningModule, examples: FixedExamples | HostRows
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        examples: FixedExamples | HostRows,
+        when: When,
     ) -> None:
         """Make adversarial examples, and have every network classify all of them."""
-        step = optimizer_steps(trainer)
         if isinstance(examples, HostRows):
-            self.measure_losses(trainer, pl_module, examples)
+            self.measure_losses(trainer, pl_module, examples, when)
             return
         with self.isolated(pl_module):
             models = self._models(trainer, pl_module)
@@ -171,12 +181,12 @@ class TransferEvaluation(TransferOfLosses):
         clean = {"error on clean": float(rates[0, 0])}
         shares = {name: one for name, one in {**values, **clean}.items() if name != "distortion"}
         known = {name: one for name, one in shares.items() if not math.isnan(one)}
-        self._history.append(TransferMoment(step, known))
+        self._history.append(TransferMoment(when.steps, known))
         if trainer.is_global_zero:
-            self.log_scalars(trainer, values, step)
+            self.note(values)
             if not is_trial(trainer):
-                self._draw(trainer, sets, list(models), rates, step)
-        self._past = [*self._past, Past.of(step, own)][-max(self.earlier, 1) :]
+                self._offer(trainer, sets, list(models), rates, when)
+        self._past = [*self._past, Past.of(when.steps, own)][-max(self.earlier, 1) :]
 
     @property
     def last_step(self) -> int:
@@ -274,20 +284,19 @@ class TransferEvaluation(TransferOfLosses):
             values["from/earlier"] = float(rates[titles.index(f"for step {self._past[0].step}"), 0])
         return values
 
-    def _draw(
+    def _offer(
         self,
         trainer: Trainer,
         sets: Mapping[str, ExampleSet],
         models: Sequence[str],
         rates: Tensor,
-        step: int,
+        when: When,
     ) -> None:
-        title = f"step {step:,}, epoch {trainer.current_epoch}"
-        figure = transfer_figure(100 * rates, list(sets), models, self._history, title=title)
-        columns, table = _table(sets, models, rates)
-        for destination in destinations(trainer.loggers, self.folder(trainer)):
-            destination.table(self.name, columns, table, step)
-            destination.figure(self.name, figure, step)
+        table = Table(*_table(sets, models, rates))
+        figure = functools.partial(
+            transfer_figure, 100 * rates, list(sets), models, self._history, title=str(when)
+        )
+        self.draw(trainer, functools.partial(self.hand_over, trainer, table, figure, when))
 
 
 class _OwnPrecision(nn.Module):

@@ -1,7 +1,8 @@
 """Transfer between hosts without class labels: whose examples raise whose loss."""
 
+import functools
 from abc import ABC
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.plugins.precision import Precision
+from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from lit_intriguing.attacks.example_sets import ExampleSet
@@ -22,12 +24,13 @@ from lit_intriguing.callbacks.loss_transfer import (
 from lit_intriguing.callbacks.measuring import is_trial
 from lit_intriguing.callbacks.on_labels_or_loss import OnLabelsOrLoss
 from lit_intriguing.errors import UserError
-from lit_intriguing.figures.loggers import destinations
 from lit_intriguing.figures.transfer import transfer_figure
 from lit_intriguing.hosts.host_rows import HostRows
 from lit_intriguing.hosts.loss_change import ascend, usual_attack
 from lit_intriguing.hosts.rows_loss import RowsLoss
-from lit_intriguing.private.of_lightning import optimizer_steps
+from lit_intriguing.loggers.destinations import destinations
+from lit_intriguing.loggers.table import Table
+from lit_intriguing.loggers.when import When
 
 CURRENT = "current"
 """The network in training, in tables."""
@@ -84,14 +87,15 @@ class TransferOfLosses(OnLabelsOrLoss, ABC):
             self._transfer_losses(trainer, pl_module, rows)
         self._theirs = {}
 
-    def measure_losses(self, trainer: Trainer, pl_module: LightningModule, rows: HostRows) -> None:
+    def measure_losses(
+        self, trainer: Trainer, pl_module: LightningModule, rows: HostRows, when: When
+    ) -> None:
         """Make adversarial examples, compute the losses of all hosts, and report them."""
-        step = optimizer_steps(trainer)
         transfer, sets = self._transfer_losses(trainer, pl_module, rows)
         if trainer.is_global_zero:
-            self._report_losses(trainer, sets, transfer, step)
+            self._report_losses(trainer, sets, transfer, when)
         own = sets[f"for {CURRENT}"]
-        self._past = [*self._past, Past.of(step, own)][-max(self.earlier, 1) :]
+        self._past = [*self._past, Past.of(when.steps, own)][-max(self.earlier, 1) :]
 
     def _transfer_losses(
         self, trainer: Trainer, pl_module: LightningModule, rows: HostRows
@@ -140,7 +144,7 @@ class TransferOfLosses(OnLabelsOrLoss, ABC):
         trainer: Trainer,
         sets: Mapping[str, ExampleSet],
         transfer: LossTransfer,
-        step: int,
+        when: When,
     ) -> None:
         titles, hosts = list(sets), [CURRENT, *self.references]
         shares = transfer.shares()
@@ -154,16 +158,22 @@ class TransferOfLosses(OnLabelsOrLoss, ABC):
             values[f"from/{name}"] = float(shares[titles.index(f"for {name}"), 0])
         if self.earlier and len(titles) > len(hosts):
             values["from/earlier"] = float(shares[len(hosts), 0])
-        self.log_scalars(trainer, values, step)
+        self.note(values)
         if is_trial(trainer):
             return
-        figure = transfer_figure(
-            100 * shares, titles, hosts,
-            label="increase of the column's loss by the row's examples, % of that by its own",
-            title=f"step {step:,}, epoch {trainer.current_epoch}",
-        )  # fmt: skip
         moved = {title: one.distortion for title, one in sets.items()}
-        columns, table = transfer_table(transfer, hosts, moved)
+        table = Table(*transfer_table(transfer, hosts, moved))
+        figure = functools.partial(
+            transfer_figure, 100 * shares, titles, hosts, title=str(when),
+            label="increase of the column's loss by the row's examples, % of that by its own",
+        )  # fmt: skip
+        self.draw(trainer, functools.partial(self.hand_over, trainer, table, figure, when))
+
+    def hand_over(
+        self, trainer: Trainer, table: Table, figure: Callable[[], Figure], when: When
+    ) -> None:
+        """Send the table and the heat map to files and loggers."""
+        drawn = figure()
         for destination in destinations(trainer.loggers, self.folder(trainer)):
-            destination.table(self.name, columns, table, step)
-            destination.figure(self.name, figure, step)
+            destination.table(self.name, table, when)
+            destination.figure(self.name, drawn, when)

@@ -15,7 +15,6 @@ from lit_intriguing.autograd import preserved
 from lit_intriguing.callbacks.measuring import is_trial
 from lit_intriguing.callbacks.on_fixed_examples import OnFixedExamples
 from lit_intriguing.errors import UserError
-from lit_intriguing.figures.loggers import destinations
 from lit_intriguing.figures.unit_effects import effect_history_figure, effects_figure
 from lit_intriguing.hosts.batch import Place
 from lit_intriguing.hosts.calling import call_with_inputs, keyword_of
@@ -31,7 +30,9 @@ from lit_intriguing.hosts.step_rows import (
     rows_of_inputs,
 )
 from lit_intriguing.hosts.whole_rows import row_places
-from lit_intriguing.private.of_lightning import optimizer_steps
+from lit_intriguing.loggers.destinations import destinations
+from lit_intriguing.loggers.table import Table
+from lit_intriguing.loggers.when import When
 from lit_intriguing.private.of_torch import uncompiled_name
 from lit_intriguing.splice import SpliceError
 from lit_intriguing.units import LayerAnalysis, Mean, Reading, analyse_units, untrained_copy
@@ -81,7 +82,8 @@ class UnitAnalysis(OnFixedExamples):
 
     Args:
         layers: Names of submodules, or patterns such as `features.*.relu`.
-        every_n_epochs: Epochs from one measurement to the next.
+        every_n_epochs: Epochs from one measurement to the next. None for each epoch of a run of up
+            to 40; of a longer one the first, the last, and at most 40 in all.
         every_n_steps: Optimiser steps from one measurement to the next, in place of epochs.
         examples: Images, chosen at random and balanced over the classes.
         reading: From a layer's output to activations; by default the mean over positions.
@@ -102,6 +104,9 @@ class UnitAnalysis(OnFixedExamples):
         model: Name of the submodule that takes the inputs; the default is the LightningModule if it
             defines `forward`. Layers are named from the LightningModule in any case.
         seed: Of the choice of images, the random bases and the fresh weights.
+        draw_every: Measurements from one figure and table to the next. None for at most 20 in a
+            run, or each tenth in a run without an end. The first and the last ones are always
+            drawn.
 
     Raises:
         ValueError: For a number out of range.
@@ -112,7 +117,7 @@ class UnitAnalysis(OnFixedExamples):
     def __init__(
         self,
         layers: Sequence[str],
-        every_n_epochs: int = 1,
+        every_n_epochs: int | None = None,
         every_n_steps: int | None = None,
         examples: int = 1000,
         reading: Reading | None = None,
@@ -128,12 +133,14 @@ class UnitAnalysis(OnFixedExamples):
         labels: Place | None = None,
         model: str | None = None,
         seed: int = 0,
+        draw_every: int | None = None,
     ) -> None:
         if features is not None and labels is None:
             labels = functools.partial(_no_labels, inputs)
         super().__init__(
-            name, every_n_epochs, every_n_steps, examples, dirpath, inputs, labels, seed, model
-        )
+            name, every_n_epochs, every_n_steps, examples, dirpath, inputs, labels, seed, model,
+            draw_every=draw_every,
+        )  # fmt: skip
         self._keys = replace(self._keys, advice=_ADVICE)
         ScanSettings(reading or Mean(), k, rotations, seed)  # refuses numbers out of range
         self.layers = [layers] if isinstance(layers, str) else list(layers)
@@ -215,22 +222,26 @@ class UnitAnalysis(OnFixedExamples):
         return f"UnitAnalysis called {type(pl_module).__name__}.training_step aside, since {reason}"
 
     def measure(
-        self, trainer: Trainer, pl_module: LightningModule, examples: FixedExamples | HostRows
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        examples: FixedExamples | HostRows,
+        when: When,
     ) -> None:
         """Compare the units as they are now, and fresh ones the first time."""
         if self.control and not self._untrained:
-            fresh: Any = untrained_copy(pl_module, self.seed)
+            fresh: Any = untrained_copy(pl_module, self.seed, shared=[trainer, *trainer.loggers])
             fresh.trainer = trainer  # its step may ask
             found = self._analyse(trainer, pl_module, fresh, examples, self.rotations, UNTRAINED)
             self._untrained = list(found.analyses)
         found = self._analyse(trainer, pl_module, pl_module, examples, self.rotations)
-        step = optimizer_steps(trainer)
-        self._history.append((step, {_series(one): one.effect for one in found.analyses}))
+        self._history.append((when.steps, {_series(one): one.effect for one in found.analyses}))
         values = _scalars(found.analyses)
         if trainer.is_global_zero:
-            self.log_scalars(trainer, values, step)
+            self.note(values)
             if not is_trial(trainer):
-                self._draw(trainer, found.analyses, step)
+                draw = functools.partial(self._draw, trainer, found.analyses, when)
+                self.draw(trainer, draw)
 
     @property
     def last_step(self) -> int:
@@ -319,9 +330,9 @@ class UnitAnalysis(OnFixedExamples):
         none = torch.zeros(rows.count, dtype=torch.int64, device=pl_module.device)
         return step.numbered(none, _SIZE), step.forward, step.compared_by(self.features)
 
-    def _draw(self, trainer: Trainer, found: Sequence[LayerAnalysis], step: int) -> None:
-        title = f"step {step:,}, epoch {trainer.current_epoch}"
-        effects = effects_figure([*found, *self._untrained], title=title)
+    def _draw(self, trainer: Trainer, found: Sequence[LayerAnalysis], when: When) -> None:
+        table = Table(COLUMNS, table_rows([*found, *self._untrained]))
+        effects = effects_figure([*found, *self._untrained], title=str(when))
         history = effect_history_figure(
             [step for step, _ in self._history],
             {
@@ -330,9 +341,9 @@ class UnitAnalysis(OnFixedExamples):
             },
         )
         for destination in destinations(trainer.loggers, self.folder(trainer)):
-            destination.table(self.name, COLUMNS, table_rows([*found, *self._untrained]), step)
-            destination.figure(self.name, effects, step)
-            destination.figure(f"{self.name}/history", history, step)
+            destination.table(self.name, table, when)
+            destination.figure(self.name, effects, when)
+            destination.figure(f"{self.name}/history", history, when)
 
 
 def _call(name: str | None, input_name: str | None, network: Any, images: Tensor) -> object:

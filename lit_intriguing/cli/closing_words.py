@@ -68,8 +68,15 @@ def _places(logger: Any) -> tuple[str, list[str]]:
     if "TensorBoardLogger" in names:
         return f"tensorboard --logdir {shlex.quote(_short(Path(logger.log_dir)))}", []
     if "WandbLogger" in names:
-        url = getattr(logger.experiment, "url", None)
+        run = logger.experiment
+        # Offline, W&B warns where it is asked for an address.
+        url = None if getattr(run, "offline", False) else getattr(run, "url", None)
         return str(url or f"W&B, offline, in {_short(Path(logger.save_dir or '.') / 'wandb')}"), []
+    if "MLFlowLogger" in names:
+        store = shlex.quote(str(logger.experiment.tracking_uri))
+        return f"mlflow ui --backend-store-uri {store}", []
+    if "CometLogger" in names:
+        return str(logger.experiment.url), []
     return type(logger).__name__, []
 
 

@@ -19,6 +19,18 @@ _WAYS_OUT = {
         "(baseline_mnist, dropout_mnist)."
     )
 }
+_LOGGERS = {
+    "wandb": (
+        "W&B",
+        "Without a network or an account set WANDB_MODE=offline, and send the run later by "
+        "`wandb sync`; or take another logger, as by --config configs/logger/csv.yaml.",
+    ),
+    "mlflow": (
+        "MLflow",
+        "Check its tracking_uri, or take another logger, as by --config configs/logger/csv.yaml.",
+    ),
+}
+"""Package to the logger's name, and a way out where it raises before training."""
 _OTHERWISE = "Leave one of them out of the configuration files."
 
 
@@ -64,6 +76,23 @@ def repeated_callback(message: str) -> str | None:
         return None
     name = found.group(1)
     return f"there are two {name} callbacks. {_WAYS_OUT.get(name, _OTHERWISE)}"
+
+
+def failed_logger(error: Exception) -> str | None:
+    """Say what to do where a logger cannot begin, as without a network or an account.
+
+    Args:
+        error: What ended the run.
+
+    Returns:
+        One line; None where the error is about something else.
+    """
+    packages = {kind.__module__.partition(".")[0] for kind in type(error).__mro__}
+    reason = " ".join(str(error).split()).rstrip(".")
+    for package, (name, way_out) in _LOGGERS.items():
+        if package in packages:
+            return f"{name} cannot begin: {reason}. {way_out}"
+    return None
 
 
 def interruption(trainer: Trainer) -> str:

@@ -14,6 +14,7 @@ from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCL
 from lightning.pytorch.loggers import CSVLogger
 from typing_extensions import override
 
+from lit_intriguing.callbacks.logger_guard import LoggerGuard
 from lit_intriguing.callbacks.run_progress import RunProgress
 from lit_intriguing.cli import closing_test, messages
 from lit_intriguing.cli.checkpoint_model import described_model, with_model_of_checkpoint
@@ -60,6 +61,11 @@ def run(arguments: Sequence[str]) -> None:
         Program(arguments)
     except MisconfigurationException as error:  # Lightning's: no validation step, say
         raise UserError(one_line(str(error))) from error
+    except Exception as error:
+        message = messages.failed_logger(error)
+        if message is None:
+            raise
+        raise UserError(message) from error
 
 
 class Program(LightningCLI):
@@ -183,6 +189,7 @@ class Program(LightningCLI):
             config |= ONE_PROCESS
         if config.get("logger") is None:
             config["logger"] = CSVLogger(config.get("default_root_dir") or ".", "lightning_logs")
+        callbacks = [LoggerGuard(), *callbacks]
         if self._wants_progress(config):
             callbacks = [*callbacks, RunProgress()]
         try:

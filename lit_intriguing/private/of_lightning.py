@@ -237,6 +237,15 @@ def starts_processes(trainer: Trainer) -> bool:
     return isinstance(trainer.strategy.launcher, _MultiProcessingLauncher)
 
 
+def prefix_of(logger: Any) -> str:
+    """Return what a logger puts before the names of metrics (`_prefix`), with what joins them.
+
+    W&B is told by their whole names which value of a metric is the best one.
+    """
+    prefix = getattr(logger, "_prefix", "")
+    return f"{prefix}{logger.LOGGER_JOIN_CHAR}" if prefix else ""
+
+
 def made_by_command_line() -> bool:
     """Say whether a module is being made from a configuration (`_given_hyperparameters`).
 

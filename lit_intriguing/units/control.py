@@ -2,6 +2,7 @@
 
 import copy
 import warnings
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -13,7 +14,7 @@ from lit_intriguing.isolation import own_randomness
 from lit_intriguing.private.of_torch import is_compile_wrapper, set_not_compiled
 
 
-def untrained_copy(model: nn.Module, seed: int = 0) -> nn.Module:
+def untrained_copy(model: nn.Module, seed: int = 0, shared: Iterable[object] = ()) -> nn.Module:
     """Return a copy of a model with fresh weights; the model stays as it is.
 
     Each submodule's own `reset_parameters` draws them, and resets running statistics. A
@@ -23,11 +24,12 @@ def untrained_copy(model: nn.Module, seed: int = 0) -> nn.Module:
     Args:
         model: Any module.
         seed: Of the weights.
+        shared: What the copy may refer to and is not to copy, such as its Trainer with the loggers.
 
     Raises:
         UserError: The model has no parameters.
     """
-    fresh = _copied(model, {})
+    fresh = _copied(model, {id(one): one for one in shared})
     for module in fresh.modules():  # else the copy would call what was compiled, the model's own
         if not is_compile_wrapper(module):
             set_not_compiled(vars(module))

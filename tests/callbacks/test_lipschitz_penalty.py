@@ -281,7 +281,7 @@ def test_the_value_added_and_the_norms_are_logged(tmp_path: Path) -> None:
         host, LipschitzPenalty(WEIGHT), max_steps=3, log_every_n_steps=1, logger=CSVLogger(tmp_path)
     )
     for line in lines_of(tmp_path):
-        norms = [float(line[f"lipschitz_penalty/{name}"]) for name in SHAPES]
+        norms = [float(line[f"lipschitz_penalty_norm/{name}"]) for name in SHAPES]
         value = WEIGHT * sum(norm**2 for norm in norms)
         assert float(line["lipschitz_penalty"]) == pytest.approx(value, rel=1e-5)
     assert norms[1] == pytest.approx(dense_norm(host.net[3], (48,)).item(), rel=0.1)

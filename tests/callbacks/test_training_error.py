@@ -32,12 +32,12 @@ def test_it_counts_the_run_s_examples_and_those_of_others_and_says_so(
     trainer(measured, max_epochs=2, logger=logger).fit(model, datamodule=Blobs())
     own, others = by_hand(model, Blobs()), by_hand(model, other)
     assert 0 < own < others < 0.5
-    assert measured.errors == pytest.approx({"train/error": own, "train/error/P2": others})
+    assert measured.errors == pytest.approx({"train/error": own, "train/error_P2": others})
     printed = capsys.readouterr().out
     assert f"training error {own:.2%} (paper: 6.7%)\nerror on P2 {others:.2%}\n" in printed
     with (tmp_path / "metrics.csv").open() as file:
         (row,) = (row for row in csv.DictReader(file) if row["train/error"])
-    assert float(row["train/error/P2"]) == pytest.approx(others)
+    assert float(row["train/error_P2"]) == pytest.approx(others)
 
 
 def test_dropout_is_off_and_the_modes_are_as_before() -> None:

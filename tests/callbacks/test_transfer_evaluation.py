@@ -52,7 +52,12 @@ def reference(seed: int = 9, classes: int = 4, numbers: int = 64) -> nn.Module:
 
 
 def evaluation(**options: Any) -> TransferEvaluation:
-    settings = {"references": {"linear": reference()}, "examples": 12, "every_n_steps": 3}
+    settings = {
+        "references": {"linear": reference()},
+        "examples": 12,
+        "every_n_steps": 3,
+        "draw_every": 1,
+    }
     return TransferEvaluation(ATTACK, **{**settings, **options})
 
 

@@ -83,7 +83,7 @@ def test_scalars_tables_and_figures(tmp_path: Path) -> None:
     folder = Path(trainer.logger.log_dir)
     with (folder / "metrics.csv").open() as file:
         logged = [row for row in csv.DictReader(file) if row.get("units/body.1/effect")]
-    assert [int(row["step"]) for row in logged] == [3, 6, 9, 12]
+    assert [int(row["step"]) for row in logged] == [2, 5, 8, 11]  # loggers count from 0
     names = {path.name for path in (folder / "units").glob("step-00000012.*")}
     assert names == {"step-00000012.csv", "step-00000012.png"}
     assert (folder / "units" / "history" / "step-00000012.png").is_file()

@@ -9,6 +9,7 @@ import yaml
 from lightning.pytorch import Callback
 
 from lit_intriguing import cli
+from lit_intriguing.cli.messages import failed_logger
 from lit_intriguing.configuration import class_paths, shipped
 from lit_intriguing.errors import UsageError
 
@@ -273,3 +274,31 @@ def test_any_other_callback_given_twice(base: str, capsys: pytest.CaptureFixture
 def test_library_that_is_not_installed_is_told_with_the_command_that_installs_it() -> None:
     with pytest.raises(UsageError, match=r"pip install 'lit-intriguing\[foolbox\]'"):
         class_paths.locate("foolbox.attacks.DDNAttack")
+
+
+@pytest.mark.integration
+def test_wandb_without_a_network_gives_one_line_with_the_way_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import wandb
+
+    def init(**options: object) -> None:
+        raise wandb.errors.CommError("Timed out:\nno such host.")
+
+    wandb.teardown()  # of another test
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(wandb, "init", init)
+    with pytest.raises(SystemExit) as stopped:
+        cli.main([
+            "fit", "--model=tests.tiny.Tiny", "--trainer.accelerator=cpu",
+            "--config=configs/logger/csv_wandb.yaml", "--trainer.enable_progress_bar=false",
+            "--trainer.max_epochs=1",
+        ])  # fmt: skip
+    assert stopped.value.code == 1
+    (line,) = (one for one in capsys.readouterr().err.splitlines() if "lightning:" in one)
+    assert line.startswith("lightning: W&B cannot begin: Timed out: no such host. Without")
+    assert "WANDB_MODE=offline" in line
+
+
+def test_only_errors_of_loggers_are_taken_for_theirs() -> None:
+    assert failed_logger(ValueError("wandb mlflow")) is None

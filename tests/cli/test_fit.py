@@ -4,10 +4,8 @@ import csv
 import os
 import shlex
 import signal
-import struct
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,6 +16,7 @@ from PIL import Image
 
 from lit_intriguing import cli
 from lit_intriguing.configuration import shipped
+from tests.loggers.wandb_files import wandb_records
 
 pytestmark = pytest.mark.integration
 
@@ -181,27 +180,6 @@ def test_tensorboard_gets_the_test_error_in_the_same_run(
     (value,) = events.Scalars("test/error")
     assert lines_of(capsys) == [f"test error {value.value:.2%}"]
     assert "train/loss" in events.Tags()["scalars"]
-
-
-def wandb_records(file: Path) -> Iterator[object]:
-    """Reads a run's file: blocks of 32 KiB, records split in chunks with a head of 7 bytes."""
-    from wandb.proto.wandb_internal_pb2 import Record
-
-    data = file.read_bytes()
-    at, whole = 7, b""
-    while at + 7 <= len(data):
-        room = 32768 - at % 32768
-        if room < 7:
-            at += room
-            continue
-        _, length, kind = struct.unpack("<IHB", data[at : at + 7])
-        whole += data[at + 7 : at + 7 + length]
-        at += 7 + length
-        if kind in (1, 4):  # a whole record, or the last chunk of one
-            record = Record()
-            record.ParseFromString(whole)
-            yield record
-            whole = b""
 
 
 def test_wandb_offline_gets_the_test_error_in_the_same_run(

@@ -28,6 +28,7 @@ from lit_intriguing.callbacks import (
     TransferEvaluation,
 )
 from lit_intriguing.callbacks.measuring import Measuring
+from lit_intriguing.loggers.when import When
 from tests.callbacks.scripts import train_in
 
 pytestmark = pytest.mark.filterwarnings(
@@ -153,7 +154,8 @@ class FindsNothing(Measuring):
     """Measures what is not known."""
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.log_scalars(trainer, {"distortion": math.nan, "success": 0.0}, 1)
+        with self.measured(trainer, When.now(trainer)):
+            self.note({"distortion": math.nan, "success": 0.0})
         self.tell(trainer)
 
 

@@ -459,3 +459,17 @@ def test_a_module_made_from_a_configuration_is_known_as_one():
             "checkpoints of a run of the command line say how their model was made by what "
             "LightningCLI puts into `_given_hyperparameters`"
         )
+
+
+def test_the_prefix_of_a_logger_is_what_it_puts_before_metrics(tmp_path: Path) -> None:
+    from lightning.pytorch.loggers import CSVLogger
+
+    class Seen(CSVLogger):
+        def log_metrics(self, metrics: Any, step: int | None = None) -> None:
+            super().log_metrics(metrics, step)
+
+    for prefix in ("", "mine"):
+        logger = Seen(tmp_path / prefix, prefix=prefix)
+        logger.log_metrics({"loss": 1.0}, 0)
+        (row,) = logger.experiment.metrics
+        assert of_lightning.prefix_of(logger) + "loss" in row

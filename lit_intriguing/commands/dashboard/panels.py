@@ -93,15 +93,24 @@ def under(prefix: str, ending: str) -> str:
     return f"^{escaped(prefix)}/.+{ending}$"
 
 
-def without_ending(prefix: str, ending: str) -> str:
-    """Return the pattern of what stands below a prefix and has another ending than this text.
+def without_ending(prefix: str, *endings: str) -> str:
+    """Return the pattern of what stands below a prefix and ends otherwise than these texts.
 
-    >>> pattern = without_ending("lipschitz", "_estimate")
-    >>> [bool(re.search(pattern, f"lipschitz/{name}")) for name in ("fc", "fc_estimate", "gate")]
-    [True, False, True]
+    Args:
+        prefix: Of the names.
+        endings: Texts, each with another last letter.
+
+    >>> pattern = without_ending("lipschitz", "_estimate", "seconds")
+    >>> names = ("fc", "fc_estimate", "gate", "estimate_seconds", "heads")
+    >>> [bool(re.search(pattern, f"lipschitz/{name}")) for name in names]
+    [True, False, True, False, True]
     """
-    # Without look-ahead: for each letter, that it is another one and the rest as in the ending.
-    others = [
-        f"[^{re.escape(ending[at])}]{re.escape(ending[at + 1 :])}" for at in range(len(ending))
+    # Without look-ahead: another last letter; or for each other letter of an ending, that it is
+    # another one and the rest as in the ending.
+    others = [f"[^{''.join(re.escape(ending[-1]) for ending in endings)}]"]
+    others += [
+        f"[^{re.escape(ending[at])}]{re.escape(ending[at + 1 :])}"
+        for ending in endings
+        for at in range(len(ending) - 1)
     ]
     return f"^{escaped(prefix)}(/.*)?({'|'.join(others)})$"

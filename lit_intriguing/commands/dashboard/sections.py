@@ -33,6 +33,9 @@ STAGES = "(train|val|valid|validation|test)"
 ESTIMATE = "estimate"
 """How the names of estimates end; those of bounds do not."""
 
+SECONDS = "seconds"
+"""How the names of what a measurement took end."""
+
 
 def sections(callbacks: Sequence[Callback], labels: bool = True) -> list[Section]:
     """Return a section for training, and one for each callback that logs.
@@ -95,6 +98,7 @@ def _examples(callback: AdversarialExamples, labels: bool) -> Section:
         Picture("clean, difference, adversarial", f"{name}/figure"),
         *([watched] if callback.watch and labels else []),
         Rows("each example", f"{name}/table"),
+        _cost(name),
     )
     text = "The same few examples, attacked again and again while the network trains."
     return Section(_titled("Adversarial examples", name, "examples"), text, panels)
@@ -113,6 +117,7 @@ def _transfer(callback: TransferEvaluation, labels: bool) -> Section:
         Lines("distortion (RMS)", named(f"{name}/distortion")),
         Picture("the matrix, and over the run", f"{name}/figure"),
         Rows("the matrix", f"{name}/table"),
+        _cost(name),
     )
     text = "How adversarial examples made for one network, or one step, fool others."
     return Section(_titled("Transfer", name, "transfer"), text, panels)
@@ -123,10 +128,11 @@ def _lipschitz(callback: LipschitzMonitor, labels: bool) -> Section:
     network = escaped(f"{name}/{NETWORK}")
     panels = (
         Lines("network: certified bounds", f"^{network}([_/]joint)?$", log=True),
-        Lines("all certified bounds", without_ending(name, ESTIMATE), log=True),
+        Lines("all certified bounds", without_ending(name, ESTIMATE, SECONDS), log=True),
         Lines("estimates between them", under(name, f"[_/]{ESTIMATE}"), log=True),
         Picture("certified bounds", f"{name}/figure"),
         Rows("certified bounds", f"{name}/table"),
+        _cost(name),
     )
     text = "Upper bounds of the Lipschitz constants (L2) of the layers and of the whole network."
     return Section(_titled("Lipschitz constants", name, "lipschitz"), text, panels)
@@ -135,7 +141,7 @@ def _lipschitz(callback: LipschitzMonitor, labels: bool) -> Section:
 def _penalty(callback: LipschitzPenalty, labels: bool) -> Section:
     panels = (
         Lines("penalty", "^lipschitz_penalty$"),
-        Lines("norms of the layers", under("lipschitz_penalty", "")),
+        Lines("norms of the layers", under("lipschitz_penalty_norm", "")),
     )
     return Section("Lipschitz penalty", "What is added to the loss.", panels)
 
@@ -148,9 +154,14 @@ def _units(callback: UnitAnalysis, labels: bool) -> Section:
         Picture("effects", f"{name}/figure"),
         Picture("effects over the run", f"{name}/history/figure"),
         Rows("effects", f"{name}/table"),
+        _cost(name),
     )
     text = "Whether units carry more meaning than random directions, layer by layer."
     return Section(_titled("Units", name, "units"), text, panels)
+
+
+def _cost(name: str) -> Lines:
+    return Lines("seconds that a measurement took", f"^{escaped(name)}/(estimate_)?{SECONDS}$")
 
 
 def _titled(title: str, name: str, usual: str) -> str:

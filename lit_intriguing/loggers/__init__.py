@@ -1,0 +1,1 @@
+"""What loggers get: figures, tables, the configuration; and what happens where one fails."""
