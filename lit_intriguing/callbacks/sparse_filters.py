@@ -9,6 +9,7 @@ from torch import Tensor
 from lit_intriguing.errors import UserError
 from lit_intriguing.figures.filters import filters_figure
 from lit_intriguing.figures.loggers import destinations
+from lit_intriguing.hosts.checkpoint_file import check_checkpoint
 from lit_intriguing.models.autoencoder import SparseAutoencoder
 from lit_intriguing.models.localisation import localisation
 
@@ -43,6 +44,14 @@ class SparseFilters(Callback):
         self.activation, self.local = activation, local
         self.outcome: str | None = None
         self._epochs, self._reached = 0, ""
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Refuse a damaged checkpoint before it is read.
+
+        Raises:
+            UserError: If there is one.
+        """
+        check_checkpoint(trainer)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Refuse a module without such filters."""
