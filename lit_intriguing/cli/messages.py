@@ -66,6 +66,31 @@ def repeated_callback(message: str) -> str | None:
     return f"there are two {name} callbacks. {_WAYS_OUT.get(name, _OTHERWISE)}"
 
 
+def other_optimizer(trainer: Trainer, error: Exception) -> str | None:
+    """Say that a run cannot go on from a checkpoint of another optimiser.
+
+    Args:
+        trainer: Of the run that failed.
+        error: With which.
+
+    Returns:
+        One line; None where the failure is about something else.
+    """
+    if trainer.ckpt_path is None or trainer.state.fn != TrainerFn.FITTING:
+        return None
+    lacking = any(
+        one.defaults.keys() - group.keys()
+        for one in trainer.optimizers
+        for group in one.param_groups
+    )
+    if not lacking and "loaded state dict" not in str(error):
+        return None
+    return (
+        f"the checkpoint {trainer.ckpt_path} is of a run with another optimizer, or of other "
+        "groups of parameters: give the options of that run."
+    )
+
+
 def interruption(trainer: Trainer) -> str:
     """Say how to go on after Ctrl-C, with the newest checkpoint on disk where there is one."""
     if trainer.state.fn != TrainerFn.FITTING:
