@@ -11,6 +11,10 @@ class UserError(Exception):
     status = 1
 
 
+class DamagedFileError(UserError):
+    """A file is not as it was written."""
+
+
 class UsageError(UserError):
     """A command that cannot be understood: an unknown option, class or file. Exit status 2."""
 

@@ -17,7 +17,7 @@ def own_randomness(seed: int) -> Iterator[None]:
     Args:
         seed: At least 0, less than 2^32, as numpy asks.
     """
-    before = random.getstate(), np.random.get_state()
+    before = random.getstate(), np.random.get_state(), torch.initial_seed()
     # Named one by one, as fork_rng warns where it would have to take several by itself.
     started = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
     cuda = list(range(torch.cuda.device_count())) if started else []
@@ -32,6 +32,8 @@ def own_randomness(seed: int) -> Iterator[None]:
         finally:
             random.setstate(before[0])
             np.random.set_state(before[1])
+            if not started and torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+                torch.cuda.manual_seed_all(before[2])  # as they would have started without this
 
 
 @contextmanager

@@ -6,11 +6,7 @@ from typing import Any
 
 import torch
 
-from lit_intriguing.errors import UserError
-
-
-class DamagedFileError(UserError):
-    """A file is not as it was written."""
+from lit_intriguing.errors import DamagedFileError
 
 
 def read_tensors(path: Path, way_out: str, *, weights_only: bool = True, mmap: bool = False) -> Any:

@@ -2,13 +2,16 @@
 
 import json
 import os
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from typing import Any
 
-from lit_intriguing.errors import UsageError
+from lit_intriguing.errors import DamagedFileError, UsageError
+
+_CHECKSUM = "checksum"
 
 
 @contextmanager
@@ -49,6 +52,42 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write plain values as JSON; see `draft`."""
     with draft(path) as file:
         file.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def write_checked_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write plain values as JSON with a checksum; see `draft` and `read_checked_json`."""
+    write_json(path, {**content, _CHECKSUM: _checksum(content)})
+
+
+def read_checked_json(path: Path, way_out: str) -> dict[str, Any]:
+    """Return what `write_checked_json` wrote.
+
+    Args:
+        path: The file.
+        way_out: What a user can do about a damaged file, the end of the message.
+
+    Returns:
+        The content, also of a file without a checksum; empty where there is no file, or it holds
+        something else.
+
+    Raises:
+        DamagedFileError: A value is not as it was written.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    if not isinstance(content, dict):
+        return {}
+    checksum = content.pop(_CHECKSUM, None)
+    if checksum is not None and checksum != _checksum(content):
+        raise DamagedFileError(f"{path} is damaged (checksum): {way_out}.")
+    return content
+
+
+def _checksum(content: Mapping[str, Any]) -> int:
+    """Return the CRC-32 of values as they come back from a file."""
+    return zlib.crc32(json.dumps(json.loads(json.dumps(content))).encode())
 
 
 def kept_aside(folder: Path, files: Mapping[str, str | bytes]) -> Path | None:

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from lit_intriguing.tensor_files import DamagedFileError, check_archive, read_tensors
+from lit_intriguing.errors import DamagedFileError
+from lit_intriguing.tensor_files import check_archive, read_tensors
 
 
 @pytest.fixture

@@ -158,6 +158,7 @@ class AdversarialTraining(AroundTrainingStep):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Wrap the strategy's training step, before finders of Lightning search in their own."""
+        super().setup(trainer, pl_module, stage)
         if stage == "fit":
             self.wrap(trainer, pl_module)
 

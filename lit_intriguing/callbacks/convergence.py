@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from lit_intriguing.errors import UserError
+from lit_intriguing.hosts.checkpoint_file import check_checkpoint
 from lit_intriguing.hosts.precision import unscaled
 
 
@@ -66,6 +67,14 @@ class Convergence(Callback):
         self._recent: deque[float] = deque(maxlen=window + 1)
         self._loss = math.inf
         self._begins = True
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Refuse a damaged checkpoint before it is read.
+
+        Raises:
+            UserError: If there is one.
+        """
+        check_checkpoint(trainer)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Refuse what a line search would go wrong on."""

@@ -22,9 +22,11 @@ from lit_intriguing.checks import check_flags
 from lit_intriguing.data.images.dataset import TrainingOrder
 from lit_intriguing.data.tensor_loader import TensorLoader
 from lit_intriguing.errors import UserError
+from lit_intriguing.hosts.checkpoint_file import check_checkpoint
 from lit_intriguing.hosts.per_rank_state import gather_ranks, state_of_this_rank
 from lit_intriguing.private.of_lightning import (
     begin_iteration,
+    leave_finished_epoch,
     loaders_of,
     repair_epoch_counters,
     restore_loader_positions,
@@ -90,10 +92,13 @@ class ExactResume(Callback):
     generators, are not repeated.
 
     After a restart from a checkpoint of an epoch's last batch Lightning counts one epoch too few as
-    begun, and a second restart would train too long. That is put right.
+    begun, and a second restart would train too long. After one from a checkpoint of an epoch's end
+    it counts a step and an epoch too many where the run has `max_steps` alone. Both are put right.
 
     If the number of processes is not that of the checkpoint, each process takes the states of a
     rank in turn, with a warning.
+
+    A checkpoint that was cut, or in which a bit flipped, is refused before it is read.
 
     A checkpoint holds the number of training examples and a hash: of tensors in memory of the
     labels and some inputs, of `ImageFolder` of the labels and the files' names. A run that would go
@@ -105,7 +110,8 @@ class ExactResume(Callback):
         other_data: Go on with other training data than the checkpoint's.
 
     Raises:
-        UserError: When training starts, if the data is not that of the checkpoint.
+        UserError: When training starts, if the checkpoint is damaged, or the data is not that of
+            the checkpoint.
     """
 
     def __init__(self, other_data: bool = False) -> None:
@@ -117,6 +123,14 @@ class ExactResume(Callback):
         self._saved_sizes: list[int | None] = []
         self._sizes: list[int | None] = []
         self._positions = True
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Refuse a damaged checkpoint before it is read.
+
+        Raises:
+            UserError: If there is one.
+        """
+        check_checkpoint(trainer)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the states of all ranks; every rank must call it."""
@@ -134,6 +148,7 @@ class ExactResume(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Bring the loaders to their saved position if Lightning did not."""
+        leave_finished_epoch(trainer)
         # If a module reads `estimated_stepping_batches` in `configure_optimizers`, Lightning sets
         # the loaders up before it reads the checkpoint, and only once.
         loaders = loaders_of(trainer.fit_loop)

@@ -12,6 +12,7 @@ from lightning.pytorch.utilities import rank_zero_warn
 from lit_intriguing.callbacks.drawing import Drawing
 from lit_intriguing.checks import check_whole
 from lit_intriguing.errors import UserError
+from lit_intriguing.hosts.checkpoint_file import check_checkpoint
 from lit_intriguing.hosts.monitored import is_monitored, tell_monitors, validates_within_fit
 from lit_intriguing.hosts.muted import muted
 from lit_intriguing.isolation import own_randomness, untouched
@@ -59,8 +60,10 @@ class Measuring(Callback):
         Lightning itself compares only callbacks that save a state.
 
         Raises:
-            UserError: If two callbacks would write to the same series, figures and files.
+            UserError: If two callbacks would write to the same series, figures and files, or the
+                checkpoint is damaged.
         """
+        check_checkpoint(trainer)
         named = [
             type(one).__name__
             for one in callbacks_of(trainer)

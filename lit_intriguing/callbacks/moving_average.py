@@ -10,6 +10,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from lit_intriguing.checks import check_whole
+from lit_intriguing.hosts.checkpoint_file import check_checkpoint
 from lit_intriguing.private.of_lightning import same_class_for
 
 
@@ -42,6 +43,7 @@ class MovingAverage(WeightAveraging):
 
     @override
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        check_checkpoint(trainer)
         if stage == "fit" and trainer.global_step == 0:  # a new run
             self.load_state_dict({"latest_update_step": 0})
         # Each package's own asks whether a module of that package overrides a hook.

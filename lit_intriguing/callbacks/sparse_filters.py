@@ -8,8 +8,13 @@ from torch import Tensor
 
 from lit_intriguing.errors import UserError
 from lit_intriguing.figures.filters import filters_figure
+<<<<<<< HEAD
 from lit_intriguing.loggers.destinations import destinations
 from lit_intriguing.loggers.when import When
+=======
+from lit_intriguing.figures.loggers import destinations
+from lit_intriguing.hosts.checkpoint_file import check_checkpoint
+>>>>>>> faults
 from lit_intriguing.models.autoencoder import SparseAutoencoder
 from lit_intriguing.models.localisation import localisation
 
@@ -44,6 +49,14 @@ class SparseFilters(Callback):
         self.activation, self.local = activation, local
         self.outcome: str | None = None
         self._epochs, self._reached = 0, ""
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Refuse a damaged checkpoint before it is read.
+
+        Raises:
+            UserError: If there is one.
+        """
+        check_checkpoint(trainer)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Refuse a module without such filters."""

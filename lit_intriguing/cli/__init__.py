@@ -12,17 +12,19 @@ from pathlib import Path
 
 import lit_intriguing
 from lit_intriguing import shipped_weights
-from lit_intriguing.cli import delegate
+from lit_intriguing.cli import delegate, system_errors
 from lit_intriguing.cli.help import texts
 from lit_intriguing.cli.subcommands import NEEDS, STUDIES, SUBCOMMANDS, TRAINER_SUBCOMMANDS
 from lit_intriguing.configuration import shipped
 from lit_intriguing.configuration.arguments import is_config, pairs, written
 from lit_intriguing.configuration.files import load_config
-from lit_intriguing.errors import UsageError, UserError
+from lit_intriguing.errors import InterruptedRunError, UsageError, UserError
 from lit_intriguing.spelling import did_you_mean
 
 GLOBAL_OPTIONS = ("--help", "--version", "--config", "--print_config")
 HELP_ALL = "--help.all"
+_SIGPIPE = 128 + 13
+"""Exit status of a process whose reader went away, as shells have it."""
 WEIGHTS_IN_WORDS = ("best", "last", "hpc")
 
 
@@ -39,11 +41,25 @@ def main(args: Sequence[str] | None = None) -> None:
     arguments = list(sys.argv[1:] if args is None else args)
     try:
         _dispatch(arguments)
-    except UserError as error:
-        if os.environ.get("LIT_INTRIGUING_TRACEBACK") == "1":
+    except BrokenPipeError:  # of `lightning attack | head`
+        _close_output()
+        sys.exit(_SIGPIPE)
+    except (UserError, KeyboardInterrupt, OSError, RuntimeError) as error:
+        told = _told(error)
+        if told is None or os.environ.get("LIT_INTRIGUING_TRACEBACK") == "1":
             raise
-        print(f"lightning: {error}", file=sys.stderr)
-        sys.exit(error.status)
+        print(f"lightning: {told}", file=sys.stderr)
+        sys.exit(told.status)
+
+
+def _told(error: BaseException) -> UserError | None:
+    """Return what is said of an error in place of a traceback; None where that is wanted."""
+    if isinstance(error, UserError):
+        return error
+    if isinstance(error, KeyboardInterrupt):
+        return InterruptedRunError("interrupted.")
+    line = system_errors.in_one_line(error)
+    return None if line is None else UserError(line)
 
 
 def _dispatch(arguments: list[str]) -> None:
@@ -70,7 +86,12 @@ def _show(text: str) -> None:
     try:
         print(text, flush=True)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for Python's own flush
+        _close_output()
+
+
+def _close_output() -> None:
+    """Send what is left, such as Python's own flush, nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _check_global_option(option: str) -> None:
@@ -144,3 +165,9 @@ def _check_checkpoint(value: str) -> None:
         beside = [p.as_posix() for p in folder.glob("*.ckpt")] if folder.is_dir() else []
         known = [*beside, *shipped_weights.names()]
         raise UsageError(f"no checkpoint '{value}'.{did_you_mean(value, known)}")
+    if path.is_dir() and not (path / ".metadata").is_file():  # which a sharded checkpoint has
+        inside = next((p.as_posix() for p in sorted(path.rglob("*.ckpt"))), None)
+        hint = f" Give a file in it, such as {inside}." if inside else ""
+        raise UsageError(f"{value} is a folder, and no checkpoint.{hint}")
+    if not path.is_dir() and not path.is_file():
+        raise UsageError(f"{value} is no file that could be a checkpoint.")

@@ -78,6 +78,7 @@ def repeated_callback(message: str) -> str | None:
     return f"there are two {name} callbacks. {_WAYS_OUT.get(name, _OTHERWISE)}"
 
 
+<<<<<<< HEAD
 def failed_logger(error: Exception) -> str | None:
     """Say what to do where a logger cannot begin, as without a network or an account.
 
@@ -93,6 +94,31 @@ def failed_logger(error: Exception) -> str | None:
         if package in packages:
             return f"{name} cannot begin: {reason}. {way_out}"
     return None
+=======
+def other_optimizer(trainer: Trainer, error: Exception) -> str | None:
+    """Say that a run cannot go on from a checkpoint of another optimiser.
+
+    Args:
+        trainer: Of the run that failed.
+        error: With which.
+
+    Returns:
+        One line; None where the failure is about something else.
+    """
+    if trainer.ckpt_path is None or trainer.state.fn != TrainerFn.FITTING:
+        return None
+    lacking = any(
+        one.defaults.keys() - group.keys()
+        for one in trainer.optimizers
+        for group in one.param_groups
+    )
+    if not lacking and "loaded state dict" not in str(error):
+        return None
+    return (
+        f"the checkpoint {trainer.ckpt_path} is of a run with another optimizer, or of other "
+        "groups of parameters: give the options of that run."
+    )
+>>>>>>> faults
 
 
 def interruption(trainer: Trainer) -> str:

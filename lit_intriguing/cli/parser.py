@@ -6,7 +6,9 @@ from typing import Any
 import yaml
 from jsonargparse import Namespace
 from lightning.pytorch.cli import LightningArgumentParser
+from typing_extensions import override
 
+from lit_intriguing.cli.separate_objects import TRAINER, build_separately
 from lit_intriguing.configuration import misspelt, settings
 from lit_intriguing.configuration.parse_errors import one_line
 from lit_intriguing.configuration.patches import Config
@@ -19,7 +21,7 @@ class RefusedError(UsageError):
 
 
 class Parser(LightningArgumentParser):
-    """The parser, with errors of one line."""
+    """The parser, with errors of one line, whose callbacks do not touch the model's weights."""
 
     def error(self, message: str, ex: Exception | None = None) -> Any:
         """Say what is wrong."""
@@ -28,6 +30,17 @@ class Parser(LightningArgumentParser):
         if not self.exit_on_error:  # jsonargparse tries out a member of a union
             super().error(message, ex)
         raise RefusedError(one_line(message)) from ex
+
+    @override
+    def instantiate(self, namespace: Namespace, *args: Any, **options: Any) -> Namespace:
+        """Build what a configuration describes; what the Trainer gets with its own seeds."""
+        namespace = namespace.clone()
+        instantiate = super().instantiate
+        objects = build_separately(namespace, lambda part: instantiate(part, *args, **options))
+        built: Namespace = instantiate(namespace, *args, **options)
+        for key, value in objects.items():
+            built[f"{TRAINER}.{key}"] = value
+        return built
 
 
 def parsed(parser: Parser, arguments: Sequence[str]) -> Namespace:

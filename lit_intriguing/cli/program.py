@@ -225,6 +225,11 @@ class Program(LightningCLI):
             if not self.trainer.is_global_zero:
                 sys.exit(InterruptedRunError.status)
             raise InterruptedRunError(messages.interruption(self.trainer)) from error
+        except (KeyError, ValueError) as error:
+            message = messages.other_optimizer(self.trainer, error)
+            if message is None:
+                raise
+            raise UserError(message) from error
 
     def before_validate(self) -> None:
         """Warn where nothing has been trained."""

@@ -17,7 +17,9 @@ from lit_intriguing.attacks import Attack, Goal
 from lit_intriguing.attacks.adapters.named import INSTALLED_BY
 from lit_intriguing.errors import UsageError
 from lit_intriguing.lookup import NotThereError, look_up
+from lit_intriguing.private.of_jsonargparse import restrict_imports
 from lit_intriguing.spelling import did_you_mean
+from lit_intriguing.trusted import check_trusted, trusted
 
 BASES = (
     LightningModule,
@@ -40,6 +42,7 @@ def bring_in() -> None:
     """Make our own classes known by their bare names, and the user's own files importable."""
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())  # as for `python -m`
+    restrict_imports(trusted())
     for room in ROOMS:
         package = importlib.import_module(f"lit_intriguing.{room}")
         for name in package.__all__:
@@ -79,6 +82,7 @@ def _descendants(base: type) -> Iterator[type]:
 def _located(path: str) -> Any:
     """Look a dotted path up; what is wrong with it is said with the nearest right spelling."""
     moved.refuse(path)
+    check_trusted(path)
     try:
         return look_up(path)
     except NotThereError as error:

@@ -8,6 +8,7 @@ from typing import Any
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from lit_intriguing.errors import UserError
+from lit_intriguing.hosts.checkpoint_file import check_checkpoint
 from lit_intriguing.private.of_lightning import (
     accumulates_gradients,
     logger_is_due,
@@ -51,6 +52,14 @@ class AroundTrainingStep(Callback, ABC):
     @abstractmethod
     def remove_hooks(self) -> None:
         """Take all hooks off the module, however often this is called."""
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Refuse a damaged checkpoint before it is read.
+
+        Raises:
+            UserError: If there is one.
+        """
+        check_checkpoint(trainer)
 
     def is_new_run(self, trainer: Trainer) -> bool:
         """Return whether a fit does not continue the last one, by another `fit` of its Trainer."""

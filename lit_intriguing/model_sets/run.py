@@ -20,8 +20,9 @@ from lit_intriguing.model_sets.examples import ExampleJob, made_for
 from lit_intriguing.model_sets.predictions import ChunkInputs, ChunkResult
 from lit_intriguing.splits.fingerprint import class_name, fingerprint, of_model
 from lit_intriguing.splits.loop import ChunkLoop, on_rank_zero
-from lit_intriguing.splits.resumable_store import Chunk, Store
+from lit_intriguing.splits.resumable_store import MADE_AGAIN, Chunk, Store
 from lit_intriguing.splits.split import SplitData
+from lit_intriguing.whole_files import read_checked_json, write_checked_json
 
 Job = TypeVar("Job", bound=ExampleJob)
 Found = TypeVar("Found")
@@ -239,14 +240,14 @@ class _Results:
         failures = self._failures(index)
         if found.failures:
             failures.parent.mkdir(exist_ok=True)
-            failures.write_text(json.dumps(dict(found.failures)), encoding="utf-8")
+            write_checked_json(failures, found.failures)
         self.store.save(index, Chunk(found.columns, source, seconds))
         if not found.failures:
             failures.unlink(missing_ok=True)
 
     def load(self, index: int) -> ChunkResult:
         path = self._failures(index)
-        failures = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        failures = read_checked_json(path, MADE_AGAIN)
         return ChunkResult(self.store.load(index).columns, failures)
 
     def _failures(self, index: int) -> Path:

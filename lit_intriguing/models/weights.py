@@ -8,9 +8,9 @@ from typing import Any
 from torch import nn
 
 from lit_intriguing.data_folder import found_file
-from lit_intriguing.errors import UserError
+from lit_intriguing.errors import DamagedFileError, UserError
 from lit_intriguing.private.of_lightning import is_lightning_module
-from lit_intriguing.tensor_files import DamagedFileError, read_tensors
+from lit_intriguing.tensor_files import read_tensors
 
 
 def read_checkpoint(path: Path, weights_only: bool = True) -> dict[str, Any]:

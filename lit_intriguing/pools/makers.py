@@ -2,7 +2,9 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import replace
+from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
@@ -10,6 +12,7 @@ from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
 from lit_intriguing.hosts.muted import muted
+from lit_intriguing.isolation import chunk_randomness
 from lit_intriguing.pools.ascent import HostStep, by_search, from_gradient, mask_of
 from lit_intriguing.pools.examiner import Examiner
 from lit_intriguing.pools.generation import (
@@ -69,6 +72,17 @@ class Makers:
         classes = [name for name, plan in plans.items() if not plan.aims_at_loss]
         kept = [name for name, plan in plans.items() if self._keeps(name, plan, host)]
         searched = [name for name in plans if name not in (*classes, *kept)]
+        if classes or searched:
+            with self._own_randomness():
+                self._make_now(batch, host, classes, searched)
+        if not kept:
+            return None
+        self._batch, self._host = batch, host
+        return KeptGradients(kept, max(self._count(name, batch) for name in kept))
+
+    def _make_now(
+        self, batch: Batch, host: HostStep | None, classes: list[str], searched: list[str]
+    ) -> None:
         with self.measures.generating(self.pl_module.device):
             made = self._toward_classes(batch, classes) if classes else {}
         for name in searched:
@@ -78,10 +92,10 @@ class Makers:
             self._check(made)
             with self.trainer.precision_plugin.forward_context(), muted(self.pl_module):
                 self.measures.examples(self.examiner.spliced, batch.x, made)
-        if not kept:
-            return None
-        self._batch, self._host = batch, host
-        return KeptGradients(kept, max(self._count(name, batch) for name in kept))
+
+    def _own_randomness(self) -> AbstractContextManager[Any]:
+        """Keep what attacks of others draw out of the run's random numbers; the same on resume."""
+        return chunk_randomness(self.pools.generator.initial_seed(), self.pools.step)
 
     def end_keeping(self, kept: KeptGradients, backward: bool) -> None:
         """Make examples of the gradients that a step has left.
@@ -156,14 +170,18 @@ class Makers:
         self._check({name: examples})
         self.pools.store(name, batch, examples)
         if due:
-            self.measures.examples(self.examiner.spliced, batch.x, {name: examples})
-            if host is not None:
-                with torch.enable_grad():  # a step may ask for gradients of its own
-                    clean, raised = (
-                        host.loss(batch, name, x, seed=0, steady=True)
-                        for x in (None, examples.adversarial)
-                    )
-                self.measures.raised(name, clean, raised)
+            with self._own_randomness():
+                self._measure(name, batch, examples, host)
+
+    def _measure(self, name: str, batch: Batch, examples: Examples, host: HostStep | None) -> None:
+        self.measures.examples(self.examiner.spliced, batch.x, {name: examples})
+        if host is None:
+            return
+        with torch.enable_grad():  # a step may ask for gradients of its own
+            clean, raised = (
+                host.loss(batch, name, x, seed=0, steady=True) for x in (None, examples.adversarial)
+            )
+        self.measures.raised(name, clean, raised)
 
     def _count(self, name: str, batch: Batch) -> int:
         return min(self.pools.layers[name].refresh, len(batch.x))

@@ -80,6 +80,23 @@ def merge_files(
     return merged
 
 
+def restrict_imports(allowed: Sequence[str] | None) -> None:
+    """Have parsers refuse class paths: those of jsonargparse's own list, or all but some.
+
+    Its list has what runs programs or other code (`os`, `subprocess`, `pickle`, `eval`, ...);
+    by itself it only warns of them. The setting holds for the process.
+
+    Args:
+        allowed: Modules whose contents may be named; None for all that is not on the list.
+    """
+    from jsonargparse import set_parsing_settings
+
+    if allowed is None:
+        set_parsing_settings(import_path_denylist=[])
+    else:
+        set_parsing_settings(import_path_denylist=["*"], import_path_allowlist=list(allowed))
+
+
 def option_names(parser: "ArgumentParser") -> list[str]:
     """Return the options that a parser takes (`_actions`), dotted: `trainer.max_epochs`."""
     return [action.dest for action in parser._actions]

@@ -142,6 +142,20 @@ def repair_epoch_counters(trainer: Trainer) -> None:
             counters.ready = counters.started = counters.processed + 1
 
 
+def leave_finished_epoch(trainer: Trainer) -> None:
+    """Count an epoch as completed that was at its end when the checkpoint was written.
+
+    With `max_steps` alone Lightning (2.6) ends such an epoch once more (`FitLoop.restarting` is
+    always true then): it counts a step and an epoch too many, calls `on_train_epoch_end` again and
+    saves a checkpoint from which a run goes on wrongly. With `max_epochs` it counts as here.
+    """
+    loop: Any = trainer.fit_loop
+    if loop.restarted_on_epoch_end:
+        loop.epoch_progress.increment_completed()
+        loop.epoch_loop.restarting = loop._restarting = False
+        loop.update_restart_stage()
+
+
 def begin_iteration(trainer: Trainer) -> None:
     """Begin the epoch's iteration over the training loaders, if Lightning does not do so itself.
 

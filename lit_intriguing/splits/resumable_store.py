@@ -18,7 +18,7 @@ from lit_intriguing.errors import UserError
 from lit_intriguing.splits import locks
 from lit_intriguing.splits.fingerprint import differences
 from lit_intriguing.tensor_files import check_archive, read_tensors
-from lit_intriguing.whole_files import draft, write_json
+from lit_intriguing.whole_files import draft, read_checked_json, write_checked_json
 
 _MANIFEST, _CHUNKS = "manifest.json", "chunks"
 MADE_AGAIN = "delete this file, and the same command makes it again"
@@ -155,14 +155,10 @@ class Store:
         return self._chunks / f"{index:06d}.pt"
 
     def _manifest(self) -> dict[str, Any]:
-        try:
-            content = json.loads((self.folder / _MANIFEST).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return {}
-        return content if isinstance(content, dict) else {}
+        return read_checked_json(self.folder / _MANIFEST, "delete the folder to begin again")
 
     def _write_manifest(self, content: Mapping[str, Any]) -> None:
-        write_json(self.folder / _MANIFEST, content)
+        write_checked_json(self.folder / _MANIFEST, content)
 
 
 def _only_begun(folder: Path) -> bool:

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from lit_intriguing.configuration.patches import Config
+from lit_intriguing.errors import DamagedFileError
 from lit_intriguing.training_runs.provenance import this_program
-from lit_intriguing.whole_files import write_json
+from lit_intriguing.whole_files import read_checked_json, write_checked_json
 
 
 class Stage(StrEnum):
@@ -101,12 +102,11 @@ class RunStore:
             "program": this_program(),
             "result": asdict(replace(result, seconds=round(result.seconds, 2))),
         }
-        write_json(self.path(run), content)
+        write_checked_json(self.path(run), content)
 
     def _content(self, run: Run) -> dict[str, Any]:
         """Return what a run's file holds; nothing where there is no readable file."""
         try:
-            content = json.loads(self.path(run).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            return read_checked_json(self.path(run), "it is made again")
+        except DamagedFileError:
             return {}
-        return content if isinstance(content, dict) else {}

@@ -34,11 +34,12 @@ def haar_rotations(
         True
     """
     vectors = size if vectors is None else vectors
-    bases = torch.empty(count, vectors, size)
+    # Whatever is the default type, as in a forward of Lightning's precision `bf16-true`.
+    bases = torch.empty(count, vectors, size, dtype=torch.float32)
     at_once = max(1, _AT_ONCE // (size * vectors))
     for start in range(0, count, at_once):
         some = bases[start : start + at_once]
-        gaussian = torch.randn(len(some), size, vectors, generator=generator)
+        gaussian = torch.randn(len(some), size, vectors, generator=generator, dtype=torch.float32)
         q, r = torch.linalg.qr(gaussian)
         # Mezzadri 2007, section 5: Q alone follows LAPACK's choice of signs, not the Haar measure.
         some.copy_((q * r.diagonal(dim1=1, dim2=2).sign()[:, None]).mT)

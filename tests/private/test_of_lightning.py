@@ -440,6 +440,31 @@ def test_an_epoch_that_runs_counts_as_begun_after_a_restart_from_its_last_batch(
     assert set(ready[1:]) <= {(2, 2)}
 
 
+@pytest.mark.parametrize("repaired", [True, False])
+def test_an_epoch_at_its_end_is_not_ended_again_after_a_restart(
+    repaired: bool, tmp_path: Path
+) -> None:
+    """Hangs on the restart stages of loops: exact restarts of runs with `max_steps` alone."""
+    ended: list[int] = []
+
+    class Saves(Callback):
+        def on_train_epoch_end(self, trainer: Trainer, *rest: object) -> None:
+            ended.append(trainer.global_step)
+            trainer.save_checkpoint(tmp_path / f"after_{len(ended)}.ckpt")
+
+    class Repairs(Callback):
+        def on_train_start(self, trainer: Trainer, *rest: object) -> None:
+            if repaired:
+                of_lightning.leave_finished_epoch(trainer)
+
+    steps = len(loader())
+    Trainer(**QUIET, max_steps=steps, callbacks=[Saves()]).fit(Host(), loader())
+    restarted = Trainer(**QUIET, max_steps=2 * steps, callbacks=[Repairs(), Saves()])
+    restarted.fit(Host(), loader(), ckpt_path=tmp_path / "after_1.ckpt", weights_only=True)
+    # Where it is the same without, Lightning is mended and the repair may go.
+    assert ended == ([steps, 2 * steps] if repaired else [steps, steps + 1, 2 * steps])
+
+
 @pytest.mark.parametrize(
     ("strategy", "starts"),
     [("auto", False), ("ddp", False), ("ddp_fork", True), ("ddp_spawn", True)],

@@ -9,6 +9,7 @@ from typing import Any
 
 from lit_intriguing.errors import UserError
 from lit_intriguing.spelling import did_you_mean
+from lit_intriguing.trusted import check_trusted
 
 Named = str | dict[str, Any] | Callable[..., Any]
 """A class path, one with `init_args`, or the Python object itself."""
@@ -94,6 +95,7 @@ def library(name: str) -> ModuleType:
 
 
 def _located(path: str) -> Any:
+    check_trusted(path)
     top, *parts = path.split(".")
     thing: Any = library(top)
     for depth, part in enumerate(parts, 1):

@@ -11,9 +11,10 @@ from lightning.pytorch.utilities.seed import isolate_rng
 
 from lit_intriguing.commands.ablate.plan import Plan
 from lit_intriguing.configuration import parse_errors
-from lit_intriguing.errors import UsageError, UserError
+from lit_intriguing.errors import DamagedFileError, UsageError, UserError
 from lit_intriguing.training_runs.measure import build, silence
 from lit_intriguing.training_runs.store import Run, RunStore
+from lit_intriguing.whole_files import read_checked_json, write_checked_json
 
 
 def check(plan: Plan, store: RunStore) -> list[LightningDataModule]:
@@ -65,14 +66,22 @@ def note_other_study(folder: Path, plan: Plan) -> None:
     text = json.dumps([plan.base, {name: vars(row) for name, row in plan.rows.items()}])
     mine = hashlib.sha256(text.encode()).hexdigest()
     file = folder / "study.json"
-    if file.is_file() and json.loads(file.read_text(encoding="utf-8"))["study"] != mine:
+    if file.is_file() and _study_in(file) != mine:
         print(
             f"note: {folder} holds runs of another study, or of other rows; what this one shares"
             " with it is used, the rest stays, and ablation.* is written anew.",
             file=sys.stderr,
         )
     folder.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps({"study": mine}) + "\n", encoding="utf-8")
+    write_checked_json(file, {"study": mine})
+
+
+def _study_in(file: Path) -> str | None:
+    """Return which study a folder is noted to belong to; None where the note is damaged."""
+    try:
+        return read_checked_json(file, "it is made again").get("study")
+    except DamagedFileError:
+        return None
 
 
 def note_other_program(plan: Plan, store: RunStore) -> None:

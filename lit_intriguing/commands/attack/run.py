@@ -127,8 +127,8 @@ class AttackRun(ChunkLoop):
         free = shutil.disk_usage(self.store.folder).free
         if need > free:
             raise UserError(
-                f"the examples need {need / 1e9:.1f} GB while they are merged, and "
-                f"{free / 1e9:.1f} GB are free at {self.store.folder}: set limit, or another "
+                f"the examples need {need / 1e6:,.1f} MB while they are merged, and "
+                f"{free / 1e6:,.1f} MB are free at {self.store.folder}: set limit, or another "
                 "output."
             )
 

@@ -2,7 +2,6 @@
 
 import contextlib
 import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,7 +12,8 @@ from tqdm import tqdm
 
 from lit_intriguing.data.images.reading import UnreadableImageError, inspect_image
 from lit_intriguing.data_folder import cache_folder
-from lit_intriguing.whole_files import write_json
+from lit_intriguing.errors import DamagedFileError
+from lit_intriguing.whole_files import read_checked_json, write_checked_json
 
 _FEW = 2_000
 """Up to so many files no progress is shown."""
@@ -46,11 +46,11 @@ def check_images(folder: Path, paths: Sequence[str], workers: int, progress: boo
     """
     store = cache_folder() / "images" / f"{_digest(folder, paths)}.json"
     try:
-        return Findings(**json.loads(store.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):  # none, or not one of ours
+        return Findings(**read_checked_json(store, "it is made again"))
+    except (DamagedFileError, TypeError):  # none, or not one of ours
         found = _decode(folder, paths, workers, progress)
     with contextlib.suppress(OSError):  # a cache that cannot be written: the next run decodes again
-        write_json(store, asdict(found))
+        write_checked_json(store, asdict(found))
     return found
 
 
