@@ -8,13 +8,9 @@ from torch import Tensor
 
 from lit_intriguing.errors import UserError
 from lit_intriguing.figures.filters import filters_figure
-<<<<<<< HEAD
+from lit_intriguing.hosts.checkpoint_file import check_checkpoint
 from lit_intriguing.loggers.destinations import destinations
 from lit_intriguing.loggers.when import When
-=======
-from lit_intriguing.figures.loggers import destinations
-from lit_intriguing.hosts.checkpoint_file import check_checkpoint
->>>>>>> faults
 from lit_intriguing.models.autoencoder import SparseAutoencoder
 from lit_intriguing.models.localisation import localisation
 

@@ -78,7 +78,6 @@ def repeated_callback(message: str) -> str | None:
     return f"there are two {name} callbacks. {_WAYS_OUT.get(name, _OTHERWISE)}"
 
 
-<<<<<<< HEAD
 def failed_logger(error: Exception) -> str | None:
     """Say what to do where a logger cannot begin, as without a network or an account.
 
@@ -94,7 +93,8 @@ def failed_logger(error: Exception) -> str | None:
         if package in packages:
             return f"{name} cannot begin: {reason}. {way_out}"
     return None
-=======
+
+
 def other_optimizer(trainer: Trainer, error: Exception) -> str | None:
     """Say that a run cannot go on from a checkpoint of another optimiser.
 
@@ -118,7 +118,6 @@ def other_optimizer(trainer: Trainer, error: Exception) -> str | None:
         f"the checkpoint {trainer.ckpt_path} is of a run with another optimizer, or of other "
         "groups of parameters: give the options of that run."
     )
->>>>>>> faults
 
 
 def interruption(trainer: Trainer) -> str:
