@@ -37,9 +37,7 @@ class Bounds:
         return f"Bounds(lower={_short(self.lower)}, upper={_short(self.upper)})"
 
     def __post_init__(self) -> None:
-        lower, upper = (torch.as_tensor(limit, dtype=torch.float64) for limit in self._limits())
-        if bool(lower.isnan().any() | upper.isnan().any()):
-            raise ValueError("Bounds: a limit is NaN.")
+        lower, upper = _numbers("lower", self.lower), _numbers("upper", self.upper)
         if lower.ndim and upper.ndim and lower.shape != upper.shape:
             raise ValueError(
                 f"Bounds: lower has shape {tuple(lower.shape)}, upper {tuple(upper.shape)}; "
@@ -104,6 +102,16 @@ class Bounds:
             for limit in self._limits()
         )
         return Bounds(lower, upper)
+
+
+def _numbers(name: str, limit: Limit) -> Tensor:
+    try:
+        found = torch.as_tensor(limit, dtype=torch.float64)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(f"Bounds: {name} must be a number, or numbers, not {limit!r}.") from error
+    if bool(found.isnan().any()):
+        raise ValueError(f"Bounds: {name}: a limit is NaN.")
+    return found
 
 
 def _short(limit: Limit) -> str:

@@ -10,6 +10,7 @@ PACKAGE = Path(__file__).parent.parent / "lit_intriguing"
 FLOORS = [
     {
         "types",
+        "argument_types",
         "autograd",
         "checks",
         "errors",

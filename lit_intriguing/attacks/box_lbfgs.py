@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from lit_intriguing.argument_types import checked_arguments
 from lit_intriguing.attacks.base import Attack, Found
 from lit_intriguing.attacks.criteria import Criterion, Targeted, Untargeted
 from lit_intriguing.attacks.problem import Problem
@@ -46,6 +47,7 @@ class Outcome(StatusCode):
     NOT_FINITE = 4, "The model gives NaN or infinity for the clean example."
 
 
+@checked_arguments
 class BoxLBFGS(Attack):
     """The nearest adversarial example in L2, by box-constrained L-BFGS.
 

@@ -6,6 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from lit_intriguing.argument_types import checked_arguments
 from lit_intriguing.attacks.base import Attack, Found
 from lit_intriguing.attacks.criteria import Criterion
 from lit_intriguing.attacks.sealed_model import Model
@@ -13,6 +14,7 @@ from lit_intriguing.checks import check_whole
 from lit_intriguing.types import Bounds
 
 
+@checked_arguments
 class Closest(Attack):
     """Takes the nearest success in L2 of several attacks, example by example.
 

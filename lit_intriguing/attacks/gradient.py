@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
+from lit_intriguing.argument_types import checked_arguments
 from lit_intriguing.attacks.base import Attack, Found, per_row
 from lit_intriguing.attacks.criteria import Criterion
 from lit_intriguing.attacks.sealed_model import Model, as_logits
@@ -22,6 +23,7 @@ class NoGradientError(ValueError):
     """A model's output does not depend differentiably on its input."""
 
 
+@checked_arguments
 class GradientAttack(Attack):
     """Steps of fixed length along the gradient of the criterion's loss.
 

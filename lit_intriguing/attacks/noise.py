@@ -5,12 +5,14 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from lit_intriguing.argument_types import checked_arguments
 from lit_intriguing.attacks.base import Attack, Found
 from lit_intriguing.attacks.criteria import Criterion
 from lit_intriguing.attacks.sealed_model import Model
 from lit_intriguing.types import Bounds
 
 
+@checked_arguments
 class GaussianNoise(Attack):
     """Adds independent Gaussian noise (Szegedy et al. 2013, tables 2 and 4, figure 7).
 

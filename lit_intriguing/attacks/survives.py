@@ -7,6 +7,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from lit_intriguing.argument_types import checked_arguments
 from lit_intriguing.attacks.base import Attack, Found, per_row
 from lit_intriguing.attacks.criteria import Criterion
 from lit_intriguing.attacks.gradient import descent_direction, input_gradient
@@ -20,6 +21,7 @@ _STEPS, _STEP = 40, 0.25
 """Gradient steps where that does not help, and the length of one over the perturbation's."""
 
 
+@checked_arguments
 class Survives(Attack):
     """Rounds what an attack finds, and makes perturbations larger that rounding undoes.
 

@@ -5,6 +5,7 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor
 
+from lit_intriguing.argument_types import checked_arguments
 from lit_intriguing.attacks.criterion import Criterion, Targeted, Untargeted
 
 
@@ -61,6 +62,7 @@ class SecondLikeliest(Goal):
         return Targeted(wrong.argmax(1))
 
 
+@checked_arguments
 class TargetClass(Goal):
     """Toward one class, the same for all: in the paper's figure 5 "ostrich", ImageNet's class 9.
 

@@ -11,6 +11,7 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 
+from lit_intriguing.argument_types import checked_arguments
 from lit_intriguing.attacks import Attack, Goal
 from lit_intriguing.attacks.arguments import check_inside
 from lit_intriguing.attacks.attack_tensors import attack_chunk
@@ -45,6 +46,7 @@ from lit_intriguing.splice import INPUT, submodule
 from lit_intriguing.types import Bounds
 
 
+@checked_arguments
 class AdversarialExamples(ExamplesOfLosses):
     """How far the nearest adversarial examples of a few fixed examples are, during a run.
 

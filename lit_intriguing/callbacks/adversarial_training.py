@@ -8,6 +8,7 @@ from lightning.pytorch import LightningModule, Trainer
 from torch import nn
 from typing_extensions import override
 
+from lit_intriguing.argument_types import checked_arguments
 from lit_intriguing.checks import check_flags, check_whole
 from lit_intriguing.errors import UserError
 from lit_intriguing.hosts.batch import BatchKeys, Place
@@ -29,6 +30,7 @@ from lit_intriguing.private.of_lightning import skips_backward
 from lit_intriguing.splice import is_compiled, submodule
 
 
+@checked_arguments
 class AdversarialTraining(AroundTrainingStep):
     """Adversarial training: examples of the input and of hidden layers join every training step.
 

@@ -10,11 +10,13 @@ from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 from torch.optim import Optimizer
 
+from lit_intriguing.argument_types import checked_arguments
 from lit_intriguing.errors import UserError
 from lit_intriguing.hosts.checkpoint_file import check_checkpoint
 from lit_intriguing.hosts.precision import unscaled
 
 
+@checked_arguments
 class Convergence(Callback):
     """A stop when the loss hardly falls any more, its gradient vanishes, or evaluations run out.
 

@@ -18,6 +18,7 @@ from torch.utils.data import (
     WeightedRandomSampler,
 )
 
+from lit_intriguing.argument_types import checked_arguments
 from lit_intriguing.checks import check_flags
 from lit_intriguing.data.images.dataset import TrainingOrder
 from lit_intriguing.data.tensor_loader import TensorLoader
@@ -79,6 +80,7 @@ def set_rng_state(state: RngState) -> None:
         torch.cuda.set_rng_state(state["cuda"].cpu())
 
 
+@checked_arguments
 class ExactResume(Callback):
     """Saving of the random generators' states, of each process, in the checkpoint.
 

@@ -12,6 +12,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import nn
 
+from lit_intriguing.argument_types import checked_arguments
 from lit_intriguing.callbacks.intervals import epoch_is_due, turn
 from lit_intriguing.callbacks.measuring import Measuring, is_trial
 from lit_intriguing.checks import check_whole
@@ -38,6 +39,7 @@ NETWORK = "network"
 """The whole, among the layers' names."""
 
 
+@checked_arguments
 class LipschitzMonitor(Measuring):
     """Upper bounds of every layer's and of the network's Lipschitz constant, for L2 norms.
 

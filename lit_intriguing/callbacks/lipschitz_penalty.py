@@ -10,6 +10,7 @@ from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor, nn
 from typing_extensions import override
 
+from lit_intriguing.argument_types import checked_arguments
 from lit_intriguing.errors import UserError
 from lit_intriguing.hosts.monitored import tell_monitors, validates_within_fit
 from lit_intriguing.hosts.training_step import AroundTrainingStep, Step, logs_now
@@ -25,6 +26,7 @@ FIRST_STEPS = 20
 """Power steps on a direction that is still random."""
 
 
+@checked_arguments
 class LipschitzPenalty(AroundTrainingStep):
     """A penalty on the norms of chosen layers, added to the training loss.
 

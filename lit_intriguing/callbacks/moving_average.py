@@ -9,11 +9,13 @@ from lightning.pytorch.callbacks import WeightAveraging
 from torch import Tensor
 from typing_extensions import override
 
+from lit_intriguing.argument_types import checked_arguments
 from lit_intriguing.checks import check_whole
 from lit_intriguing.hosts.checkpoint_file import check_checkpoint
 from lit_intriguing.private.of_lightning import same_class_for
 
 
+@checked_arguments
 class MovingAverage(WeightAveraging):
     """A moving average of the weights that is validated, tested and saved in their place.
 

@@ -14,11 +14,13 @@ from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 from typing_extensions import override
 
+from lit_intriguing.argument_types import checked_arguments
 from lit_intriguing.private.of_lightning import LOGS
 
 _SUCCESS = re.compile(r"adversarial/.*/success")
 
 
+@checked_arguments
 class RunProgress(ProgressBar):
     """A progress bar of the whole fit, with the time spent and the time left.
 

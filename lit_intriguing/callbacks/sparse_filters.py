@@ -6,6 +6,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
+from lit_intriguing.argument_types import checked_arguments
 from lit_intriguing.errors import UserError
 from lit_intriguing.figures.filters import filters_figure
 from lit_intriguing.hosts.checkpoint_file import check_checkpoint
@@ -17,6 +18,7 @@ from lit_intriguing.models.localisation import localisation
 _ACTIVATION = "train/activation"
 
 
+@checked_arguments
 class SparseFilters(Callback):
     """A stop of training when mean activation and localisation reach their thresholds.
 

@@ -7,6 +7,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
+from lit_intriguing.argument_types import checked_arguments
 from lit_intriguing.autograd import preserved
 from lit_intriguing.data.tensor_loader import TensorLoader
 from lit_intriguing.data.tensor_module import TensorDataModule
@@ -25,6 +26,7 @@ CHUNK = 1000
 """Examples in a forward pass."""
 
 
+@checked_arguments
 class TrainingError(Callback):
     """The error of the trained network on the examples that it was trained on.
 

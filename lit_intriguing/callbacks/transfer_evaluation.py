@@ -10,6 +10,7 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor, nn
 
+from lit_intriguing.argument_types import checked_arguments
 from lit_intriguing.attacks import Attack, Goal
 from lit_intriguing.attacks.arguments import check_inside
 from lit_intriguing.attacks.attack_tensors import attack_chunk
@@ -33,6 +34,7 @@ from lit_intriguing.tables import Cell
 from lit_intriguing.types import Bounds
 
 
+@checked_arguments
 class TransferEvaluation(TransferOfLosses):
     """How adversarial examples transfer, during a run (Szegedy et al. 2013, tables 2 and 4).
 

@@ -11,6 +11,7 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor, nn
 
+from lit_intriguing.argument_types import checked_arguments
 from lit_intriguing.autograd import preserved
 from lit_intriguing.callbacks.measuring import is_trial
 from lit_intriguing.callbacks.on_fixed_examples import OnFixedExamples
@@ -60,6 +61,7 @@ _BY_MODEL = (
 )
 
 
+@checked_arguments
 class UnitAnalysis(OnFixedExamples):
     """A record of when the units of layers and random directions of their space part.
 

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from lit_intriguing.argument_types import checked_arguments
 from lit_intriguing.data.tensor_module import Split, TensorDataModule
 from lit_intriguing.errors import UserError
 
@@ -10,6 +11,7 @@ _SIZE = 1_797
 _CLASSES = 10
 
 
+@checked_arguments
 class Digits(TensorDataModule):
     """1,797 handwritten digits of 8x8, divided into training, validation and test examples.
 

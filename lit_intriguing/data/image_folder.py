@@ -12,6 +12,7 @@ from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Sampler
 
+from lit_intriguing.argument_types import checked_arguments
 from lit_intriguing.data.images import classes as classes_of
 from lit_intriguing.data.images import files, preparation
 from lit_intriguing.data.images.checking import Findings, check_images
@@ -49,6 +50,7 @@ class _Part:
         return _Part(self.folder, [self.paths[i] for i in indices.tolist()], self.labels[indices])
 
 
+@checked_arguments
 class ImageFolder(OptionalValidation):
     """Images in a folder, in class folders or with a file of labels.
 

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lit_intriguing.argument_types import checked_arguments
 from lit_intriguing.data import mnist_files
 from lit_intriguing.data.tensor_module import Split, TensorDataModule
 from lit_intriguing.errors import UserError
@@ -14,6 +15,7 @@ from lit_intriguing.errors import UserError
 _SIZE = 60_000
 
 
+@checked_arguments
 class MNIST(TensorDataModule):
     """The 60,000 training and 10,000 test images of handwritten digits, 28x28.
 

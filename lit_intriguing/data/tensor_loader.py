@@ -7,9 +7,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lit_intriguing.argument_types import checked_arguments
 from lit_intriguing.errors import UserError
 
 
+@checked_arguments
 class TensorLoader:
     """A loader of a data set that is two tensors, on the device that uses them.
 

@@ -4,6 +4,8 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
+from lit_intriguing.argument_types import checked_arguments
+
 
 def _wrong(logits: Tensor, labels: Tensor, top: int = 1) -> Tensor:
     if logits.ndim != 2 or labels.shape != logits.shape[:1]:
@@ -36,6 +38,7 @@ def error_rate(logits: Tensor, labels: Tensor) -> Tensor:
     return _wrong(logits, labels) / len(labels)
 
 
+@checked_arguments
 class ErrorRate(Metric):
     """`error_rate` over batches and ranks, each example counted once.
 

@@ -4,6 +4,8 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
+from lit_intriguing.argument_types import checked_arguments
+
 
 def _counts(predictions: Tensor, labels: Tensor, counted: Tensor | None) -> tuple[Tensor, Tensor]:
     """Return how many predictions are wrong and how many count, both `(S, M)`."""
@@ -53,6 +55,7 @@ def transfer_rates(answers: Tensor, labels: Tensor, counted: Tensor | None = Non
     return wrong / examples
 
 
+@checked_arguments
 class TransferRates(Metric):
     """`transfer_rates` over batches and ranks, each example counted once.
 

@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from lit_intriguing.argument_types import checked_arguments
 from lit_intriguing.errors import UserError
 
 
@@ -18,6 +19,7 @@ class NeedsRunLength(Protocol):
         """Set the length, before the first step."""
 
 
+@checked_arguments
 class CosineOverRun(LRScheduler):
     """A rate that falls along half a cosine, from the optimiser's to `floor` times that.
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from lit_intriguing.argument_types import checked_arguments
 from lit_intriguing.attacks import Attack, Goal, GradientAttack, HostLoss, RandomTargets
 from lit_intriguing.attacks.arguments import as_bounds
 from lit_intriguing.checks import check_flags, check_whole
@@ -10,6 +11,7 @@ from lit_intriguing.splice import INPUT
 from lit_intriguing.types import Bounds
 
 
+@checked_arguments
 @dataclass(frozen=True)
 class PerturbedLayer:
     """What is generated for a layer, stored in its pool, and trained on.
