@@ -7,8 +7,10 @@ runs configurations of others sets an environment variable, which no file can ch
 """
 
 import os
+from collections.abc import Iterable
 
 from lit_intriguing.errors import UsageError
+from lit_intriguing.private.of_jsonargparse import defining_paths, is_denied
 
 VARIABLE = "LIT_INTRIGUING_TRUSTED_CLASSES"
 TRUSTED = (
@@ -32,7 +34,10 @@ TRUSTED = (
     "torchvision.models",
     "torchvision.transforms",
 )
-"""No part of them loads other code, reads pickles or starts programs, as parts of torch do."""
+"""What is defined in them loads no other code, reads no pickles and starts no programs.
+
+Some import modules that do: what is found there counts by where it is defined (`check_found`).
+"""
 
 
 def trusted() -> tuple[str, ...] | None:
@@ -61,9 +66,38 @@ def check_trusted(path: str) -> None:
         UsageError: It may not be named.
     """
     allowed = trusted()
-    if allowed is not None and not any(f"{path}.".startswith(f"{one}.") for one in allowed):
+    if allowed is not None and not _is_in(path, allowed):
         raise UsageError(
             f"'{path}' is not trusted: {VARIABLE} allows no more than classes of this package, "
             f"torch, lightning and torchvision. Add its package there to allow it: "
             f"{VARIABLE}={path.partition('.')[0]}"
         )
+
+
+def check_found(path: str, thing: object) -> None:
+    """Refuse what a path led to by where it is defined: modules hold more than their own.
+
+    Args:
+        path: Dotted, as given.
+        thing: What it names.
+
+    Raises:
+        UsageError: It runs programs or other code (jsonargparse's list), or where names are
+            restricted, it is defined in a module that is not trusted.
+    """
+    allowed, defined = trusted(), defining_paths(thing)
+    denied = [one for one in sorted(defined) if is_denied(one)]
+    if allowed is None and denied:
+        raise UsageError(
+            f"'{path}' is {denied[0]}, which runs programs or other code: no configuration and no "
+            "option may name it. Name a class or function of your own that does what you want."
+        )
+    if allowed is not None and not (defined and all(_is_in(one, allowed) for one in defined)):
+        where = f", which is {min(defined)}," if defined else ""
+        raise UsageError(
+            f"'{path}'{where} is not trusted: it is not defined in a module that {VARIABLE} allows."
+        )
+
+
+def _is_in(path: str, modules: Iterable[str]) -> bool:
+    return any(f"{path}.".startswith(f"{one}.") for one in modules)

@@ -62,6 +62,53 @@ def test_what_runs_code_or_is_of_others_is_refused(
         class_paths.locate(path)
 
 
+THROUGH_TRUSTED_MODULES = [
+    "lightning.pytorch.strategies.launchers.subprocess_script.subprocess.Popen",
+    "lightning.pytorch.callbacks.model_checkpoint.shutil.rmtree",
+    "torch.nn.functional.torch.hub.load",
+    "torch.nn.functional.importlib.import_module",
+    "lit_intriguing.models.autoencoder.torch.load",
+    "torch.nn.modules.module.functools.partial",
+]
+
+
+@pytest.mark.parametrize("path", THROUGH_TRUSTED_MODULES)
+def test_what_a_trusted_module_has_imported_is_not_trusted_for_that(
+    path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(VARIABLE, "1")
+    for find in (class_paths.locate, FromCallable):
+        with pytest.raises(UsageError, match=r"is not trusted|has no "):
+            find(path)
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["subprocess.Popen", "os.system", "lit_intriguing.trusted.os.system", "pickle.loads",
+     *THROUGH_TRUSTED_MODULES[:1]],
+)  # fmt: skip
+def test_what_runs_programs_is_refused_by_where_it_is_defined(
+    path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(VARIABLE, raising=False)
+    for find in (class_paths.locate, FromCallable):
+        with pytest.raises(UsageError, match="runs programs or other code"):
+            find(path)
+
+
+def test_trusted_classes_are_found_where_they_are_exported(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv(VARIABLE, "1")
+    for path in (
+        "torch.nn.ReLU", "torch.optim.Adam", "torch.optim.lr_scheduler.CosineAnnealingLR",
+        "torchvision.models.resnet18", "torchvision.transforms.v2.ColorJitter",
+        "lightning.pytorch.callbacks.ModelCheckpoint", "lightning.pytorch.loggers.CSVLogger",
+        "lit_intriguing.attacks.BoxLBFGS", "lit_intriguing.models.efficientnet_lite0",
+    ):  # fmt: skip
+        class_paths.locate(path)
+
+
 def test_the_advice_is_a_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(VARIABLE, "1")
     with pytest.raises(UsageError) as refused:

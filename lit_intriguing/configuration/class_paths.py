@@ -19,7 +19,7 @@ from lit_intriguing.errors import UsageError
 from lit_intriguing.lookup import NotThereError, look_up
 from lit_intriguing.private.of_jsonargparse import restrict_imports
 from lit_intriguing.spelling import did_you_mean
-from lit_intriguing.trusted import check_trusted, trusted
+from lit_intriguing.trusted import check_found, check_trusted, trusted
 
 BASES = (
     LightningModule,
@@ -84,7 +84,7 @@ def _located(path: str) -> Any:
     moved.refuse(path)
     check_trusted(path)
     try:
-        return look_up(path)
+        thing = look_up(path)
     except NotThereError as error:
         inside, name = error.inside, error.name
         where = f" ({inside} has no '{name}')" if inside else _no_package(name)
@@ -96,6 +96,8 @@ def _located(path: str) -> Any:
         raise UsageError(f"no class or function '{path}'{where}.{way_out}") from error
     except ImportError as error:
         raise UsageError(str(error)) from error
+    check_found(path, thing)
+    return thing
 
 
 def _no_package(name: str) -> str:

@@ -97,6 +97,24 @@ def restrict_imports(allowed: Sequence[str] | None) -> None:
         set_parsing_settings(import_path_denylist=["*"], import_path_allowlist=list(allowed))
 
 
+def defining_paths(thing: object) -> set[str]:
+    """Return where a class, function or module is defined (`canonical_import_paths`).
+
+    Of a partial function or an instance: where what it calls is defined.
+    """
+    from jsonargparse._util import canonical_import_paths
+
+    paths: set[str] = canonical_import_paths(thing)
+    return paths
+
+
+def is_denied(path: str) -> bool:
+    """Return whether a path is on the list of what runs code (`denying_import_path_entry`)."""
+    from jsonargparse._common import denying_import_path_entry
+
+    return denying_import_path_entry(path) is not None
+
+
 def option_names(parser: "ArgumentParser") -> list[str]:
     """Return the options that a parser takes (`_actions`), dotted: `trainer.max_epochs`."""
     return [action.dest for action in parser._actions]

@@ -9,7 +9,7 @@ from typing import Any
 
 from lit_intriguing.errors import UserError
 from lit_intriguing.spelling import did_you_mean
-from lit_intriguing.trusted import check_trusted
+from lit_intriguing.trusted import check_found, check_trusted
 
 Named = str | dict[str, Any] | Callable[..., Any]
 """A class path, one with `init_args`, or the Python object itself."""
@@ -106,6 +106,7 @@ def _located(path: str) -> Any:
             hint = did_you_mean(part, dir(thing), whole=f"{inside}.{{}}")
             raise ValueError(f"no attack {path!r}: {inside} has no {part!r}.{hint}")
         thing = getattr(thing, part)
+    check_found(path, thing)
     return thing
 
 
