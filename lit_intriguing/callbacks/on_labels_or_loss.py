@@ -208,7 +208,7 @@ class OnLabelsOrLoss(OnFixedExamples, ABC):
     def _attacked(self, rows: HostRows) -> str:
         if self.layer != INPUT:
             return f"the output of {self.layer!r}"
-        return "the batch" if rows.inputs == ITSELF else f"the batch's {rows.inputs!r}"
+        return "the batch" if rows.inputs == ITSELF else f"entry {rows.inputs!r} of the batch"
 
     def _say(self, text: str) -> None:
         if not self._said:

@@ -71,8 +71,8 @@ class UnitAnalysis(OnFixedExamples):
     `<name>/<layer>/effect`, `effect_low`, `effect_high` (the units' mean coherence less that of
     random directions, in standard deviations of single random directions, with its 95% interval),
     `p` and `top_tenth_p` (two-sided). They can be monitored, for instance by `ModelCheckpoint`.
-    Files, W&B and TensorBoard get the table, a figure of the effects beside those of a copy with
-    fresh weights, and one of the effects over the steps.
+    The run's folder and the loggers get the table, a figure of the effects beside those of a copy
+    with fresh weights, and one of the effects over the steps.
 
     Where the model does not take the inputs alone (token ids with a mask, graphs, a whole dict),
     the host's `training_step` is called aside on whole rows of a batch, dropout and BatchNorm as in

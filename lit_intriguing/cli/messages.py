@@ -91,7 +91,7 @@ def failed_logger(error: Exception) -> str | None:
     reason = " ".join(str(error).split()).rstrip(".")
     for package, (name, way_out) in _LOGGERS.items():
         if package in packages:
-            return f"{name} cannot begin: {reason}. {way_out}"
+            return f"{name} cannot begin. {way_out} It says: {reason}."
     return None
 
 

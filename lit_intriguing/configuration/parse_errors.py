@@ -13,6 +13,7 @@ _EXPECTED = re.compile(
 )
 _CLASS = re.compile(r"Problem with given class_path '([^']+)'")
 _NO_SUBCLASS = re.compile(r"Import path (\S+) does not correspond to a subclass of (\w+)")
+_DENIED = re.compile(r"Importing '([^']+)' is not allowed, denied by")
 _NO_PATH = re.compile(r"\n\s*- Expected a path but .* either not accessible or invalid")
 _REFUSED = re.compile(r"Not of type \w+: (\S+) (?:does not conform|not an integer)")
 _RESTRICTED = {
@@ -48,6 +49,12 @@ def one_line(message: str) -> str:
     >>> one_line("Something    else happened")
     'Something else happened'
     """
+    denied = _DENIED.search(message)
+    if denied is not None:
+        return (
+            f"{denied.group(1)} may not be named: it runs programs or other code, or is not "
+            "trusted. Name a class or function of your own that does what you want."
+        )
     stranger = _NO_SUBCLASS.search(message)
     if stranger is not None:
         path, kind = stranger.groups()

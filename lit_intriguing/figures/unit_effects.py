@@ -16,6 +16,9 @@ from lit_intriguing.units.statistics import MARGIN, Effect
 _WIDTH = 7.5
 """Of the figure, in inches."""
 
+_LEGEND = 3
+"""Series beside each other in the legend, at most."""
+
 _APART = 0.18
 """From the middle of a layer's line to its outer marks, in layers."""
 
@@ -63,7 +66,9 @@ def effects_figure(analyses: Sequence[LayerAnalysis], *, title: str = "") -> Fig
     axis.set_xlim(min(low, -1.2 * MARGIN), max(high, 1.2 * MARGIN))
     arrows = [_draw_infinite(axis, *drawn) for drawn in effects]
     _finish(axis, layers, "; arrows: infinite" if any(arrows) else "")
-    figure.legend(loc="outside lower center", ncols=len(series), fontsize=7, frameon=False)
+    figure.legend(
+        loc="outside lower center", ncols=min(_LEGEND, len(series)), fontsize=7, frameon=False
+    )
     return figure
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 Plain = str | int | float | bool | None
 
-INPUT = "input"
+INPUT_COLUMN = "input"
 """How the layer without a name, the model's input, is called; as in the keys of metrics."""
 
 
@@ -24,7 +24,7 @@ def by_name(value: Any) -> Any:
     {'callbacks': {'Timer': {'class_path': 'a.Timer', 'init_args': {'seed': 1}}}}
     """
     if isinstance(value, Mapping):
-        return {str(key) or INPUT: by_name(one) for key, one in value.items()}
+        return {str(key) or INPUT_COLUMN: by_name(one) for key, one in value.items()}
     if isinstance(value, list) and value and all(isinstance(one, Mapping) for one in value):
         return _named(value)
     return value

@@ -98,7 +98,7 @@ class Store:
             if not self._manifest():
                 self._write_manifest({"settings": _as_saved(settings)})
         except OSError as error:
-            raise UserError(f"cannot write to {self.folder}: {error}.") from error
+            raise UserError(f"cannot write to {self.folder}: {error}. Name another.") from error
 
     @property
     def finished(self) -> dict[str, Any] | None:

@@ -250,7 +250,10 @@ def test_what_was_chosen_is_said_once(
     with caplog.at_level("INFO"):
         run(KINDS["autoencoder"], tmp_path, make(KINDS["autoencoder"]))
     (said,) = [text for text in caplog.messages if "own loss changes" in text]
-    assert "since the loss does not depend on the labels. Attacked: the batch's 0, by Grad" in said
+    assert (
+        "since the loss does not depend on the labels. Attacked: entry 0 of the batch, by Grad"
+        in said
+    )
 
 
 class OfClasses(Unlabelled):

@@ -104,3 +104,17 @@ def test_an_infinite_effect_of_a_run_is_an_arrow_at_its_step():
     history = effect_history_figure([1, 2], {"fc": [Effect(0.1, 0.0, 0.2), INFINITE]})
     (arrow,) = [line for line in history.axes[0].lines if line.get_marker() == "v"]
     assert (list(arrow.get_xdata()), list(arrow.get_ydata())) == ([2], [0.0])
+
+
+def test_the_legend_of_many_series_lies_inside_the_figure() -> None:
+    many = [
+        replace(one, basis=basis)
+        for one in analyses()
+        for basis in ("units", "principal components", "directions of the user")
+    ]
+    figure = effects_figure(many)
+    figure.draw_without_rendering()
+    box = figure.legends[0].get_window_extent()
+    assert len(figure.legends[0].get_texts()) == 6
+    assert 0 <= box.x0 < box.x1 <= figure.bbox.width
+    assert 0 <= box.y0 < box.y1 <= figure.bbox.height

@@ -8,9 +8,9 @@ from typing import Any
 from lit_intriguing.attacks.adapters.named import library
 from lit_intriguing.commands.dashboard.panels import Lines, Panel, Picture, Section
 from lit_intriguing.errors import UserError
+from lit_intriguing.loggers.summaries import STEP
 from lit_intriguing.private import of_wandb_workspaces
 
-STEP = "trainer/global_step"
 """The horizontal axis: what Lightning's WandbLogger counts in."""
 
 

@@ -123,7 +123,7 @@ def write(folder: Path, result: Result) -> list[str]:
         write_bytes(folder / "lipschitz.png", result.figure())
         write_json(folder / "summary.json", result.summary())
     except OSError as error:
-        raise UserError(f"cannot write to {folder}: {error}.") from error
+        raise UserError(f"cannot write to {folder}: {error}. Name another: --output.") from error
     return ["lipschitz.csv", "lipschitz.png", "summary.json"]
 
 

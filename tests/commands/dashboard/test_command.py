@@ -96,6 +96,17 @@ def test_a_recipe_without_callbacks_and_one_that_is_not_there_are_refused(
     assert not Path("d.json").exists()
 
 
+def test_a_recipe_in_the_wrong_place_and_two_of_them_are_told(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    wrong = refused(capsys, "--config=adv_digits", "--file=d.json")
+    assert "no option 'seed_everything'" in wrong
+    assert wrong.endswith("The configuration of a training goes to --recipe.")
+    twice = refused(capsys, "--recipe=adv_digits", "--recipe", "adv_mnist", "--file=d.json")
+    assert "--recipe '[one, other]'" in twice
+    assert not Path("d.json").exists()
+
+
 def test_the_project_is_that_of_the_logger_s_fragment() -> None:
     logger = load_config("configs/logger/wandb.yaml")["trainer"]["logger"]
     assert logger["init_args"]["project"] == Dashboard.project
