@@ -46,6 +46,8 @@ def one_line(message: str) -> str:
     "trainer.max_epochs: expected int, got 'ten'."
     >>> one_line('Parser key "split": Expected a typing.Literal["a", "b"]. Got value: x')
     "split: expected a or b, got 'x'."
+    >>> one_line("Importing 'os.system' is not allowed, denied by the 'os' entry.")[:27]
+    'os.system may not be named:'
     >>> one_line("Something    else happened")
     'Something else happened'
     """
