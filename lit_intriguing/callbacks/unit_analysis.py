@@ -118,7 +118,7 @@ class UnitAnalysis(OnFixedExamples):
 
     def __init__(
         self,
-        layers: Sequence[str],
+        layers: str | Sequence[str],
         every_n_epochs: int | None = None,
         every_n_steps: int | None = None,
         examples: int = 1000,

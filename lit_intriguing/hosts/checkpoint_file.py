@@ -2,6 +2,7 @@
 
 import functools
 from pathlib import Path
+from typing import Any
 
 from lightning.pytorch import Trainer
 
@@ -9,23 +10,29 @@ from lit_intriguing.tensor_files import check_archive
 
 
 def check_checkpoint(trainer: Trainer) -> None:
-    """Raise if the run's checkpoint is not as it was written; for a callback's `setup`.
+    """Have the run's checkpoint checked when it is read; for a callback's `setup`.
 
     Lightning looks at no checksum: a bit that flipped on a disk would change a weight, a counter or
-    a pool without a word. A folder, or a file elsewhere than on a disk, is not looked at.
+    a pool without a word. In `setup` it does not say yet which file it will read, so the strategy's
+    next `load_checkpoint` looks at the file first, and raises `DamagedFileError` where it was cut
+    or changed. A folder, or a file elsewhere than on a disk, is not looked at.
 
     Args:
-        trainer: Its `ckpt_path` says which.
-
-    Raises:
-        DamagedFileError: The file was cut or changed.
+        trainer: Of the run.
     """
-    if trainer.ckpt_path is None or "://" in str(trainer.ckpt_path):
+    strategy: Any = trainer.strategy
+    if "load_checkpoint" in vars(strategy):  # another callback asked
         return
-    path = Path(trainer.ckpt_path)
-    if path.is_file():
-        state = path.stat()
-        _check(path.resolve(), state.st_mtime_ns, state.st_size)
+    load = strategy.load_checkpoint
+
+    def checked(checkpoint_path: Any, *args: Any, **options: Any) -> Any:
+        del strategy.load_checkpoint
+        if "://" not in str(checkpoint_path) and Path(checkpoint_path).is_file():
+            state = Path(checkpoint_path).stat()
+            _check(Path(checkpoint_path).resolve(), state.st_mtime_ns, state.st_size)
+        return load(checkpoint_path, *args, **options)
+
+    strategy.load_checkpoint = checked
 
 
 @functools.lru_cache(maxsize=8)

@@ -1,8 +1,8 @@
 """How one layer is attacked and how its examples join the training."""
 
 from dataclasses import dataclass
+from numbers import Real
 
-from lit_intriguing.argument_types import checked_arguments
 from lit_intriguing.attacks import Attack, Goal, GradientAttack, HostLoss, RandomTargets
 from lit_intriguing.attacks.arguments import as_bounds
 from lit_intriguing.checks import check_flags, check_whole
@@ -10,8 +10,9 @@ from lit_intriguing.hosts.paths import Key
 from lit_intriguing.splice import INPUT
 from lit_intriguing.types import Bounds
 
+_COUNTS = ("pool", "mix", "refresh", "every_n_steps")
 
-@checked_arguments
+
 @dataclass(frozen=True)
 class PerturbedLayer:
     """What is generated for a layer, stored in its pool, and trained on.
@@ -72,8 +73,7 @@ class PerturbedLayer:
 
     def __post_init__(self) -> None:
         self._check_kinds()
-        counts = ("pool", "mix", "refresh", "every_n_steps")
-        check_whole("PerturbedLayer", 1, **{name: getattr(self, name) for name in counts})
+        check_whole("PerturbedLayer", 1, **{name: getattr(self, name) for name in _COUNTS})
         if not 0 < self.weight < float("inf"):
             raise ValueError(f"weight must be positive and finite, not {self.weight}.")
         for name in ("mix", "refresh"):
@@ -106,6 +106,10 @@ class PerturbedLayer:
             )
         if self.bounds is not None:
             object.__setattr__(self, "bounds", as_bounds(self.bounds))
+        for name in ("weight", *_COUNTS):
+            value = getattr(self, name)
+            if not isinstance(value, Real) or isinstance(value, bool):
+                raise ValueError(f"PerturbedLayer: {name} must be a number, not {value!r}.")
         flags = ("relative", "stale", "shield", "at_layer", "per_token")
         check_flags("PerturbedLayer", **{name: getattr(self, name) for name in flags})
 

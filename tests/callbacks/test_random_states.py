@@ -46,6 +46,7 @@ MADE: dict[str, Callable[[], Callback]] = {
     "ExactResume": ours.ExactResume,
     "LipschitzMonitor": lambda: ours.LipschitzMonitor(every_n_steps=2),
     "LipschitzPenalty": lambda: ours.LipschitzPenalty(0.1),
+    "LoggerGuard": ours.LoggerGuard,
     "MovingAverage": ours.MovingAverage,
     "RunProgress": ours.RunProgress,
     "SparseFilters": lambda: ours.SparseFilters(0.1, 0.4),

@@ -98,7 +98,7 @@ class AttackJob:
     format: Format
     seed: int
     pictures: Pictures
-    watch: int = 0
+    watch: int
 
     def check(self, model: LightningModule) -> None:
         """Refuse what is known to be wrong before anything starts.

@@ -9,6 +9,7 @@ from lit_intriguing.commands.ablate.plan import Row
 from lit_intriguing.errors import UsageError, UserError
 from lit_intriguing.training_runs.provenance import this_program
 from lit_intriguing.training_runs.store import Stage
+from lit_intriguing.whole_files import read_checked_json, write_checked_json
 
 
 class Table:
@@ -113,9 +114,9 @@ def test_the_bar_reaches_its_total_where_rows_share_runs(tmp_path, capsys):
 def foreign_result(folder):
     """Makes one stored result look as if other sources had made it; returns its file."""
     file = sorted((folder / "out/runs").glob("*.json"))[0]
-    content = json.loads(file.read_text())
+    content = read_checked_json(file, "")
     content["program"] = {"version": "0.0.1", "sources": "other"}
-    file.write_text(json.dumps(content))
+    write_checked_json(file, content)
     return file
 
 

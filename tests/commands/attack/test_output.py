@@ -35,7 +35,7 @@ def job(folder: Path, **options: Any) -> AttackJob:
     settings = {
         "attack": GradientAttack(1.0), "goal": RandomTargets(), "bounds": None, "layer": "",
         "split": "test", "limit": None, "only_correct": True, "chunk": 8, "format": "pt", "seed": 0,
-        "pictures": Pictures(),
+        "pictures": Pictures(), "watch": 0,
     }  # fmt: skip
     return AttackJob(output=folder, **{**settings, **options})
 

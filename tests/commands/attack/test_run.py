@@ -61,7 +61,7 @@ def test_too_small_a_disk_is_told_before_anything_is_written(
 ) -> None:
     usage = SimpleNamespace(free=10)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
-    with pytest.raises(UserError, match=r"the examples need 0\.0 GB .* set limit"):
+    with pytest.raises(UserError, match=r"the examples need 0\.0 MB .* set limit"):
         attack(tmp_path / "out")
     assert Store(tmp_path / "out").indices() == []
 
