@@ -49,7 +49,7 @@ def chunk_randomness(seed: int, index: int) -> Iterator[torch.Generator]:
     Yields:
         The chunk's generator, on the CPU.
     """
-    state = int(np.random.SeedSequence((seed, index)).generate_state(1, np.uint64)[0] >> 1)
+    state = int(np.random.SeedSequence((seed, index)).generate_state(1, np.uint64)[0]) >> 1
     with own_randomness(state % 2**32):
         yield torch.Generator().manual_seed(state)
 
