@@ -49,7 +49,7 @@ def haar_rotations(
 def layer_generator(layer: str, seed: int) -> torch.Generator:
     """Return a generator on the CPU for one layer, so that its bases do not depend on others."""
     sequence = np.random.SeedSequence((seed, zlib.crc32(layer.encode())))
-    return torch.Generator().manual_seed(int(sequence.generate_state(1, np.uint64)[0] >> 1))
+    return torch.Generator().manual_seed(int(sequence.generate_state(1, np.uint64)[0]) >> 1)
 
 
 class RunningCovariance:
