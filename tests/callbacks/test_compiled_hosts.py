@@ -27,6 +27,7 @@ from lit_intriguing.data import TensorLoader
 from lit_intriguing.errors import UserError
 
 pytestmark = [
+    pytest.mark.integration,  # compiles
     pytest.mark.filterwarnings("ignore:.*torch.(jit|ao.quantization|quantize_).*"),
     pytest.mark.filterwarnings("ignore:quantized..linear_dynamic. an autograd kernel"),
     pytest.mark.filterwarnings("ignore:Training ended after 2 evaluations"),

@@ -379,6 +379,7 @@ def test_rate_finder_sees_each_batch_once_with_its_examples(tmp_path: Any, layer
     assert callback.pools.step == 1  # the search left no trace
 
 
+@pytest.mark.integration
 def test_batch_size_finder_counts_the_examples(tmp_path: Any) -> None:
     def fit(*callbacks: Any) -> list[tuple[float, int]]:
         host = Seen()

@@ -56,6 +56,7 @@ def test_without_a_terminal_a_long_run_prints_at_most_a_line_each_tenth(
     assert re.match(r"Run: 100% 800/800 \[\d\d:\d\d<00:00, epoch 200/200, train/loss=", lines[-1])
 
 
+@pytest.mark.integration
 def test_the_time_left_is_that_of_all_epochs(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

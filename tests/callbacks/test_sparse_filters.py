@@ -30,6 +30,7 @@ def fit(stop: SparseFilters, **options: Any) -> Any:
     return run, model
 
 
+@pytest.mark.integration
 def test_it_stops_at_the_first_epoch_that_meets_both_thresholds_and_says_so(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -63,6 +63,7 @@ def test_the_study_gives_what_the_function_gives_and_writes_it_down(models, tmp_
         assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.integration
 def test_a_second_call_attacks_nothing_nor_does_one_for_other_points(models, tmp_path):
     first = study(tmp_path, models).run(io.StringIO())
     assert sum(Noted.given) == first.models["a"].counted + first.models["b"].counted
