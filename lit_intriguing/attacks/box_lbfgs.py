@@ -56,8 +56,8 @@ class BoxLBFGS(Attack):
 
     `mode="paper"` does that: each example has its own search along c
     (`lit_intriguing.solvers.largest_penalty`). `mode="fast"` finds somewhat nearer
-    examples with half the gradients: it minimises `|r|` subject to the margin between the target
-    and the other classes, which is smooth at first and sharper in each stage
+    examples, in dense networks with fewer gradients: it minimises `|r|` subject to the margin
+    between the target and the other classes, which is smooth at first and sharper in each stage
     (`lit_intriguing.solvers.nearest_point`). An example on which that takes more than 20 gradients,
     as it does in networks with normalisation layers, is searched for a second time from a smoother
     start (`lit_intriguing.solvers.nearer_of_two`), and the nearer one is taken.
@@ -85,8 +85,8 @@ class BoxLBFGS(Attack):
         memory: Pairs of the L-BFGS matrix, m. Work space: `2 m + 12` times the batch.
         stages: For the fast mode; the default is `FAST`.
         second_search: For the fast mode: whether to search for hard examples twice. Without it
-            examples in networks with normalisation layers were 0.2 to 0.7% farther, at half the
-            gradients.
+            examples in networks with normalisation layers were 0.3 to 2% farther, at half to two
+            thirds of the gradients (`recipes/bench/attacks.md`).
         tolerances: For the paper mode.
         progress: Whether to show a bar over the examples on standard error.
 
