@@ -127,9 +127,9 @@ def _lipschitz(callback: LipschitzMonitor, labels: bool) -> Section:
     name = callback.name
     network = escaped(f"{name}/{NETWORK}")
     panels = (
-        Lines("network: certified bounds", f"^{network}([_/]joint)?$", log=True),
+        Lines("network: certified bounds", f"^{network}(_joint)?$", log=True),
         Lines("all certified bounds", without_ending(name, ESTIMATE, SECONDS), log=True),
-        Lines("estimates between them", under(name, f"[_/]{ESTIMATE}"), log=True),
+        Lines("estimates between them", under(name, f"_{ESTIMATE}"), log=True),
         Picture("certified bounds", f"{name}/figure"),
         Rows("certified bounds", f"{name}/table"),
         _cost(name),

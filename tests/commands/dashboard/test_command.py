@@ -48,7 +48,7 @@ def test_the_file_holds_a_workspace_and_a_report_with_the_recipe_s_callbacks(
     assert len(panels) == 13
     lines = [one["config"] for one in panels if one["viewType"] == "Run History Line Plot"]
     assert {line["xAxis"] for line in lines} == {"trainer/global_step"}
-    assert "^lipschitz/network([_/]joint)?$" in [line["metricRegex"] for line in lines]
+    assert "^lipschitz/network(_joint)?$" in [line["metricRegex"] for line in lines]
     media = [one["config"] for one in panels if one["viewType"] == "Media Browser"]
     assert [one["mediaKeys"] for one in media] == [["lipschitz/figure"]]
     blocks = written["report"]["spec"]["blocks"]
