@@ -71,11 +71,7 @@ class Convergence(Callback):
         self._begins = True
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Refuse a damaged checkpoint before it is read.
-
-        Raises:
-            UserError: If there is one.
-        """
+        """Have a damaged checkpoint refused when it is read; see `check_checkpoint`."""
         check_checkpoint(trainer)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -127,11 +127,7 @@ class ExactResume(Callback):
         self._positions = True
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Refuse a damaged checkpoint before it is read.
-
-        Raises:
-            UserError: If there is one.
-        """
+        """Have a damaged checkpoint refused when it is read; see `check_checkpoint`."""
         check_checkpoint(trainer)
 
     def state_dict(self) -> dict[str, Any]:

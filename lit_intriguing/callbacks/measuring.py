@@ -60,8 +60,7 @@ class Measuring(Callback):
         Lightning itself compares only callbacks that save a state.
 
         Raises:
-            UserError: If two callbacks would write to the same series, figures and files, or the
-                checkpoint is damaged.
+            UserError: If two callbacks would write to the same series, figures and files.
         """
         check_checkpoint(trainer)
         named = [

@@ -49,11 +49,7 @@ class SparseFilters(Callback):
         self._epochs, self._reached = 0, ""
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Refuse a damaged checkpoint before it is read.
-
-        Raises:
-            UserError: If there is one.
-        """
+        """Have a damaged checkpoint refused when it is read; see `check_checkpoint`."""
         check_checkpoint(trainer)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

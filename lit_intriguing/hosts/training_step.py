@@ -54,11 +54,7 @@ class AroundTrainingStep(Callback, ABC):
         """Take all hooks off the module, however often this is called."""
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Refuse a damaged checkpoint before it is read.
-
-        Raises:
-            UserError: If there is one.
-        """
+        """Have a damaged checkpoint refused when it is read; see `check_checkpoint`."""
         check_checkpoint(trainer)
 
     def is_new_run(self, trainer: Trainer) -> bool:
