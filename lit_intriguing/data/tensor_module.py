@@ -81,6 +81,13 @@ class TensorDataModule(OptionalValidation, ABC):
         if stage in ("test", "predict", None) and "test" not in self._splits:
             self._splits["test"] = self.load_test()
 
+    def mean_input(self) -> Tensor:
+        """Return the mean of the training inputs, `(*S)`, float32; after `setup("fit")`.
+
+        Those held out for validation are not among them.
+        """
+        return self._splits["train"].inputs.double().mean(0).float()
+
     def train_dataloader(self) -> TensorLoader:
         """Return shuffled batches of the training examples."""
         seed = run_seed() if self.seed is None else self.seed

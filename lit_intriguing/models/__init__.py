@@ -7,6 +7,7 @@ from lit_intriguing.models.contrast_normalisation import ContrastNormalisation
 from lit_intriguing.models.convolutional import ConvolutionalNetwork
 from lit_intriguing.models.efficientnet_lite0 import efficientnet_lite0
 from lit_intriguing.models.image_classifier import ImageClassifier
+from lit_intriguing.models.logistic import logistic_from_tanh
 from lit_intriguing.models.network import Network
 from lit_intriguing.models.schedules import CosineOverRun
 from lit_intriguing.models.shipped import pretrained
@@ -21,5 +22,6 @@ __all__ = [
     "Network",
     "SparseAutoencoder",
     "efficientnet_lite0",
+    "logistic_from_tanh",
     "pretrained",
 ]

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from lit_intriguing.errors import UserError
 from lit_intriguing.models.autoencoder import FrozenLayer
+from lit_intriguing.models.centring import Centring
 from lit_intriguing.models.decay import paper_decay
 from lit_intriguing.models.described import way_out
 from lit_intriguing.models.trained import Trained
@@ -51,12 +52,15 @@ class Classifier(Trained):
         bias: Whether the linear maps have biases.
         encoder: Checkpoint of a `SparseAutoencoder` of the same input and first hidden layer. When
             training starts `hidden1` takes the weights of its encoder, which then stay fixed.
+        subtract_mean: Whether the network's first layer, `centring`, subtracts the mean of the
+            training inputs, which it takes from the data module's `mean_input()` when training
+            starts. Inputs stay what they are, so that perturbations and bounds are in pixels.
 
     Raises:
         UserError: For widths, decay or dropout that do not fit; in `forward`, for inputs of another
             number of features; in loading, for a checkpoint of another architecture; when training
-            starts, for a schedule that needs the run's length if the run has no end, or an encoder
-            that is missing or does not fit.
+            starts, for a schedule that needs the run's length if the run has no end, an encoder
+            that is missing or does not fit, or data that do not say their mean.
     """
 
     only_at_start = ("init",)
@@ -74,13 +78,16 @@ class Classifier(Trained):
         decay_form: Callable[[Sequence[Tensor], Sequence[float]], Tensor] = paper_decay,
         bias: bool = True,
         encoder: str | None = None,
+        subtract_mean: bool = False,
     ) -> None:
         super().__init__(optimizer, scheduler, scheduler_interval)
         self.remember()
         self.widths = _checked_widths(widths)
         self.decay = _checked_decay(decay, len(self.widths) - 1)
         self.decay_form = decay_form
-        self.encoder = _checked_encoder(encoder, self.widths)
+        self.encoder = _checked_encoder(encoder, self.widths, subtract_mean)
+        if subtract_mean:
+            self.centring = Centring(self.widths[0])
         self._build(activation, _checked_dropout(dropout, len(self.widths) - 1), bias)
         for linear in self._linears():
             init(linear.weight)
@@ -115,12 +122,15 @@ class Classifier(Trained):
         return loss
 
     def setup(self, stage: str) -> None:
-        """Load the encoder before training, and before a checkpoint of this module is restored.
+        """Load encoder or mean before training, and before a checkpoint of this module is restored.
 
         Raises:
-            UserError: For an encoder that is missing or does not fit, or data that do not fit.
+            UserError: For an encoder that is missing or does not fit, or data that do not fit or
+                do not say their mean.
         """
         super().setup(stage)
+        if stage == "fit" and hasattr(self, "centring"):
+            self.centring.learn(self)
         if stage == "fit" and self.encoder is not None:
             hidden = self.get_submodule("hidden1")
             self.add_module("hidden1", FrozenLayer.of(hidden, self.encoder))
@@ -148,6 +158,12 @@ class Classifier(Trained):
                 f"{_dashes(self.widths)}: "
                 + way_out(checkpoint, "give the model the checkpoint's widths")
             )
+        centred = any(name.startswith("centring.") for name in checkpoint["state_dict"])
+        if centred != hasattr(self, "centring"):
+            raise UserError(
+                f"the checkpoint's network {'subtracts' if centred else 'does not subtract'} the "
+                "mean input: " + way_out(checkpoint, f"give the model subtract_mean={centred}")
+            )
         activation = checkpoint.get(_KIND, self._activation_name())
         if activation != self._activation_name():
             raise UserError(
@@ -170,7 +186,7 @@ class Classifier(Trained):
     def _layers(self) -> Iterable[nn.Module]:
         """Return the layers from the input on; other code may have replaced or wrapped some."""
         hidden = [f"hidden{i}" for i in range(1, len(self.widths) - 1)]
-        names = ["dropped_input", *hidden, "output"]
+        names = ["centring", "dropped_input", *hidden, "output"]
         return [getattr(self, name) for name in names if hasattr(self, name)]
 
     def _linears(self) -> list[nn.Linear]:
@@ -204,7 +220,11 @@ def _checked_decay(decay: float | list[float] | None, layers: int) -> list[float
     return strengths
 
 
-def _checked_encoder(encoder: str | None, widths: tuple[int, ...]) -> str | None:
+def _checked_encoder(
+    encoder: str | None, widths: tuple[int, ...], subtract_mean: bool
+) -> str | None:
+    if encoder is not None and subtract_mean:
+        raise UserError("an encoder has learnt from inputs as they are: leave subtract_mean out")
     if encoder is not None and len(widths) < 3:
         raise UserError("an encoder needs a hidden layer to fill: name its units in widths")
     return encoder

@@ -9,6 +9,7 @@ from torch.nn.utils.parametrize import type_before_parametrizations
 from lit_intriguing.lipschitz.graphs.functional import same_layer
 from lit_intriguing.lipschitz.graphs.functions import function_norm
 from lit_intriguing.lipschitz.graphs.graph import Graph, Node
+from lit_intriguing.lipschitz.graphs.joining import is_translation
 from lit_intriguing.lipschitz.graphs.tracing import traced
 from lit_intriguing.lipschitz.layers.activations import Slopes, slope_interval
 from lit_intriguing.lipschitz.layers.folding import BATCH_NORMS, folded
@@ -27,7 +28,8 @@ _NOTHING = (nn.Flatten, nn.Unflatten)
 def dense_layers(model: nn.Module, input_shape: Shape) -> list[Layer] | None:
     """Return the layers of a network that is a stack of dense ones.
 
-    Flatten, Dropout and Identity are nothing; a BatchNorm behind a dense layer is folded into it.
+    Flatten, Dropout, Identity and an added constant are nothing; a BatchNorm behind a dense layer
+    is folded into it.
     What is off in the folded weights is taken into the slopes, so that bounds of the layers hold
     for the network. An activation at the end is followed by an identity, so that they hold for
     differences of its outputs too.
@@ -134,9 +136,11 @@ def _ended(layers: list[Layer]) -> list[Layer]:
 
 
 def _is_nothing(node: Node, module: nn.Module | None) -> bool:
-    """Return whether all values stay as they are, in their order."""
+    """Return whether all values stay as they are, in their order, but for an added constant."""
     if module is not None:
         return type_before_parametrizations(module) in _NOTHING or slope_interval(module) == _SAME
+    if is_translation(node):
+        return True
     name = getattr(node.target, "__name__", "")
     unchanged = name in ("flatten", "view", "reshape", "contiguous", "dropout", "clone", "detach")
     norm = function_norm(node) if unchanged else None

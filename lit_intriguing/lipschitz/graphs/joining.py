@@ -31,6 +31,17 @@ def added(node: Node, norms: Norms) -> Norm:
     return total([_grown(node, norms, term).times(by) for term, by in terms if _varies(term)])
 
 
+def is_translation(node: Node) -> bool:
+    """Return whether a node is its one source with a constant added, or taken off."""
+    name = getattr(node.target, "__name__", "").strip("_")
+    first = argument(node, 0, "input")
+    if len(node.sources) != 1 or node.shape != node.sources[0].shape or len(node.args) > 2:
+        return False
+    if name in ("sub", "subtract"):
+        return _varies(first)
+    return name in ("add", "radd") and (_varies(first) or "alpha" not in node.kwargs)
+
+
 @register_join(*named("cat", "concat", "concatenate", "stack", "hstack", "vstack", "dstack"))
 def concatenated(node: Node, norms: Norms) -> Norm:
     """Return the root of the sum of squares."""

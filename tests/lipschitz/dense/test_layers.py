@@ -1,8 +1,10 @@
 """Which networks are stacks of dense layers, where folding would not be certified."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from lit_intriguing.lipschitz.dense.layers import dense_layers
 from lit_intriguing.lipschitz.dense.stack import pair_norms, stack_norm
@@ -71,3 +73,41 @@ def test_pairs_of_outputs_behind_an_activation_are_bounded() -> None:
         different = (jacobian.unsqueeze(0) - jacobian.unsqueeze(1)).norm(dim=2)
         assert bool((different <= pairs * (1 + 1e-5)).all())
         assert float(torch.linalg.matrix_norm(jacobian, 2)) <= whole * (1 + 1e-5)
+
+
+class Shifted(nn.Module):
+    """Two dense layers with a constant between two parts."""
+
+    def __init__(self, shift: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.first, self.second, self.shift = nn.Linear(4, 6), nn.Linear(6, 3), shift
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden = self.shift(self.first(self.shift(x)))
+        return self.second(torch.relu(hidden))
+
+
+@pytest.mark.parametrize(
+    "shift",
+    [lambda x: x - 0.5, lambda x: x + torch.tensor(0.5), lambda x: 0.5 + x, lambda x: x.sub_(0.3),
+     lambda x: torch.sub(x, torch.tensor(0.5), alpha=3)],
+    ids=["x - c", "x + c", "c + x", "sub_", "alpha"],
+)  # fmt: skip
+def test_an_added_constant_is_nothing(shift: Callable[[Tensor], Tensor]) -> None:
+    torch.manual_seed(2)
+    model = Shifted(shift)
+    stack = dense_layers(model, (4,))
+    assert stack is not None
+    assert [name for name, _, _ in stack] == ["first", "second"]
+    assert [slopes for _, _, slopes in stack] == [(0.0, 1.0), (1.0, 1.0)]
+    assert torch.equal(stack[0][1], model.first.weight.double())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [lambda x: 0.5 - x, lambda x: torch.rsub(x, 0.5), lambda x: x - x.flip(1), lambda x: x + x,
+     lambda x: torch.add(torch.tensor(0.5), x, alpha=3)],
+    ids=["c - x", "rsub", "two sources", "doubled", "alpha"],
+)  # fmt: skip
+def test_what_also_scales_or_turns_is_no_constant(change: Callable[[Tensor], Tensor]) -> None:
+    assert dense_layers(Shifted(change), (4,)) is None

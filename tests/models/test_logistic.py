@@ -1,0 +1,61 @@
+import pytest
+import torch
+from torch import nn
+
+from lit_intriguing.errors import UserError
+from lit_intriguing.models import Classifier, logistic_from_tanh
+
+
+def tanh_network(widths: tuple[int, ...], **options: object) -> Classifier:
+    torch.manual_seed(0)
+    network = Classifier(widths, activation=nn.Tanh, **options)
+    for parameter in network.parameters():
+        nn.init.normal_(parameter)
+    return network
+
+
+@pytest.mark.parametrize("widths", [(5, 3), (5, 7, 3), (5, 7, 6, 3), (5, 4, 7, 6, 3)], ids=str)
+def test_the_logits_are_those_of_the_tanh_network(widths: tuple[int, ...]) -> None:
+    network = tanh_network(widths).double()
+    made = logistic_from_tanh(network)
+    x = 10 * torch.randn(50, 5, dtype=torch.float64)
+    assert torch.allclose(made(x), network(x), atol=1e-12)
+
+
+def test_its_units_are_logistic_and_hold_their_own_weights() -> None:
+    network = tanh_network((5, 7, 6, 3))
+    made = logistic_from_tanh(network)
+    assert isinstance(made.hidden1[1], nn.Sigmoid)
+    x = torch.randn(9, 5)
+    assert torch.allclose(made.hidden1(x), (network.hidden1(x) + 1) / 2, atol=1e-6)
+    before = made(x).clone()
+    nn.init.zeros_(network.output.weight)
+    assert torch.equal(made(x), before)
+
+
+def test_the_mean_that_is_subtracted_goes_along() -> None:
+    network = tanh_network((5, 7, 3), subtract_mean=True)
+    network.centring.mean.fill_(0.3)
+    x = torch.rand(9, 5)
+    assert torch.allclose(logistic_from_tanh(network)(x), network(x), atol=1e-5)
+
+
+def test_dropout_is_left_behind() -> None:
+    network = tanh_network((5, 7, 3), dropout=[0.2, 0.5]).eval()
+    made = logistic_from_tanh(network)
+    assert not made.training
+    x = torch.rand(9, 5)
+    assert torch.allclose(made.train()(x), network(x), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("network", "message"),
+    [
+        (Classifier((5, 7, 3)), "only a network of torch.nn.Tanh units"),
+        (Classifier((5, 7, 3), activation=nn.Tanh, bias=False), "use bias=True"),
+    ],
+    ids=["relu", "no biases"],
+)
+def test_another_network_is_refused(network: Classifier, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        logistic_from_tanh(network)
