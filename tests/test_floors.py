@@ -25,7 +25,7 @@ FLOORS = [
     {"solvers", "isolation", "splice", "tensor_files", "whole_files"},
     {"attacks", "lipschitz", "units"},
     {"metrics"},  # models log metrics
-    {"models", "data"},
+    {"models", "data", "sanity"},
     {"figures", "hosts"},
     {"loggers"},
     {"pools", "splits"},
