@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from lit_intriguing.attacks import Criterion, GradientAttack
 from lit_intriguing.attacks.arguments import check_inside
-from lit_intriguing.attacks.gradient import no_gradient
+from lit_intriguing.attacks.gradient import no_gradient, project
 from lit_intriguing.autograd import grad_island, preserved
 from lit_intriguing.errors import UserError
 from lit_intriguing.hosts.paths import Key
@@ -220,10 +220,16 @@ def _separate(
             bounds=bounds.in_units_of(unit),
             generator=generator,
         )
-        adversarial = bounds.clamp(result.adversarial * unit)
+        moved = _no_longer(x / unit, result.adversarial, plan.max_length)
+        adversarial = bounds.clamp(moved * unit)
         spared = result.success & (result.queries == 0)
         made[name] = Examples(x, adversarial, criterion, spread, spared=spared)
     return made
+
+
+def _no_longer(x: Tensor, moved: Tensor, length: float | None) -> Tensor:
+    """Return points `(N, *S)` on the way from `x` to `moved`, at most `length` away in L2."""
+    return moved if length is None else x + project(moved - x, length, 2)
 
 
 @dataclass(frozen=True)

@@ -51,6 +51,9 @@ class PerturbedLayer:
             are. A key or a path, as for the inputs.
         per_token: With `HostLoss`, whether lengths are those of each `(N, T)` token of activations
             `(N, T, D)`, in place of each example's.
+        max_length: L2 length, in the units of the attack's, at which a perturbation that a search
+            has found is cut off; None for no limit. Minimal examples lie on the border to another
+            class however far that is; shorter ones on the way there do less harm in training.
 
     Raises:
         ValueError: For a number out of range, or options that contradict each other.
@@ -70,12 +73,15 @@ class PerturbedLayer:
     at_layer: bool = False
     mask: Key | None = None
     per_token: bool = False
+    max_length: float | None = None
 
     def __post_init__(self) -> None:
         self._check_kinds()
         check_whole("PerturbedLayer", 1, **{name: getattr(self, name) for name in _COUNTS})
         if not 0 < self.weight < float("inf"):
             raise ValueError(f"weight must be positive and finite, not {self.weight}.")
+        if self.max_length is not None:
+            self._check_max_length(self.max_length)
         for name in ("mix", "refresh"):
             if getattr(self, name) > self.pool:
                 raise ValueError(f"{name}={getattr(self, name)} exceeds pool={self.pool} examples.")
@@ -95,6 +101,17 @@ class PerturbedLayer:
             raise ValueError(
                 "at_layer=True needs stale=True: perturbations are added to activations that only "
                 "a forward pass from the input gives."
+            )
+
+    def _check_max_length(self, length: float) -> None:
+        if not isinstance(length, Real) or not 0 < length < float("inf"):
+            raise ValueError(
+                f"PerturbedLayer: max_length must be positive and finite, not {length!r}."
+            )
+        if isinstance(self.attack, GradientAttack) or self.aims_at_loss:
+            raise ValueError(
+                "max_length is for attacks that search for the nearest example, such as BoxLBFGS: "
+                "the length of GradientAttack is its eps."
             )
 
     def _check_kinds(self) -> None:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from lit_intriguing.attacks import (
     Attack,
+    BoxLBFGS,
     GaussianNoise,
     GradientAttack,
     RandomTargets,
@@ -166,6 +167,20 @@ def test_batch_of_one_example_takes_the_last_spread() -> None:
 
 
 @pytest.mark.parametrize("attack", [GradientAttack(5.0), GradientAttack(5.0, steps=2)])
+@pytest.mark.parametrize("relative", [False, True])
+@pytest.mark.parametrize("layer", ["", "lower"])
+def test_found_perturbations_are_cut_off_at_the_greatest_length(layer: str, relative: bool) -> None:
+    free = make({layer: plan(BoxLBFGS(), relative=relative)})[layer]
+    unit = 1.0 if free.spread is None else float(free.spread)
+    lengths = (free.adversarial - free.clean).norm(dim=1) / unit
+    limit = float(lengths.sort().values[N // 2 - 1 : N // 2 + 1].mean())
+    assert float(lengths.min()) < limit < float(lengths.max())
+    cut = make({layer: plan(BoxLBFGS(), relative=relative, max_length=limit)})[layer]
+    shorter = (limit / lengths).clamp(max=1.0).unsqueeze(1)
+    expected = free.clean + shorter * (free.adversarial - free.clean)
+    assert torch.allclose(cut.adversarial, expected, atol=1e-5)
+
+
 @pytest.mark.parametrize("relative", [False, True])
 def test_bounds_hold_in_the_layers_own_units(attack: Attack, relative: bool) -> None:
     bounds = Bounds(0.0, [1.0, 1.1, 1.2, 1.3])

@@ -5,7 +5,14 @@ import math
 
 import pytest
 
-from lit_intriguing.attacks import GaussianNoise, GradientAttack, RandomTargets, TrueLabels
+from lit_intriguing.attacks import (
+    BoxLBFGS,
+    GaussianNoise,
+    GradientAttack,
+    HostLoss,
+    RandomTargets,
+    TrueLabels,
+)
 from lit_intriguing.pools import PerturbedLayer
 
 ATTACK = GradientAttack(0.1)
@@ -64,3 +71,19 @@ def test_input_refuses_what_only_a_hidden_layer_can_do(options: dict) -> None:
 def test_options_cannot_be_changed_later() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         PerturbedLayer(ATTACK).weight = 2.0
+
+
+@pytest.mark.parametrize("length", [0.0, -1.0, math.inf, math.nan, "long"])
+def test_the_greatest_length_must_be_positive_and_finite(length: object) -> None:
+    with pytest.raises(ValueError, match="max_length must be positive and finite"):
+        PerturbedLayer(BoxLBFGS(), max_length=length)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"attack": GradientAttack(1.0)}, {"attack": GradientAttack(1.0), "goal": HostLoss()}],
+    ids=["gradient steps", "the host's loss"],
+)
+def test_an_attack_of_a_fixed_length_takes_no_greatest_length(options: dict) -> None:
+    with pytest.raises(ValueError, match="the length of GradientAttack is its eps"):
+        PerturbedLayer(**options, max_length=1.0)
