@@ -37,6 +37,7 @@ def trained(normalised, epochs: int, seed: int) -> tuple[nn.Sequential, torch.Te
     return net, images[right], labels[right]
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("epochs", [1, 5])
 @pytest.mark.parametrize("normalised", NORMALISATION.values(), ids=NORMALISATION)
 def test_examples_are_as_near_as_those_of_ddn(normalised, epochs: int) -> None:

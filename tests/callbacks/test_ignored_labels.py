@@ -51,6 +51,7 @@ def loader(x: Tensor, y: Tensor, streamed: bool) -> DataLoader[Any]:
     return DataLoader(Stream(x, y) if streamed else TensorDataset(x, y), batch_size=ROWS)
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("ignored", [255, -1, -100, CLASSES])
 @pytest.mark.parametrize("streamed", [False, True])
 @pytest.mark.parametrize("kind", [AdversarialExamples, TransferEvaluation])

@@ -104,6 +104,7 @@ def measuring(folder: Path) -> dict[str, Callback]:
 NAMES = list(measuring(Path()))
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("saved", ["after validation", "after training"])
 def test_whatever_is_measured_can_be_monitored_in_any_order(
@@ -121,6 +122,7 @@ def test_whatever_is_measured_can_be_monitored_in_any_order(
     assert stopping.best_score.isfinite()
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("name", NAMES[:3])
 def test_validations_within_an_epoch_are_measured_for_who_monitors(
     tmp_path: Path, name: str

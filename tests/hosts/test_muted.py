@@ -99,6 +99,7 @@ def lines(folder: Path) -> list[dict[str, str]]:
     ]
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("way", WAYS)
 def test_who_measures_a_host_that_reports_in_forward_changes_nothing_of_it(
     tmp_path: Path, way: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

@@ -79,6 +79,7 @@ def test_examples_are_independent(rows: int) -> None:
         assert torch.allclose(together, model(row[None])[0], atol=1e-6)
 
 
+@pytest.mark.integration
 def test_trained_on_digits_it_reconstructs_them_with_the_activation_asked_for() -> None:
     seed_everything(0, verbose=False)
     model = SparseAutoencoder(

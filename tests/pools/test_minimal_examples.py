@@ -62,6 +62,7 @@ def make(
     return generate(spliced(net), rows or batch(), layers, {}, torch.Generator().manual_seed(0))
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("mode", ["fast", "paper"])
 @pytest.mark.parametrize("relative", [False, True])
 @pytest.mark.parametrize("activation", [nn.Sigmoid, nn.ReLU])

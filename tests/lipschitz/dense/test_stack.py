@@ -76,6 +76,7 @@ def test_of_pairs_no_pattern_of_slopes_stretches_more() -> None:
     assert not found.diagonal().any()
 
 
+@pytest.mark.integration
 @settings(max_examples=15, deadline=None)
 @given(
     st.integers(0, 10**6),

@@ -319,6 +319,7 @@ def test_photographs_need_a_folder_of_a_thousand_classes(tmp_path) -> None:
         images.photographs(nn.Identity(), 1, 0, tmp_path)
 
 
+@pytest.mark.integration
 @pytest.mark.usefixtures("mnist")
 def test_the_script_prints_a_table_and_writes_the_file(monkeypatch, capsys, tmp_path) -> None:
     file = tmp_path / "all.csv"
