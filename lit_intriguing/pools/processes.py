@@ -151,14 +151,11 @@ class RowsOfAll(FirstRows):
     """
 
     def __init__(self, order: Sequence[tuple[int, int]], rank: int, size: int) -> None:
-        self.counts = [sum(process == one for one, _ in order) for process in range(size)]
-        self.own = self.counts[rank]
+        self.places = torch.tensor([k for k, (one, _) in enumerate(order) if one == rank])
+        self.own = len(self.places)
         super().__init__(max(1, self.own))
         self.total = len(order)
-        self.rank = rank
-        self.places = torch.tensor([k for k, (one, _) in enumerate(order) if one == rank])
-        most = max(self.counts)
-        self._order = torch.tensor([process * most + place for process, place in order])
+        self.rank, self._order, self._size = rank, order, size
 
     def criterion(
         self, goal: Goal, labels: Tensor, logits: Tensor, generator: torch.Generator
@@ -194,7 +191,7 @@ class RowsOfAll(FirstRows):
     def gather(self, entries: Mapping[str, Any]) -> dict[str, Any]:
         """Return the rows of all processes; see `FirstRows.gather`."""
         own = {name: one[: self.own] for name, one in entries.items()}
-        return gathered(own, self.counts, self._order)
+        return gathered(own, self._order, self.rank, self._size)
 
 
 def global_order(counts: Sequence[int], in_turn: bool) -> list[tuple[int, int]]:

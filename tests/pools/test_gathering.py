@@ -18,32 +18,39 @@ def entries(seed: int, count: int) -> dict[str, Tensor]:
     }
 
 
-def sent_by(monkeypatch: pytest.MonkeyPatch, rank: int, rows: dict[str, Tensor]) -> Tensor:
-    """What a process sends, of 3 rows at most."""
+def run(
+    monkeypatch: pytest.MonkeyPatch, order: list[tuple[int, int]], every: list[dict[str, Tensor]]
+) -> list[dict[str, Tensor]]:
+    """What each of several processes gets, one after the other in the place of a network."""
     sent: list[Tensor] = []
     monkeypatch.setattr(dist, "all_gather", lambda every, own: sent.append(own.clone()))
-    gathered(rows, [2, 3], torch.tensor([0]))
-    return sent[0]
+    monkeypatch.setattr(dist, "all_reduce", lambda own: sent.append(own.clone()))
+    for rank, rows in enumerate(every):
+        gathered(rows, order, rank, len(every))
 
+    def all_gather(parts: list[Tensor], own: Tensor) -> None:
+        for part, there in zip(parts, sent, strict=True):
+            part.copy_(there)
 
-def test_rows_come_back_as_they_were_in_the_order_that_is_asked_for(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    both = [entries(0, 2), entries(1, 3)]
-    sent = [sent_by(monkeypatch, rank, rows) for rank, rows in enumerate(both)]
-
-    def all_gather(every: list[Tensor], own: Tensor) -> None:
-        for one, there in zip(every, sent, strict=True):
-            one.copy_(there)
+    def all_reduce(own: Tensor) -> None:
+        own.copy_(torch.stack(sent).sum(0))
 
     monkeypatch.setattr(dist, "all_gather", all_gather)
-    found = gathered(both[0], [2, 3], torch.tensor([3, 0, 5, 1]))  # places of 3 for each process
-    for name, one in found.items():
-        expected = torch.stack(
-            [both[1][name][0], both[0][name][0], both[1][name][2], both[0][name][1]]
-        )
-        assert one.dtype == expected.dtype
-        assert torch.equal(one, expected)
+    monkeypatch.setattr(dist, "all_reduce", all_reduce)
+    return [gathered(rows, order, rank, len(every)) for rank, rows in enumerate(every)]
+
+
+@pytest.mark.parametrize("counts", [[2, 3], [0, 4, 0, 0]], ids=["alike", "on few processes"])
+def test_all_get_the_rows_as_they_were_in_the_order_that_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch, counts: list[int]
+) -> None:
+    every = [entries(rank, count) for rank, count in enumerate(counts)]
+    order = [(rank, place) for rank, count in enumerate(counts) for place in range(count)][::-1]
+    for found in run(monkeypatch, order, every):
+        for name, one in found.items():
+            expected = torch.stack([every[rank][name][place] for rank, place in order])
+            assert one.dtype == expected.dtype
+            assert torch.equal(one, expected)
 
 
 def test_shapes_types_and_names_tell_rows_apart() -> None:
