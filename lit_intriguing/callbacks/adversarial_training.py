@@ -119,6 +119,9 @@ class AdversarialTraining(AroundTrainingStep):
             still counts. Rows must be tensors of one shape in all batches: no lists, and no token
             ids that are padded batch by batch. A loss that is a sum, not a mean over rows, is
             averaged over the processes, as `ddp` does.
+        save_pools: Whether checkpoints hold the pools. Those of all processes are gathered by the
+            first one, which needs the memory, unless they are global. Without them a resumed run
+            fills its pools anew.
 
     Raises:
         ValueError: For options that make no sense.
@@ -143,15 +146,17 @@ class AdversarialTraining(AroundTrainingStep):
         labels: Place | None = None,
         seed: int | None = None,
         global_pools: bool = False,
+        save_pools: bool = True,
     ) -> None:
         super().__init__()
         check_whole("AdversarialTraining", 0, start_step=start_step)
-        check_flags("AdversarialTraining", alternate=alternate, global_pools=global_pools)
+        flags = {"global_pools": global_pools, "save_pools": save_pools}
+        check_flags("AdversarialTraining", alternate=alternate, **flags)
         if keep_out and any(plan.at_layer for plan in layers.values()):
             raise ValueError("keep_out=True needs examples that join at the input: at_layer=False.")
         if loss is not None and not keep_out:
             raise ValueError("loss is for keep_out=True; else the host's own loss is used.")
-        self.seed, self.global_pools = seed, global_pools
+        self.seed, self.global_pools, self.save_pools = seed, global_pools, save_pools
         keys = BatchKeys(inputs, labels)
         self._options = MixingOptions(keep_out, loss, model, output, keys)
         self._new_pools = functools.partial(
@@ -272,8 +277,10 @@ class AdversarialTraining(AroundTrainingStep):
         self._tell_monitors(trainer)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the pools of all ranks and what else a resumed run needs."""
+        """Return the pools of all ranks, if they are saved, and what else a resumed run needs."""
         state = self.pools.state_dict()
+        if not self.save_pools:
+            state["pools"] = None
         return {"0": state} if self.global_pools else gather_ranks(state)
 
     @override

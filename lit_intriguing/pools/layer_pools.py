@@ -250,20 +250,26 @@ class LayerPools:
         Raises:
             PoolError: If it holds pools of other layers or sizes.
         """
-        if set(state["pools"]) != set(self.by_layer):
-            raise PoolError(
-                f"The checkpoint holds pools for the layers {sorted(state['pools'])}, this run "
-                f"attacks {sorted(self.by_layer)}: give the same layers, or start without it."
-            )
-        if state.get("batches"):
-            self._hold(state["batches"])
-        for name, plan in self.layers.items():
-            ragged = "rows" in state["pools"][name]
-            pool = self.by_layer[name] = (RaggedPool if ragged else Pool)(plan.pool)
-            pool.load_state_dict(state["pools"][name], device)
+        if state["pools"] is not None:
+            self._load_pools(state["pools"], state.get("batches"), device)
         self.spreads = {name: spread.to(device) for name, spread in state["spreads"].items()}
         self.generator.set_state(state["generator"].cpu())
         self.step, self.classes = state["step"], state["classes"]
+
+    def _load_pools(
+        self, saved: Mapping[str, Any], batches: Mapping[str, int] | None, device: torch.device
+    ) -> None:
+        if set(saved) != set(self.by_layer):
+            raise PoolError(
+                f"The checkpoint holds pools for the layers {sorted(saved)}, this run attacks "
+                f"{sorted(self.by_layer)}: give the same layers, or start without it."
+            )
+        if batches:
+            self._hold(batches)
+        for name, plan in self.layers.items():
+            ragged = "rows" in saved[name]
+            pool = self.by_layer[name] = (RaggedPool if ragged else Pool)(plan.pool)
+            pool.load_state_dict(saved[name], device)
 
 
 def _row_entries(examples: PoolExamples) -> dict[str, Any]:
