@@ -9,8 +9,8 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.strategies import DDPStrategy
 
 from lit_intriguing.callbacks import LipschitzMonitor
-from lit_intriguing.hosts.patience import from_the_first, prepare_to_wait
 from lit_intriguing.loggers.when import When
+from lit_intriguing.patience import from_the_first, prepare_to_wait, wait_for_all
 from tests.callbacks.test_adversarial_training_distributed import Host, Record, weights_of
 
 SHORT, LONGER = timedelta(seconds=3), 5.0
@@ -50,6 +50,6 @@ def test_a_long_wait_is_told_once_with_what_makes_it_shorter() -> None:
 
 
 def test_one_process_waits_for_nobody() -> None:
-    trainer = Trainer(accelerator="cpu", logger=False)
-    prepare_to_wait(trainer)
-    assert from_the_first(trainer, {"a": 1.0}) == {"a": 1.0}
+    prepare_to_wait()
+    wait_for_all()
+    assert from_the_first({"a": 1.0}) == {"a": 1.0}
