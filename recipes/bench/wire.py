@@ -49,8 +49,8 @@ from lit_intriguing.models import Classifier
 FEATURES, CLASSES = 64, 10
 EPOCHS, STEPS = 3, 8
 SENT = struct.Struct("<Q")
-SENT_AT = 200
-"""Where Linux has the bytes sent in its `tcp_info`, since version 4.19."""
+SENT_AT = 120
+"""Where Linux has the bytes that were sent and received in its `tcp_info`, each counted once."""
 
 
 def bytes_sent() -> int:
