@@ -22,7 +22,7 @@ FLOORS = [
     },
     {"moved", "tables", "shipped_weights", "trusted"},
     {""},  # the package itself answers import paths of old
-    {"solvers", "isolation", "splice", "tensor_files", "whole_files"},
+    {"solvers", "isolation", "splice", "tensor_files", "whole_files", "patience"},
     {"attacks", "lipschitz", "units"},
     {"metrics"},  # models log metrics
     {"models", "data", "sanity"},

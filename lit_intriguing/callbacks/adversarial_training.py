@@ -1,10 +1,12 @@
 """Adversarial training of any LightningModule, without a change to its code."""
 
 import functools
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.utilities import rank_zero_warn
 from torch import nn
 from typing_extensions import override
 
@@ -26,6 +28,7 @@ from lit_intriguing.pools.examiner import known_model
 from lit_intriguing.pools.layer_pools import LayerPools
 from lit_intriguing.pools.measures import Measures
 from lit_intriguing.pools.mixing import Mixing
+from lit_intriguing.pools.processes import all_processes, warn_of_batch_norm
 from lit_intriguing.private.of_lightning import skips_backward
 from lit_intriguing.splice import is_compiled, submodule
 
@@ -106,8 +109,19 @@ class AdversarialTraining(AroundTrainingStep):
         labels: Where the labels are, if there are any, likewise: integers of any type, or true and
             false. Those that are no class of the model, such as -1 with a loss's `ignore_index`,
             count as no label.
-        seed: Seed of the callback's own random numbers, to which each rank adds its number; None
-            for torch's initial seed, which `seed_everything` sets.
+        seed: Seed of the callback's own random numbers, to which each rank adds its number unless
+            pools are global; None for torch's initial seed, which `seed_everything` sets.
+        global_pools: Whether all processes share the pools, which then train as one process would
+            with all their rows in a batch; `pool`, `mix` and `refresh` are those of all processes
+            together. New examples are gathered by all, and each process trains on its part of those
+            that are drawn. A checkpoint continues with any number of processes. Where BatchNorm,
+            dropout or an attack draws or measures on each process alone, the number of processes
+            still counts. Rows must be tensors of one shape in all batches: no lists, and no token
+            ids that are padded batch by batch. A loss that is a sum, not a mean over rows, is
+            averaged over the processes, as `ddp` does.
+        save_pools: Whether checkpoints hold the pools. Those of all processes are gathered by the
+            first one, which needs the memory, unless they are global. Without them a resumed run
+            fills its pools anew.
 
     Raises:
         ValueError: For options that make no sense.
@@ -131,15 +145,18 @@ class AdversarialTraining(AroundTrainingStep):
         inputs: Place | None = None,
         labels: Place | None = None,
         seed: int | None = None,
+        global_pools: bool = False,
+        save_pools: bool = True,
     ) -> None:
         super().__init__()
         check_whole("AdversarialTraining", 0, start_step=start_step)
-        check_flags("AdversarialTraining", alternate=alternate)
+        flags = {"global_pools": global_pools, "save_pools": save_pools}
+        check_flags("AdversarialTraining", alternate=alternate, **flags)
         if keep_out and any(plan.at_layer for plan in layers.values()):
             raise ValueError("keep_out=True needs examples that join at the input: at_layer=False.")
         if loss is not None and not keep_out:
             raise ValueError("loss is for keep_out=True; else the host's own loss is used.")
-        self.seed = seed
+        self.seed, self.global_pools, self.save_pools = seed, global_pools, save_pools
         keys = BatchKeys(inputs, labels)
         self._options = MixingOptions(keep_out, loss, model, output, keys)
         self._new_pools = functools.partial(
@@ -185,10 +202,18 @@ class AdversarialTraining(AroundTrainingStep):
         # Hooks cost time even when idle, but a compiled module must have them from the first call.
         if self._mixing is None and (self.pools.active() or is_compiled(pl_module)):
             self._install(trainer, pl_module)
+        if self.global_pools:
+            least = min(min(plan.mix, plan.refresh) for plan in self.pools.as_given().values())
+            self.pools.processes = all_processes(trainer, least)
+            warn_of_batch_norm(pl_module)
         if self.pools.step == 0:
-            seed = torch.initial_seed() if self.seed is None else self.seed
-            self.pools.generator.manual_seed((seed + trainer.global_rank) % 2**63)
+            self._seed(trainer)
         self._started = True
+
+    def _seed(self, trainer: Trainer) -> None:
+        seed = torch.initial_seed() if self.seed is None else self.seed
+        seed = trainer.strategy.broadcast(seed) if self.global_pools else seed + trainer.global_rank
+        self.pools.generator.manual_seed(seed % 2**63)
 
     def _install(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._mixing = Mixing(trainer, pl_module, self.pools, self.measures, self._options)
@@ -199,9 +224,19 @@ class AdversarialTraining(AroundTrainingStep):
 
     def _load_restored(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self._restored is not None:
-            state = state_of_this_rank(self._restored, trainer, "pools")
+            state = self._state_in(self._restored, trainer)
             self.pools.load_state_dict(state, pl_module.device)
             self._restored = None
+
+    def _state_in(self, states: Mapping[str, Any], trainer: Trainer) -> Any:
+        if not self.global_pools:
+            return state_of_this_rank(states, trainer, "pools")
+        if len(states) > 1:
+            rank_zero_warn(
+                f"The checkpoint holds the pools of {len(states)} processes and this run has "
+                "global pools: training goes on from those of the first one."
+            )
+        return states["0"]
 
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
@@ -242,8 +277,11 @@ class AdversarialTraining(AroundTrainingStep):
         self._tell_monitors(trainer)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the pools of all ranks and what else a resumed run needs."""
-        return gather_ranks(self.pools.state_dict())
+        """Return the pools of all ranks, if they are saved, and what else a resumed run needs."""
+        state = self.pools.state_dict()
+        if not self.save_pools:
+            state["pools"] = None
+        return {"0": state} if self.global_pools else gather_ranks(state)
 
     @override
     def around_step(

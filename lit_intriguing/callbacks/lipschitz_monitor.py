@@ -1,6 +1,7 @@
 """Bounds of the Lipschitz constants of a network and its layers, as it trains."""
 
 import functools
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -34,6 +35,9 @@ from lit_intriguing.loggers.when import When
 from lit_intriguing.private.of_lightning import optimizer_steps
 from lit_intriguing.private.of_torch import uncompiled_name
 from lit_intriguing.splice import submodule
+
+LONG = 60.0
+"""Seconds for which other processes wait without a warning."""
 
 NETWORK = "network"
 """The whole, among the layers' names."""
@@ -232,8 +236,20 @@ class LipschitzMonitor(Measuring):
             with muted(pl_module), self.measured(trainer, when, seconds):
                 measure(trainer, pl_module, when)
 
+        start = time.perf_counter()
         self.or_warn(work, f"measured nothing after {optimizer_steps(trainer)} steps")
+        if trainer.world_size > 1 and not self._is_sharded(pl_module):
+            self._warn_of_waiting(time.perf_counter() - start)
         self.tell(trainer)
+
+    def _warn_of_waiting(self, seconds: float) -> None:
+        if seconds > LONG:
+            self.warn_once(
+                "waiting",
+                f"LipschitzMonitor: the other processes waited {seconds:.0f} seconds for the first "
+                "one's bounds. Bounds that are certified less often (certify_every_n_epochs), or "
+                "without the tighter one of a stack (joint=False), cost less.",
+            )
 
     def _estimate(self, trainer: Trainer, pl_module: LightningModule, when: When) -> None:
         model = logits_model(pl_module, self.model)

@@ -18,6 +18,7 @@ from lit_intriguing.hosts.muted import muted
 from lit_intriguing.isolation import own_randomness, untouched
 from lit_intriguing.loggers.failures import attempt
 from lit_intriguing.loggers.when import When
+from lit_intriguing.patience import prepare_to_wait
 from lit_intriguing.private.of_lightning import callbacks_of, optimizer_steps
 from lit_intriguing.splice import eager
 
@@ -63,6 +64,7 @@ class Measuring(Callback):
             UserError: If two callbacks would write to the same series, figures and files.
         """
         check_checkpoint(trainer)
+        prepare_to_wait()
         named = [
             type(one).__name__
             for one in callbacks_of(trainer)

@@ -14,7 +14,7 @@ import lit_intriguing
 from lit_intriguing import shipped_weights
 from lit_intriguing.cli import delegate, system_errors
 from lit_intriguing.cli.help import texts
-from lit_intriguing.cli.subcommands import NEEDS, STUDIES, SUBCOMMANDS, TRAINER_SUBCOMMANDS
+from lit_intriguing.cli.subcommands import NEEDS, NEWEST, STUDIES, SUBCOMMANDS, TRAINER_SUBCOMMANDS
 from lit_intriguing.configuration import shipped
 from lit_intriguing.configuration.arguments import is_config, pairs, written
 from lit_intriguing.configuration.files import load_config
@@ -153,11 +153,11 @@ def _check_files(arguments: list[str]) -> None:
             if Path(path).is_file():
                 load_config(path)
         elif option == "--ckpt_path":
-            _check_checkpoint(value)
+            _check_checkpoint(value, (*WEIGHTS_IN_WORDS, *([NEWEST] * (arguments[0] == "fit"))))
 
 
-def _check_checkpoint(value: str) -> None:
-    if value in WEIGHTS_IN_WORDS or value.startswith("registry") or "://" in value:
+def _check_checkpoint(value: str, words: Sequence[str]) -> None:
+    if value in words or value.startswith("registry") or "://" in value:
         return
     path = shipped_weights.found_checkpoint(value)
     if not path.exists():

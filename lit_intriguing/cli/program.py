@@ -19,9 +19,15 @@ from lit_intriguing.callbacks.run_progress import RunProgress
 from lit_intriguing.cli import closing_test, messages
 from lit_intriguing.cli.checkpoint_model import described_model, with_model_of_checkpoint
 from lit_intriguing.cli.closing_words import closing_words
+from lit_intriguing.cli.newest_checkpoint import newest_checkpoint
 from lit_intriguing.cli.parser import Parser, parsed
 from lit_intriguing.cli.saved_config import SavedConfig
-from lit_intriguing.cli.subcommands import NOT_OFFERED, TRAINER_ARGUMENTS, TRAINER_SUBCOMMANDS
+from lit_intriguing.cli.subcommands import (
+    NEWEST,
+    NOT_OFFERED,
+    TRAINER_ARGUMENTS,
+    TRAINER_SUBCOMMANDS,
+)
 from lit_intriguing.configuration import class_paths, settings, shipped
 from lit_intriguing.configuration.options import OPTIONS
 from lit_intriguing.configuration.parse_errors import one_line
@@ -230,6 +236,13 @@ class Program(LightningCLI):
             if message is None:
                 raise
             raise UserError(message) from error
+
+    def before_fit(self) -> None:
+        """Find the newest checkpoint, where it is asked for."""
+        options = self.config_init[str(self.subcommand)]
+        if options.get("ckpt_path") == NEWEST:
+            path = newest_checkpoint(self.trainer, options.get("weights_only") is not False)
+            options.ckpt_path = path and str(path)
 
     def before_validate(self) -> None:
         """Warn where nothing has been trained."""

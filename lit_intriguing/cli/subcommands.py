@@ -49,3 +49,6 @@ NOT_OFFERED = {
     if name != "fit"
 }
 """Options that a configuration of `fit` may hold, and that mean nothing to another subcommand."""
+
+NEWEST = "newest"
+"""A `--ckpt_path` of `fit`: the run's newest checkpoint; where there is none, the run begins."""

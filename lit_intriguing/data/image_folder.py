@@ -27,6 +27,7 @@ from lit_intriguing.data.images.dataset import (
 from lit_intriguing.data.images.labels import class_names, read_labels
 from lit_intriguing.data.run import OptionalValidation, checked_sizes, run_seed
 from lit_intriguing.errors import UserError
+from lit_intriguing.patience import prepare_to_wait, wait_for_all
 
 _MOST_WORKERS = 8
 _NEEDED = {
@@ -297,11 +298,13 @@ class ImageFolder(OptionalValidation):
         trainer = self.trainer
         shared = trainer is not None and trainer.world_size > 1
         first = trainer is None or trainer.local_rank == 0
-        if trainer is not None and shared and not first:
-            trainer.strategy.barrier("images checked")
+        if shared:
+            prepare_to_wait()
+        if shared and not first:
+            wait_for_all()
         found = check_images(folder, paths, self._workers(), progress=first)
-        if trainer is not None and shared and first:
-            trainer.strategy.barrier("images checked")
+        if shared and first:
+            wait_for_all()
         self._sizes |= found.sizes
         if len(found.unreadable) == len(paths):
             raise UserError(f"none of the {len(paths)} images can be read: {_few(found, folder)}")

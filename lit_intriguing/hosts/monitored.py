@@ -7,6 +7,7 @@ import torch.distributed as dist
 from lightning.pytorch import Trainer
 from torch import Tensor
 
+from lit_intriguing.patience import from_the_first
 from lit_intriguing.private.of_lightning import callbacks_of, set_callback_metrics
 
 
@@ -15,8 +16,7 @@ def tell_monitors(trainer: Trainer, values: Mapping[str, float]) -> None:
 
     Every process must call it; loggers do not get them. They stay until the next ones.
     """
-    if trainer.world_size > 1:
-        values = trainer.strategy.broadcast(values)
+    values = from_the_first(values)
     tensors = {name: torch.tensor(value, dtype=torch.float32) for name, value in values.items()}
     set_callback_metrics(trainer, tensors)
 

@@ -16,6 +16,7 @@ from lit_intriguing.hosts.arrays import ArraysWithoutGradient, asks_for_arrays
 from lit_intriguing.hosts.paths import Key
 from lit_intriguing.hosts.step_loss import StepLoss
 from lit_intriguing.hosts.whole_rows import RowPlaces
+from lit_intriguing.pools.first_rows import FirstRows
 from lit_intriguing.pools.forwards import LayerCalls
 from lit_intriguing.pools.generation import Batch, Examples, one_step, spread_of
 from lit_intriguing.pools.joining import Joined
@@ -130,6 +131,7 @@ def from_gradient(
     gradient: Tensor,
     mask: Tensor | None,
     last_spread: Tensor | None,
+    rows: FirstRows,
 ) -> tuple[Examples, Tensor]:
     """Return one step's examples along the gradient of the host's loss, and which of them are any.
 
@@ -139,6 +141,7 @@ def from_gradient(
         gradient: Of the host's loss, likewise.
         mask: What may be perturbed; None for everything.
         last_spread: The last spread of the layer.
+        rows: Where the rows are among those of all processes.
 
     Returns:
         The examples, and which have a finite gradient that is not zero, bool `(N,)`.
@@ -148,7 +151,7 @@ def from_gradient(
     tokens, along = (
         (x, gradient) if not plan.per_token else (x.flatten(0, 1), gradient.flatten(0, 1))
     )
-    moved, spread = one_step(plan, tokens, -along, last_spread)
+    moved, spread = one_step(plan, tokens, -along, last_spread, rows)
     return Examples(x, moved.view_as(x), None, spread), usable
 
 
@@ -170,19 +173,24 @@ def by_search(
     plan: PerturbedLayer,
     last_spread: Tensor | None,
     generator: torch.Generator,
+    rows: FirstRows,
 ) -> tuple[Examples, Tensor]:
     """Return examples of an attack that calls the step again; see `from_gradient`."""
     seed = int(torch.randint(2**31, (), generator=generator))
     with grad_island():
         x = host.clean(batch, layer, seed).detach()
-        mask, spread = mask_of(plan, batch, x), spread_of(x, plan, last_spread)
+        mask, spread = mask_of(plan, batch, x), spread_of(x, plan, last_spread, rows)
         unit = x.new_ones(()) if spread is None else spread
         bounds = plan.bounds or UNBOUNDED
         column = _Column(lambda new: host.loss(batch, layer, new, seed), x, mask, unit, plan)
         labels = torch.zeros(len(column.start), dtype=torch.int64, device=x.device)
         criterion: Criterion = plan.aim(labels, labels.new_zeros(0), generator)
         found = plan.attack(
-            column, column.start, criterion, bounds=bounds.in_units_of(unit), generator=generator
+            column,
+            column.start,
+            criterion,
+            bounds=bounds.in_units_of(unit),
+            generator=rows.generator(generator),
         )
         adversarial = bounds.clamp(column.back(found.adversarial)).detach()
     moved = adversarial.isfinite().flatten(1).all(1) & (adversarial != x).flatten(1).any(1)

@@ -1,6 +1,5 @@
 """Adversarial examples for several layers of one batch."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
@@ -14,6 +13,7 @@ from lit_intriguing.attacks.gradient import no_gradient, project
 from lit_intriguing.autograd import grad_island, preserved
 from lit_intriguing.errors import UserError
 from lit_intriguing.hosts.paths import Key
+from lit_intriguing.pools.first_rows import FirstRows
 from lit_intriguing.pools.labels import classes_of
 from lit_intriguing.pools.perturbed_layer import PerturbedLayer
 from lit_intriguing.splice import INPUT, Splice, SpliceError, Tail, activations, eager, kind, tail
@@ -114,6 +114,7 @@ def generate(
     layers: Mapping[str, PerturbedLayer],
     spreads: Mapping[str, Tensor],
     generator: torch.Generator,
+    rows: FirstRows | None = None,
 ) -> dict[str, Examples]:
     """Make examples for each layer, the model in evaluation mode and left as it was.
 
@@ -126,6 +127,7 @@ def generate(
         layers: How each layer is attacked.
         spreads: The last spread of each layer, for batches of one example.
         generator: Source of randomness, on the CPU.
+        rows: Where the clean examples are among those of all processes; None for one process.
 
     Returns:
         The examples of each layer.
@@ -134,17 +136,17 @@ def generate(
         GenerationError: If the model does not give logits with a gradient.
         SpliceError: If a layer is not called once or does not return a tensor.
     """
+    rows = rows or FirstRows(len(batch.x))
     with grad_island(), preserved(spliced.model), eager(spliced.model):
         logits, clean = activations(spliced.model, spliced.splice, list(layers), batch.x)
         _check_logits(logits, len(batch.x))
         made: dict[str, Examples] = {}
         for goal in dict.fromkeys(plan.aim for plan in layers.values()):
-            criterion = goal(
-                classes_of(batch.true_labels, logits.detach()), logits.detach(), generator
-            )
+            labels = classes_of(batch.true_labels, logits.detach())
+            criterion = rows.criterion(goal, labels, logits.detach(), generator)
             same = {name: plan for name, plan in layers.items() if plan.aim == goal}
-            made |= _shared(logits, clean, criterion, same, spreads)
-            made |= _separate(spliced, batch, clean, criterion, same, spreads, generator)
+            made |= _shared(logits, clean, criterion, same, spreads, rows)
+            made |= _separate(spliced, batch, clean, criterion, same, spreads, generator, rows)
     return {name: replace(made[name], classes=spliced.columns(logits)) for name in layers}
 
 
@@ -154,6 +156,7 @@ def _shared(
     criterion: Criterion,
     layers: Mapping[str, PerturbedLayer],
     spreads: Mapping[str, Tensor],
+    rows: FirstRows,
 ) -> dict[str, Examples]:
     names = [name for name, plan in layers.items() if plan.shares_clean_gradient]
     if not names:
@@ -169,13 +172,13 @@ def _shared(
         if gradient is None:
             raise GenerationError(no_gradient(called(name)))
         x, spread = clean[name].detach(), spreads.get(name)
-        adversarial, spread = one_step(layers[name], x, gradient, spread)
+        adversarial, spread = one_step(layers[name], x, gradient, spread, rows)
         made[name] = Examples(x, adversarial, criterion, spread)
     return made
 
 
 def one_step(
-    plan: PerturbedLayer, x: Tensor, gradient: Tensor, last_spread: Tensor | None
+    plan: PerturbedLayer, x: Tensor, gradient: Tensor, last_spread: Tensor | None, rows: FirstRows
 ) -> tuple[Tensor, Tensor | None]:
     """Return activations after one step against a gradient, all `(N, *S)`, and their spread.
 
@@ -184,9 +187,10 @@ def one_step(
         x: The clean activations.
         gradient: Of the loss to decrease.
         last_spread: The last spread, for batches of one example.
+        rows: Where the examples are among those of all processes.
     """
     assert isinstance(plan.attack, GradientAttack)
-    spread = spread_of(x, plan, last_spread)
+    spread = spread_of(x, plan, last_spread, rows)
     if spread is None:
         moved = plan.attack.one_step(x, gradient, UNBOUNDED)
     else:
@@ -202,6 +206,7 @@ def _separate(
     layers: Mapping[str, PerturbedLayer],
     spreads: Mapping[str, Tensor],
     generator: torch.Generator,
+    rows: FirstRows,
 ) -> dict[str, Examples]:
     made = {}
     for name, plan in layers.items():
@@ -210,7 +215,7 @@ def _separate(
         x = clean[name].detach()
         _check_inside(name, plan, x)
         top = tail(spliced.model, name, batch.x, spliced.splice)
-        spread = spread_of(x, plan, spreads.get(name))
+        spread = spread_of(x, plan, spreads.get(name), rows)
         unit = x.new_ones(()) if spread is None else spread
         bounds = plan.bounds or UNBOUNDED
         result = plan.attack(
@@ -218,7 +223,7 @@ def _separate(
             x / unit,
             criterion,
             bounds=bounds.in_units_of(unit),
-            generator=generator,
+            generator=rows.generator(generator),
         )
         moved = _no_longer(x / unit, result.adversarial, plan.max_length)
         adversarial = bounds.clamp(moved * unit)
@@ -277,7 +282,9 @@ def _check_inside(layer: str, plan: PerturbedLayer, clean: Tensor) -> None:
         raise GenerationError(f"Layer {layer!r}: {error}") from error
 
 
-def spread_of(x: Tensor, plan: PerturbedLayer, last: Tensor | None) -> Tensor | None:
+def spread_of(
+    x: Tensor, plan: PerturbedLayer, last: Tensor | None, rows: FirstRows
+) -> Tensor | None:
     """Return the spread of activations `(N, *S)`, `()`; None where lengths are absolute.
 
     Raises:
@@ -285,9 +292,8 @@ def spread_of(x: Tensor, plan: PerturbedLayer, last: Tensor | None) -> Tensor | 
     """
     if not plan.relative:
         return None
-    if len(x) > 1:
-        # The root of the summed variances, without a pass over columns.
-        spread: Tensor = torch.linalg.vector_norm(x - x.mean(0)) / math.sqrt(len(x) - 1)
+    spread = rows.spread(x)
+    if spread is not None:
         # Less than any real spread, and activations divided by it do not overflow.
         return spread.clamp(min=torch.finfo(x.dtype).tiny ** 0.5)
     if last is None:

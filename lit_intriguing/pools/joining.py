@@ -12,6 +12,7 @@ from lit_intriguing.hosts.whole_rows import join_rows
 from lit_intriguing.pools.generation import Batch, Examples
 from lit_intriguing.pools.perturbed_layer import PerturbedLayer
 from lit_intriguing.pools.pool import PoolError
+from lit_intriguing.pools.processes import Shares
 from lit_intriguing.splice import INPUT, Edit, SpliceError, in_backward
 
 PoolExamples = dict[str, Any]
@@ -53,6 +54,21 @@ def examples_to_store(
     return {"inputs": batch.x, "perturbation": examples.adversarial - examples.clean, **always}
 
 
+def some_rows(entries: Mapping[Any, Any], rows: Tensor) -> dict[Any, Any]:
+    """Return some rows of entries: tensors, and sequences of as many.
+
+    Args:
+        entries: By name, or by path.
+        rows: Which ones, bool `(N,)`.
+    """
+    chosen = rows.nonzero().flatten()
+    listed = chosen.tolist()
+    return {
+        key: one[chosen] if isinstance(one, Tensor) else type(one)(one[k] for k in listed)
+        for key, one in entries.items()
+    }
+
+
 @dataclass(frozen=True)
 class Joined:
     """A batch with the examples of the pools behind the clean ones.
@@ -65,6 +81,7 @@ class Joined:
         edits: What the output of each layer passes through.
         appended: The layers at which examples join.
         rest: What else the rows have, by its path in the batch: M entries each.
+        shares: This process's, where several share the examples.
     """
 
     inputs: Tensor
@@ -74,6 +91,7 @@ class Joined:
     edits: Mapping[str, Edit]
     appended: Sequence[str] = ()
     rest: Mapping[Key, Any] = field(default_factory=dict)
+    shares: Shares = field(default_factory=Shares)
 
     def __len__(self) -> int:
         """Return the number of examples at the output."""
@@ -93,12 +111,12 @@ class Joined:
         `(clean + sum_l w_l loss_l) / (1 + sum_l w_l)`, and a sum over examples N times that.
         """
         count, total = len(self), 1 + sum(weights[name] for name in self.groups)
-        shares = {(0, self.clean): 1.0}
+        of_groups = {(0, self.clean): self.shares.clean}
         for name, group in self.groups.items():
-            shares[group.start, group.stop] = weights[name]
+            of_groups[group.start, group.stop] = weights[name] * self.shares.of(name)
         each = [
             (stop - start, weight * count / ((stop - start) * total))
-            for (start, stop), weight in shares.items()
+            for (start, stop), weight in of_groups.items()
         ]
         if all(abs(weight - 1) < 1e-9 for _, weight in each):
             return None

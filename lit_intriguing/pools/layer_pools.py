@@ -7,10 +7,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lit_intriguing.pools.first_rows import FirstRows
 from lit_intriguing.pools.generation import Batch, Examples, Spliced, generate
-from lit_intriguing.pools.joining import REST, Joined, PoolExamples, examples_to_store, join
+from lit_intriguing.pools.joining import (
+    REST,
+    Joined,
+    PoolExamples,
+    examples_to_store,
+    join,
+    some_rows,
+)
 from lit_intriguing.pools.perturbed_layer import PerturbedLayer
 from lit_intriguing.pools.pool import Pool, PoolError
+from lit_intriguing.pools.processes import OneProcess, Shares, not_one_shape
 from lit_intriguing.pools.ragged_pool import RaggedPool
 
 
@@ -22,6 +31,9 @@ class LayerPools:
         alternate: Whether the layers take turns, one a step, instead of joining all in each step.
         start_step: Steps before which nothing is generated or joined.
         seed: Seed of the generator that chooses targets, slots and examples.
+
+    Attributes:
+        processes: Those that share the pools.
 
     Raises:
         ValueError: If there is no layer, or a layer's options make no sense for it.
@@ -47,6 +59,7 @@ class LayerPools:
         }
         self.spreads: dict[str, Tensor] = {}
         self.generator = torch.Generator().manual_seed(seed)
+        self.processes = OneProcess()
         self.step = 0
         self.classes: int | None = None
         self._holds_batches = False
@@ -96,19 +109,38 @@ class LayerPools:
             What was made.
         """
         made: dict[str, Examples] = {}
-        counts = {name: min(self.layers[name].refresh, len(batch.x)) for name in names}
-        for count in dict.fromkeys(counts.values()):
-            part = batch.first(count)
-            plans = {name: self.layers[name] for name in counts if counts[name] == count}
-            examples = generate(spliced, part, plans, self.spreads, self.generator)
+        each = {name: self.first(name, batch) for name in names}
+        for rows in {one.total: one for one in each.values()}.values():
+            part = batch.first(rows.here)
+            plans = {n: self.layers[n] for n, one in each.items() if one.total == rows.total}
+            examples = generate(spliced, part, plans, self.spreads, self.generator, rows)
             for name, example in examples.items():
                 self.store(name, part, example)
             made |= examples
         return made
 
+    def begin(self, batch: Batch) -> None:
+        """Begin a step with a batch. Every process that shares the pools must call it.
+
+        Raises:
+            UserError: If the pools are shared and cannot hold its rows.
+        """
+        self.processes.begin(_entries(batch))
+
+    def first(self, name: str, batch: Batch) -> FirstRows:
+        """Return where the rows are of which a layer's examples are made."""
+        return self.processes.first(self.layers[name].refresh, len(batch.x))
+
     def join(self, batch: Batch) -> Joined:
         """Draw examples for the active layers and put them behind a batch."""
-        return join(batch, self.draw(batch), self.layers)
+        drawn = self.draw(batch)
+        return replace(join(batch, drawn, self.layers), shares=self.shares(drawn))
+
+    def shares(self, drawn: Iterable[str]) -> Shares:
+        """Return the shares of this process in a step with examples of some layers."""
+        drawn = list(drawn)
+        counts = {n: min(self.layers[n].mix, len(self.by_layer[n])) for n in drawn}
+        return self.processes.shares(counts)
 
     def draw(self, like: Batch | None = None) -> dict[str, PoolExamples]:
         """Draw examples for the active layers.
@@ -124,17 +156,23 @@ class LayerPools:
 
     def _draw(self, name: str, like: Batch | None) -> PoolExamples:
         pool, mix = self.by_layer[name], self.layers[name].mix
-        if not len(pool):
+        if len(pool) < self.processes.size:  # none for some process
             return {}
-        if like is None:
-            return pool.draw(mix, self.generator)
-        wanted = {"inputs": like.x, **{f"{REST}{path}": one for path, one in like.rest.items()}}
+        wanted = {} if like is None else _entries(like)
         if isinstance(pool, Pool):
-            if not pool.fits(wanted):
-                pool = self.by_layer[name] = RaggedPool.of(pool)
-            else:
-                return pool.draw(mix, self.generator)
-        return pool.draw(mix, self.generator, _tensors(wanted))
+            if pool.fits(wanted):
+                return pool.draw(mix, self.generator, self.processes.part)
+            pool = self._make_ragged(name, pool)
+        return pool.draw(mix, self.generator, None if like is None else _tensors(wanted))
+
+    def _make_ragged(self, name: str, pool: Pool) -> RaggedPool:
+        self._refuse_ragged()
+        new = self.by_layer[name] = RaggedPool.of(pool)
+        return new
+
+    def _refuse_ragged(self) -> None:
+        if self.processes.size > 1:
+            raise PoolError(not_one_shape())
 
     def age(self, name: str) -> Tensor:
         """Return the mean number of steps since the examples of a pool were made: `()`."""
@@ -148,6 +186,7 @@ class LayerPools:
         Args:
             count: Examples in a batch.
         """
+        self._refuse_ragged()
         if not self._holds_batches:
             self._hold({name: max(1, plan.pool // count) for name, plan in self.layers.items()})
 
@@ -158,16 +197,27 @@ class LayerPools:
             self.layers[name] = replace(plan, pool=size, mix=1, refresh=1, per_token=True)
             self.by_layer[name] = RaggedPool(size)
 
-    def store(self, name: str, batch: Batch, examples: Examples) -> None:
-        """Put new examples of a layer into its pool.
+    def store(
+        self, name: str, batch: Batch, examples: Examples, usable: Tensor | None = None
+    ) -> None:
+        """Put new examples of a layer into its pool, of all processes that share it.
+
+        Args:
+            name: The layer's.
+            batch: The rows that they were made of.
+            examples: What was made.
+            usable: Which of them to store, bool `(N,)`; None for all.
 
         Raises:
             PoolError: If they do not fit in.
         """
         new = examples_to_store(name, self.layers[name], examples, batch, self.step)
+        new = self._of_all(self.first(name, batch), new, usable)
+        if not len(new["born"]):
+            return
         pool = self.by_layer[name]
         if isinstance(pool, Pool) and not pool.fits(_row_entries(new)):
-            pool = self.by_layer[name] = RaggedPool.of(pool)
+            pool = self._make_ragged(name, pool)
         try:
             pool.replace(new, self.generator)
         except PoolError as error:
@@ -175,6 +225,13 @@ class LayerPools:
         self.classes = examples.classes
         if examples.spread is not None:
             self.spreads[name] = examples.spread
+
+    def _of_all(self, rows: FirstRows, new: PoolExamples, usable: Tensor | None) -> PoolExamples:
+        if usable is None:
+            return rows.gather(new)
+        new = rows.gather({**new, _USABLE: usable})
+        chosen = new.pop(_USABLE)
+        return new if bool(chosen.all()) else some_rows(new, chosen)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state; the pools' tensors are not copied."""
@@ -193,25 +250,39 @@ class LayerPools:
         Raises:
             PoolError: If it holds pools of other layers or sizes.
         """
-        if set(state["pools"]) != set(self.by_layer):
-            raise PoolError(
-                f"The checkpoint holds pools for the layers {sorted(state['pools'])}, this run "
-                f"attacks {sorted(self.by_layer)}: give the same layers, or start without it."
-            )
-        if state.get("batches"):
-            self._hold(state["batches"])
-        for name, plan in self.layers.items():
-            ragged = "rows" in state["pools"][name]
-            pool = self.by_layer[name] = (RaggedPool if ragged else Pool)(plan.pool)
-            pool.load_state_dict(state["pools"][name], device)
+        if state["pools"] is not None:
+            self._load_pools(state["pools"], state.get("batches"), device)
         self.spreads = {name: spread.to(device) for name, spread in state["spreads"].items()}
         self.generator.set_state(state["generator"].cpu())
         self.step, self.classes = state["step"], state["classes"]
+
+    def _load_pools(
+        self, saved: Mapping[str, Any], batches: Mapping[str, int] | None, device: torch.device
+    ) -> None:
+        if set(saved) != set(self.by_layer):
+            raise PoolError(
+                f"The checkpoint holds pools for the layers {sorted(saved)}, this run attacks "
+                f"{sorted(self.by_layer)}: give the same layers, or start without it."
+            )
+        if batches:
+            self._hold(batches)
+        for name, plan in self.layers.items():
+            ragged = "rows" in saved[name]
+            pool = self.by_layer[name] = (RaggedPool if ragged else Pool)(plan.pool)
+            pool.load_state_dict(saved[name], device)
 
 
 def _row_entries(examples: PoolExamples) -> dict[str, Any]:
     """Return what examples have of the batch's rows; only these may differ in shape."""
     return {k: one for k, one in examples.items() if k == "inputs" or k.startswith(REST)}
+
+
+def _entries(batch: Batch) -> dict[str, Any]:
+    """Return what the rows of a batch have, but for the labels, which are stored as int64."""
+    return {"inputs": batch.x, **{f"{REST}{path}": one for path, one in batch.rest.items()}}
+
+
+_USABLE = "usable"
 
 
 def _tensors(entries: Mapping[str, Any]) -> dict[str, Tensor]:

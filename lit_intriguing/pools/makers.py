@@ -22,6 +22,7 @@ from lit_intriguing.pools.generation import (
     called,
     check_examples,
 )
+from lit_intriguing.pools.joining import some_rows
 from lit_intriguing.pools.kept_gradients import KeptGradients
 from lit_intriguing.pools.labels import check_labels
 from lit_intriguing.pools.layer_pools import LayerPools
@@ -78,7 +79,7 @@ class Makers:
         if not kept:
             return None
         self._batch, self._host = batch, host
-        return KeptGradients(kept, max(self._count(name, batch) for name in kept))
+        return KeptGradients(kept, max(self.pools.first(name, batch).here for name in kept))
 
     def _make_now(
         self, batch: Batch, host: HostStep | None, classes: list[str], searched: list[str]
@@ -95,7 +96,8 @@ class Makers:
 
     def _own_randomness(self) -> AbstractContextManager[Any]:
         """Keep what attacks of others draw out of the run's random numbers; the same on resume."""
-        return chunk_randomness(self.pools.generator.initial_seed(), self.pools.step)
+        seed = self.pools.generator.initial_seed() + self.pools.processes.rank
+        return chunk_randomness(seed, self.pools.step)
 
     def end_keeping(self, kept: KeptGradients, backward: bool) -> None:
         """Make examples of the gradients that a step has left.
@@ -132,7 +134,8 @@ class Makers:
         return made
 
     def _search(self, name: str, batch: Batch, host: HostStep) -> None:
-        part = batch.first(self._count(name, batch))
+        rows = self.pools.first(name, batch)
+        part = batch.first(rows.here)
         with self.measures.generating(self.pl_module.device):
             examples, usable = by_search(
                 host,
@@ -141,16 +144,19 @@ class Makers:
                 self.pools.layers[name],
                 self.pools.spreads.get(name),
                 self.pools.generator,
+                rows,
             )
         self._take(name, part, examples, usable, host)
 
     def _step_along(self, name: str, kept: KeptGradients) -> None:
         plan, batch = self.pools.layers[name], self._batch
         assert batch is not None
-        count = self._count(name, batch)
+        rows = self.pools.first(name, batch)
+        count = rows.here
         x, gradient = kept.clean[name][:count], kept.gradients[name][:count]
         mask = mask_of(plan, batch.first(count), x)
-        examples, usable = from_gradient(plan, x, gradient, mask, self.pools.spreads.get(name))
+        spread = self.pools.spreads.get(name)
+        examples, usable = from_gradient(plan, x, gradient, mask, spread, rows)
         if getattr(self.trainer.precision_plugin, "scaler", None) is not None:
             # Of a step that the scaler is going to skip.
             usable = usable & gradient.isfinite().all()
@@ -162,13 +168,13 @@ class Makers:
         due = name in self.measures.examples_due
         if due:
             self.measures.unusable(name, usable)
+        self.pools.store(name, batch, examples, usable)
         if not bool(usable.all()):
             batch, examples = _some(batch, examples, usable)
         if not len(batch.x):
             self._warn(name, f"Layer {name!r}: no row of a batch had a gradient, and none joined.")
             return
         self._check({name: examples})
-        self.pools.store(name, batch, examples)
         if due:
             with self._own_randomness():
                 self._measure(name, batch, examples, host)
@@ -182,9 +188,6 @@ class Makers:
                 host.loss(batch, name, x, seed=0, steady=True) for x in (None, examples.adversarial)
             )
         self.measures.raised(name, clean, raised)
-
-    def _count(self, name: str, batch: Batch) -> int:
-        return min(self.pools.layers[name].refresh, len(batch.x))
 
     def _check(self, made: Mapping[str, Examples]) -> None:
         # Only when measuring is due: a check waits for the device.
@@ -216,13 +219,7 @@ def _no_gradient_of_loss(name: str) -> str:
 
 def _some(batch: Batch, examples: Examples, rows: Tensor) -> tuple[Batch, Examples]:
     """Return some rows of a batch and of what was made of it."""
-    chosen = rows.nonzero().flatten()
-    listed = chosen.tolist()
-    rest = {
-        key: one[chosen] if isinstance(one, Tensor) else type(one)(one[k] for k in listed)
-        for key, one in batch.rest.items()
-    }
-    labels = None if batch.labels is None else batch.labels[chosen]
-    return Batch(batch.x[chosen], labels, rest), replace(
-        examples, clean=examples.clean[chosen], adversarial=examples.adversarial[chosen]
+    labels = None if batch.labels is None else batch.labels[rows]
+    return Batch(batch.x[rows], labels, some_rows(batch.rest, rows)), replace(
+        examples, clean=examples.clean[rows], adversarial=examples.adversarial[rows]
     )

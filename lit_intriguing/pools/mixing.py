@@ -23,6 +23,7 @@ from lit_intriguing.pools.labels import MeanCrossEntropy
 from lit_intriguing.pools.layer_pools import LayerPools
 from lit_intriguing.pools.makers import Makers
 from lit_intriguing.pools.measures import Measures
+from lit_intriguing.pools.processes import Shares
 from lit_intriguing.pools.second_call import (
     OwnForward,
     SecondCall,
@@ -46,6 +47,7 @@ class _Now:
         met: The layers called so far.
         joined: The examples with the batch before them, or alone for a forward pass of their own.
         drawn: The examples for calls of the step of their own.
+        shares: This process's, of these.
         called: The layers for which some process makes such a call, in order.
         seed: Of these calls.
     """
@@ -58,6 +60,7 @@ class _Now:
     met: set[str]
     joined: Joined | None = None
     drawn: dict[str, PoolExamples] = field(default_factory=dict)
+    shares: Shares = field(default_factory=Shares)
     called: list[str] = field(default_factory=list)
     seed: int = 0
 
@@ -120,6 +123,7 @@ class Mixing:
             return False
         self._calls.traced = self._second.traced = self.examiner.traced
         batch = self.examiner.rows(host_batch)
+        self.pools.begin(batch)
         host = self.examiner.host_step(host_batch, others)
         kept = self.makers.make(batch, host, self.pools.due())
         watched = batch if kept is None else replace(batch, x=kept.watched(batch.x))
@@ -133,6 +137,7 @@ class Mixing:
                 now.joined = self.pools.join(batch.first(0))
             else:
                 now.drawn, now.seed = self.pools.draw(), drawn_seed(self.pools.generator)
+                now.shares = self.pools.shares(now.drawn)
                 now.called = known_anywhere(self.trainer, self.pools.active(), now.drawn)
         self._hook(now, choice.keep_out)
         if not choice.keep_out or now.seen.inputs is not batch.x:
@@ -158,7 +163,7 @@ class Mixing:
                 return output
             with patched_step(self.pl_module, host_step):
                 losses, zeros = self._second_losses(now)
-            return weighted_mean(output, losses, self.pools.weights, zeros)
+            return weighted_mean(output, losses, self.pools.weights, now.shares, zeros)
 
         # Within the strategy's own call, so that it sees all that the loss depends on.
         with patched_step(self.pl_module, step):
@@ -231,7 +236,7 @@ class Mixing:
         with self.trainer.precision_plugin.forward_context():
             losses, logits = self._own.losses(now.joined)
             self.measures.logits(now.joined, logits)
-            return weighted_mean(output, losses, self.pools.weights)
+            return weighted_mean(output, losses, self.pools.weights, now.joined.shares)
 
     def _run_watched(self, now: _Now, step: Step, *args: Any, **kwargs: Any) -> Any:
         arrays = ArraysWithoutGradient() if self.examiner.arrays else nullcontext()

@@ -66,23 +66,26 @@ class Pool:
             if name in self.tensors
         )
 
-    def draw(self, count: int, generator: torch.Generator) -> dict[str, Tensor]:
+    def draw(
+        self, count: int, generator: torch.Generator, part: slice = slice(None)
+    ) -> dict[str, Tensor]:
         """Return copies of `count` distinct examples chosen at random; of all if there are fewer.
 
         Args:
             count: How many, M.
             generator: Source of randomness, on the CPU.
+            part: Which of these to return.
 
         Returns:
-            Tensors of shape `(min(M, len), *S_name)`.
+            Tensors of shape `(min(M, len), *S_name)`, or of that part.
 
         Raises:
             ValueError: If `count` is negative.
         """
         check_whole("Pool.draw", 0, count=count)
         if count >= self.count:
-            return {name: tensor[: self.count].clone() for name, tensor in self.tensors.items()}
-        chosen = torch.randperm(self.count, generator=generator)[:count]
+            return {n: tensor[: self.count][part].clone() for n, tensor in self.tensors.items()}
+        chosen = torch.randperm(self.count, generator=generator)[:count][part]
         return {
             name: tensor.index_select(0, chosen.to(tensor.device))
             for name, tensor in self.tensors.items()

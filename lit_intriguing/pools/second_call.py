@@ -13,6 +13,7 @@ from lit_intriguing.pools.forwards import LayerCalls
 from lit_intriguing.pools.generation import Spliced
 from lit_intriguing.pools.joining import REST, Joined, PoolExamples, count_of, entry_of, overwrite
 from lit_intriguing.pools.perturbed_layer import PerturbedLayer
+from lit_intriguing.pools.processes import Shares
 from lit_intriguing.splice import INPUT, Splice, check_met
 
 
@@ -106,16 +107,20 @@ def weighted_mean(
     output: Any,
     losses: Mapping[str, Tensor],
     weights: Mapping[str, float],
+    shares: Shares,
     zeros: Sequence[Tensor] = (),
 ) -> Any:
     """Return a step's output with the loss `(host + sum_l w_l loss_l) / (1 + sum_l w_l)`.
 
-    Zeros are added for the sake of their graphs.
+    Each loss is multiplied by this process's share of its rows. Zeros are added for the sake of
+    their graphs.
     """
     host = loss_of(output)
     if host is None or not (losses or zeros):
         return output
-    total = host + sum(weights[name] * loss.to(host.device) for name, loss in losses.items())
+    total = host * shares.clean
+    for name, loss in losses.items():
+        total = total + weights[name] * shares.of(name) * loss.to(host.device)
     total = total + sum(zero.to(host.device) for zero in zeros)
     return with_loss(output, total / (1 + sum(weights[name] for name in losses)))
 

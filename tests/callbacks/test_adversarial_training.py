@@ -977,3 +977,15 @@ def test_examples_are_made_under_the_trainers_precision() -> None:
     callback = AdversarialTraining({"net.0": plan(at_layer=True)})
     fit(Host(), callback, precision="bf16-mixed")
     assert callback.pools.by_layer["net.0"].filled("activation").dtype == torch.bfloat16
+
+
+def test_checkpoints_without_pools_go_on(tmp_path: Any) -> None:
+    callback = AdversarialTraining({"": plan()}, save_pools=False)
+    loop = trainer(callback, max_steps=1)
+    loop.fit(Host(), TensorLoader(*data(), N))
+    loop.save_checkpoint(tmp_path / "a.ckpt")
+    state = torch.load(tmp_path / "a.ckpt", weights_only=True)["callbacks"]["AdversarialTraining"]
+    assert state["0"]["pools"] is None
+    again = trainer(callback, max_steps=3)
+    again.fit(Host(), TensorLoader(*data(), N), ckpt_path=tmp_path / "a.ckpt")
+    assert len(callback.pools.by_layer[""])

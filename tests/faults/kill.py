@@ -29,8 +29,7 @@ from fsspec.implementations.local import LocalFileOpener
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from lit_intriguing import cli
-from lit_intriguing.errors import UserError
-from lit_intriguing.models.weights import read_checkpoint
+from lit_intriguing.cli.newest_checkpoint import newest_of
 from tests.faults.ends import differences
 
 LENGTHS: tuple[dict[str, int], ...] = ({"max_steps": 36}, {"max_epochs": 3})
@@ -193,15 +192,8 @@ def run(folder: Path, plan: Plan, *arguments: str) -> tuple[int, float]:
 
 def newest(folder: Path, damaged: list[Path]) -> Path | None:
     """Return the newest checkpoint that can be read; others go onto a list."""
-    found = sorted(folder.rglob("checkpoints/*.ckpt"), key=lambda p: p.stat().st_mtime_ns)
-    for path in reversed(found):
-        try:
-            read_checkpoint(path)
-        except UserError:
-            damaged.append(path)
-            continue
-        return path
-    return None
+    found = folder.rglob("checkpoints/*.ckpt")
+    return newest_of(found, lambda path, _: damaged.append(path))
 
 
 @dataclass

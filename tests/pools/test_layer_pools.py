@@ -136,6 +136,17 @@ def test_pools_go_on_from_their_state_bit_by_bit(spliced: Spliced) -> None:
     )
 
 
+def test_a_state_without_pools_is_gone_on_from_with_empty_ones(spliced: Spliced) -> None:
+    whole = LayerPools({"": plan()}, seed=5)
+    run(whole, spliced, 7)
+    resumed = LayerPools({"": plan()}, seed=99)
+    resumed.load_state_dict({**whole.state_dict(), "pools": None}, CPU)
+    assert (resumed.step, len(resumed.by_layer[""])) == (7, 0)
+    assert torch.equal(resumed.generator.get_state(), whole.generator.get_state())
+    run(resumed, spliced, 1)
+    assert len(resumed.by_layer[""]) == 3
+
+
 def test_state_holds_the_pools_own_tensors(spliced: Spliced) -> None:
     pools = LayerPools({"": plan()})
     run(pools, spliced, 1)

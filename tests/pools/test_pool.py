@@ -225,3 +225,12 @@ def test_examples_unlike_those_stored_are_refused(new: dict[str, Tensor], messag
 def test_pool_of_no_examples_is_refused(size: int) -> None:
     with pytest.raises(UserError, match=f"at least one example, not {size}"):
         Pool(size)
+
+
+@pytest.mark.parametrize("count", [3, 7])
+def test_parts_of_a_draw_are_the_draw(count: int) -> None:
+    pool = filled(5)
+    whole = pool.draw(count, generator(4))["labels"]
+    parts = [pool.draw(count, generator(4), slice(rank, None, 2))["labels"] for rank in (0, 1)]
+    assert torch.equal(parts[0], whole[0::2])
+    assert torch.equal(parts[1], whole[1::2])

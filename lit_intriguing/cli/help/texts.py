@@ -19,7 +19,7 @@ OF_FIT = (
     Option("test_after_fit", "true|false", "measure the weights once on the test set afterwards"),
     Option("threads", "INT", "threads on the CPU; small networks run best on one"),
     Option("paper", "TEXT", "the paper's number, for the last line"),
-    Option("ckpt_path", "FILE", "go on from this checkpoint"),
+    Option("ckpt_path", "FILE", "go on from this checkpoint; newest: from the run's newest"),
 )
 OUTPUT = ("output", "out_dir", "file", "format", "title", "show", "watch", "paper", "paper_values",
           "interval", "reference", "reference_label", "models_dir")  # fmt: skip
