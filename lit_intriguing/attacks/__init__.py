@@ -14,6 +14,7 @@ from lit_intriguing.attacks.criteria import (
     TrueLabels,
     Untargeted,
 )
+from lit_intriguing.attacks.divergence import LargerDivergence
 from lit_intriguing.attacks.gradient import GradientAttack
 from lit_intriguing.attacks.host_loss import HostLoss
 from lit_intriguing.attacks.noise import GaussianNoise
@@ -45,6 +46,7 @@ __all__ = [
     "Goal",
     "GradientAttack",
     "HostLoss",
+    "LargerDivergence",
     "Outcome",
     "RandomTargets",
     "Restarts",

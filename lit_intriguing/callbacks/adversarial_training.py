@@ -23,10 +23,12 @@ from lit_intriguing.hosts.training_step import AroundTrainingStep, Step, logs_no
 from lit_intriguing.pools import PerturbedLayer
 from lit_intriguing.pools.choice import MixingOptions
 from lit_intriguing.pools.examiner import known_model
+from lit_intriguing.pools.fresh_batches import FreshBatches, check_scheme
 from lit_intriguing.pools.layer_pools import LayerPools
 from lit_intriguing.pools.measures import Measures
 from lit_intriguing.pools.mixing import Mixing
 from lit_intriguing.private.of_lightning import skips_backward
+from lit_intriguing.schemes import Scheme
 from lit_intriguing.splice import is_compiled, submodule
 
 
@@ -106,6 +108,9 @@ class AdversarialTraining(AroundTrainingStep):
         labels: Where the labels are, if there are any, likewise: integers of any type, or true and
             false. Those that are no class of the model, such as -1 with a loss's `ignore_index`,
             count as no label.
+        scheme: A published way of training (`lit_intriguing.schemes`), in place of pools: in each
+            step the attack makes an example of each input, and the scheme says what is trained on.
+            For the input alone, `layers={"": PerturbedLayer(attack, goal, bounds)}`.
         seed: Seed of the callback's own random numbers, to which each rank adds its number; None
             for torch's initial seed, which `seed_everything` sets.
 
@@ -131,6 +136,7 @@ class AdversarialTraining(AroundTrainingStep):
         inputs: Place | None = None,
         labels: Place | None = None,
         seed: int | None = None,
+        scheme: Scheme | None = None,
     ) -> None:
         super().__init__()
         check_whole("AdversarialTraining", 0, start_step=start_step)
@@ -139,14 +145,18 @@ class AdversarialTraining(AroundTrainingStep):
             raise ValueError("keep_out=True needs examples that join at the input: at_layer=False.")
         if loss is not None and not keep_out:
             raise ValueError("loss is for keep_out=True; else the host's own loss is used.")
+        if scheme is not None:
+            if keep_out is not None:
+                raise ValueError("With a scheme nothing joins the batch: leave keep_out out.")
+            check_scheme(scheme, layers)
         self.seed = seed
         keys = BatchKeys(inputs, labels)
-        self._options = MixingOptions(keep_out, loss, model, output, keys)
+        self._options = MixingOptions(keep_out, loss, model, output, keys, scheme)
         self._new_pools = functools.partial(
             LayerPools, layers, alternate=alternate, start_step=start_step
         )
         self._reset()
-        self._mixing: Mixing | None = None
+        self._mixing: Mixing | FreshBatches | None = None
         self._started = False
         self._asked: tuple[Any, ...] = ()
 
@@ -176,6 +186,12 @@ class AdversarialTraining(AroundTrainingStep):
     def _start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self._options.keep_out and not pl_module.automatic_optimization:
             raise UserError("keep_out=True needs automatic optimisation: leave it out.")
+        scheme = self._options.scheme
+        if scheme is not None and scheme.adds and not pl_module.automatic_optimization:
+            raise UserError(
+                f"scheme={type(scheme).__name__}() adds to the loss that training_step returns, "
+                "which needs automatic optimisation; ExamplesAlone() does not."
+            )
         self.remove_hooks()
         if self.is_new_run(trainer):
             self._reset()
@@ -191,7 +207,8 @@ class AdversarialTraining(AroundTrainingStep):
         self._started = True
 
     def _install(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._mixing = Mixing(trainer, pl_module, self.pools, self.measures, self._options)
+        way = Mixing if self._options.scheme is None else FreshBatches
+        self._mixing = way(trainer, pl_module, self.pools, self.measures, self._options)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Load the state of a checkpoint, now that the device is known."""

@@ -14,6 +14,7 @@ from lit_intriguing.hosts.paths import PathError, follow
 from lit_intriguing.hosts.whole_rows import RowPlaces, row_places
 from lit_intriguing.pools.perturbed_layer import PerturbedLayer
 from lit_intriguing.pools.trial import Findings
+from lit_intriguing.schemes import Scheme
 from lit_intriguing.splice import INPUT, kind
 
 
@@ -26,6 +27,7 @@ class MixingOptions:
     model: str | None
     output: Output | None
     keys: BatchKeys
+    scheme: Scheme | None = None
 
 
 @dataclass(frozen=True)
@@ -171,14 +173,35 @@ def choose_own_forward(found: FoundRows, keep_out: bool | None) -> Choice:
     return Choice(found.places, True, RandomTargets(), own_forward=True, why=why)
 
 
-def described(choice: Choice, layers: Mapping[str, PerturbedLayer]) -> str:
+def described(
+    choice: Choice, layers: Mapping[str, PerturbedLayer], scheme: Scheme | None = None
+) -> str:
     """Return one sentence on a choice, for the log."""
     goals = {repr(plan.goal or choice.goal) for plan in layers.values()}
     where = "in a call of training_step of their own" if choice.keep_out else "in the host's batch"
     if choice.own_forward:
         where = "in a forward of the model of their own"
+    if scheme is not None:
+        where = f"of each whole batch, by {scheme}"
     why = f", because {choice.why}" if choice.why else ""
     return f"AdversarialTraining: examples toward {', '.join(sorted(goals))}, {where}{why}."
+
+
+def check_classes(scheme: Scheme, problem: str | None) -> None:
+    """Refuse a scheme of logits for a host that has no class labels and logits.
+
+    Args:
+        scheme: The scheme.
+        problem: Why there are none; None if there are some.
+
+    Raises:
+        UserError: With what to do.
+    """
+    if scheme.adds and problem is not None:
+        raise UserError(
+            f"scheme={type(scheme).__name__}() needs class labels and logits. "
+            f"{_as_sentence(problem)} scheme=ExamplesAlone() trains on examples without them."
+        )
 
 
 def settled(layers: Mapping[str, PerturbedLayer], goal: Goal) -> dict[str, PerturbedLayer]:

@@ -1,0 +1,7 @@
+"""Adversarial training as it was published: what a step trains on, given a batch and examples."""
+
+from lit_intriguing.schemes.mart import MART
+from lit_intriguing.schemes.scheme import ExamplesAlone, Scheme
+from lit_intriguing.schemes.trades import TRADES
+
+__all__ = ["MART", "TRADES", "ExamplesAlone", "Scheme"]
