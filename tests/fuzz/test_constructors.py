@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lit_intriguing import attacks, callbacks, data, metrics
+from lit_intriguing import attacks, callbacks, data, metrics, schemes
 from lit_intriguing.attacks import GradientAttack
 from lit_intriguing.types import Bounds
 from tests.fuzz.values import ODD, check_refusal, fuzzed
@@ -22,6 +22,7 @@ WITH: dict[Callable[..., Any], dict[str, Any]] = {
     attacks.TargetClass: {},
     callbacks.AdversarialExamples: {},
     callbacks.AdversarialTraining: {"layers": {"": callbacks.PerturbedLayer(ATTACK)}},
+    callbacks.AdversarialWeightPerturbation: {},
     callbacks.Convergence: {},
     callbacks.ExactResume: {},
     callbacks.LipschitzMonitor: {},
@@ -38,6 +39,8 @@ WITH: dict[Callable[..., Any], dict[str, Any]] = {
         "inputs": torch.zeros(6, 2), "labels": torch.zeros(6).long(), "batch_size": 2,
     },
     metrics.ErrorRate: {},
+    schemes.MART: {},
+    schemes.TRADES: {},
     metrics.TransferRates: {"sets": 2, "models": 2},
     Bounds: {},
 }  # fmt: skip
