@@ -18,6 +18,7 @@ from lit_intriguing.attacks.divergence import LargerDivergence
 from lit_intriguing.attacks.gradient import GradientAttack
 from lit_intriguing.attacks.host_loss import HostLoss
 from lit_intriguing.attacks.noise import GaussianNoise
+from lit_intriguing.attacks.virtual_adversarial import VirtualAdversarial
 from lit_intriguing.attacks.watch import Watch
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ __all__ = [
     "Torchattacks",
     "TrueLabels",
     "Untargeted",
+    "VirtualAdversarial",
     "Watch",
 ]
 

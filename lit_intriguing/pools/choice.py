@@ -187,21 +187,27 @@ def described(
     return f"AdversarialTraining: examples toward {', '.join(sorted(goals))}, {where}{why}."
 
 
-def check_classes(scheme: Scheme, problem: str | None) -> None:
-    """Refuse a scheme of logits for a host that has no class labels and logits.
+def for_scheme(
+    scheme: Scheme, findings: Findings, found: FoundRows, layers: Mapping[str, PerturbedLayer]
+) -> Findings:
+    """Return what a trial showed, as it concerns a scheme.
 
-    Args:
-        scheme: The scheme.
-        problem: Why there are none; None if there are some.
+    A scheme without labels needs none in the batch. The model is then taken at its word: without
+    labels it is not verified that the step computes the same logits.
 
     Raises:
-        UserError: With what to do.
+        UserError: If a scheme of logits has no class labels and logits, with what to do.
     """
-    if scheme.adds and problem is not None:
+    own_goal = all(plan.goal in (None, scheme.default_goal(True)) for plan in layers.values())
+    if scheme.adds and not scheme.uses_labels and found.keys is None and own_goal:
+        return replace(findings, no_classes=None)
+    if scheme.adds and findings.no_classes is not None:
         raise UserError(
             f"scheme={type(scheme).__name__}() needs class labels and logits. "
-            f"{_as_sentence(problem)} scheme=ExamplesAlone() trains on examples without them."
+            f"{_as_sentence(findings.no_classes)} scheme=ExamplesAlone() trains on examples "
+            "without them."
         )
+    return findings
 
 
 def settled(layers: Mapping[str, PerturbedLayer], goal: Goal) -> dict[str, PerturbedLayer]:

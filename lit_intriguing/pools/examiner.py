@@ -22,13 +22,13 @@ from lit_intriguing.pools.choice import (
     FoundRows,
     MixingOptions,
     as_clause,
-    check_classes,
     check_inputs,
     choose,
     choose_by_hand,
     choose_own_forward,
     described,
     find_rows,
+    for_scheme,
     settled,
 )
 from lit_intriguing.pools.forwards import LayerCalls
@@ -203,7 +203,7 @@ class Examiner:
                 # Of token ids, say, the model may give logits that leave a mask out.
                 findings = replace(findings, no_classes=found.problem)
             if scheme is not None:
-                check_classes(scheme, findings.no_classes)
+                findings = for_scheme(scheme, findings, found, layers)
             choice = choose(findings, layers, found.places, self.options.keep_out)
             if findings.no_joining and not choice.keep_out:
                 _warn_of_joining(findings.no_joining)

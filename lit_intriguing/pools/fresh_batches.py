@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+import torch
 from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 
@@ -190,8 +191,9 @@ class FreshBatches:
                 )
             return by_search(host, batch, INPUT, plan, None, generator)[0]
         with self.trainer.precision_plugin.forward_context(), muted(self.pl_module):
-            made = generate(self.examiner.spliced, batch, {INPUT: plan}, {}, generator)[INPUT]
-        if not self._checked:
+            labelled = replace(batch, labels=_labels(batch))
+            made = generate(self.examiner.spliced, labelled, {INPUT: plan}, {}, generator)[INPUT]
+        if not self._checked and batch.labels is not None:
             check_labels(batch.true_labels, made.classes or 0)
             self._checked = True
         self.pools.classes = made.classes
@@ -211,12 +213,20 @@ class FreshBatches:
     def _added(self, now: _Now) -> Tensor:
         model = self.examiner.spliced.model
         clean, perturbed = model(now.batch.x), model(now.examples)
-        labels = now.batch.true_labels.long()
-        group = {INPUT: slice(0, len(labels))}
-        self.measures.logits(Joined(now.examples, labels, 0, group, {}), perturbed.detach())
+        group = {INPUT: slice(0, len(clean))}
+        seen = Joined(now.examples, now.batch.labels, 0, group, {})
+        self.measures.logits(seen, perturbed.detach())
+        labels = _labels(now.batch)
         if self.scheme.uses_labels:
             known = is_class(labels, clean)
             clean, perturbed, labels = clean[known], perturbed[known], labels[known]
         added = self.scheme.added(clean, perturbed, labels)
         self.measures.added(INPUT, added)
         return added
+
+
+def _labels(batch: Batch) -> Tensor:
+    """Return labels, int64 `(N,)`; zeros where a scheme that does not use them has none."""
+    if batch.labels is None:
+        return torch.zeros(len(batch.x), dtype=torch.int64, device=batch.x.device)
+    return batch.labels.long()

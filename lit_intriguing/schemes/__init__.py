@@ -3,5 +3,6 @@
 from lit_intriguing.schemes.mart import MART
 from lit_intriguing.schemes.scheme import ExamplesAlone, Scheme
 from lit_intriguing.schemes.trades import TRADES
+from lit_intriguing.schemes.vat import VAT
 
-__all__ = ["MART", "TRADES", "ExamplesAlone", "Scheme"]
+__all__ = ["MART", "TRADES", "VAT", "ExamplesAlone", "Scheme"]

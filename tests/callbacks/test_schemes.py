@@ -8,18 +8,26 @@ import pytest
 import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.utilities import CombinedLoader
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, TensorDataset
 
-from lit_intriguing.attacks import GradientAttack, HostLoss, RandomTargets, TrueLabels
+from lit_intriguing.attacks import (
+    GradientAttack,
+    HostLoss,
+    RandomTargets,
+    TrueLabels,
+    VirtualAdversarial,
+)
 from lit_intriguing.attacks.gradient import random_in_ball
 from lit_intriguing.callbacks import AdversarialTraining, ExactResume, PerturbedLayer
 from lit_intriguing.data import TensorLoader
 from lit_intriguing.errors import UserError
-from lit_intriguing.schemes import MART, TRADES, ExamplesAlone, Scheme
+from lit_intriguing.schemes import MART, TRADES, VAT, ExamplesAlone, Scheme
 from lit_intriguing.types import Bounds
 from tests.callbacks.test_adversarial_training import (
+    FEATURES,
     Gradients,
     Host,
     Logged,
@@ -44,8 +52,14 @@ def plan(norm: float = INF, **options: Any) -> PerturbedLayer:
 
 
 NOISE = {"start_stddev": 0.001}
-PLANS = {"madry": plan(), "trades": plan(start=NOISE), "mart": plan()}
-SCHEMES: dict[str, Scheme] = {"madry": ExamplesAlone(), "trades": TRADES(6.0), "mart": MART(5.0)}
+VIRTUAL = PerturbedLayer(VirtualAdversarial(EPS, xi=0.01, iterations=2))
+PLANS = {"madry": plan(), "trades": plan(start=NOISE), "mart": plan(), "vat": VIRTUAL}
+SCHEMES: dict[str, Scheme] = {
+    "madry": ExamplesAlone(),
+    "trades": TRADES(6.0),
+    "mart": MART(5.0),
+    "vat": VAT(2.0),
+}
 
 
 def training(name: str, **options: Any) -> AdversarialTraining:
@@ -118,7 +132,23 @@ def mart(net: nn.Module, x: Tensor, y: Tensor, norm: float, generator: torch.Gen
     return loss_adv + 5.0 * loss_robust
 
 
-LOOPS = {"madry": madry, "trades": trades, "mart": mart}
+def vat(net: nn.Module, x: Tensor, y: Tensor, norm: float, generator: torch.Generator) -> Tensor:
+    """Return the loss of algorithm 1 of Miyato et al. 2018 (alpha 2, two power iterations)."""
+    p = F.softmax(net(x), dim=1).detach()
+
+    def distance(r: Tensor) -> Tensor:
+        return F.kl_div(F.log_softmax(net(x + r), dim=1), p, reduction="batchmean")
+
+    d = torch.randn(x.shape, generator=generator)
+    d = d / d.norm(dim=1, keepdim=True)
+    for _ in range(2):
+        r = (0.01 * d).requires_grad_()
+        (d,) = torch.autograd.grad(distance(r), r)
+        d = d / d.norm(dim=1, keepdim=True)
+    return F.cross_entropy(net(x), y) + 2 * distance(EPS * d)
+
+
+LOOPS = {"madry": madry, "trades": trades, "mart": mart, "vat": vat}
 
 
 class Sharp(Host):
@@ -144,7 +174,8 @@ def test_a_step_has_the_gradient_of_the_published_loop(name: str, norm: float) -
     host = Sharp()
     before = copy.deepcopy(host)
     start = {"start": NOISE} if name == "trades" else {}
-    callback = AdversarialTraining({"": plan(norm, **start)}, scheme=SCHEMES[name], seed=SEED)
+    one = VIRTUAL if name == "vat" else plan(norm, **start)
+    callback = AdversarialTraining({"": one}, scheme=SCHEMES[name], seed=SEED)
     found = gradients_of(host, callback)
     wanted = torch.autograd.grad(
         LOOPS[name](before, *data(), norm, seeded()), list(before.parameters())
@@ -210,7 +241,7 @@ def test_logged_values_are_those_of_the_step(name: str) -> None:
     trainer(training(name), logged, log_every_n_steps=1).fit(host, TensorLoader(*data(), N))
     x, y = data()
     values = {k.rpartition("/")[2]: v for k, v in logged.values.items() if "/input/" in k}
-    assert values["error"] == pytest.approx(values["success"]) or name == "trades"
+    assert values["error"] == pytest.approx(values["success"]) or name in ("trades", "vat")
     assert {"distortion", "error", "loss", "success"} <= set(values)
     assert 0.02 < values["distortion"] <= EPS
     whole = LOOPS[name](before, x, y, INF, seeded()).item()
@@ -291,6 +322,32 @@ def test_modules_without_classes_train_on_examples_of_a_larger_loss() -> None:
     trainer(callback).fit(host, DataLoader(x, batch_size=N))
     assert callback.pools.layers[""].goal == HostLoss(fresh=True)
     assert not torch.equal(before.net[0].weight, host.net[0].weight)
+
+
+@pytest.mark.parametrize("scheme", [VAT(), TRADES()], ids=repr)
+def test_batches_without_labels_can_be_smoothed(scheme: Scheme) -> None:
+    """The rows of a second loader have no labels; the host's loss does not know them."""
+
+    class SemiSupervised(Host):
+        def training_step(self, batch: Any, batch_idx: int) -> Any:
+            self.seen = batch["unlabelled"][0]
+            return super().training_step(batch["labelled"], batch_idx)
+
+    torch.manual_seed(0)
+    host, found = SemiSupervised(), Gradients()
+    before = copy.deepcopy(host)
+    unlabelled = torch.rand(2 * N, FEATURES)
+    loaders = {
+        "labelled": TensorLoader(*data(), N),
+        "unlabelled": DataLoader(TensorDataset(unlabelled), batch_size=2 * N),
+    }
+    one = VIRTUAL if isinstance(scheme, VAT) else plan(start=NOISE)
+    callback = AdversarialTraining({"": one}, scheme=scheme, inputs="unlabelled.0", seed=SEED)
+    trainer(callback, found).fit(host, CombinedLoader(loaders))
+    x, y = data()
+    plain = torch.autograd.grad(F.cross_entropy(before(x), y), list(before.parameters()))
+    assert torch.equal(host.seen, unlabelled)
+    assert not torch.allclose(found.found[0], plain[0], rtol=1e-3)
 
 
 def test_manual_optimisation_trains_on_examples_alone() -> None:

@@ -20,6 +20,7 @@ WITH: dict[Callable[..., Any], dict[str, Any]] = {
     attacks.BoxLBFGS: {},
     attacks.GaussianNoise: {"stddev": 0.1},
     attacks.TargetClass: {},
+    attacks.VirtualAdversarial: {"eps": 0.3},
     callbacks.AdversarialExamples: {},
     callbacks.AdversarialTraining: {"layers": {"": callbacks.PerturbedLayer(ATTACK)}},
     callbacks.AdversarialWeightPerturbation: {},
@@ -41,6 +42,7 @@ WITH: dict[Callable[..., Any], dict[str, Any]] = {
     metrics.ErrorRate: {},
     schemes.MART: {},
     schemes.TRADES: {},
+    schemes.VAT: {},
     metrics.TransferRates: {"sets": 2, "models": 2},
     Bounds: {},
 }  # fmt: skip

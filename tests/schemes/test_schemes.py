@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from lit_intriguing.attacks import HostLoss, LargerDivergence, TrueLabels
-from lit_intriguing.schemes import MART, TRADES, ExamplesAlone
+from lit_intriguing.schemes import MART, TRADES, VAT, ExamplesAlone
 
 N, C = 6, 4
 
@@ -28,6 +28,15 @@ def test_trades_adds_beta_times_the_mean_divergence() -> None:
     mean = torch.stack([kl(p[n], q[n]) for n in range(N)]).mean()
     torch.testing.assert_close(TRADES(2.5).added(CLEAN, PERTURBED, LABELS), 2.5 * mean)
     assert TRADES(0).added(CLEAN, PERTURBED, LABELS) == 0
+
+
+def test_vat_adds_alpha_times_the_mean_divergence_from_a_constant_prediction() -> None:
+    clean, perturbed = CLEAN.clone().requires_grad_(), PERTURBED.clone().requires_grad_()
+    added = VAT(2.5).added(clean, perturbed, LABELS)
+    torch.testing.assert_close(added, TRADES(2.5).added(CLEAN, PERTURBED, LABELS))
+    gradients = torch.autograd.grad(added, (clean, perturbed), allow_unused=True)
+    assert gradients[0] is None
+    assert gradients[1].abs().sum() > 0
 
 
 def test_mart_adds_the_margin_and_beta_times_the_weighted_divergence() -> None:
@@ -52,6 +61,7 @@ def test_gradients_stay_finite_where_a_wrong_class_is_certain() -> None:
 
 def test_goals_without_one_given() -> None:
     assert TRADES().default_goal(True) == LargerDivergence()
+    assert VAT().default_goal(True) == LargerDivergence()
     assert MART().default_goal(True) == TrueLabels()
     assert ExamplesAlone().default_goal(True) == TrueLabels()
     assert ExamplesAlone().default_goal(False) == HostLoss(fresh=True)
@@ -62,3 +72,9 @@ def test_goals_without_one_given() -> None:
 def test_a_bad_beta_is_refused_by_its_name(kind: Any, beta: Any) -> None:
     with pytest.raises(ValueError, match="beta must be"):
         kind(beta)
+
+
+@pytest.mark.parametrize("alpha", [-1.0, float("nan"), "1"], ids=repr)
+def test_a_bad_alpha_is_refused_by_its_name(alpha: Any) -> None:
+    with pytest.raises(ValueError, match="alpha must be"):
+        VAT(alpha)
