@@ -23,12 +23,13 @@ from lit_intriguing.hosts.training_step import AroundTrainingStep, Step, logs_no
 from lit_intriguing.pools import PerturbedLayer
 from lit_intriguing.pools.choice import MixingOptions
 from lit_intriguing.pools.examiner import known_model
+from lit_intriguing.pools.free_batches import FreeBatches
 from lit_intriguing.pools.fresh_batches import FreshBatches, check_scheme
 from lit_intriguing.pools.layer_pools import LayerPools
 from lit_intriguing.pools.measures import Measures
 from lit_intriguing.pools.mixing import Mixing
 from lit_intriguing.private.of_lightning import skips_backward
-from lit_intriguing.schemes import Scheme
+from lit_intriguing.schemes import Free, Scheme
 from lit_intriguing.splice import is_compiled, submodule
 
 
@@ -207,7 +208,10 @@ class AdversarialTraining(AroundTrainingStep):
         self._started = True
 
     def _install(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        way = Mixing if self._options.scheme is None else FreshBatches
+        scheme = self._options.scheme
+        way: type[Mixing | FreshBatches] = Mixing if scheme is None else FreshBatches
+        if isinstance(scheme, Free):
+            way = FreeBatches
         self._mixing = way(trainer, pl_module, self.pools, self.measures, self._options)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

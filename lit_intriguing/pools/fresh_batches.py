@@ -24,7 +24,7 @@ from lit_intriguing.pools.makers import Makers
 from lit_intriguing.pools.measures import Measures
 from lit_intriguing.pools.perturbed_layer import PerturbedLayer
 from lit_intriguing.pools.second_call import patched_step
-from lit_intriguing.schemes import Scheme
+from lit_intriguing.schemes import Free, Scheme
 from lit_intriguing.splice import INPUT
 
 _OF_SCHEMES = ("attack", "goal", "bounds")
@@ -55,6 +55,8 @@ def check_scheme(scheme: Scheme, layers: Mapping[str, PerturbedLayer]) -> None:
             f"scheme={name}() makes an example of each input of the batch, without a pool: leave "
             f"{', '.join(others)} out."
         )
+    if isinstance(scheme, Free):
+        _check_free(plan)
     goal = plan.goal or scheme.default_goal(classes=True)
     if scheme.adds and isinstance(goal, HostLoss):
         raise ValueError(f"scheme={name}() needs class logits: leave goal=HostLoss() out.")
@@ -63,6 +65,15 @@ def check_scheme(scheme: Scheme, layers: Mapping[str, PerturbedLayer]) -> None:
         raise ValueError(
             "LargerDivergence() has no gradient at the clean example: give GradientAttack "
             "start_stddev=0.001 or random_start=True."
+        )
+
+
+def _check_free(plan: PerturbedLayer) -> None:
+    one_step = isinstance(plan.attack, GradientAttack) and plan.attack.needs_one_clean_gradient
+    if not one_step or plan.goal not in (None, HostLoss()):
+        raise ValueError(
+            "scheme=Free() follows the gradient that the step itself leaves: give "
+            "GradientAttack(eps) with one step and no random start, and leave goal out."
         )
 
 
@@ -121,6 +132,7 @@ class FreshBatches:
         choice = self.examiner.choice_for(host_batch, others)
         if choice is None:
             return False
+        host_batch = self._batch_for(host_batch)
         if self.scheme.in_place and choice.places is None:
             raise UserError(
                 f"scheme={type(self.scheme).__name__}() puts examples in the place of the inputs, "
@@ -167,6 +179,10 @@ class FreshBatches:
         self._now = None
         self.examiner.remove()
 
+    def _batch_for(self, host_batch: Any) -> Any:
+        """Return the batch to train on."""
+        return host_batch
+
     def _make(self, batch: Batch, host_batch: Any, others: tuple[Any, ...]) -> Tensor:
         plan = self.pools.layers[INPUT]
         due = INPUT in self.measures.examples_due
@@ -204,7 +220,7 @@ class FreshBatches:
             output = inner(now.handed, *now.others)
             loss = loss_of(output)
             if loss is not None:
-                seen = {"inputs": now.examples}
+                seen = {"inputs": now.examples.detach()}
                 if now.batch.labels is not None:
                     seen["labels"] = now.batch.labels
                 self.measures.second_call(INPUT, loss, weighted.logits, seen)
