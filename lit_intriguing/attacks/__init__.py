@@ -14,11 +14,9 @@ from lit_intriguing.attacks.criteria import (
     TrueLabels,
     Untargeted,
 )
-from lit_intriguing.attacks.divergence import LargerDivergence
 from lit_intriguing.attacks.gradient import GradientAttack
 from lit_intriguing.attacks.host_loss import HostLoss
 from lit_intriguing.attacks.noise import GaussianNoise
-from lit_intriguing.attacks.virtual_adversarial import VirtualAdversarial
 from lit_intriguing.attacks.watch import Watch
 
 if TYPE_CHECKING:
@@ -31,7 +29,9 @@ if TYPE_CHECKING:
     )
     from lit_intriguing.attacks.box_lbfgs import BoxLBFGS, Outcome
     from lit_intriguing.attacks.closest import Closest, Restarts
+    from lit_intriguing.attacks.divergence import LargerDivergence
     from lit_intriguing.attacks.survives import Survives
+    from lit_intriguing.attacks.virtual_adversarial import VirtualAdversarial
 
 __all__ = [
     "AdversarialLibrary",
@@ -68,7 +68,9 @@ _LATER = {
     ),
     **dict.fromkeys(("BoxLBFGS", "Outcome"), "box_lbfgs"),
     **dict.fromkeys(("Closest", "Restarts"), "closest"),
+    "LargerDivergence": "divergence",
     "Survives": "survives",
+    "VirtualAdversarial": "virtual_adversarial",
 }
 """What is loaded when it is first used, and from where: not every run searches or adapts."""
 

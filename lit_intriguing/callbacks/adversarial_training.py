@@ -1,7 +1,7 @@
 """Adversarial training of any LightningModule, without a change to its code."""
 
 import functools
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
@@ -23,14 +23,15 @@ from lit_intriguing.hosts.training_step import AroundTrainingStep, Step, logs_no
 from lit_intriguing.pools import PerturbedLayer
 from lit_intriguing.pools.choice import MixingOptions
 from lit_intriguing.pools.examiner import known_model
-from lit_intriguing.pools.free_batches import FreeBatches
-from lit_intriguing.pools.fresh_batches import FreshBatches, check_scheme
 from lit_intriguing.pools.layer_pools import LayerPools
 from lit_intriguing.pools.measures import Measures
 from lit_intriguing.pools.mixing import Mixing
 from lit_intriguing.private.of_lightning import skips_backward
-from lit_intriguing.schemes import Free, Scheme
+from lit_intriguing.schemes import Scheme
 from lit_intriguing.splice import is_compiled, submodule
+
+if TYPE_CHECKING:
+    from lit_intriguing.pools.fresh_batches import FreshBatches
 
 
 @checked_arguments
@@ -149,6 +150,8 @@ class AdversarialTraining(AroundTrainingStep):
         if scheme is not None:
             if keep_out is not None:
                 raise ValueError("With a scheme nothing joins the batch: leave keep_out out.")
+            from lit_intriguing.pools.fresh_batches import check_scheme
+
             check_scheme(scheme, layers)
         self.seed = seed
         keys = BatchKeys(inputs, labels)
@@ -208,10 +211,11 @@ class AdversarialTraining(AroundTrainingStep):
         self._started = True
 
     def _install(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        scheme = self._options.scheme
-        way: type[Mixing | FreshBatches] = Mixing if scheme is None else FreshBatches
-        if isinstance(scheme, Free):
-            way = FreeBatches
+        way: type[Mixing | FreshBatches] = Mixing
+        if self._options.scheme is not None:
+            from lit_intriguing.pools.free_batches import way_of
+
+            way = way_of(self._options.scheme)
         self._mixing = way(trainer, pl_module, self.pools, self.measures, self._options)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

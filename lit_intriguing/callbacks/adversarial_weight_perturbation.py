@@ -15,6 +15,7 @@ from lit_intriguing.hosts.aside import Aside
 from lit_intriguing.hosts.step_loss import gradients_of, loss_of
 from lit_intriguing.hosts.training_step import AroundTrainingStep, Step, logs_now
 from lit_intriguing.private.of_lightning import (
+    callbacks_of,
     replace_strategy_step,
     restore_strategy_step,
     skips_backward,
@@ -54,7 +55,8 @@ class AdversarialWeightPerturbation(AroundTrainingStep):
 
     Raises:
         ValueError: For a number out of range.
-        UserError: When training starts, for manual optimisation, or weights that are sharded.
+        UserError: When training starts, for manual optimisation, weights that are sharded, or two
+            of these callbacks.
     """
 
     def __init__(self, gamma: float = 0.005, start_step: int = 0) -> None:
@@ -75,7 +77,7 @@ class AdversarialWeightPerturbation(AroundTrainingStep):
         After all that was wrapped in `setup`, so that the whole step is inside.
 
         Raises:
-            UserError: For manual optimisation, or weights that are sharded.
+            UserError: For manual optimisation, weights that are sharded, or two of these callbacks.
         """
         if not pl_module.automatic_optimization:
             raise UserError(
@@ -87,6 +89,8 @@ class AdversarialWeightPerturbation(AroundTrainingStep):
                 "AdversarialWeightPerturbation needs the whole weights, in Python: use the "
                 "strategy 'auto' or 'ddp' and no scripted modules, or leave it out."
             )
+        if sum(isinstance(one, type(self)) for one in callbacks_of(trainer)) > 1:
+            raise UserError("There are two AdversarialWeightPerturbation callbacks: leave one out.")
         self._aside = Aside(pl_module)
         self.wrap(trainer, pl_module)
         backward = trainer.strategy.backward

@@ -14,7 +14,8 @@ from lit_intriguing.hosts.training_step import Step
 from lit_intriguing.pools.fresh_batches import FreshBatches
 from lit_intriguing.pools.generation import Batch, Examples
 from lit_intriguing.pools.kept_gradients import KeptGradients
-from lit_intriguing.schemes import Free
+from lit_intriguing.schemes import Scheme
+from lit_intriguing.schemes.free import Free
 from lit_intriguing.splice import INPUT
 from lit_intriguing.types import UNBOUNDED
 
@@ -93,3 +94,8 @@ class FreeBatches(FreshBatches):
         rest = x.new_zeros((0, *x.shape[1:])) if last is None else last[len(x) :]
         same = rest.shape[1:] == x.shape[1:]
         self.pools.carried[_PERTURBATION] = torch.cat([moved, rest]) if same else moved
+
+
+def way_of(scheme: Scheme) -> type[FreshBatches]:
+    """Return what trains by a scheme."""
+    return FreeBatches if isinstance(scheme, Free) else FreshBatches

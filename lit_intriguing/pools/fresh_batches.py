@@ -8,7 +8,8 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 
-from lit_intriguing.attacks import GradientAttack, HostLoss, LargerDivergence
+from lit_intriguing.attacks import GradientAttack, HostLoss
+from lit_intriguing.attacks.divergence import LargerDivergence
 from lit_intriguing.errors import UserError
 from lit_intriguing.hosts.muted import muted
 from lit_intriguing.hosts.step_loss import StepLoss, loss_of, with_loss
@@ -24,7 +25,8 @@ from lit_intriguing.pools.makers import Makers
 from lit_intriguing.pools.measures import Measures
 from lit_intriguing.pools.perturbed_layer import PerturbedLayer
 from lit_intriguing.pools.second_call import patched_step
-from lit_intriguing.schemes import Free, Scheme
+from lit_intriguing.schemes import Scheme
+from lit_intriguing.schemes.free import Free
 from lit_intriguing.splice import INPUT
 
 _OF_SCHEMES = ("attack", "goal", "bounds")

@@ -3,8 +3,8 @@
 from torch import Tensor
 
 from lit_intriguing.argument_types import checked_arguments
-from lit_intriguing.attacks import Goal, LargerDivergence
-from lit_intriguing.attacks.divergence import divergence
+from lit_intriguing.attacks import Goal
+from lit_intriguing.attacks.divergence import LargerDivergence, divergence
 from lit_intriguing.schemes.scheme import Scheme, check_factor
 
 

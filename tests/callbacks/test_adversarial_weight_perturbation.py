@@ -236,6 +236,12 @@ def test_manual_optimisation_is_refused() -> None:
         trainer(AdversarialWeightPerturbation()).fit(Manual(), TensorLoader(*data(), N))
 
 
+def test_two_of_them_are_refused() -> None:
+    two = [AdversarialWeightPerturbation(), AdversarialWeightPerturbation()]
+    with pytest.raises(UserError, match="leave one out"):
+        trainer(*two).fit(Host(), TensorLoader(*data(), N))
+
+
 @pytest.mark.filterwarnings("ignore:.torch.jit.trace")
 def test_scripted_modules_are_refused() -> None:
     host = Host(net=torch.jit.trace(Host().net, torch.rand(2, 6)))
