@@ -1,5 +1,7 @@
 """Away from the model's own prediction: a larger divergence between two class distributions."""
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
@@ -15,6 +17,8 @@ class LargerDivergence(Goal):
     (Miyato et al. 2018, eq. 5). At the clean example its gradient is zero: the attack has to start
     beside it, as `GradientAttack` does with `random_start` or `start_stddev`.
     """
+
+    flat_at_clean: ClassVar[bool] = True
 
     def __call__(self, labels: Tensor, logits: Tensor, generator: torch.Generator) -> Criterion:
         """Take the clean logits `(N, C)` as what to leave."""

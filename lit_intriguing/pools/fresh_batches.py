@@ -9,7 +9,6 @@ from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 
 from lit_intriguing.attacks import GradientAttack, HostLoss
-from lit_intriguing.attacks.divergence import LargerDivergence
 from lit_intriguing.errors import UserError
 from lit_intriguing.hosts.muted import muted
 from lit_intriguing.hosts.step_loss import StepLoss, loss_of, with_loss
@@ -62,12 +61,7 @@ def check_scheme(scheme: Scheme, layers: Mapping[str, PerturbedLayer]) -> None:
     goal = plan.goal or scheme.default_goal(classes=True)
     if scheme.adds and isinstance(goal, HostLoss):
         raise ValueError(f"scheme={name}() needs class logits: leave goal=HostLoss() out.")
-    beside = not isinstance(plan.attack, GradientAttack) or plan.attack.starts_beside
-    if isinstance(goal, LargerDivergence) and not beside:
-        raise ValueError(
-            "LargerDivergence() has no gradient at the clean example: give GradientAttack "
-            "start_stddev=0.001 or random_start=True."
-        )
+    replace(plan, goal=goal)  # which the attack may not be able to have
 
 
 def _check_free(plan: PerturbedLayer) -> None:
