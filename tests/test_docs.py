@@ -15,10 +15,12 @@ from torch.nn import functional as F  # noqa: N812
 from torch.utils.data import DataLoader
 
 import lit_intriguing.callbacks
+import lit_intriguing.schemes
 from lit_intriguing.attacks import HostLoss, RandomTargets
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "adversarial_training.md"
+SCHEMES = ROOT / "docs" / "schemes.md"
 N, STEPS = 4, 3
 
 pytestmark = pytest.mark.skipif(not PAGE.is_file(), reason="the pages are in a checkout alone")
@@ -200,6 +202,24 @@ def test_how_tos_run_and_choose_what_the_page_says(
 def test_the_readmes_example_is_that_of_the_page(run: Callable[[Example, Given], Given]) -> None:
     mine = {one.heading: one for one in examples(ROOT / "README.md")}["In your own project"]
     assert mine.code == HOWTOS["A classifier"].code
+
+
+def test_the_example_of_schemes_runs_and_says_what_its_page_says(
+    run: Callable[[Example, Given], Given],
+) -> None:
+    example = {one.heading: one for one in examples(SCHEMES)}["In Python"]
+    training = run(example, GIVEN["A classifier"]())["training"]
+    assert example.log
+    assert training.pools.step == STEPS
+
+
+def test_the_page_of_schemes_names_each_file_and_each_class() -> None:
+    page = SCHEMES.read_text()
+    files = {one.stem for one in (ROOT / "configs" / "adversarial").glob("*.yaml")}
+    rows = re.findall(r"^\| [^|]* \| (`\w+`(?:, `\w+`)*) \| `(\w+)\(", page, re.MULTILINE)
+    assert {name for cell, _ in rows for name in re.findall(r"\w+", cell)} == files
+    known = {*lit_intriguing.schemes.__all__} - {"Scheme"} | {"AdversarialWeightPerturbation"}
+    assert {kind for _, kind in rows} == known
 
 
 def test_the_example_of_hugging_face_runs_with_a_network_of_transformers(

@@ -24,7 +24,7 @@ FLOORS = [
     {""},  # the package itself answers import paths of old
     {"solvers", "isolation", "splice", "tensor_files", "whole_files", "patience"},
     {"attacks", "lipschitz", "units"},
-    {"metrics"},  # models log metrics
+    {"metrics", "schemes"},  # models log metrics
     {"models", "data", "sanity"},
     {"figures", "hosts"},
     {"loggers"},

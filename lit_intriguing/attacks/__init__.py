@@ -29,7 +29,9 @@ if TYPE_CHECKING:
     )
     from lit_intriguing.attacks.box_lbfgs import BoxLBFGS, Outcome
     from lit_intriguing.attacks.closest import Closest, Restarts
+    from lit_intriguing.attacks.divergence import LargerDivergence
     from lit_intriguing.attacks.survives import Survives
+    from lit_intriguing.attacks.virtual_adversarial import VirtualAdversarial
 
 __all__ = [
     "AdversarialLibrary",
@@ -45,6 +47,7 @@ __all__ = [
     "Goal",
     "GradientAttack",
     "HostLoss",
+    "LargerDivergence",
     "Outcome",
     "RandomTargets",
     "Restarts",
@@ -55,6 +58,7 @@ __all__ = [
     "Torchattacks",
     "TrueLabels",
     "Untargeted",
+    "VirtualAdversarial",
     "Watch",
 ]
 
@@ -64,7 +68,9 @@ _LATER = {
     ),
     **dict.fromkeys(("BoxLBFGS", "Outcome"), "box_lbfgs"),
     **dict.fromkeys(("Closest", "Restarts"), "closest"),
+    "LargerDivergence": "divergence",
     "Survives": "survives",
+    "VirtualAdversarial": "virtual_adversarial",
 }
 """What is loaded when it is first used, and from where: not every run searches or adapts."""
 

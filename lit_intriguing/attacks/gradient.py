@@ -38,10 +38,13 @@ class GradientAttack(Attack):
         step_size: Length of one step in `norm`; the default is `eps` for one step and
             `2.5 * eps / steps` for several (Madry et al.'s choice).
         random_start: Whether to start at a random point of the ball instead of at its centre.
+        start_stddev: Standard deviation of Gaussian noise to start at, in the units of the attacked
+            tensor; TRADES takes 0.001 (Zhang et al. 2019). 0 for none.
 
     Raises:
         ValueError: If `eps` or `step_size` is not positive and finite, `norm` is neither 2
-            nor `inf`, or `steps` is less than 1.
+            nor `inf`, `steps` is less than 1, `start_stddev` is negative or not finite, or there
+            are two starts.
     """
 
     needs_border: ClassVar[bool] = False
@@ -54,6 +57,7 @@ class GradientAttack(Attack):
         steps: int = 1,
         step_size: float | None = None,
         random_start: bool = False,
+        start_stddev: float = 0.0,
     ) -> None:
         if str(norm) not in ("2", "2.0", "inf"):
             raise ValueError(f"GradientAttack: norm must be 2 or inf, not {norm!r}.")
@@ -64,8 +68,15 @@ class GradientAttack(Attack):
         for name, length in (("eps", eps), ("step_size", step_size)):
             if not 0 < length < math.inf:
                 raise ValueError(f"GradientAttack: {name} must be positive and finite: {length}.")
+        if not 0 <= start_stddev < math.inf:
+            raise ValueError(
+                f"GradientAttack: start_stddev must be finite and at least 0: {start_stddev}."
+            )
+        if random_start and start_stddev:
+            raise ValueError("GradientAttack: give random_start or start_stddev, not both.")
         self.eps, self.norm, self.steps = float(eps), float(norm), steps
         self.step_size, self.random_start = float(step_size), random_start
+        self.start_stddev = float(start_stddev)
 
     def _default(self, parameter: inspect.Parameter) -> object:
         if parameter.name == "step_size":
@@ -75,7 +86,12 @@ class GradientAttack(Attack):
     @property
     def needs_one_clean_gradient(self) -> bool:
         """Whether `one_step` on the clean gradient is the whole attack."""
-        return self.steps == 1 and not self.random_start and self.step_size <= self.eps
+        return self.steps == 1 and not self.starts_beside and self.step_size <= self.eps
+
+    @property
+    def starts_beside(self) -> bool:
+        """Whether the first gradient is taken at another point than the clean example."""
+        return self.random_start or self.start_stddev > 0
 
     def one_step(self, x: Tensor, gradient: Tensor, bounds: Bounds) -> Tensor:
         """Return `x` after one step against `gradient`; both of shape `(N, *S)`.
@@ -97,9 +113,7 @@ class GradientAttack(Attack):
         generator: torch.Generator,
     ) -> Found:
         """Take the steps, each projected on the ball and on the bounds."""
-        current = x
-        if self.random_start:
-            current = bounds.clamp(x + random_in_ball(x, self.eps, self.norm, generator))
+        current = self._start(x, bounds, generator)
         stuck = torch.zeros(len(x), dtype=torch.bool, device=x.device)
         for _ in range(self.steps):
             gradient = input_gradient(model, current, criterion)
@@ -110,6 +124,14 @@ class GradientAttack(Attack):
             current = moved
         queries = torch.full((len(x),), self.steps, dtype=torch.int64, device=x.device)
         return Found(current, queries, {"stuck": stuck})
+
+    def _start(self, x: Tensor, bounds: Bounds, generator: torch.Generator) -> Tensor:
+        if self.random_start:
+            return bounds.clamp(x + random_in_ball(x, self.eps, self.norm, generator))
+        if not self.start_stddev:
+            return x
+        # As the authors of TRADES, who bring it into ball and bounds after the first step.
+        return x + torch.randn(x.shape, generator=generator).to(x) * self.start_stddev
 
 
 def _usual_step_size(eps: float, steps: int) -> float:

@@ -1,6 +1,7 @@
 """Goals: which label each example is to get: random, the second likeliest, one for all, or any."""
 
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -10,7 +11,13 @@ from lit_intriguing.attacks.criterion import Criterion, Targeted, Untargeted
 
 
 class Goal(ABC):
-    """Sets a criterion for a batch, given the true labels and the clean logits."""
+    """Sets a criterion for a batch, given the true labels and the clean logits.
+
+    Attributes:
+        flat_at_clean: Whether the criterion's loss has no gradient at the clean example.
+    """
+
+    flat_at_clean: ClassVar[bool] = False
 
     @abstractmethod
     def __call__(self, labels: Tensor, logits: Tensor, generator: torch.Generator) -> Criterion:

@@ -8,6 +8,9 @@ from lit_intriguing.private.of_lightning import make_known_to_both
 if TYPE_CHECKING:
     from lit_intriguing.callbacks.adversarial_examples import AdversarialExamples
     from lit_intriguing.callbacks.adversarial_training import AdversarialTraining
+    from lit_intriguing.callbacks.adversarial_weight_perturbation import (
+        AdversarialWeightPerturbation,
+    )
     from lit_intriguing.callbacks.convergence import Convergence
     from lit_intriguing.callbacks.exact_resume import ExactResume
     from lit_intriguing.callbacks.lipschitz_monitor import LipschitzMonitor
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AdversarialExamples",
     "AdversarialTraining",
+    "AdversarialWeightPerturbation",
     "Convergence",
     "ExactResume",
     "LipschitzMonitor",
@@ -41,6 +45,7 @@ __all__ = [
 _FILES = {
     "AdversarialExamples": "lit_intriguing.callbacks.adversarial_examples",
     "AdversarialTraining": "lit_intriguing.callbacks.adversarial_training",
+    "AdversarialWeightPerturbation": ("lit_intriguing.callbacks.adversarial_weight_perturbation"),
     "Convergence": "lit_intriguing.callbacks.convergence",
     "ExactResume": "lit_intriguing.callbacks.exact_resume",
     "LipschitzMonitor": "lit_intriguing.callbacks.lipschitz_monitor",

@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
@@ -30,7 +30,11 @@ from lit_intriguing.pools.measures import Measures
 from lit_intriguing.pools.mixing import Mixing
 from lit_intriguing.pools.processes import all_processes, warn_of_batch_norm
 from lit_intriguing.private.of_lightning import skips_backward
+from lit_intriguing.schemes import Scheme
 from lit_intriguing.splice import is_compiled, submodule
+
+if TYPE_CHECKING:
+    from lit_intriguing.pools.fresh_batches import FreshBatches
 
 
 @checked_arguments
@@ -122,6 +126,9 @@ class AdversarialTraining(AroundTrainingStep):
         save_pools: Whether checkpoints hold the pools. Those of all processes are gathered by the
             first one, which needs the memory, unless they are global. Without them a resumed run
             fills its pools anew.
+        scheme: A published way of training (`lit_intriguing.schemes`), in place of pools: in each
+            step the attack makes an example of each input, and the scheme says what is trained on.
+            For the input alone, `layers={"": PerturbedLayer(attack, goal, bounds)}`.
 
     Raises:
         ValueError: For options that make no sense.
@@ -147,6 +154,7 @@ class AdversarialTraining(AroundTrainingStep):
         seed: int | None = None,
         global_pools: bool = False,
         save_pools: bool = True,
+        scheme: Scheme | None = None,
     ) -> None:
         super().__init__()
         check_whole("AdversarialTraining", 0, start_step=start_step)
@@ -156,14 +164,22 @@ class AdversarialTraining(AroundTrainingStep):
             raise ValueError("keep_out=True needs examples that join at the input: at_layer=False.")
         if loss is not None and not keep_out:
             raise ValueError("loss is for keep_out=True; else the host's own loss is used.")
+        if scheme is not None:
+            if keep_out is not None:
+                raise ValueError("With a scheme nothing joins the batch: leave keep_out out.")
+            if global_pools:
+                raise ValueError("With a scheme there are no pools: leave global_pools out.")
+            from lit_intriguing.pools.fresh_batches import check_scheme
+
+            check_scheme(scheme, layers)
         self.seed, self.global_pools, self.save_pools = seed, global_pools, save_pools
         keys = BatchKeys(inputs, labels)
-        self._options = MixingOptions(keep_out, loss, model, output, keys)
+        self._options = MixingOptions(keep_out, loss, model, output, keys, scheme)
         self._new_pools = functools.partial(
             LayerPools, layers, alternate=alternate, start_step=start_step
         )
         self._reset()
-        self._mixing: Mixing | None = None
+        self._mixing: Mixing | FreshBatches | None = None
         self._started = False
         self._asked: tuple[Any, ...] = ()
 
@@ -193,6 +209,12 @@ class AdversarialTraining(AroundTrainingStep):
     def _start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self._options.keep_out and not pl_module.automatic_optimization:
             raise UserError("keep_out=True needs automatic optimisation: leave it out.")
+        scheme = self._options.scheme
+        if scheme is not None and scheme.adds and not pl_module.automatic_optimization:
+            raise UserError(
+                f"scheme={type(scheme).__name__}() adds to the loss that training_step returns, "
+                "which needs automatic optimisation; ExamplesAlone() does not."
+            )
         self.remove_hooks()
         if self.is_new_run(trainer):
             self._reset()
@@ -216,7 +238,12 @@ class AdversarialTraining(AroundTrainingStep):
         self.pools.generator.manual_seed(seed % 2**63)
 
     def _install(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._mixing = Mixing(trainer, pl_module, self.pools, self.measures, self._options)
+        way: type[Mixing | FreshBatches] = Mixing
+        if self._options.scheme is not None:
+            from lit_intriguing.pools.free_batches import way_of
+
+            way = way_of(self._options.scheme)
+        self._mixing = way(trainer, pl_module, self.pools, self.measures, self._options)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Load the state of a checkpoint, now that the device is known."""

@@ -15,7 +15,7 @@ _DOWNLOAD = re.compile(r"<urlopen error (?:\[Errno -?\d+\] )?([^>]+)>|(HTTP Erro
 _REPEATED = re.compile(r"more than one stateful callback of type `(\w+)`")
 _WAYS_OUT = {
     "AdversarialTraining": (
-        "Fragments in configs/attack combine with recipes that have none "
+        "Fragments in configs/attack and configs/adversarial combine with recipes that have none "
         "(baseline_mnist, dropout_mnist)."
     )
 }

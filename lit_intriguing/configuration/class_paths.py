@@ -18,6 +18,7 @@ from lit_intriguing.attacks.adapters.named import INSTALLED_BY
 from lit_intriguing.errors import UsageError
 from lit_intriguing.lookup import NotThereError, look_up
 from lit_intriguing.private.of_jsonargparse import restrict_imports
+from lit_intriguing.schemes import Scheme
 from lit_intriguing.spelling import did_you_mean
 from lit_intriguing.trusted import check_found, check_trusted, trusted
 
@@ -31,10 +32,11 @@ BASES = (
     torch.optim.lr_scheduler.LRScheduler,
     Attack,
     Goal,
+    Scheme,
 )
 """Their imported subclasses may be given without their module."""
 
-ROOMS = ("attacks", "callbacks", "data", "models")
+ROOMS = ("attacks", "callbacks", "data", "models", "schemes")
 """Whose classes may be given so, and are therefore imported before a configuration is read."""
 
 

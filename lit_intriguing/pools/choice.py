@@ -14,6 +14,7 @@ from lit_intriguing.hosts.paths import PathError, follow
 from lit_intriguing.hosts.whole_rows import RowPlaces, row_places
 from lit_intriguing.pools.perturbed_layer import PerturbedLayer
 from lit_intriguing.pools.trial import Findings
+from lit_intriguing.schemes import Scheme
 from lit_intriguing.splice import INPUT, kind
 
 
@@ -26,6 +27,7 @@ class MixingOptions:
     model: str | None
     output: Output | None
     keys: BatchKeys
+    scheme: Scheme | None = None
 
 
 @dataclass(frozen=True)
@@ -171,14 +173,41 @@ def choose_own_forward(found: FoundRows, keep_out: bool | None) -> Choice:
     return Choice(found.places, True, RandomTargets(), own_forward=True, why=why)
 
 
-def described(choice: Choice, layers: Mapping[str, PerturbedLayer]) -> str:
+def described(
+    choice: Choice, layers: Mapping[str, PerturbedLayer], scheme: Scheme | None = None
+) -> str:
     """Return one sentence on a choice, for the log."""
     goals = {repr(plan.goal or choice.goal) for plan in layers.values()}
     where = "in a call of training_step of their own" if choice.keep_out else "in the host's batch"
     if choice.own_forward:
         where = "in a forward of the model of their own"
+    if scheme is not None:
+        where = f"of each whole batch, by {scheme}"
     why = f", because {choice.why}" if choice.why else ""
     return f"AdversarialTraining: examples toward {', '.join(sorted(goals))}, {where}{why}."
+
+
+def for_scheme(
+    scheme: Scheme, findings: Findings, found: FoundRows, layers: Mapping[str, PerturbedLayer]
+) -> Findings:
+    """Return what a trial showed, as it concerns a scheme.
+
+    A scheme without labels needs none in the batch. The model is then taken at its word: without
+    labels it is not verified that the step computes the same logits.
+
+    Raises:
+        UserError: If a scheme of logits has no class labels and logits, with what to do.
+    """
+    own_goal = all(plan.goal in (None, scheme.default_goal(True)) for plan in layers.values())
+    if scheme.adds and not scheme.uses_labels and found.keys is None and own_goal:
+        return replace(findings, no_classes=None)
+    if scheme.adds and findings.no_classes is not None:
+        raise UserError(
+            f"scheme={type(scheme).__name__}() needs class labels and logits. "
+            f"{_as_sentence(findings.no_classes)} scheme=ExamplesAlone() trains on examples "
+            "without them."
+        )
+    return findings
 
 
 def settled(layers: Mapping[str, PerturbedLayer], goal: Goal) -> dict[str, PerturbedLayer]:

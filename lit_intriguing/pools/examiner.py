@@ -28,6 +28,7 @@ from lit_intriguing.pools.choice import (
     choose_own_forward,
     described,
     find_rows,
+    for_scheme,
     settled,
 )
 from lit_intriguing.pools.forwards import LayerCalls
@@ -189,6 +190,7 @@ class Examiner:
         if findings is None:
             return
         found, layers = looked[0], self.pools.as_given()
+        scheme = self.options.scheme
         if not self.pl_module.automatic_optimization:
             choice = choose_by_hand(found, self._has_classes(found, host_batch), layers)
             if isinstance(choice.goal, HostLoss) and not self.weighted.any_output:
@@ -200,11 +202,16 @@ class Examiner:
             if found.keys is None and (findings.no_classes or not given):
                 # Of token ids, say, the model may give logits that leave a mask out.
                 findings = replace(findings, no_classes=found.problem)
+            if scheme is not None:
+                findings = for_scheme(scheme, findings, found, layers)
             choice = choose(findings, layers, found.places, self.options.keep_out)
             if findings.no_joining and not choice.keep_out:
                 _warn_of_joining(findings.no_joining)
             if choice.keep_out and findings.no_joining and found.places.ties_rows(host_batch):
                 choice = self._whole(choice, host_batch)
+        if scheme is not None:
+            goal = scheme.default_goal(classes=not isinstance(choice.goal, HostLoss))
+            choice = replace(choice, goal=goal)
         self._take(choice)
         self._note_arrays(host_batch, others)
 
@@ -248,7 +255,7 @@ class Examiner:
     def _take(self, choice: Choice) -> None:
         self.pools.layers = settled(self.pools.as_given(), choice.goal)
         self.choice = choice
-        rank_zero_info(described(choice, self.pools.layers))
+        rank_zero_info(described(choice, self.pools.layers, self.options.scheme))
         if self._keys is not None and self._model is not None:
             self._model.name_inputs(name_of(self._keys.inputs))
 
@@ -311,14 +318,15 @@ def known_model(
 
     Raises:
         UnknownLayerError: For an unknown name.
-        UserError: If a goal of classes asks for it.
+        UserError: If a goal of classes or a scheme of logits asks for it.
     """
     try:
         model = logits_model(pl_module, options.model)
     except UnknownLayerError:
         raise
     except UserError:
-        if any(plan.goal and not plan.aims_at_loss for plan in layers.values()):
+        scheme = options.scheme is not None and options.scheme.adds
+        if scheme or any(plan.goal and not plan.aims_at_loss for plan in layers.values()):
             raise
         return None
     return LogitsModel(model, "AdversarialTraining", options.output)

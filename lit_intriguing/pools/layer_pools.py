@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch
+from lightning.fabric.utilities import move_data_to_device
 from torch import Tensor
 
 from lit_intriguing.pools.first_rows import FirstRows
@@ -34,6 +35,7 @@ class LayerPools:
 
     Attributes:
         processes: Those that share the pools.
+        carried: What a scheme without pools takes from one step to the next.
 
     Raises:
         ValueError: If there is no layer, or a layer's options make no sense for it.
@@ -63,6 +65,7 @@ class LayerPools:
         self.step = 0
         self.classes: int | None = None
         self._holds_batches = False
+        self.carried: dict[str, Any] = {}
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the attributes with the generator's state: a generator cannot be sent on."""
@@ -242,6 +245,7 @@ class LayerPools:
             "spreads": dict(self.spreads),
             "batches": self._holds_batches and {n: one.size for n, one in self.by_layer.items()},
             "pools": {name: pool.state_dict() for name, pool in self.by_layer.items()},
+            "carried": dict(self.carried),
         }
 
     def load_state_dict(self, state: Mapping[str, Any], device: torch.device) -> None:
@@ -254,6 +258,7 @@ class LayerPools:
             self._load_pools(state["pools"], state.get("batches"), device)
         self.spreads = {name: spread.to(device) for name, spread in state["spreads"].items()}
         self.generator.set_state(state["generator"].cpu())
+        self.carried = move_data_to_device(state.get("carried", {}), device)
         self.step, self.classes = state["step"], state["classes"]
 
     def _load_pools(

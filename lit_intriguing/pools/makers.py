@@ -74,7 +74,7 @@ class Makers:
         kept = [name for name, plan in plans.items() if self._keeps(name, plan, host)]
         searched = [name for name in plans if name not in (*classes, *kept)]
         if classes or searched:
-            with self._own_randomness():
+            with self.own_randomness():
                 self._make_now(batch, host, classes, searched)
         if not kept:
             return None
@@ -90,11 +90,11 @@ class Makers:
             assert host is not None
             self._search(name, batch, host)
         if made:
-            self._check(made)
+            self.check(made)
             with self.trainer.precision_plugin.forward_context(), muted(self.pl_module):
                 self.measures.examples(self.examiner.spliced, batch.x, made)
 
-    def _own_randomness(self) -> AbstractContextManager[Any]:
+    def own_randomness(self) -> AbstractContextManager[Any]:
         """Keep what attacks of others draw out of the run's random numbers; the same on resume."""
         seed = self.pools.generator.initial_seed() + self.pools.processes.rank
         return chunk_randomness(seed, self.pools.step)
@@ -174,9 +174,9 @@ class Makers:
         if not len(batch.x):
             self._warn(name, f"Layer {name!r}: no row of a batch had a gradient, and none joined.")
             return
-        self._check({name: examples})
+        self.check({name: examples})
         if due:
-            with self._own_randomness():
+            with self.own_randomness():
                 self._measure(name, batch, examples, host)
 
     def _measure(self, name: str, batch: Batch, examples: Examples, host: HostStep | None) -> None:
@@ -189,7 +189,12 @@ class Makers:
             )
         self.measures.raised(name, clean, raised)
 
-    def _check(self, made: Mapping[str, Examples]) -> None:
+    def check(self, made: Mapping[str, Examples]) -> None:
+        """Warn of examples that teach nothing.
+
+        Raises:
+            GenerationError: If the first ones do not.
+        """
         # Only when measuring is due: a check waits for the device.
         for name in self.measures.examples_due & set(made):
             try:

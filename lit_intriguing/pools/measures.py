@@ -77,6 +77,10 @@ class Measures:
             self._values[measure_key(name, "error")] = (z.argmax(1) != labels).float().mean()
         self._logits_due -= set(joined.groups)
 
+    def added(self, layer: str, loss: Tensor) -> None:
+        """Measure what a scheme adds to the host's loss, `()`."""
+        self._values[measure_key(layer, "added")] = loss.detach()
+
     def second_call(
         self, layer: str, loss: Tensor, logits: Tensor | None, drawn: PoolExamples
     ) -> None:

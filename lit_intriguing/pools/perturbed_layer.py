@@ -90,6 +90,12 @@ class PerturbedLayer:
                 f"goal=HostLoss() has no border between right and wrong, which "
                 f"{type(self.attack).__name__} searches for: use GradientAttack."
             )
+        starts_at_clean = isinstance(self.attack, GradientAttack) and not self.attack.starts_beside
+        if self.goal is not None and self.goal.flat_at_clean and starts_at_clean:
+            raise ValueError(
+                f"goal={self.goal!r} has no gradient at the clean example: give GradientAttack "
+                "start_stddev=0.001 or random_start=True."
+            )
         if self.goal is not None and not self.aims_at_loss and (self.mask or self.per_token):
             raise ValueError("mask and per_token are for goal=HostLoss().")
         if self.stale and not self.shield:

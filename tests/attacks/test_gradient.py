@@ -271,6 +271,20 @@ def test_step_size_is_eps_for_one_step_and_madrys_choice_for_many() -> None:
     assert GradientAttack(0.4, steps=10, step_size=0.2).step_size == 0.2
 
 
+@pytest.mark.parametrize("norm", [2, math.inf])
+def test_gaussian_start_is_where_the_first_gradient_is_taken(norm: float) -> None:
+    x, seen = torch.full((3, 400), 0.5), []
+
+    def model(z: torch.Tensor) -> torch.Tensor:
+        seen.append(z.detach().clone())
+        return z[:, :2]
+
+    attack = GradientAttack(0.3, norm, steps=2, start_stddev=0.01)
+    found = attack(model, x, Targeted(torch.zeros(3).long()))
+    assert 0.008 < (seen[0] - x).std() < 0.012
+    assert (lengths(found.adversarial - x, norm) <= 0.3 + 1e-5).all()
+
+
 @pytest.mark.parametrize(
     ("options", "shared"),
     [
@@ -278,6 +292,7 @@ def test_step_size_is_eps_for_one_step_and_madrys_choice_for_many() -> None:
         ({"norm": math.inf}, True),
         ({"steps": 2}, False),
         ({"random_start": True}, False),
+        ({"start_stddev": 0.001}, False),
         ({"step_size": 0.05}, True),
         ({"step_size": 0.2}, False),
     ],
@@ -298,6 +313,8 @@ def test_only_a_single_step_inside_the_ball_needs_no_more_than_the_clean_gradien
         ({"eps": 1.0, "step_size": 0.0}, "step_size must be positive"),
         ({"eps": 1.0, "steps": 0}, "steps must be at least 1, not 0"),
         ({"eps": 1.0, "norm": 1.0}, "norm must be 2 or inf, not 1.0"),
+        ({"eps": 1.0, "start_stddev": -0.1}, "start_stddev must be finite and at least 0: -0.1"),
+        ({"eps": 1.0, "start_stddev": 0.1, "random_start": True}, "random_start or start_stddev"),
     ],
 )
 def test_options_out_of_range_are_refused(options: dict, message: str) -> None:

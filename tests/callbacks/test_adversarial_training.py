@@ -15,7 +15,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 from torch.utils.data import DataLoader, TensorDataset
 
-from lit_intriguing.attacks import BoxLBFGS, GaussianNoise, GradientAttack, HostLoss, TrueLabels
+from lit_intriguing.attacks import (
+    BoxLBFGS,
+    GaussianNoise,
+    GradientAttack,
+    HostLoss,
+    LargerDivergence,
+    TrueLabels,
+)
 from lit_intriguing.callbacks import AdversarialTraining, ExactResume, PerturbedLayer
 from lit_intriguing.data import TensorLoader
 from lit_intriguing.errors import UserError
@@ -957,6 +964,7 @@ def test_options_that_make_no_sense_are_refused(options: dict[str, Any], message
         ({"pool": 5}, "exceeds pool=5"),
         ({"stale": True, "shield": False}, "needs stale=False"),
         ({"stale": False, "at_layer": True}, "needs stale=True"),
+        ({"goal": LargerDivergence()}, "no gradient at the clean example: give GradientAttack"),
     ],
 )
 def test_layer_options_out_of_range_are_refused(options: dict[str, Any], message: str) -> None:

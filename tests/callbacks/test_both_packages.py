@@ -16,6 +16,7 @@ from lit_intriguing.attacks import GradientAttack
 from lit_intriguing.callbacks import (
     AdversarialExamples,
     AdversarialTraining,
+    AdversarialWeightPerturbation,
     Convergence,
     ExactResume,
     LipschitzMonitor,
@@ -124,6 +125,7 @@ MEASURING: dict[str, Callable[[Path, ModuleType], Any]] = {
 CHANGING: dict[str, Callable[[], Any]] = {
     "AdversarialTraining": lambda: AdversarialTraining(LAYERS),
     "AdversarialTraining, out": lambda: AdversarialTraining(LAYERS, keep_out=True),
+    "AdversarialWeightPerturbation": lambda: AdversarialWeightPerturbation(0.05),
     "LipschitzPenalty": lambda: LipschitzPenalty(0.1),
     "MovingAverage": lambda: MovingAverage(0.5),
 }

@@ -246,17 +246,19 @@ def test_a_module_that_cannot_be_imported(
     assert "cannot import 'mine_that_fails': No module named 'no_such_package'" in line
 
 
-@pytest.mark.parametrize("attack", ["l2", "linf", "noise"])
+@pytest.mark.parametrize(
+    "attack", ["attack/l2", "attack/linf", "attack/noise", "adversarial/pgd", "adversarial/free"]
+)
 def test_an_attack_for_a_recipe_that_has_one(
     attack: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    configs = ["--config=recipes/adv_digits.yaml", f"--config=configs/attack/{attack}.yaml"]
+    configs = ["--config=recipes/adv_digits.yaml", f"--config=configs/{attack}.yaml"]
     line = complaint(["fit", *configs, "--trainer.logger=false"], capsys, status=1)
     assert line == (
-        "lightning: there are two AdversarialTraining callbacks. Fragments in configs/attack "
-        "combine with recipes that have none (baseline_mnist, dropout_mnist)."
+        "lightning: there are two AdversarialTraining callbacks. Fragments in configs/attack and "
+        "configs/adversarial combine with recipes that have none (baseline_mnist, dropout_mnist)."
     )
-    fragment = (shipped.root() / f"configs/attack/{attack}.yaml").read_text()
+    fragment = (shipped.root() / f"configs/{attack}.yaml").read_text()
     assert "baseline_mnist" in fragment
     assert "dropout_mnist" in fragment
 

@@ -248,6 +248,16 @@ def _holds(result: object, given: object) -> bool:
     return result == given
 
 
+@pytest.mark.parametrize(
+    "name", [name for name in FRAGMENTS if name.startswith("configs/adversarial/")]
+)
+def test_a_published_scheme_trains_from_its_fragment(name: str, tmp_path: Path) -> None:
+    cli.main(["fit", *WHOLE, f"--config={name}", "--trainer.max_epochs=1", *QUIET])
+    found = rows(tmp_path / "lightning_logs" / "version_0")
+    key = "weight_perturbation/gain" if "awp" in name else "adversarial/input/error"
+    assert any(row.get(key) for row in found)
+
+
 @pytest.mark.parametrize("name", ["l2", "linf", "noise"])
 def test_an_attack_is_appended_to_the_callbacks_and_trains(name: str, tmp_path: Path) -> None:
     before = "--trainer.callbacks+=lightning.pytorch.callbacks.LearningRateMonitor"

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lit_intriguing import attacks, callbacks, data, metrics
+from lit_intriguing import attacks, callbacks, data, metrics, schemes
 from lit_intriguing.attacks import GradientAttack
 from lit_intriguing.types import Bounds
 from tests.fuzz.values import ODD, check_refusal, fuzzed
@@ -20,8 +20,10 @@ WITH: dict[Callable[..., Any], dict[str, Any]] = {
     attacks.BoxLBFGS: {},
     attacks.GaussianNoise: {"stddev": 0.1},
     attacks.TargetClass: {},
+    attacks.VirtualAdversarial: {"eps": 0.3},
     callbacks.AdversarialExamples: {},
     callbacks.AdversarialTraining: {"layers": {"": callbacks.PerturbedLayer(ATTACK)}},
+    callbacks.AdversarialWeightPerturbation: {},
     callbacks.Convergence: {},
     callbacks.ExactResume: {},
     callbacks.LipschitzMonitor: {},
@@ -38,6 +40,9 @@ WITH: dict[Callable[..., Any], dict[str, Any]] = {
         "inputs": torch.zeros(6, 2), "labels": torch.zeros(6).long(), "batch_size": 2,
     },
     metrics.ErrorRate: {},
+    schemes.MART: {},
+    schemes.TRADES: {},
+    schemes.VAT: {},
     metrics.TransferRates: {"sets": 2, "models": 2},
     Bounds: {},
 }  # fmt: skip
