@@ -152,7 +152,7 @@ def _check_shard(folder: Path, shard: Shard, way_out: str, weights_only: bool) -
             damaged = archive.testzip()
         # Zip files may begin late in the part; torch reads none that does.
         safe = weights_only or shard.sizes is not None
-        stored = None if damaged else torch.load(io.BytesIO(part), weights_only=safe)
+        stored: Any = None if damaged else torch.load(io.BytesIO(part), weights_only=safe)
     except UnpicklingError as error:
         raise UserError(f"{path} cannot be read as a checkpoint: {why_refused(error)}") from error
     except Exception as error:  # of many kinds, such as UnicodeDecodeError of a damaged name
@@ -169,7 +169,7 @@ def _fill(size: tuple[int, ...], boxes: list[tuple[tuple[int, ...], tuple[int, .
         boxes: Offsets and sizes of its parts.
     """
     inside = all(
-        0 <= start and start + length <= whole
+        start >= 0 and start + length <= whole
         for offsets, sizes in boxes
         for start, length, whole in zip(offsets, sizes, size, strict=True)
     )

@@ -22,6 +22,7 @@ from lit_intriguing.hosts.per_rank_state import gather_ranks, state_of_this_rank
 from lit_intriguing.hosts.training_step import AroundTrainingStep, Step, logs_now
 from lit_intriguing.pools import PerturbedLayer
 from lit_intriguing.pools.choice import MixingOptions
+from lit_intriguing.pools.dealing import deal
 from lit_intriguing.pools.examiner import known_model
 from lit_intriguing.pools.layer_pools import LayerPools
 from lit_intriguing.pools.measures import Measures
@@ -80,7 +81,8 @@ class AdversarialTraining(AroundTrainingStep):
     nothing is made, joined or counted.
 
     A new run begins with empty pools. A run that is continued, from a checkpoint or by another
-    `fit` of the same Trainer, continues with its pools.
+    `fit` of the same Trainer, continues with its pools. If the number of processes is not that of
+    the checkpoint, their examples are dealt out anew, with a warning.
 
     Args:
         layers: How each layer is attacked and how its examples join, by the submodule's name; `""`
@@ -199,7 +201,9 @@ class AdversarialTraining(AroundTrainingStep):
 
     def _load_restored(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self._restored is not None:
-            state = state_of_this_rank(self._restored, trainer, "pools")
+            sizes = {name: plan.pool for name, plan in self.pools.layers.items()}
+            dealt = functools.partial(deal, sizes=sizes)
+            state = state_of_this_rank(self._restored, trainer, "pools", dealt)
             self.pools.load_state_dict(state, pl_module.device)
             self._restored = None
 

@@ -170,8 +170,8 @@ def _check_checkpoint(value: str) -> None:
         missing = what_is_missing(path)
         if missing is not None:
             raise UsageError(
-                f"{value} is an incomplete sharded checkpoint: it has no {missing}, as where saving "
-                "was cut off. Take another copy of it, or an earlier checkpoint."
+                f"{value} is an incomplete sharded checkpoint: it has no {missing}, as where "
+                "saving was cut off. Take another copy of it, or an earlier checkpoint."
             )
     elif path.is_dir():
         inside = next((p.as_posix() for p in sorted(path.rglob("*.ckpt"))), None)

@@ -9,6 +9,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.strategies import FSDPStrategy, ModelParallelStrategy
 
 from lit_intriguing.errors import UserError
+from lit_intriguing.hosts.sharded_saves import save_whole
 from lit_intriguing.models.weights import misfit
 from lit_intriguing.sharded_files import check_sharded, read_sharded, weights_in
 from lit_intriguing.sharded_folder import is_sharded
@@ -37,11 +38,13 @@ def check_checkpoint(trainer: Trainer) -> None:
     or changed. A file elsewhere than on a disk is not looked at.
 
     The folder of a sharded checkpoint is looked at likewise, each process at its part. A strategy
-    that does not shard gets it put together, as if it were one file.
+    that does not shard gets it put together, as if it were one file. Those that the run writes are
+    whole or not there (`save_whole`).
 
     Args:
         trainer: Of the run.
     """
+    save_whole(trainer)
     strategy: Any = trainer.strategy
     if "load_checkpoint" in vars(strategy):  # another callback asked
         return
@@ -55,7 +58,7 @@ def check_checkpoint(trainer: Trainer) -> None:
             if not isinstance(strategy, FSDPStrategy | ModelParallelStrategy):
                 return read_sharded(path, _WAY_OUT, weights_only=safe)
             _check_together(path, safe)
-            _check_model(path, strategy.lightning_module)
+            _check_model(path, trainer.lightning_module)
         elif "://" not in str(checkpoint_path) and path.is_file():
             state = path.stat()
             _check(path.resolve(), state.st_mtime_ns, state.st_size)
@@ -69,9 +72,7 @@ def _check_together(folder: Path, weights_only: bool) -> None:
     rank, world = dist.get_rank(), dist.get_world_size()
     error: UserError | None = None
     try:
-        check_sharded(
-            folder, _WAY_OUT, weights_only=weights_only, process=rank, processes=world
-        )
+        check_sharded(folder, _WAY_OUT, weights_only=weights_only, process=rank, processes=world)
     except UserError as found:
         error = found
     errors: list[UserError | None] = [None] * world

@@ -270,3 +270,16 @@ def made_by_command_line() -> bool:
     from lightning.pytorch.core.mixins.hparams_mixin import _given_hyperparameters
 
     return _given_hyperparameters.get() is not None
+
+
+def saves_shards(strategy: Any) -> bool:
+    """Return whether a strategy writes checkpoints of FSDP2 as folders.
+
+    Where Lightning keeps that elsewhere, a run that is killed while it saves may leave a folder
+    with shards of two moments.
+    """
+    from lightning.pytorch.strategies import ModelParallelStrategy
+
+    return isinstance(strategy, ModelParallelStrategy) and bool(
+        strategy._save_distributed_checkpoint
+    )

@@ -288,7 +288,7 @@ def index_of_shards(
     content = path.read_bytes()
     for code, argument, _ in pickletools.genops(content):
         # Python would get memory for as many entries as a damaged number says.
-        if code.name in ("PUT", "BINPUT", "LONG_BINPUT") and argument > len(content):
+        if "PUT" in code.name and int(argument or 0) > len(content):
             raise pickle.UnpicklingError(f"it puts something at {argument}")
     index = Index(io.BytesIO(content)).load()
     names: dict[str, tuple[tuple[int, ...] | None, list[Box]]] = {}
@@ -316,12 +316,16 @@ def read_shards(folder: Path) -> dict[str, Any]:
     Raises:
         ShardsError: It cannot be read.
     """
-    from torch.distributed.checkpoint import CheckpointException, FileSystemReader
-    from torch.distributed.checkpoint.format_utils import _EmptyStateDictLoadPlanner
+    from torch.distributed.checkpoint.api import CheckpointException
+    from torch.distributed.checkpoint.filesystem import FileSystemReader
+    from torch.distributed.checkpoint.format_utils import (  # type: ignore[attr-defined]
+        _EmptyStateDictLoadPlanner,
+    )
     from torch.distributed.checkpoint.state_dict_loader import _load_state_dict
 
     content: dict[str, Any] = {}
-    reader, planner = FileSystemReader(folder), _EmptyStateDictLoadPlanner()
+    reader: Any = FileSystemReader(folder)
+    planner: Any = _EmptyStateDictLoadPlanner()  # type: ignore[no-untyped-call]
     try:
         _load_state_dict(content, storage_reader=reader, planner=planner, no_dist=True)
     except CheckpointException as error:  # which is no `Exception`
