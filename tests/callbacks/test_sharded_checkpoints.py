@@ -186,5 +186,5 @@ def test_the_checkpoint_of_another_model_is_refused_in_one_line(
         callbacks=[FullyShard(), callback()], enable_checkpointing=False,
         enable_progress_bar=False, enable_model_summary=False, default_root_dir=tmp_path,
     )  # fmt: skip
-    with pytest.raises(UserError, match="is not of this model: it lacks more.weight and 1 more"):
+    with pytest.raises(UserError, match=r"is not of this model: it lacks more\.weight and 1 more"):
         trainer.fit(Wider(), ckpt_path=str(whole / "step=4.ckpt"))
