@@ -57,7 +57,7 @@ def start(command: list[str], variables: dict[str, str], folder: Path) -> "subpr
 
 
 def end(process: "subprocess.Popen[str]") -> str:
-    out, err = process.communicate(timeout=150)
+    out, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
     return out + err
 
