@@ -20,7 +20,7 @@ FLOORS = [
         "private",
         "lookup",
     },
-    {"moved", "tables", "shipped_weights", "trusted", "sharded_folder"},
+    {"moved", "tables", "misfit", "shipped_weights", "trusted", "sharded_folder"},
     {""},  # the package itself answers import paths of old
     {"solvers", "isolation", "splice", "tensor_files", "whole_files"},
     {"sharded_files"},

@@ -3,13 +3,12 @@
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.strategies import ModelParallelStrategy
-from lightning.pytorch.utilities.model_helpers import is_overridden
 from torch import nn
 from torch.distributed.tensor import DTensor
 
 from lit_intriguing.argument_types import checked_arguments
 from lit_intriguing.errors import UserError
+from lit_intriguing.hosts.sharding import shards_layers
 from lit_intriguing.splice import submodule
 
 
@@ -41,13 +40,12 @@ class FullyShard(Callback):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Put the sharding into the module's `configure_model`, which Lightning calls next."""
-        if not isinstance(trainer.strategy, ModelParallelStrategy):
+        if not shards_layers(trainer.strategy):
             return
-        own = pl_module.configure_model if is_overridden("configure_model", pl_module) else None
+        own = pl_module.configure_model
 
         def configure_model() -> None:
-            if own is not None:
-                own()
+            own()
             self._shard(pl_module)
 
         vars(pl_module)["configure_model"] = configure_model

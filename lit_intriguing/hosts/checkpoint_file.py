@@ -6,11 +6,11 @@ from typing import Any
 
 import torch.distributed as dist
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.strategies import FSDPStrategy, ModelParallelStrategy
 
 from lit_intriguing.errors import UserError
 from lit_intriguing.hosts.sharded_saves import save_whole
-from lit_intriguing.models.weights import misfit
+from lit_intriguing.hosts.sharding import reads_shards
+from lit_intriguing.misfit import misfit
 from lit_intriguing.sharded_files import check_sharded, read_sharded, weights_in
 from lit_intriguing.sharded_folder import is_sharded
 from lit_intriguing.tensor_files import check_archive
@@ -55,7 +55,7 @@ def check_checkpoint(trainer: Trainer) -> None:
         path = Path(checkpoint_path)
         if "://" not in str(checkpoint_path) and is_sharded(path):
             safe = options.get("weights_only") is not False
-            if not isinstance(strategy, FSDPStrategy | ModelParallelStrategy):
+            if not reads_shards(strategy):
                 return read_sharded(path, _WAY_OUT, weights_only=safe)
             _check_together(path, safe)
             _check_model(path, trainer.lightning_module)

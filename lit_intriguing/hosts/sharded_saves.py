@@ -6,6 +6,7 @@ from typing import Any
 
 from lightning.pytorch import Trainer
 
+from lit_intriguing.hosts.sharding import shards_layers
 from lit_intriguing.private.of_lightning import saves_shards
 
 
@@ -20,7 +21,9 @@ def save_whole(trainer: Trainer) -> None:
         trainer: Of the run; only a strategy that saves shards is touched.
     """
     strategy: Any = trainer.strategy
-    if not saves_shards(strategy) or "save_checkpoint" in vars(strategy):
+    if not (shards_layers(strategy) and saves_shards(strategy)) or "save_checkpoint" in vars(
+        strategy
+    ):
         return
     save = strategy.save_checkpoint
 

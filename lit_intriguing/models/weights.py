@@ -1,6 +1,6 @@
 """Weights from a checkpoint, for models that are measured beside the one that is trained."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +8,7 @@ from torch import nn
 
 from lit_intriguing.data_folder import found_file
 from lit_intriguing.errors import UserError
+from lit_intriguing.misfit import misfit
 from lit_intriguing.private.of_lightning import is_lightning_module
 from lit_intriguing.sharded_files import read_rest, read_sharded
 from lit_intriguing.sharded_folder import is_sharded
@@ -94,34 +95,3 @@ def load_weights(model: nn.Module, content: Mapping[str, Any], path: Path) -> No
     except (RuntimeError, AttributeError, TypeError) as error:
         text = misfit(model, state) or " ".join(str(error).split())[:300]
         raise UserError(f"the checkpoint {path} is not of this model: {text}") from error
-
-
-def misfit(model: nn.Module, state: Any) -> str:
-    """Return which of a model's weights are missing or of another shape; empty if none are.
-
-    Args:
-        model: Whose weights they should be.
-        state: Name to tensor.
-    """
-    if not isinstance(state, Mapping):
-        return ""
-    wanted, there = model.state_dict(), list(state)
-    shapes = [
-        f"{name} has shape {_shape(state[name])}, not {_shape(one)}"
-        for name, one in wanted.items()
-        if name in state and _shape(state[name]) != _shape(one)
-    ]
-    missing = [name for name in wanted if name not in state]
-    unknown = [name for name in there if name not in wanted]
-    parts = [("it lacks ", missing), ("the model has no ", unknown), ("", shapes)]
-    return "; ".join(f"{words}{_few(names)}" for words, names in parts if names)
-
-
-def _shape(value: Any) -> Any:
-    return tuple(getattr(value, "shape", ()))
-
-
-def _few(names: Sequence[str]) -> str:
-    """Return the first name, and how many more there are."""
-    more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-    return f"{names[0]}{more}"

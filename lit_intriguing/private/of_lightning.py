@@ -273,13 +273,9 @@ def made_by_command_line() -> bool:
 
 
 def saves_shards(strategy: Any) -> bool:
-    """Return whether a strategy writes checkpoints of FSDP2 as folders.
+    """Return whether `ModelParallelStrategy` writes checkpoints as folders.
 
     Where Lightning keeps that elsewhere, a run that is killed while it saves may leave a folder
     with shards of two moments.
     """
-    from lightning.pytorch.strategies import ModelParallelStrategy
-
-    return isinstance(strategy, ModelParallelStrategy) and bool(
-        strategy._save_distributed_checkpoint
-    )
+    return bool(strategy._save_distributed_checkpoint)

@@ -506,4 +506,3 @@ def test_a_strategy_says_whether_it_saves_shards() -> None:
         for saves in (True, False)
     }
     assert shards == {True: True, False: False}, "sharded checkpoints are not saved whole"
-    assert not of_lightning.saves_shards(Trainer(**QUIET).strategy)
