@@ -23,7 +23,7 @@ from lit_intriguing.callbacks import (
     UnitAnalysis,
 )
 from lit_intriguing.errors import UserError
-from tests.callbacks.scripts import train_in
+from tests.callbacks.scripts import alone, train_in
 from tests.callbacks.test_adversarial_training_distributed import Host, Record, weights_of
 
 ROWS_OF_ALL = 12
@@ -125,17 +125,13 @@ def fit_alone(callback: Callback | None, sharding: FullyShard, folder: Path) -> 
 
     module = PlainHost()
     strategy = ModelParallelStrategy(data_parallel_size=1, tensor_parallel_size=1)
-    trainer = Trainer(
-        accelerator="cpu", devices=1, strategy=strategy, max_steps=1, logger=False,
-        callbacks=[sharding, *([callback] if callback else [])], enable_checkpointing=False,
-        enable_progress_bar=False, enable_model_summary=False, use_distributed_sampler=False,
-        default_root_dir=folder,
-    )  # fmt: skip
-    try:
-        trainer.fit(module)
-    finally:
-        if dist.is_initialized():
-            dist.destroy_process_group()
+    with alone():
+        Trainer(
+            accelerator="cpu", devices=1, strategy=strategy, max_steps=1, logger=False,
+            callbacks=[sharding, *([callback] if callback else [])], enable_checkpointing=False,
+            enable_progress_bar=False, enable_model_summary=False, use_distributed_sampler=False,
+            default_root_dir=folder,
+        ).fit(module)  # fmt: skip
     return module
 
 

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 import torch
-import torch.distributed as dist
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.strategies import ModelParallelStrategy
@@ -18,6 +17,7 @@ from lightning.pytorch.strategies import ModelParallelStrategy
 from lit_intriguing.callbacks import AdversarialTraining, ExactResume, FullyShard
 from lit_intriguing.errors import DamagedFileError, UserError
 from lit_intriguing.models.weights import read_checkpoint
+from tests.callbacks.scripts import alone
 from tests.callbacks.test_adversarial_training_distributed import Record, callback, weights_of
 from tests.callbacks.test_fully_shard import PlainHost
 
@@ -52,9 +52,8 @@ class Begun(Callback):
 
 @pytest.fixture(autouse=True)
 def no_group_stays() -> Iterator[None]:
-    yield
-    if dist.is_initialized():
-        dist.destroy_process_group()
+    with alone():
+        yield
 
 
 def train(
