@@ -2,6 +2,7 @@
 
 import zipfile
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -58,6 +59,16 @@ def check_archive(path: Path, way_out: str) -> None:
         raise DamagedFileError(f"{path} is damaged ({error}): {way_out}.") from error
     if damaged is not None:
         raise DamagedFileError(f"{path} is damaged (checksum of {damaged}): {way_out}.")
+
+
+def why_refused(error: Exception) -> str:
+    """Return why torch refused a file, without its advice to let the file run code."""
+    if isinstance(error, UnpicklingError) and "weights_only" in str(error):
+        return (
+            "it holds more than tensors and plain values, and reading that would run code that is "
+            "in it. Where you trust the file, --weights_only=false reads it"
+        )
+    return " ".join(str(error).split())[:200]
 
 
 def _begins_as_archive(path: Path) -> bool:

@@ -20,9 +20,10 @@ FLOORS = [
         "private",
         "lookup",
     },
-    {"moved", "tables", "shipped_weights", "trusted"},
+    {"moved", "tables", "misfit", "shipped_weights", "trusted", "sharded_folder"},
     {""},  # the package itself answers import paths of old
     {"solvers", "isolation", "splice", "tensor_files", "whole_files", "patience"},
+    {"sharded_files"},
     {"attacks", "lipschitz", "units"},
     {"metrics", "schemes"},  # models log metrics
     {"models", "data", "sanity"},

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     )
     from lit_intriguing.callbacks.convergence import Convergence
     from lit_intriguing.callbacks.exact_resume import ExactResume
+    from lit_intriguing.callbacks.fully_shard import FullyShard
     from lit_intriguing.callbacks.lipschitz_monitor import LipschitzMonitor
     from lit_intriguing.callbacks.lipschitz_penalty import LipschitzPenalty
     from lit_intriguing.callbacks.logger_guard import LoggerGuard
@@ -30,6 +31,7 @@ __all__ = [
     "AdversarialWeightPerturbation",
     "Convergence",
     "ExactResume",
+    "FullyShard",
     "LipschitzMonitor",
     "LipschitzPenalty",
     "LoggerGuard",
@@ -48,6 +50,7 @@ _FILES = {
     "AdversarialWeightPerturbation": ("lit_intriguing.callbacks.adversarial_weight_perturbation"),
     "Convergence": "lit_intriguing.callbacks.convergence",
     "ExactResume": "lit_intriguing.callbacks.exact_resume",
+    "FullyShard": "lit_intriguing.callbacks.fully_shard",
     "LipschitzMonitor": "lit_intriguing.callbacks.lipschitz_monitor",
     "LipschitzPenalty": "lit_intriguing.callbacks.lipschitz_penalty",
     "LoggerGuard": "lit_intriguing.callbacks.logger_guard",

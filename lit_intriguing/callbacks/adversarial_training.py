@@ -24,6 +24,7 @@ from lit_intriguing.hosts.per_rank_state import gather_ranks, state_of_this_rank
 from lit_intriguing.hosts.training_step import AroundTrainingStep, Step, logs_now
 from lit_intriguing.pools import PerturbedLayer
 from lit_intriguing.pools.choice import MixingOptions
+from lit_intriguing.pools.dealing import deal
 from lit_intriguing.pools.examiner import known_model
 from lit_intriguing.pools.layer_pools import LayerPools
 from lit_intriguing.pools.measures import Measures
@@ -87,7 +88,8 @@ class AdversarialTraining(AroundTrainingStep):
     nothing is made, joined or counted.
 
     A new run begins with empty pools. A run that is continued, from a checkpoint or by another
-    `fit` of the same Trainer, continues with its pools.
+    `fit` of the same Trainer, continues with its pools. If the number of processes is not that of
+    the checkpoint, their examples are dealt out anew, with a warning.
 
     Args:
         layers: How each layer is attacked and how its examples join, by the submodule's name; `""`
@@ -256,14 +258,17 @@ class AdversarialTraining(AroundTrainingStep):
             self._restored = None
 
     def _state_in(self, states: Mapping[str, Any], trainer: Trainer) -> Any:
+        sizes = {name: plan.pool for name, plan in self.pools.layers.items()}
+        dealt = functools.partial(deal, sizes=sizes)
         if not self.global_pools:
-            return state_of_this_rank(states, trainer, "pools")
-        if len(states) > 1:
-            rank_zero_warn(
-                f"The checkpoint holds the pools of {len(states)} processes and this run has "
-                "global pools: training goes on from those of the first one."
-            )
-        return states["0"]
+            return state_of_this_rank(states, trainer, "pools", dealt)
+        if len(states) == 1:
+            return states["0"]
+        rank_zero_warn(
+            f"The checkpoint holds the pools of {len(states)} processes and this run has global "
+            "pools: training goes on from the examples of all, as many as these have room for."
+        )
+        return dealt([states[str(k)] for k in range(len(states))], 0, 1)
 
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int

@@ -11,7 +11,9 @@ from typing_extensions import override
 
 from lit_intriguing.argument_types import checked_arguments
 from lit_intriguing.checks import check_whole
+from lit_intriguing.errors import UserError
 from lit_intriguing.hosts.checkpoint_file import check_checkpoint
+from lit_intriguing.hosts.sharding import takes_apart
 from lit_intriguing.private.of_lightning import same_class_for
 
 
@@ -32,6 +34,7 @@ class MovingAverage(WeightAveraging):
 
     Raises:
         ValueError: For a number out of range.
+        UserError: When training starts, under a strategy that shards the weights.
     """
 
     def __init__(self, decay: float = 0.999, every_n_steps: int = 1) -> None:
@@ -46,6 +49,12 @@ class MovingAverage(WeightAveraging):
     @override
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         check_checkpoint(trainer)
+        if stage == "fit" and takes_apart(trainer.strategy):
+            raise UserError(
+                f"MovingAverage needs all weights on each process, and "
+                f"{type(trainer.strategy).__name__} shards them: use ddp, or leave MovingAverage "
+                "out."
+            )
         if stage == "fit" and trainer.global_step == 0:  # a new run
             self.load_state_dict({"latest_update_step": 0})
         # Each package's own asks whether a module of that package overrides a hook.

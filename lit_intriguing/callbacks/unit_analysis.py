@@ -39,6 +39,7 @@ from lit_intriguing.splice import SpliceError
 from lit_intriguing.units import LayerAnalysis, Mean, Reading, analyse_units, untrained_copy
 from lit_intriguing.units.analyse import UNTRAINED, NetworkForward, UnitReport
 from lit_intriguing.units.analysis import UNKNOWN
+from lit_intriguing.units.control import check_copyable
 from lit_intriguing.units.directions_file import read_directions
 from lit_intriguing.units.features import Features
 from lit_intriguing.units.layers import matching_layers
@@ -160,8 +161,11 @@ class UnitAnalysis(OnFixedExamples):
         """Check the layers.
 
         Raises:
-            UserError: For an unknown layer or model, or directions for a layer that is not read.
+            UserError: For an unknown layer or model, directions for a layer that is not read, or a
+                control of a model that is sharded.
         """
+        if self.control:
+            check_copyable(pl_module)
         if self.model is not None:
             logits_model(pl_module, self.model)
         names = matching_layers(pl_module, self.layers)

@@ -19,6 +19,7 @@ from lit_intriguing.configuration import shipped
 from lit_intriguing.configuration.arguments import is_config, pairs, written
 from lit_intriguing.configuration.files import load_config
 from lit_intriguing.errors import InterruptedRunError, UsageError, UserError
+from lit_intriguing.sharded_folder import is_sharded, what_is_missing
 from lit_intriguing.spelling import did_you_mean
 
 GLOBAL_OPTIONS = ("--help", "--version", "--config", "--print_config")
@@ -165,9 +166,16 @@ def _check_checkpoint(value: str, words: Sequence[str]) -> None:
         beside = [p.as_posix() for p in folder.glob("*.ckpt")] if folder.is_dir() else []
         known = [*beside, *shipped_weights.names()]
         raise UsageError(f"no checkpoint '{value}'.{did_you_mean(value, known)}")
-    if path.is_dir() and not (path / ".metadata").is_file():  # which a sharded checkpoint has
+    if is_sharded(path):
+        missing = what_is_missing(path)
+        if missing is not None:
+            raise UsageError(
+                f"{value} is an incomplete sharded checkpoint: it has no {missing}, as where "
+                "saving was cut off. Take another copy of it, or an earlier checkpoint."
+            )
+    elif path.is_dir():
         inside = next((p.as_posix() for p in sorted(path.rglob("*.ckpt"))), None)
         hint = f" Give a file in it, such as {inside}." if inside else ""
         raise UsageError(f"{value} is a folder, and no checkpoint.{hint}")
-    if not path.is_dir() and not path.is_file():
+    elif not path.is_file():
         raise UsageError(f"{value} is no file that could be a checkpoint.")

@@ -7,7 +7,8 @@ import yaml
 
 from lit_intriguing.configuration.arguments import written
 from lit_intriguing.models.described import KEY, check_format
-from lit_intriguing.models.weights import read_checkpoint
+from lit_intriguing.models.weights import read_options
+from lit_intriguing.sharded_folder import is_sharded
 from lit_intriguing.shipped_weights import found_checkpoint
 
 
@@ -27,9 +28,9 @@ def described_model(
         UserError: It cannot be read, or is of a later format.
     """
     path = found_checkpoint(ckpt_path or "")
-    if not path.is_file():
+    if not path.is_file() and not is_sharded(path):
         return None
-    content = read_checkpoint(path, weights_only is not False)
+    content = read_options(path, weights_only is not False)
     check_format(content)
     settings = content.get("hyper_parameters") or {}
     if KEY not in content or "_class_path" not in settings:

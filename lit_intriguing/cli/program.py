@@ -32,9 +32,11 @@ from lit_intriguing.configuration import class_paths, settings, shipped
 from lit_intriguing.configuration.options import OPTIONS
 from lit_intriguing.configuration.parse_errors import one_line
 from lit_intriguing.errors import InterruptedRunError, UserError
+from lit_intriguing.hosts.checkpoint_file import CheckpointCheck
 from lit_intriguing.models import Network
-from lit_intriguing.models.weights import read_checkpoint
+from lit_intriguing.models.weights import read_checkpoint, read_options
 from lit_intriguing.private import of_jsonargparse
+from lit_intriguing.sharded_folder import is_sharded
 from lit_intriguing.shipped_weights import found_checkpoint
 from lit_intriguing.trainer import Trainer
 
@@ -163,9 +165,9 @@ class Program(LightningCLI):
         """Raise for a file of weights alone, of which Lightning would only name a missing key."""
         options = self.config[self.config.subcommand]
         path = Path(options.get("ckpt_path") or "")
-        if self.config.subcommand == "lipschitz" or not path.is_file():
+        if self.config.subcommand == "lipschitz" or not (path.is_file() or is_sharded(path)):
             return
-        content = read_checkpoint(path, options.get("weights_only") is not False)
+        content = read_options(path, options.get("weights_only") is not False)
         complete = "pytorch-lightning_version" in content
         if self.config.subcommand == "fit" and not (complete and "optimizer_states" in content):
             raise UserError(
@@ -195,7 +197,7 @@ class Program(LightningCLI):
             config |= ONE_PROCESS
         if config.get("logger") is None:
             config["logger"] = CSVLogger(config.get("default_root_dir") or ".", "lightning_logs")
-        callbacks = [LoggerGuard(), *callbacks]
+        callbacks = [LoggerGuard(), CheckpointCheck(), *callbacks]
         if self._wants_progress(config):
             callbacks = [*callbacks, RunProgress()]
         try:

@@ -1,6 +1,6 @@
 """State that differs from rank to rank, in one checkpoint."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -28,20 +28,30 @@ def gather_ranks(state: dict[str, Any]) -> dict[str, Any]:
     return {} if states is None else {str(rank): one for rank, one in enumerate(states)}
 
 
-def state_of_this_rank(states: Mapping[str, Any], trainer: Trainer, what: str) -> Any:
-    """Return this rank's state; if the number of processes has changed, that of a rank in turn.
-
-    In the second case it warns.
+def state_of_this_rank(
+    states: Mapping[str, Any],
+    trainer: Trainer,
+    what: str,
+    deal: Callable[[list[Any], int, int], Any] | None = None,
+) -> Any:
+    """Return this rank's state; if the number of processes has changed, another one with a warning.
 
     Args:
         states: What `gather_ranks` returned on rank 0.
         trainer: Has this process's rank and the number of processes.
         what: What the states hold, for the warning.
+        deal: Makes this rank's state of all, of its rank and of the new number of processes, if
+            that has changed; by default it is that of a rank in turn.
     """
-    if len(states) != trainer.world_size:
-        rank_zero_warn(
-            f"The checkpoint holds the {what} of {len(states)} processes and this run has "
-            f"{trainer.world_size}: training goes on from them, but not bit by bit as it would "
-            "have with the same number."
-        )
-    return states[str(trainer.global_rank % len(states))]
+    rank, world = trainer.global_rank, trainer.world_size
+    if len(states) == world:
+        return states[str(rank)]
+    how = "" if deal is None else ", which are dealt out anew"
+    rank_zero_warn(
+        f"The checkpoint holds the {what} of {len(states)} processes and this run has "
+        f"{world}: training goes on from them{how}, but not bit by bit as it would have with the "
+        "same number."
+    )
+    if deal is None:
+        return states[str(rank % len(states))]
+    return deal([states[str(k)] for k in range(len(states))], rank, world)

@@ -132,7 +132,7 @@ class SparseAutoencoder(Described):
             UserError: It is one, or in a later format.
         """
         super().on_load_checkpoint(checkpoint)
-        found = shapes_that_differ(self, checkpoint["state_dict"], ["hidden1.0.weight"])
+        found = shapes_that_differ(self, checkpoint.get("state_dict", {}), ["hidden1.0.weight"])
         if found:
             words = f"{found[0]}: give the model the checkpoint's inputs and units"
             raise UserError(f"the checkpoint does not fit: {way_out(checkpoint, words)}")

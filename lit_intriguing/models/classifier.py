@@ -151,7 +151,8 @@ class Classifier(Trained):
             UserError: For other widths or another activation, or a later format.
         """
         super().on_load_checkpoint(checkpoint)
-        saved = _saved_widths(checkpoint["state_dict"])
+        # A strategy that shards has loaded the weights by now, and taken them out.
+        saved = _saved_widths(checkpoint.get("state_dict", self.state_dict()))
         if saved != self.widths:
             raise UserError(
                 f"the checkpoint holds a network of {_dashes(saved)}, this one is "

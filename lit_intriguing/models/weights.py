@@ -1,37 +1,61 @@
 """Weights from a checkpoint, for models that are measured beside the one that is trained."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 from torch import nn
 
 from lit_intriguing.data_folder import found_file
-from lit_intriguing.errors import DamagedFileError, UserError
+from lit_intriguing.errors import UserError
+from lit_intriguing.misfit import misfit
 from lit_intriguing.private.of_lightning import is_lightning_module
-from lit_intriguing.tensor_files import read_tensors
+from lit_intriguing.sharded_files import read_rest, read_sharded
+from lit_intriguing.sharded_folder import is_sharded
+from lit_intriguing.tensor_files import read_tensors, why_refused
+
+WAY_OUT = "take another copy of it"
+"""What to do about a damaged checkpoint."""
 
 
 def read_checkpoint(path: Path, weights_only: bool = True) -> dict[str, Any]:
     """Read a checkpoint, or a file of weights alone, onto the CPU.
 
     Args:
-        path: The file.
+        path: The file; or the folder of a sharded checkpoint, which is put together in memory.
         weights_only: Whether it may hold only tensors and plain values; False runs code that is in
             it.
 
     Raises:
         UserError: If there is no such file, or it holds something else.
     """
-    if not path.is_file():
+    return _read(path, weights_only, read_sharded)
+
+
+def read_options(path: Path, weights_only: bool = True) -> dict[str, Any]:
+    """Read a checkpoint for all but its tensors: of a sharded one these are left out.
+
+    Args:
+        path: See `read_checkpoint`.
+        weights_only: See `read_checkpoint`.
+
+    Raises:
+        UserError: See `read_checkpoint`.
+    """
+    return _read(path, weights_only, read_rest)
+
+
+def _read(path: Path, weights_only: bool, of_folder: Callable[..., Any]) -> dict[str, Any]:
+    sharded = is_sharded(path)
+    if not sharded and not path.is_file():
         raise UserError(f"no checkpoint {path}.")
+    read = of_folder if sharded else read_tensors
     try:
-        content = read_tensors(path, "take another copy of it", weights_only=weights_only)
-    except DamagedFileError:
+        content = read(path, WAY_OUT, weights_only=weights_only)
+    except UserError:
         raise
     except Exception as error:
-        raise UserError(f"{path} cannot be read as a checkpoint: {_why(error)}") from error
+        raise UserError(f"{path} cannot be read as a checkpoint: {why_refused(error)}") from error
     if not isinstance(content, dict):
         raise UserError(f"{path} holds no weights, but a {type(content).__name__}.")
     return content
@@ -52,16 +76,6 @@ def load_file(model: nn.Module, file: str | None) -> None:
         load_weights(model, read_checkpoint(path), path)
 
 
-def _why(error: Exception) -> str:
-    """Return why torch refused a file, without its advice to let the file run code."""
-    if isinstance(error, UnpicklingError) and "weights_only" in str(error):
-        return (
-            "it holds more than tensors and plain values, and reading that would run code that is "
-            "in it. Where you trust the file, --weights_only=false reads it"
-        )
-    return " ".join(str(error).split())[:200]
-
-
 def load_weights(model: nn.Module, content: Mapping[str, Any], path: Path) -> None:
     """Load the weights of a checkpoint into a model.
 
@@ -79,31 +93,5 @@ def load_weights(model: nn.Module, content: Mapping[str, Any], path: Path) -> No
     try:
         model.load_state_dict(state)
     except (RuntimeError, AttributeError, TypeError) as error:
-        text = _misfit(model, state) or " ".join(str(error).split())[:300]
+        text = misfit(model, state) or " ".join(str(error).split())[:300]
         raise UserError(f"the checkpoint {path} is not of this model: {text}") from error
-
-
-def _misfit(model: nn.Module, state: Any) -> str:
-    """Return which of a model's weights are missing or of another shape; empty if none are."""
-    if not isinstance(state, Mapping):
-        return ""
-    wanted, there = model.state_dict(), list(state)
-    shapes = [
-        f"{name} has shape {_shape(state[name])}, not {_shape(one)}"
-        for name, one in wanted.items()
-        if name in state and _shape(state[name]) != _shape(one)
-    ]
-    missing = [name for name in wanted if name not in state]
-    unknown = [name for name in there if name not in wanted]
-    parts = [("it lacks ", missing), ("the model has no ", unknown), ("", shapes)]
-    return "; ".join(f"{words}{_few(names)}" for words, names in parts if names)
-
-
-def _shape(value: Any) -> Any:
-    return tuple(getattr(value, "shape", ()))
-
-
-def _few(names: Sequence[str]) -> str:
-    """Return the first name, and how many more there are."""
-    more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-    return f"{names[0]}{more}"

@@ -272,3 +272,12 @@ def made_by_command_line() -> bool:
     from lightning.pytorch.core.mixins.hparams_mixin import _given_hyperparameters
 
     return _given_hyperparameters.get() is not None
+
+
+def saves_shards(strategy: Any) -> bool:
+    """Return whether `ModelParallelStrategy` writes checkpoints as folders.
+
+    Where Lightning keeps that elsewhere, a run that is killed while it saves may leave a folder
+    with shards of two moments.
+    """
+    return bool(strategy._save_distributed_checkpoint)

@@ -6,11 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.strategies import DeepSpeedStrategy, FSDPStrategy
 from torch import Tensor
 from typing_extensions import override
 
 from lit_intriguing.errors import InterruptedRunError, UserError
+from lit_intriguing.hosts.checkpoint_file import check_checkpoint
+from lit_intriguing.hosts.sharding import flattens
 from lit_intriguing.hosts.training_step import StepNotCalledError
 from lit_intriguing.private.of_lightning import (
     added_callback,
@@ -86,6 +87,7 @@ class ChunkLoop(Callback, ABC):
     @override
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Put a progress bar over the chunks in the place of Lightning's."""
+        check_checkpoint(trainer)
         self._progress = ChunkProgress(trainer, self.task, self.unit)
 
     @override
@@ -95,7 +97,7 @@ class ChunkLoop(Callback, ABC):
         Raises:
             UserError: Under a strategy that takes the model apart.
         """
-        if isinstance(trainer.strategy, FSDPStrategy | DeepSpeedStrategy):
+        if flattens(trainer.strategy):
             raise UserError(
                 f"no attack under {type(trainer.strategy).__name__}, which takes the model apart: "
                 "use ddp, or ModelParallelStrategy for a model that is too large for one device."

@@ -11,7 +11,11 @@ from torch import Tensor, nn
 from lit_intriguing.autograd import quantised_layers
 from lit_intriguing.errors import UserError
 from lit_intriguing.isolation import own_randomness
-from lit_intriguing.private.of_torch import is_compile_wrapper, set_not_compiled
+from lit_intriguing.private.of_torch import (
+    is_compile_wrapper,
+    is_fully_sharded,
+    set_not_compiled,
+)
 
 
 def untrained_copy(model: nn.Module, seed: int = 0, shared: Iterable[object] = ()) -> nn.Module:
@@ -27,8 +31,9 @@ def untrained_copy(model: nn.Module, seed: int = 0, shared: Iterable[object] = (
         shared: What the copy may refer to and is not to copy, such as its Trainer with the loggers.
 
     Raises:
-        UserError: The model has no parameters.
+        UserError: The model has no parameters, or no process has all of them.
     """
+    check_copyable(model)
     fresh = _copied(model, {id(one): one for one in shared})
     for module in fresh.modules():  # else the copy would call what was compiled, the model's own
         if not is_compile_wrapper(module):
@@ -45,6 +50,20 @@ def untrained_copy(model: nn.Module, seed: int = 0, shared: Iterable[object] = (
     _tell(shuffled, "no reset_parameters for {}; their values are shuffled")
     _tell(quantised_layers(fresh), "{} are quantised and keep their weights")
     return fresh
+
+
+def check_copyable(model: nn.Module) -> None:
+    """Raise where no process has all weights of a model, so that there can be no copy.
+
+    Raises:
+        UserError: With what to do.
+    """
+    if any(is_fully_sharded(one) for one in model.modules()):
+        raise UserError(
+            "a sharded model (FSDP2) has no untrained control, which is a copy: leave the control "
+            "out (control=False, --control false), or work on one process, which reads the same "
+            "checkpoint (--trainer.strategy auto --trainer.devices 1)."
+        )
 
 
 def _tell(names: list[str], what: str) -> None:

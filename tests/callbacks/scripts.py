@@ -3,7 +3,11 @@
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+import torch.distributed as dist
 
 STRATEGIES = {
     "one process": ("'auto'", 1),
@@ -11,6 +15,20 @@ STRATEGIES = {
     "sharded": ("ModelParallelStrategy(data_parallel_size=2, tensor_parallel_size=1)", 2),
 }
 """The code of a strategy, and its number of processes."""
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Leave no group of processes behind, nor the port of one in the environment."""
+    before = dict(os.environ)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+        if dist.is_initialized():
+            dist.destroy_process_group()
+
 
 _SCRIPT = """
 from pathlib import Path

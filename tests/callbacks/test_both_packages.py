@@ -19,6 +19,7 @@ from lit_intriguing.callbacks import (
     AdversarialWeightPerturbation,
     Convergence,
     ExactResume,
+    FullyShard,
     LipschitzMonitor,
     LipschitzPenalty,
     LoggerGuard,
@@ -111,6 +112,7 @@ MEASURING: dict[str, Callable[[Path, ModuleType], Any]] = {
     "AdversarialExamples": lambda at, _: AdversarialExamples(ATTACK, examples=4, dirpath=at),
     "Convergence": lambda at, _: Convergence(),
     "ExactResume": lambda at, _: ExactResume(),
+    "FullyShard": lambda at, _: FullyShard(),
     "LipschitzMonitor": lambda at, _: LipschitzMonitor(1, dirpath=at),
     "LoggerGuard": lambda at, _: LoggerGuard(),
     "RunProgress": lambda at, _: RunProgress(),
@@ -151,7 +153,7 @@ def test_what_measures_changes_no_weight_and_finds_the_same_in_both(
         assert {key: more[key] for key in few} == few
         found.append((more, getattr(callback, "errors", None)))
     assert found[0] == found[1]
-    if name not in ("ExactResume", "LoggerGuard", "RunProgress", "TrainingError"):
+    if name not in ("ExactResume", "FullyShard", "LoggerGuard", "RunProgress", "TrainingError"):
         assert len(found[0][0]) > len(few)
 
 

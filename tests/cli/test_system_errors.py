@@ -65,13 +65,15 @@ def test_a_name_that_is_too_long(capsys: pytest.CaptureFixture[str]) -> None:
     assert len(said) < 250
 
 
-@pytest.mark.parametrize("kind", ["folder", "folder with one", "device"])
+@pytest.mark.parametrize("kind", ["folder", "folder with one", "cut shards", "device"])
 def test_a_checkpoint_that_is_no_file(
     kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "inside").mkdir()
     if kind == "folder with one":
         (tmp_path / "inside" / "last.ckpt").touch()
+    if kind == "cut shards":
+        (tmp_path / "__0_0.distcp").touch()
     given = os.devnull if kind == "device" else str(tmp_path)
     with pytest.raises(SystemExit) as stopped:
         cli.main(["test", "--model=Classifier", f"--ckpt_path={given}"])
@@ -79,6 +81,7 @@ def test_a_checkpoint_that_is_no_file(
     said = capsys.readouterr().err
     words = {
         "folder": "is a folder, and no checkpoint.\n",
+        "cut shards": "saving was cut off. Take another copy of it, or an earlier checkpoint.\n",
         "folder with one": f"Give a file in it, such as {tmp_path}/inside/last.ckpt.\n",
         "device": "is no file that could be a checkpoint.\n",
     }

@@ -16,7 +16,7 @@ from lightning.pytorch.loops.optimization.manual import _ManualOptimization
 from lightning.pytorch.loops.prediction_loop import _PredictionLoop
 from lightning.pytorch.loops.training_epoch_loop import _TrainingEpochLoop
 from lightning.pytorch.plugins.precision import Precision
-from lightning.pytorch.strategies import Strategy
+from lightning.pytorch.strategies import ModelParallelStrategy, Strategy
 from lightning.pytorch.trainer import call
 from lightning.pytorch.trainer.connectors.checkpoint_connector import _CheckpointConnector
 from lightning.pytorch.trainer.connectors.logger_connector.logger_connector import (
@@ -498,3 +498,11 @@ def test_the_prefix_of_a_logger_is_what_it_puts_before_metrics(tmp_path: Path) -
         logger.log_metrics({"loss": 1.0}, 0)
         (row,) = logger.experiment.metrics
         assert of_lightning.prefix_of(logger) + "loss" in row
+
+
+def test_a_strategy_says_whether_it_saves_shards() -> None:
+    shards = {
+        saves: of_lightning.saves_shards(ModelParallelStrategy(save_distributed_checkpoint=saves))
+        for saves in (True, False)
+    }
+    assert shards == {True: True, False: False}, "sharded checkpoints are not saved whole"

@@ -1,10 +1,14 @@
 """The private names of torch in use: which feature of the package each one carries."""
 
 import functools
+import warnings
 from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 import torch
+import torch.distributed.checkpoint as dcp
 from torch import nn
 from torch.nn.utils import parametrize, prune
 
@@ -233,3 +237,22 @@ def test_operations_that_draw_random_numbers_are_counted() -> None:
         torch.empty(2).normal_()
         nn.functional.dropout(torch.ones(2))
     assert draws.count == 3
+
+
+@carries("reading sharded checkpoints on one process")
+def test_shards_are_put_together_without_other_processes() -> None:
+    with TemporaryDirectory() as name, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that there is one process
+        folder = Path(name)
+        weight = torch.arange(6.0).reshape(2, 3)
+        content = {"state_dict": {"weight": weight}, "more": {"lr": 0.5}}
+        dcp.save(content, checkpoint_id=folder, no_dist=True)
+        read = of_torch.read_shards(folder)
+        names, shards = of_torch.index_of_shards(folder / ".metadata")
+    assert torch.equal(read["state_dict"]["weight"], weight)
+    assert read["more"] == {"lr": 0.5}
+    assert names["state_dict.weight"] == ((2, 3), [((0, 0), (2, 3))])
+    assert {one.name: one.sizes for one in shards} == {
+        "state_dict.weight": (2, 3),
+        "more.lr": None,
+    }
