@@ -25,13 +25,13 @@ FLOORS = [
     {"solvers", "isolation", "splice", "tensor_files", "whole_files"},
     {"attacks", "lipschitz", "units"},
     {"metrics"},  # models log metrics
-    {"models", "data"},
+    {"models", "data", "robustness"},
     {"figures", "hosts"},
     {"loggers"},
     {"pools", "splits"},
     {"callbacks"},
     {"configuration"},
-    {"commands.attack", "commands.lipschitz", "commands.units"},
+    {"commands.attack", "commands.evaluate", "commands.lipschitz", "commands.units"},
     {"trainer"},
     {"cli"},
     {"training_runs"},  # they build their runs as the command line does

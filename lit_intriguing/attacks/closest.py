@@ -35,6 +35,16 @@ class Closest(Attack):
             raise ValueError("Closest: attacks must hold at least one.")
         self.attacks = list(attacks)
 
+    @property
+    def ball_norm(self) -> float | None:
+        """The norm of the balls of all of them; None where they have not all the same."""
+        norms = {attack.ball_norm for attack in self.attacks}
+        return norms.pop() if len(norms) == 1 else None
+
+    def at(self, radius: float, bounds: Bounds) -> "Closest":
+        """Return the same attacks, each with another radius."""
+        return Closest([attack.at(radius, bounds) for attack in self.attacks])
+
     def search(
         self,
         model: Model,
@@ -77,6 +87,15 @@ class Restarts(Attack):
     def __init__(self, attack: Attack, times: int) -> None:
         check_whole("Restarts", 1, times=times)
         self.attack, self.times = attack, times
+
+    @property
+    def ball_norm(self) -> float | None:
+        """The norm of the attack's ball."""
+        return self.attack.ball_norm
+
+    def at(self, radius: float, bounds: Bounds) -> "Restarts":
+        """Return as many runs of the attack with another radius."""
+        return Restarts(self.attack.at(radius, bounds), self.times)
 
     def search(
         self,

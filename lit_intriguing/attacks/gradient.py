@@ -73,6 +73,16 @@ class GradientAttack(Attack):
         return super()._default(parameter)
 
     @property
+    def ball_norm(self) -> float:
+        """The norm of its ball."""
+        return self.norm
+
+    def at(self, radius: float, bounds: Bounds) -> "GradientAttack":
+        """Return the same attack with another `eps`, its step longer or shorter with it."""
+        step = self.step_size * radius / self.eps
+        return GradientAttack(radius, self.norm, self.steps, step, self.random_start)
+
+    @property
     def needs_one_clean_gradient(self) -> bool:
         """Whether `one_step` on the clean gradient is the whole attack."""
         return self.steps == 1 and not self.random_start and self.step_size <= self.eps

@@ -303,16 +303,6 @@ def test_no_radius_is_certified_without_a_bound_of_the_network(
     assert "exp" in message
 
 
-def test_pairs_of_classes_are_bounded_one_by_one_in_stacks_that_are_not_too_wide(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    model = Classifier(widths=WIDTHS)
-    network = network_norm(model, (64,))
-    assert isinstance(certify._sharpest(model, network, (64,)), Tensor)
-    monkeypatch.setattr(certify, "WIDEST", 11)
-    assert certify._sharpest(model, network, (64,)) == network.norm
-
-
 def test_a_result_is_not_replaced_by_another_one_and_the_same_command_writes_it_again(
     weights: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
