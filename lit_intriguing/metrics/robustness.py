@@ -75,13 +75,11 @@ def class_errors(distances: Tensor, labels: Tensor, classes: int, at: Tensor) ->
     return counts.double() / totals.unsqueeze(1)
 
 
-def _by_class(
-    distances: Tensor, labels: Tensor, classes: int, at: Tensor
-) -> tuple[Tensor, Tensor]:
+def _by_class(distances: Tensor, labels: Tensor, classes: int, at: Tensor) -> tuple[Tensor, Tensor]:
     """Return how many examples of each class are fooled, `(C, R)`, and how many there are."""
     if labels.shape != distances.shape:
         raise ValueError(f"labels must be {tuple(distances.shape)}, not {tuple(labels.shape)}")
-    if len(labels) and not (0 <= int(labels.min()) and int(labels.max()) < classes):
+    if len(labels) and not (int(labels.min()) >= 0 and int(labels.max()) < classes):
         raise ValueError(f"labels must lie between 0 and {classes - 1}")
     fooled = within(distances, at).long()
     counts = fooled.new_zeros(classes, len(at)).index_add_(0, labels.long(), fooled)

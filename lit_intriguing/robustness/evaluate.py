@@ -88,11 +88,9 @@ def evaluate_chunk(
     seed: int = 0,
     index: int = 0,
 ) -> Evaluation:
-    """Evaluate one chunk; arguments and errors as for `evaluate_tensors`.
+    """Evaluate the chunk of number `index` by the `runs` of `plan`.
 
-    Args:
-        runs: Of `plan`.
-        index: The chunk's number.
+    Other arguments and errors are those of `evaluate_tensors`.
     """
     labels = labels.long()
     every = torch.arange(len(images), device=images.device)
@@ -131,9 +129,7 @@ def _trial(run: Planned, made: Examples, tried: Tensor, labels: Tensor) -> Trial
         return whole
 
     away = made.adversarial.double() - made.clean.double()
-    distances = {
-        norm: torch.where(made.attacked, lengths(away, norm), torch.nan) for norm in NORMS
-    }
+    distances = {norm: torch.where(made.attacked, lengths(away, norm), torch.nan) for norm in NORMS}
     queries = torch.zeros_like(labels)
     queries[tried] = made.queries.to(queries)
     return Trial(

@@ -28,7 +28,7 @@ class Planned:
     size: float | None = None
 
 
-def usual_attacks(sizes: Sizes, random_starts: int = 2) -> dict[str, Attack]:
+def usual_attacks(sizes: Sizes, random_starts: int = 4) -> dict[str, Attack]:
     """Return the attacks where none are given.
 
     `BoxLBFGS` answers all L2 sizes, and some of Linf. Where sizes in Linf are asked for, projected

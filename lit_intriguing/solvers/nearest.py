@@ -131,6 +131,8 @@ def nearest_point(
             whose point is farther away than that after its first steps is given up.
         rival: Squared distances, `(N, S)`, that another search had after each stage; infinite
             where there are none. A problem that ends a stage hardly nearer than that is given up.
+        start: Where the search begins, in the box, `(N, D)`; None for `x0`. Another start may end
+            in another local minimum.
         on_finished: Called with the number of problems that have just been finished.
 
     Returns:
@@ -143,7 +145,9 @@ def nearest_point(
     check(x0, memory=memory, slots=slots, stages=len(stages))
     box = Box.like(x0, lower, upper)
     with grad_island():
-        search = _Search(fun, ordinary(x0), box, unit, stages, memory, slots, beaten_at, rival, start)
+        search = _Search(
+            fun, ordinary(x0), box, unit, stages, memory, slots, beaten_at, rival, start
+        )
         run(search, on_finished)
     return search.found
 
