@@ -153,7 +153,7 @@ class RobustError(Metric):
         self.examples += len(distances)
 
     def compute(self) -> Tensor:
-        """Return the errors so far, float64 (R,); NaN without examples."""
+        """Return the errors so far, float64 (R,), of one size (); NaN without examples."""
         return self.fooled.double() / self.examples
 
 
@@ -211,11 +211,11 @@ class DistanceQuantiles(Metric):
         ValueError: In `compute`, what `distance_quantiles` refuses.
 
     Example:
-        >>> metric = DistanceQuantiles(shares=[0.5])
+        >>> metric = DistanceQuantiles(shares=[0.1, 0.5])
         >>> metric.update(torch.tensor([3.0, 1.0]))
         >>> metric.update(torch.tensor([2.0]))
         >>> metric.compute()
-        tensor([2.], dtype=torch.float64)
+        tensor([1., 2.], dtype=torch.float64)
     """
 
     full_state_update = False
@@ -233,7 +233,7 @@ class DistanceQuantiles(Metric):
         self.distances.append(distances.double())
 
     def compute(self) -> Tensor:
-        """Return the quantiles so far, float64 (Q,); NaN without examples."""
+        """Return the quantiles so far, float64 (Q,), of one share (); NaN without examples."""
         there = bool(len(self.distances))
         all_of_them = dim_zero_cat(self.distances) if there else torch.zeros(0)
         return distance_quantiles(all_of_them, self.shares)

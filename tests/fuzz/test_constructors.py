@@ -28,6 +28,7 @@ WITH: dict[Callable[..., Any], dict[str, Any]] = {
     callbacks.LipschitzPenalty: {"weight": 0.1},
     callbacks.MovingAverage: {},
     callbacks.PerturbedLayer: {"attack": ATTACK},
+    callbacks.RobustnessEvaluation: {},
     callbacks.RunProgress: {},
     callbacks.SparseFilters: {"activation": 0.1, "local": 0.4},
     callbacks.TrainingError: {},
@@ -37,7 +38,10 @@ WITH: dict[Callable[..., Any], dict[str, Any]] = {
     data.TensorLoader: {
         "inputs": torch.zeros(6, 2), "labels": torch.zeros(6).long(), "batch_size": 2,
     },
+    metrics.ClassRobustError: {"classes": 3, "at": [0.5]},
+    metrics.DistanceQuantiles: {"shares": [0.5]},
     metrics.ErrorRate: {},
+    metrics.RobustError: {"at": [0.5]},
     metrics.TransferRates: {"sets": 2, "models": 2},
     Bounds: {},
 }  # fmt: skip

@@ -63,9 +63,7 @@ class AutoAttack(ExternalAttack):
                 raise ValueError(f"AutoAttack: {name} must be one of {known}, not {value!r}.")
         if (version == "custom") != bool(attacks):
             raise ValueError('AutoAttack: version="custom" and a list of attacks go together.')
-        # The authors' own goes first.
-        package = "autoattack" if find_spec("autoattack") else "pyautoattack"
-        self._make: Callable[..., Any] = library(package).AutoAttack
+        self._make: Callable[..., Any] = load_autoattack()
         self.eps, self.norm, self.version = eps, norm, version
         self.attacks, self.batch_size = list(attacks or []), batch_size
 
@@ -101,6 +99,17 @@ class AutoAttack(ExternalAttack):
         with _tracer_restored():
             found = evaluate(x, labels, **{size: self.batch_size or len(x)})
         return found[0] if isinstance(found, tuple) else found
+
+
+def load_autoattack() -> Callable[..., Any]:
+    """Return the class, of the authors' own package where that is installed.
+
+    Raises:
+        MissingLibraryError: If neither autoattack nor pyautoattack is.
+    """
+    package = "autoattack" if find_spec("autoattack") else "pyautoattack"
+    made: Callable[..., Any] = library(package).AutoAttack
+    return made
 
 
 @contextmanager

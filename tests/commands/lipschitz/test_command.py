@@ -13,9 +13,7 @@ from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 
 from lit_intriguing import cli
-from lit_intriguing.commands.lipschitz import certify
 from lit_intriguing.data import Digits
-from lit_intriguing.lipschitz import network_norm
 from lit_intriguing.models import Classifier
 
 WIDTHS = [64, 12, 10]
