@@ -1,5 +1,6 @@
 """Attacks made of attacks: the nearest of what several of them, or several runs of one, find."""
 
+import copy
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
@@ -43,7 +44,9 @@ class Closest(Attack):
 
     def at(self, radius: float, bounds: Bounds) -> "Closest":
         """Return the same attacks, each with another radius."""
-        return Closest([attack.at(radius, bounds) for attack in self.attacks])
+        other = copy.copy(self)
+        other.attacks = [attack.at(radius, bounds) for attack in self.attacks]
+        return other
 
     def search(
         self,
@@ -95,7 +98,9 @@ class Restarts(Attack):
 
     def at(self, radius: float, bounds: Bounds) -> "Restarts":
         """Return as many runs of the attack with another radius."""
-        return Restarts(self.attack.at(radius, bounds), self.times)
+        other = copy.copy(self)
+        other.attack = self.attack.at(radius, bounds)
+        return other
 
     def search(
         self,

@@ -1,5 +1,6 @@
 """Gradient steps in L2 and Linf: FGM, FGSM and PGD."""
 
+import copy
 import inspect
 import math
 from collections.abc import Mapping
@@ -79,8 +80,9 @@ class GradientAttack(Attack):
 
     def at(self, radius: float, bounds: Bounds) -> "GradientAttack":
         """Return the same attack with another `eps`, its step longer or shorter with it."""
-        step = self.step_size * radius / self.eps
-        return GradientAttack(radius, self.norm, self.steps, step, self.random_start)
+        other = copy.copy(self)
+        other.eps, other.step_size = radius, self.step_size * radius / self.eps
+        return other
 
     @property
     def needs_one_clean_gradient(self) -> bool:

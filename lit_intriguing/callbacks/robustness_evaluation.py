@@ -6,12 +6,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
+import torch
 from lightning.pytorch import LightningModule, Trainer
 from torch import nn
 
 from lit_intriguing.argument_types import checked_arguments
 from lit_intriguing.attacks import Attack, TrueLabels
 from lit_intriguing.attacks.arguments import check_inside
+from lit_intriguing.attacks.attack_tensors import attack_chunk
 from lit_intriguing.callbacks.at_test import AtTest
 from lit_intriguing.callbacks.measuring import is_trial
 from lit_intriguing.checks import check_flags
@@ -29,7 +31,7 @@ from lit_intriguing.loggers.when import When
 from lit_intriguing.robustness.certified import Certificate, certificate_of
 from lit_intriguing.robustness.evaluate import evaluate_chunk
 from lit_intriguing.robustness.evaluation import Evaluation
-from lit_intriguing.robustness.plan import Planned, plan, usual_attacks
+from lit_intriguing.robustness.plan import plan, usual_attacks
 from lit_intriguing.robustness.sizes import checked_sizes, size_key
 from lit_intriguing.robustness.summary import CERTIFIED, scalar_names, scalars, size_table
 from lit_intriguing.splice import INPUT
@@ -172,12 +174,12 @@ class RobustnessEvaluation(AtTest):
     def try_out(
         self, trainer: Trainer, pl_module: LightningModule, examples: FixedExamples
     ) -> None:
-        """Run each attack on two of the examples, at its largest size."""
+        """Run each attack on two of the examples, at its largest size, read rightly or not."""
         inputs, labels = examples
         check_inside(inputs, self.bounds or Bounds())
         for name, run in {run.name: run for run in self._runs}.items():
             try:
-                self._evaluate(trainer, pl_module, (inputs[:2], labels[:2]), [run])
+                self._attack(trainer, pl_module, (inputs[:2], labels[:2]), run.attack)
             except (UserError, ValueError) as error:
                 error.args = (f"the attack {name!r}: {error}", *error.args[1:])
                 raise
@@ -192,7 +194,7 @@ class RobustnessEvaluation(AtTest):
     ) -> None:
         """Evaluate the examples."""
         certificate = self._certificate(pl_module, examples, sharpest=False)
-        found = self._evaluate(trainer, pl_module, examples, self._runs, certificate)
+        found = self._evaluate(trainer, pl_module, examples, certificate)
         values = scalars(found, self.sizes, self.shared)
         self._history.append(ErrorMoment(when.steps, self._drawn(values)))
         if trainer.is_global_zero:
@@ -208,7 +210,7 @@ class RobustnessEvaluation(AtTest):
     ) -> None:
         """Evaluate examples of the test."""
         certificate = self._certificate(pl_module, examples, sharpest=True)
-        found = self._evaluate(trainer, pl_module, examples, self._runs, certificate)
+        found = self._evaluate(trainer, pl_module, examples, certificate)
         if trainer.is_global_zero:
             values = scalars(found, self.sizes, self.shared)
             self.note({f"{TEST}/{name}": value for name, value in values.items()})
@@ -232,18 +234,32 @@ class RobustnessEvaluation(AtTest):
         """Begin a new history."""
         self._history = []
 
+    def _attack(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        examples: FixedExamples,
+        attack: Attack,
+    ) -> None:
+        model = in_precision(self.logits_model(pl_module), trainer.precision_plugin)
+        generator = torch.Generator().manual_seed(self.seed)
+        with self.isolated(pl_module):
+            attack_chunk(
+                model, attack, *examples, generator,
+                goal=TrueLabels(), bounds=self.bounds, only_correct=False,
+            )  # fmt: skip
+
     def _evaluate(
         self,
         trainer: Trainer,
         pl_module: LightningModule,
         examples: FixedExamples,
-        runs: Sequence[Planned],
-        certificate: Certificate | None = None,
+        certificate: Certificate | None,
     ) -> Evaluation:
         model = in_precision(self.logits_model(pl_module), trainer.precision_plugin)
         with self.isolated(pl_module):
             return evaluate_chunk(
-                model, runs, *examples,
+                model, self._runs, *examples,
                 bounds=self.bounds or Bounds(), shared=self.shared, certificate=certificate,
                 seed=self.seed,
             )  # fmt: skip

@@ -42,7 +42,7 @@ ATTACKS: dict[str, Attack] = {
 }
 
 
-class Tested(Validating):
+class Examined(Validating):
     def test_step(self, batch: Any, batch_idx: int) -> None:
         self.log("test/loss", F.cross_entropy(self(batch[0]), batch[1]))
 
@@ -102,13 +102,15 @@ def test_the_numbers_are_those_of_the_weights_at_that_step(tmp_path: Path) -> No
 def test_a_test_measures_examples_of_the_test_data_and_leaves_the_host_as_it_was(
     tmp_path: Path,
 ) -> None:
-    host, callback = Tested(), evaluation(examples=12)
-    before = [value.clone() for value in host.state_dict().values()]
-    ran = trainer(tmp_path, callback)
-    state = torch.get_rng_state()
-    ran.test(host, plain(seed=5), verbose=False)
-    assert torch.equal(torch.get_rng_state(), state)
-    assert all(torch.equal(*pair) for pair in zip(before, host.state_dict().values(), strict=True))
+    def tested(*callbacks: Any) -> tuple[Any, list[Tensor]]:
+        host, ran = Examined(), trainer(tmp_path, *callbacks)
+        torch.manual_seed(7)
+        ran.test(host, plain(seed=5), verbose=False)
+        return ran, [*host.state_dict().values(), torch.get_rng_state()]
+
+    _, without = tested()
+    ran, with_it = tested(evaluation(examples=12))
+    assert all(torch.equal(*pair) for pair in zip(without, with_it, strict=True))
     metrics = {name: float(value) for name, value in ran.callback_metrics.items()}
     assert 0 < metrics["robustness/test/l2_0.9"] <= 1
     assert metrics["robustness/test/clean"] <= metrics["robustness/test/l2_0.3"]
@@ -124,7 +126,7 @@ class Streamed(IterableDataset[Any]):
 
 def test_a_stream_of_test_data_is_left_alone_with_a_warning(tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match="measures nothing of the test data"):
-        trainer(tmp_path, evaluation()).test(Tested(), DataLoader(Streamed(), 6), verbose=False)
+        trainer(tmp_path, evaluation()).test(Examined(), DataLoader(Streamed(), 6), verbose=False)
 
 
 @pytest.mark.usefixtures("undrawn")
