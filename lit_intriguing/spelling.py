@@ -27,6 +27,20 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     return spellings[found[0]] if found else None
 
 
+def several_nearest(name: str, known: Iterable[str], count: int = 4) -> list[str]:
+    """Return the known names that are most like one, the likest first, however far they are.
+
+    Args:
+        name: what was written.
+        known: the names that would have been right.
+        count: how many at most.
+
+    >>> several_nearest("robustness/l2_15", ["robustness/clean", "robustness/l2_1.5"], 1)
+    ['robustness/l2_1.5']
+    """
+    return difflib.get_close_matches(name, sorted(known), n=count, cutoff=0.0)
+
+
 def did_you_mean(name: str, known: Iterable[str], *, whole: str = "{}") -> str:
     """Write the end of an error message: a question with the nearest name, or nothing.
 

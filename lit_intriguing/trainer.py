@@ -1,11 +1,12 @@
 """The Trainer of the command line: Lightning's, with a method for each further subcommand."""
 
 from lit_intriguing.commands.attack.options import AttackTrainer
+from lit_intriguing.commands.evaluate.options import EvaluateTrainer
 from lit_intriguing.commands.lipschitz.options import LipschitzTrainer
 from lit_intriguing.commands.units.options import UnitTrainer
 
 
-class Trainer(AttackTrainer, LipschitzTrainer, UnitTrainer):
+class Trainer(AttackTrainer, EvaluateTrainer, LipschitzTrainer, UnitTrainer):
     """Lightning's Trainer; each subcommand of the command line is a method of this class.
 
     To add one that works on a model, make a room in `lit_intriguing.commands` with a file

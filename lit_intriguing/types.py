@@ -46,7 +46,9 @@ class Bounds:
         if bool((lower > upper).any()):
             raise ValueError(f"Bounds: lower {self.lower} lies above upper {self.upper}.")
 
-    def _limits(self) -> tuple[Limit, Limit]:
+    @property
+    def limits(self) -> tuple[Limit, Limit]:
+        """Both limits, as they were given."""
         return self.lower, self.upper
 
     @cached_property
@@ -54,7 +56,7 @@ class Bounds:
         """Whether any limit is finite, so that clamping can change anything."""
         return any(
             bool(torch.as_tensor(limit, dtype=torch.float64).isfinite().any())
-            for limit in self._limits()
+            for limit in self.limits
         )
 
     def tensors_like(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -69,7 +71,7 @@ class Bounds:
         Raises:
             ValueError: If a limit's shape fits neither the channels nor one example of `x`.
         """
-        lower, upper = (_broadcastable(limit, x) for limit in self._limits())
+        lower, upper = (_broadcastable(limit, x) for limit in self.limits)
         return lower, upper
 
     def clamp(self, x: Tensor) -> Tensor:
@@ -99,7 +101,7 @@ class Bounds:
             return self
         lower, upper = (
             torch.as_tensor(limit, dtype=scale.dtype, device=scale.device) / scale
-            for limit in self._limits()
+            for limit in self.limits
         )
         return Bounds(lower, upper)
 

@@ -26,13 +26,13 @@ FLOORS = [
     {"sharded_files"},
     {"attacks", "lipschitz", "units"},
     {"metrics", "schemes"},  # models log metrics
-    {"models", "data", "sanity"},
+    {"models", "data", "robustness", "sanity"},
     {"figures", "hosts"},
     {"loggers"},
     {"pools", "splits"},
     {"callbacks"},
     {"configuration"},
-    {"commands.attack", "commands.lipschitz", "commands.units"},
+    {"commands.attack", "commands.evaluate", "commands.lipschitz", "commands.units"},
     {"trainer"},
     {"cli"},
     {"training_runs"},  # they build their runs as the command line does

@@ -140,6 +140,26 @@ class Attack(ABC):
             success = self._verify(model, adversarial, criterion) & ~broken
         return Perturbation(clean, adversarial, success, found.queries, dict(found.info))
 
+    @property
+    def ball_norm(self) -> float | None:
+        """The norm, 2 or infinity, of the ball in which it searches: its radius is set by `at`.
+
+        None for an attack that searches for the nearest example, or has no such radius.
+        """
+        return None
+
+    def at(self, radius: float, bounds: Bounds) -> "Attack":
+        """Return the same attack with another radius of its ball.
+
+        Args:
+            radius: In `ball_norm`, in the units of what is attacked.
+            bounds: The box of what will be attacked.
+
+        Raises:
+            ValueError: If it has no ball, or cannot count in these units.
+        """
+        raise ValueError(f"{type(self).__name__} searches in no ball, so it has no radius.")
+
     def check_needs_no_border(self) -> None:
         """Refuse a goal that has no border, such as `HostLoss`, if the attack needs one.
 

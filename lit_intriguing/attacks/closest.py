@@ -1,5 +1,6 @@
 """Attacks made of attacks: the nearest of what several of them, or several runs of one, find."""
 
+import copy
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
@@ -34,6 +35,18 @@ class Closest(Attack):
         if not attacks:
             raise ValueError("Closest: attacks must hold at least one.")
         self.attacks = list(attacks)
+
+    @property
+    def ball_norm(self) -> float | None:
+        """The norm of the balls of all of them; None where they have not all the same."""
+        norms = {attack.ball_norm for attack in self.attacks}
+        return norms.pop() if len(norms) == 1 else None
+
+    def at(self, radius: float, bounds: Bounds) -> "Closest":
+        """Return the same attacks, each with another radius."""
+        other = copy.copy(self)
+        other.attacks = [attack.at(radius, bounds) for attack in self.attacks]
+        return other
 
     def search(
         self,
@@ -77,6 +90,17 @@ class Restarts(Attack):
     def __init__(self, attack: Attack, times: int) -> None:
         check_whole("Restarts", 1, times=times)
         self.attack, self.times = attack, times
+
+    @property
+    def ball_norm(self) -> float | None:
+        """The norm of the attack's ball."""
+        return self.attack.ball_norm
+
+    def at(self, radius: float, bounds: Bounds) -> "Restarts":
+        """Return as many runs of the attack with another radius."""
+        other = copy.copy(self)
+        other.attack = self.attack.at(radius, bounds)
+        return other
 
     def search(
         self,

@@ -1,5 +1,6 @@
 """Gradient steps in L2 and Linf: FGM, FGSM and PGD."""
 
+import copy
 import inspect
 import math
 from collections.abc import Mapping
@@ -82,6 +83,17 @@ class GradientAttack(Attack):
         if parameter.name == "step_size":
             return float(_usual_step_size(self.eps, self.steps))
         return super()._default(parameter)
+
+    @property
+    def ball_norm(self) -> float:
+        """The norm of its ball."""
+        return self.norm
+
+    def at(self, radius: float, bounds: Bounds) -> "GradientAttack":
+        """Return the same attack with another `eps`, its step longer or shorter with it."""
+        other = copy.copy(self)
+        other.eps, other.step_size = radius, self.step_size * radius / self.eps
+        return other
 
     @property
     def needs_one_clean_gradient(self) -> bool:

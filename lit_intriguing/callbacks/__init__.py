@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from lit_intriguing.callbacks.lipschitz_penalty import LipschitzPenalty
     from lit_intriguing.callbacks.logger_guard import LoggerGuard
     from lit_intriguing.callbacks.moving_average import MovingAverage
+    from lit_intriguing.callbacks.robustness_evaluation import RobustnessEvaluation
     from lit_intriguing.callbacks.run_progress import RunProgress
     from lit_intriguing.callbacks.sparse_filters import SparseFilters
     from lit_intriguing.callbacks.training_error import TrainingError
@@ -37,6 +38,7 @@ __all__ = [
     "LoggerGuard",
     "MovingAverage",
     "PerturbedLayer",
+    "RobustnessEvaluation",
     "RunProgress",
     "SparseFilters",
     "TrainingError",
@@ -56,6 +58,7 @@ _FILES = {
     "LoggerGuard": "lit_intriguing.callbacks.logger_guard",
     "MovingAverage": "lit_intriguing.callbacks.moving_average",
     "PerturbedLayer": "lit_intriguing.pools",
+    "RobustnessEvaluation": "lit_intriguing.callbacks.robustness_evaluation",
     "RunProgress": "lit_intriguing.callbacks.run_progress",
     "SparseFilters": "lit_intriguing.callbacks.sparse_filters",
     "TrainingError": "lit_intriguing.callbacks.training_error",

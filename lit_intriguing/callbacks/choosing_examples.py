@@ -182,6 +182,15 @@ class ChoosingExamples(Measuring, ABC):
         else:
             examples = examples[0].to(device), examples[1].to(device)
             self._check_labels(examples[1])
+        self.tried(trainer, pl_module, examples)
+        self._chosen, self._stored = examples, None
+
+    def tried(self, trainer: Trainer, pl_module: LightningModule, examples: Any) -> None:
+        """Try everything out on the examples, and say of a failure who failed.
+
+        Raises:
+            UserError: If anything fails.
+        """
         try:
             self.try_out(trainer, pl_module, examples)
         except (UserError, ValueError) as error:
@@ -196,7 +205,6 @@ class ChoosingExamples(Measuring, ABC):
                 self._name_in(error)
                 raise
             raise UserError(f"{type(self).__name__}: {error}") from error
-        self._chosen, self._stored = examples, None
 
     def _check_labels(self, labels: Tensor) -> None:
         if not len(labels):

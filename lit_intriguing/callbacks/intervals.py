@@ -11,32 +11,37 @@ MOST = 40
 """Measurements of a run, about, where nothing else was asked for: each epoch of a shorter one."""
 
 
-def epochs_between(trainer: Trainer, given: int | None) -> int:
+def epochs_between(trainer: Trainer, given: int | None, most: int = MOST) -> int:
     """Return the epochs from one measurement to the next.
 
     Args:
         trainer: In a fit.
-        given: What was asked for; None for at most `MOST` measurements in the run, and each epoch
+        given: What was asked for; None for at most `most` measurements in the run, and each epoch
             of a run without an end.
+        most: Measurements.
     """
     epochs = epochs_of(trainer)
-    return given or (1 if epochs is None else max(1, math.ceil(epochs / MOST)))
+    return given or (1 if epochs is None else max(1, math.ceil(epochs / most)))
 
 
-def epoch_is_due(trainer: Trainer, given: int | None) -> bool:
+def epoch_is_due(trainer: Trainer, given: int | None, most: int = MOST) -> bool:
     """Return whether to measure at the end of the present epoch.
 
     Args:
         trainer: In a fit.
         given: Epochs from one measurement to the next; None also measures the first and the last.
+        most: As for `epochs_between`.
     """
     number = trainer.current_epoch + 1
     ends = given is None and number in (1, epochs_of(trainer))
-    return ends or number % epochs_between(trainer, given) == 0
+    return ends or number % epochs_between(trainer, given, most) == 0
 
 
 def turn(
-    trainer: Trainer, every_n_epochs: int | None, every_n_steps: int | None
+    trainer: Trainer,
+    every_n_epochs: int | None,
+    every_n_steps: int | None,
+    most: int = MOST,
 ) -> tuple[int, int | None]:
     """Return the number of the present measurement in the run, and how many it has.
 
@@ -44,6 +49,7 @@ def turn(
         trainer: In a fit.
         every_n_epochs: Epochs from one measurement to the next, as for `epochs_between`.
         every_n_steps: Steps, in their place.
+        most: As for `epochs_between`.
 
     Returns:
         The number, from 0; and the total, None in a run without an end.
@@ -54,7 +60,7 @@ def turn(
         number, total, every = optimizer_steps(trainer), steps, every_n_steps
     else:
         number, total = trainer.current_epoch + 1, epochs_of(trainer)
-        every = epochs_between(trainer, every_n_epochs)
+        every = epochs_between(trainer, every_n_epochs, most)
     return max(number // every - 1, 0), None if total is None else total // every
 
 

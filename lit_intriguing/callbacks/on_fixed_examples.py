@@ -4,12 +4,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from lightning.pytorch import LightningModule, Trainer
 
 from lit_intriguing.callbacks.choosing_examples import ChoosingExamples
-from lit_intriguing.callbacks.intervals import epoch_is_due, turn
+from lit_intriguing.callbacks.intervals import MOST, epoch_is_due, turn
 from lit_intriguing.callbacks.measuring import is_trial
 from lit_intriguing.errors import UserError
 from lit_intriguing.hosts.batch import BatchKeys, Place
@@ -48,6 +48,9 @@ class OnFixedExamples(ChoosingExamples, ABC):
     Raises:
         ValueError: For a number out of range.
     """
+
+    most: ClassVar[int] = MOST
+    """Measurements of a run, about, where nothing else was asked for."""
 
     def __init__(
         self,
@@ -157,7 +160,7 @@ class OnFixedExamples(ChoosingExamples, ABC):
         if self.every_n_steps is not None and not is_trial(trainer):
             due = self._step_is_due(trainer)
         else:
-            due = is_trial(trainer) or epoch_is_due(trainer, self.every_n_epochs)
+            due = is_trial(trainer) or epoch_is_due(trainer, self.every_n_epochs, self.most)
         if due and self._chosen is not None and not self.was_in_validation(trainer):
             self._measure(trainer, pl_module)
 
@@ -175,7 +178,8 @@ class OnFixedExamples(ChoosingExamples, ABC):
 
     def draw(self, trainer: Trainer, draw: Callable[[], None]) -> None:
         """Draw what was measured now if it is its turn, or at the end of the run."""
-        self.drawing.offer(*turn(trainer, self.every_n_epochs, self.every_n_steps), draw)
+        number, total = turn(trainer, self.every_n_epochs, self.every_n_steps, self.most)
+        self.drawing.offer(number, total, draw)
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Drop the state that an evaluation's checkpoint brought."""

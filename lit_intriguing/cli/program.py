@@ -266,6 +266,10 @@ class Program(LightningCLI):
         """Warn where nothing has been trained."""
         self._warn_of_initial_weights()
 
+    def before_evaluate(self) -> None:
+        """Warn where nothing has been trained."""
+        self._warn_of_initial_weights()
+
     def _warn_of_initial_weights(self) -> None:
         if self._option("ckpt_path") is not None or not self.trainer.is_global_zero:
             return

@@ -6,6 +6,7 @@ TRAINER_SUBCOMMANDS = {
     "test": "evaluate on the test set",
     "predict": "run a model over data; only a callback (BasePredictionWriter) saves the outputs",
     "attack": "make adversarial examples of a split, resumably, and save them",
+    "evaluate": "measure errors under attacks at a list of sizes, resumably, beside certified ones",
     "lipschitz": "bound the Lipschitz constants of a network's layers and of the whole, certified",
     "units": "compare the top images of a network's units with those of random directions",
 }

@@ -1,6 +1,6 @@
 """Distortion and success over a run."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,6 +82,28 @@ def _draw_distortion(axis: Axes, steps: Sequence[int], history: Sequence[Moment]
     )
     axis.legend(frameon=False, fontsize=7)
     axis.set_ylim(bottom=0, top=1.1 * axis.get_ylim()[1])
+
+
+def draw_shares(figure: SubFigure, history: Sequence[tuple[int, Mapping[str, float]]]) -> None:
+    """Draw shares over the steps of a run, in per cent.
+
+    Args:
+        figure: Where.
+        history: Step, and shares by their names; one that is not known is missing.
+    """
+    axis = figure.subplots()
+    for number, name in enumerate(dict.fromkeys(name for _, some in history for name in some)):
+        there = [(step, 100 * some[name]) for step, some in history if name in some]
+        axis.plot(
+            *zip(*there, strict=True), color=PALETTE[number % len(PALETTE)], label=name,
+            marker="o", markersize=3, linewidth=1.4,
+            linestyle="--" if number // len(PALETTE) % 2 else "-",
+        )  # fmt: skip
+    style_steps(axis, [step for step, _ in history])
+    axis.set_title("over the run, %", fontsize=8, color=INK, loc="left")
+    low, high = axis.get_ylim()
+    axis.set_ylim(min(-4.0, low), max(104.0, high))
+    figure.legend(loc="outside right upper", fontsize=7, frameon=False)
 
 
 def style_steps(axis: Axes, steps: Sequence[int]) -> None:

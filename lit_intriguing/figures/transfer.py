@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure, SubFigure
+from matplotlib.figure import Figure
 from torch import Tensor
 
 from lit_intriguing.figures.canvas import GREY, INK, PALETTE
 from lit_intriguing.figures.heat_map import LABEL, draw_heat_map
-from lit_intriguing.figures.history import style_steps, with_room_below
+from lit_intriguing.figures.history import draw_shares, with_room_below
 
 ALONE = "error of the network on these images, %"
 """What the numbers are where there is one network."""
@@ -60,7 +60,7 @@ def transfer_figure(
     else:
         draw_heat_map(top.subplots(), values, rows, columns, label=label or LABEL)
     if bottom is not None:
-        _draw_history(bottom, history)
+        draw_shares(bottom, [(one.step, one.shares) for one in history])
     figure.suptitle(title, fontsize=10, color=INK, x=0.01, ha="left")
     return figure
 
@@ -83,20 +83,3 @@ def _draw_bars(axis: Axes, values: Tensor, rows: Sequence[str], label: str) -> N
     axis.grid(axis="x", color=GREY, alpha=0.25, linewidth=0.6)
     axis.set_axisbelow(True)
     axis.spines[["top", "right", "left"]].set_visible(False)
-
-
-def _draw_history(figure: SubFigure, history: Sequence[TransferMoment]) -> None:
-    axis = figure.subplots()
-    names = list(dict.fromkeys(name for moment in history for name in moment.shares))
-    for number, name in enumerate(names):
-        there = [moment for moment in history if name in moment.shares]
-        axis.plot(
-            [moment.step for moment in there], [100 * moment.shares[name] for moment in there],
-            color=PALETTE[number % len(PALETTE)], label=name, marker="o", markersize=3,
-            linewidth=1.4, linestyle="--" if number // len(PALETTE) % 2 else "-",
-        )  # fmt: skip
-    style_steps(axis, [moment.step for moment in history])
-    axis.set_title("over the run, %", fontsize=8, color=INK, loc="left")
-    low, high = axis.get_ylim()
-    axis.set_ylim(min(-4.0, low), max(104.0, high))
-    figure.legend(loc="outside right upper", fontsize=7, frameon=False)

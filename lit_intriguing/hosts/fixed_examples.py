@@ -87,14 +87,35 @@ def read_batch(
     Returns:
         The batch.
     """
-    loader = _loader(trainer, training)
+    as_in_validation = validates(trainer) and not training
+    return read_from(trainer, pl_module, _loader(trainer, training), count, seed, as_in_validation)
+
+
+def read_from(
+    trainer: Trainer,
+    pl_module: LightningModule,
+    loader: Any,
+    count: int,
+    seed: int,
+    as_in_validation: bool = False,
+) -> Any:
+    """Read examples of a loader's data set as `read_batch` does.
+
+    Args:
+        trainer: In the middle of a fit or a test, its data set up.
+        pl_module: The module.
+        loader: One of the run's; `example_order` knows its examples.
+        count: Examples in the batch, or as many as there are.
+        seed: Seed of the choice, and of random transforms in the data set.
+        as_in_validation: Whether hooks of the batch's way to the device are told so, in a fit.
+    """
     order = example_order(loader)
     assert order is not None
     generator = torch.Generator().manual_seed(seed)
     chosen = torch.randperm(len(order), generator=generator)[:count].tolist()
     with own_randomness(seed):
         batch = _read(loader, [order[place] for place in chosen], generator)
-        return on_device(trainer, pl_module, batch, validates(trainer) and not training)
+        return on_device(trainer, pl_module, batch, as_in_validation)
 
 
 def pick(batch: Any, wanted: Wanted) -> FixedExamples:

@@ -7,8 +7,10 @@ import torch.distributed as dist
 from lightning.pytorch import Trainer
 from torch import Tensor
 
+from lit_intriguing.errors import UserError
 from lit_intriguing.patience import from_the_first
 from lit_intriguing.private.of_lightning import callbacks_of, set_callback_metrics
+from lit_intriguing.spelling import did_you_mean, several_nearest
 
 
 def tell_monitors(trainer: Trainer, values: Mapping[str, float]) -> None:
@@ -36,6 +38,28 @@ def is_monitored(trainer: Trainer, prefix: str) -> bool:
     """Return whether a callback of the run has a `monitor` whose name begins so."""
     monitors = (getattr(one, "monitor", None) for one in callbacks_of(trainer))
     return any(isinstance(name, str) and name.startswith(prefix) for name in monitors)
+
+
+def check_monitors(trainer: Trainer, prefix: str, names: Iterable[str]) -> None:
+    """Refuse a callback that monitors what will never be measured.
+
+    Args:
+        trainer: Before its fit.
+        prefix: Begins the names of all that a callback of ours measures, such as `robustness/`.
+        names: All of these names, with the prefix.
+
+    Raises:
+        UserError: A `monitor` begins so and is none of the names; the nearest ones are said.
+    """
+    known = list(names)
+    for callback in callbacks_of(trainer):
+        name = getattr(callback, "monitor", None)
+        if isinstance(name, str) and name.startswith(prefix) and name not in known:
+            others = ", ".join(several_nearest(name, known))
+            raise UserError(
+                f"{type(callback).__name__} monitors {name!r}, which is not measured."
+                f"{did_you_mean(name, known)} Near are: {others}."
+            )
 
 
 def validates_within_fit(trainer: Trainer) -> bool:

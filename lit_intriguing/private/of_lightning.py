@@ -112,6 +112,14 @@ def validation_loop(trainer: Trainer) -> Any:
     return trainer.fit_loop.epoch_loop.val_loop
 
 
+def test_loop(trainer: Trainer) -> Any:
+    """Return the loop of a test.
+
+    `RobustnessEvaluation` takes examples from its data.
+    """
+    return trainer.test_loop
+
+
 def loaders_of(loop: Any) -> list[Any]:
     """Return the data loaders that a loop runs over; an empty list before they are set up.
 

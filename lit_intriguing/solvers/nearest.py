@@ -108,6 +108,7 @@ def nearest_point(
     slots: int = 256,
     beaten_at: Tensor | None = None,
     rival: Tensor | None = None,
+    start: Tensor | None = None,
     on_finished: Callable[[int], None] | None = None,
 ) -> Nearest:
     """Find for each problem the nearest point of the box at which the constraint is negative.
@@ -130,6 +131,8 @@ def nearest_point(
             whose point is farther away than that after its first steps is given up.
         rival: Squared distances, `(N, S)`, that another search had after each stage; infinite
             where there are none. A problem that ends a stage hardly nearer than that is given up.
+        start: Where the search begins, in the box, `(N, D)`; None for `x0`. Another start may end
+            in another local minimum.
         on_finished: Called with the number of problems that have just been finished.
 
     Returns:
@@ -142,7 +145,9 @@ def nearest_point(
     check(x0, memory=memory, slots=slots, stages=len(stages))
     box = Box.like(x0, lower, upper)
     with grad_island():
-        search = _Search(fun, ordinary(x0), box, unit, stages, memory, slots, beaten_at, rival)
+        search = _Search(
+            fun, ordinary(x0), box, unit, stages, memory, slots, beaten_at, rival, start
+        )
         run(search, on_finished)
     return search.found
 
@@ -159,8 +164,10 @@ class _Search(Search):
         slots: int,
         beaten_at: Tensor | None,
         rival: Tensor | None,
+        start: Tensor | None,
     ) -> None:
         super().__init__(x0, slots)
+        self._start = None if start is None else ordinary(start)
         self._fun, self._units, self._beaten_at, self._rival = fun, unit, beaten_at, rival
         table = [[float(getattr(stage, field.name)) for stage in stages] for field in fields(Stage)]
         self._stages = torch.tensor(table, dtype=torch.float64).to(x0)
@@ -182,6 +189,7 @@ class _Search(Search):
             len(first), x0, stage=0, steps=0, evaluations=0, unit=1, change=_CHANGE
         )
         self._at["unit"].copy_(unit[first])
+        self._begin(torch.arange(len(first), device=x0.device), first)
         self._look_up()
 
     @property
@@ -286,9 +294,15 @@ class _Search(Search):
             best.found[slots], self._settled[slots], self._descent.fresh[slots]
         )
 
+    def _begin(self, slots: Tensor, problems: Tensor) -> None:
+        """Go to where the search of some problems (an index) begins."""
+        if self._start is not None:
+            self._descent.restart(slots, self._start[problems])
+
     def load(self, slots: Tensor, problems: Tensor) -> None:
         """Start new problems in some slots."""
         self._descent.load(slots, self._x0[problems])
+        self._begin(slots, problems)
         self._best.load(slots)
         self._at.load(slots)
         self._at["unit"][slots] = self._units[problems]

@@ -27,6 +27,9 @@ _NO_MATTER = ("Be aware that when using `ckpt_path`, callbacks", "The dirpath ha
 """What Lightning says of the callbacks in a checkpoint, of which only the weights are wanted."""
 
 
+_OTHER_WEIGHTS = "Error(s) in loading state_dict"
+
+
 class ChunkLoop(Callback, ABC):
     """A loop over the chunks of a split; each process works on whole chunks.
 
@@ -187,6 +190,7 @@ def run_loop(
 
     Raises:
         InterruptedRunError: If the user stopped it.
+        UserError: If the checkpoint holds another model.
     """
     try:
         with added_callback(trainer, loop), warnings.catch_warnings():
@@ -203,6 +207,12 @@ def run_loop(
         if not (trainer.interrupted and trainer.is_global_zero):
             raise
         raise InterruptedRunError(f"interrupted. {progress()}.") from error
+    except RuntimeError as error:
+        if _OTHER_WEIGHTS not in str(error):
+            raise
+        raise UserError(
+            f"the checkpoint {ckpt_path} is not of this model: {' '.join(str(error).split())[:400]}"
+        ) from error
 
 
 def chunk_loader(trainer: Trainer) -> ChunkLoader:

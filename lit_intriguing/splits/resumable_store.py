@@ -74,7 +74,7 @@ class Store:
                 )
             check_archive(path, "delete the folder to begin again")
         found = list(differences(content["settings"], _as_saved(settings)))
-        if found:
+        if found and not _only_begun(self.folder):
             raise UserError(
                 f"{self.folder} holds results of other settings ({'; '.join(found)}): name "
                 "another output, or delete the folder to begin again."
@@ -95,8 +95,9 @@ class Store:
             self._chunks.mkdir(parents=True, exist_ok=True)
             if os.access(self.folder, os.W_OK):  # what is complete may be looked at elsewhere
                 locks.hold(self.folder)
-            if not self._manifest():
-                self._write_manifest({"settings": _as_saved(settings)})
+            saved = _as_saved(settings)
+            if self._manifest().get("settings") != saved:
+                self._write_manifest({"settings": saved})
         except OSError as error:
             raise UserError(f"cannot write to {self.folder}: {error}. Name another.") from error
 

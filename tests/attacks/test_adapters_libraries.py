@@ -17,6 +17,8 @@ from lit_intriguing.attacks import (
     Torchattacks,
     Untargeted,
 )
+from lit_intriguing.attacks.adapters.autoattack import load_autoattack
+from lit_intriguing.robustness import evaluate_tensors
 from lit_intriguing.types import Bounds
 from tests.oracles import Linear
 
@@ -182,3 +184,95 @@ def test_foolbox_attacks_of_fixed_size_ask_for_one() -> None:
         Foolbox("foolbox.attacks.L2PGD")
     with pytest.raises(ValueError, match=r"DDNAttack has no option 'step'\. Did you mean 'steps'"):
         Foolbox(of("foolbox.attacks.DDNAttack", step=3))
+
+
+def small_classes(count: int = 40) -> tuple[nn.Module, Tensor, Tensor]:
+    """Images of ten classes and a network that reads some of them wrongly."""
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Flatten(), nn.Linear(36, 16), nn.ReLU(), nn.Linear(16, 10)).eval()
+    x = torch.rand(count, 1, 6, 6, generator=torch.Generator().manual_seed(1)) * 0.6 + 0.2
+    labels = net(x).argmax(1)
+    labels[::9] = (labels[::9] + 1) % 10
+    return net, x, labels
+
+
+@pytest.mark.parametrize(("norm", "size"), [("L2", 0.05), ("L2", 0.1), ("Linf", 0.02)])
+def test_autoattacks_own_script_leaves_the_same_images_at_each_size(norm: str, size: float) -> None:
+    attack = autoattack(eps=9.0, norm=norm, version="custom", attacks=["apgd-ce", "fab-t"], seed=3,
+                        batch_size=16)  # fmt: skip
+    net, x, labels = small_classes()
+    name = norm.lower()
+    found = evaluate_tensors(
+        net, x, labels, attacks={"theirs": attack}, sizes={name: [size]}, shared=False
+    )
+    own = load_autoattack()(
+        net, norm=norm, eps=size, version="custom", attacks=["apgd-ce", "fab-t"], seed=3,
+        device="cpu",
+    )  # fmt: skip
+    adversarial, *_ = own.run_standard_evaluation(x, labels, batch_size=16)
+    wrong = net(adversarial).argmax(1) != labels
+    assert torch.equal(found.nearest(name) <= size * (1 + 1e-5), wrong)
+    assert 5 < int(wrong.sum()) < 40  # the size tells something
+
+
+@pytest.mark.parametrize("name", ["L2PGD", "LinfPGD"])
+def test_foolboxs_own_run_fools_the_same_images_at_each_size(name: str) -> None:
+    needs("foolbox")
+    import foolbox as theirs
+
+    net, x, labels = small_classes()
+    read = net(x).argmax(1) == labels
+    norm, sizes = ("l2", [0.05, 0.1]) if name == "L2PGD" else ("linf", [0.01, 0.02])
+    made = Foolbox(of(f"foolbox.attacks.{name}", steps=10), 9.0, seed=3)
+    found = evaluate_tensors(
+        net, x, labels, attacks={"theirs": made}, sizes={norm: sizes}, shared=False
+    )
+    for trial, size in zip(found.trials, sizes, strict=True):
+        torch.manual_seed(3)
+        model = theirs.PyTorchModel(net, bounds=(0, 1), device="cpu")
+        own = getattr(theirs.attacks, name)(steps=10)
+        _, _, fooled = own(model, x[read], theirs.criteria.Misclassification(labels[read]),
+                           epsilons=size)  # fmt: skip
+        assert torch.equal(trial.fooled[read], fooled)
+        assert 0 < int(fooled.sum()) < len(fooled)
+
+
+def test_foolboxs_attacks_that_minimise_answer_all_sizes_as_its_own_run_does() -> None:
+    made = foolbox("DDNAttack", steps=30)
+    import foolbox as theirs
+
+    net, x, labels = small_classes()
+    read = net(x).argmax(1) == labels
+    sizes = [0.05, 0.1, 0.2]
+    found = evaluate_tensors(net, x, labels, attacks={"ddn": made}, sizes={"l2": sizes})
+    model = theirs.PyTorchModel(net, bounds=(0, 1), device="cpu")
+    own = theirs.attacks.DDNAttack(steps=30)
+    criterion = theirs.criteria.Misclassification(labels[read])
+    _, clipped, _ = own(model, x[read], criterion, epsilons=None)
+    far = (clipped - x[read]).flatten(1).norm(dim=1)
+    expected = [(int((~read).sum()) + int((far <= s).sum())) / len(x) for s in sizes]
+    assert found.error("l2", sizes).tolist() == pytest.approx(expected)
+    assert expected[0] < expected[-1]
+
+
+@pytest.mark.parametrize(
+    ("make", "norm"),
+    [
+        (lambda: adv_lib("pgd_linf"), torch.inf),
+        (lambda: adv_lib("apgd", norm=2), 2.0),
+        (lambda: adv_lib("ddn", steps=5), None),
+        (lambda: foolbox("LinfPGD", 0.1), torch.inf),
+        (lambda: foolbox("DDNAttack", steps=5), None),
+        (lambda: autoattack(eps=0.1, norm="L1", version="rand"), None),
+    ],
+    ids=["pgd_linf", "apgd", "ddn", "LinfPGD", "DDNAttack", "AutoAttack L1"],
+)
+def test_the_ball_of_an_attack_is_known(make: Any, norm: float | None) -> None:
+    attack = make()
+    assert attack.ball_norm == norm
+    if norm is not None:
+        net, x, labels = small_classes(8)
+        radius = 0.02
+        found = attack.at(radius, Bounds())(net, x, Untargeted(labels))
+        away = torch.linalg.vector_norm((found.adversarial - x).flatten(1), norm, dim=1)
+        assert away.max() == pytest.approx(radius, rel=1e-3)

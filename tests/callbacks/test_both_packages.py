@@ -25,6 +25,7 @@ from lit_intriguing.callbacks import (
     LoggerGuard,
     MovingAverage,
     PerturbedLayer,
+    RobustnessEvaluation,
     RunProgress,
     SparseFilters,
     TrainingError,
@@ -115,6 +116,9 @@ MEASURING: dict[str, Callable[[Path, ModuleType], Any]] = {
     "FullyShard": lambda at, _: FullyShard(),
     "LipschitzMonitor": lambda at, _: LipschitzMonitor(1, dirpath=at),
     "LoggerGuard": lambda at, _: LoggerGuard(),
+    "RobustnessEvaluation": lambda at, _: RobustnessEvaluation(
+        {"one": ATTACK}, {"l2": [0.1]}, examples=4, dirpath=at
+    ),
     "RunProgress": lambda at, _: RunProgress(),
     "TrainingError": lambda at, _: TrainingError(),
     "TransferEvaluation": lambda at, package: TransferEvaluation(

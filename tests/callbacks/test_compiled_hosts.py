@@ -18,6 +18,7 @@ from lit_intriguing.callbacks import (
     ExactResume,
     LipschitzMonitor,
     PerturbedLayer,
+    RobustnessEvaluation,
     RunProgress,
     TrainingError,
     TransferEvaluation,
@@ -90,6 +91,9 @@ MEASURING: dict[str, Callable[[Path], Any]] = {
     "input": lambda at: AdversarialExamples(ATTACK, examples=6, dirpath=at),
     "layer": lambda at: AdversarialExamples(ATTACK, examples=6, layer="body", dirpath=at),
     "inner layer": lambda at: AdversarialExamples(ATTACK, examples=6, layer="body.0", dirpath=at),
+    "robustness": lambda at: RobustnessEvaluation(
+        {"one": ATTACK}, {"l2": [ATTACK.eps]}, examples=6, dirpath=at
+    ),
     "transfer": lambda at: TransferEvaluation(ATTACK, examples=6, dirpath=at),
     "lipschitz": lambda at: LipschitzMonitor(1, dirpath=at),
     "units": lambda at: UnitAnalysis(["body"], examples=24, k=3, rotations=2, dirpath=at),

@@ -49,6 +49,9 @@ MADE: dict[str, Callable[[], Callback]] = {
     "LipschitzPenalty": lambda: ours.LipschitzPenalty(0.1),
     "LoggerGuard": ours.LoggerGuard,
     "MovingAverage": ours.MovingAverage,
+    "RobustnessEvaluation": lambda: ours.RobustnessEvaluation(
+        {"drawing": ATTACK}, {"l2": [0.3]}, examples=4, every_n_steps=2
+    ),
     "RunProgress": ours.RunProgress,
     "SparseFilters": lambda: ours.SparseFilters(0.1, 0.4),
     "TrainingError": ours.TrainingError,

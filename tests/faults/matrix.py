@@ -26,7 +26,7 @@ from torch.utils._pytree import tree_map
 from torch.utils.data import DataLoader, TensorDataset
 
 from lit_intriguing import callbacks as ours
-from lit_intriguing.attacks import GradientAttack
+from lit_intriguing.attacks import BoxLBFGS, GradientAttack
 from lit_intriguing.data import Digits, TensorLoader
 from tests.faults.ends import differences
 
@@ -138,9 +138,13 @@ def measuring(cell: Cell) -> list[Callback]:
         ours.AdversarialExamples(attack, examples=4, layer="body", name="hidden"),
         ours.TransferEvaluation(attack, given, examples=4, every_n_steps=2),
         ours.LipschitzMonitor(every_n_steps=2),
+        ours.RobustnessEvaluation(
+            {"nearest": BoxLBFGS(random_starts=1), "pgd": attack}, {"l2": [0.3]},
+            examples=4, every_n_steps=2,
+        ),
         ours.UnitAnalysis(["body"], examples=60, rotations=2),
         *last,
-    ]
+    ]  # fmt: skip
 
 
 def _strategy(name: str) -> Any:

@@ -30,6 +30,7 @@ WITH: dict[Callable[..., Any], dict[str, Any]] = {
     callbacks.LipschitzPenalty: {"weight": 0.1},
     callbacks.MovingAverage: {},
     callbacks.PerturbedLayer: {"attack": ATTACK},
+    callbacks.RobustnessEvaluation: {},
     callbacks.RunProgress: {},
     callbacks.SparseFilters: {"activation": 0.1, "local": 0.4},
     callbacks.TrainingError: {},
@@ -39,10 +40,13 @@ WITH: dict[Callable[..., Any], dict[str, Any]] = {
     data.TensorLoader: {
         "inputs": torch.zeros(6, 2), "labels": torch.zeros(6).long(), "batch_size": 2,
     },
+    metrics.ClassRobustError: {"classes": 3, "at": [0.5]},
+    metrics.DistanceQuantiles: {"shares": [0.5]},
     metrics.ErrorRate: {},
     schemes.MART: {},
     schemes.TRADES: {},
     schemes.VAT: {},
+    metrics.RobustError: {"at": [0.5]},
     metrics.TransferRates: {"sets": 2, "models": 2},
     Bounds: {},
 }  # fmt: skip

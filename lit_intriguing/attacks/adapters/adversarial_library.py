@@ -1,6 +1,8 @@
 """Attacks of adversarial-library, the package `adv_lib`."""
 
+import copy
 import inspect
+import math
 from typing import Any
 
 from torch import Tensor
@@ -8,6 +10,8 @@ from torch import Tensor
 from lit_intriguing.attacks.adapters.base import ExternalAttack
 from lit_intriguing.attacks.adapters.named import Named, check_options, chosen
 from lit_intriguing.attacks.adapters.stand_in import StandIn
+from lit_intriguing.attacks.adapters.unit_box import box_width
+from lit_intriguing.types import Bounds
 
 
 class AdversarialLibrary(ExternalAttack):
@@ -18,6 +22,7 @@ class AdversarialLibrary(ExternalAttack):
             `init_args`. Lengths are in widths of the box.
         options: More arguments to call it with.
         one_by_one: Whether each example is attacked by itself.
+        seed: Of its random numbers in each call; None to draw it from the call's generator.
 
     Raises:
         MissingLibraryError: If adversarial-library is not installed.
@@ -25,9 +30,13 @@ class AdversarialLibrary(ExternalAttack):
     """
 
     def __init__(
-        self, attack: Named, options: dict[str, Any] | None = None, one_by_one: bool = False
+        self,
+        attack: Named,
+        options: dict[str, Any] | None = None,
+        one_by_one: bool = False,
+        seed: int | None = None,
     ) -> None:
-        super().__init__(one_by_one)
+        super().__init__(one_by_one, seed)
         choice = chosen(attack, options)
         self.attack: Any = choice.target
         check_options(self.attack, choice.options)
@@ -38,6 +47,30 @@ class AdversarialLibrary(ExternalAttack):
         """The attack's name, for messages."""
         function = getattr(self.attack, "func", self.attack)  # of a partial
         return f"adv_lib's {getattr(function, '__name__', function)}"
+
+    @property
+    def ball_norm(self) -> float | None:
+        """The norm of its ball, of a function that must be told a size (`eps`, `ε`)."""
+        if self._size is None:
+            return None
+        if "norm" in self.options:
+            return {2.0: 2.0, math.inf: math.inf}.get(float(self.options["norm"]))
+        endings = {"_l2": 2.0, "_linf": math.inf}
+        named = (norm for ending, norm in endings.items() if self.title.endswith(ending))
+        return next(named, None)
+
+    @property
+    def _size(self) -> str | None:
+        """Name of the argument that is a size; one with a default is no ball's, as `fab`'s."""
+        taken = inspect.signature(getattr(self.attack, "func", self.attack)).parameters
+        named = (taken[name] for name in ("eps", "ε") if name in taken)
+        return next((one.name for one in named if one.default is one.empty), None)
+
+    def at(self, radius: float, bounds: Bounds) -> "AdversarialLibrary":
+        """Return the same with another size among its options."""
+        other = copy.copy(self)
+        other.options = {**self.options, str(self._size): radius / box_width(bounds, self.title)}
+        return other
 
     def run(self, model: StandIn, x: Tensor, labels: Tensor, targeted: bool, seed: int) -> object:
         """Let adversarial-library search; arguments as in `ExternalAttack.run`."""

@@ -1,6 +1,8 @@
 """AutoAttack, as its authors publish it or as repackaged in pyautoattack."""
 
+import copy
 import inspect
+import math
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,6 +14,9 @@ from torch import Tensor
 from lit_intriguing.attacks.adapters.base import ExternalAttack
 from lit_intriguing.attacks.adapters.named import library
 from lit_intriguing.attacks.adapters.stand_in import StandIn
+from lit_intriguing.attacks.adapters.unit_box import box_width
+from lit_intriguing.checks import check_whole
+from lit_intriguing.types import Bounds
 
 
 class AutoAttack(ExternalAttack):
@@ -27,6 +32,8 @@ class AutoAttack(ExternalAttack):
             randomness, or "custom".
         attacks: With "custom", which of apgd-ce, apgd-dlr, apgd-t, fab, fab-t and square.
         one_by_one: Whether each example is attacked by itself.
+        seed: Of its random numbers in each call; None to draw it from the call's generator.
+        batch_size: Examples at a time; None for all that it gets.
 
     Raises:
         MissingLibraryError: If neither autoattack nor pyautoattack is installed.
@@ -43,8 +50,11 @@ class AutoAttack(ExternalAttack):
         version: str = "standard",
         attacks: Sequence[str] | None = None,
         one_by_one: bool = False,
+        seed: int | None = None,
+        batch_size: int | None = None,
     ) -> None:
-        super().__init__(one_by_one)
+        super().__init__(one_by_one, seed)
+        check_whole("AutoAttack", 1, batch_size=batch_size)
         for name, value, known in (
             ("norm", norm, ("Linf", "L2", "L1")),
             ("version", version, ("standard", "plus", "rand", "custom")),
@@ -53,11 +63,20 @@ class AutoAttack(ExternalAttack):
                 raise ValueError(f"AutoAttack: {name} must be one of {known}, not {value!r}.")
         if (version == "custom") != bool(attacks):
             raise ValueError('AutoAttack: version="custom" and a list of attacks go together.')
-        # The authors' own goes first.
-        package = "autoattack" if find_spec("autoattack") else "pyautoattack"
-        self._make: Callable[..., Any] = library(package).AutoAttack
+        self._make: Callable[..., Any] = load_autoattack()
         self.eps, self.norm, self.version = eps, norm, version
-        self.attacks = list(attacks or [])
+        self.attacks, self.batch_size = list(attacks or []), batch_size
+
+    @property
+    def ball_norm(self) -> float | None:
+        """The norm of its ball; None for L1, which is not evaluated."""
+        return {"L2": 2.0, "Linf": math.inf}.get(self.norm)
+
+    def at(self, radius: float, bounds: Bounds) -> "AutoAttack":
+        """Return the same with another `eps`."""
+        other = copy.copy(self)
+        other.eps = radius / box_width(bounds, self.title)
+        return other
 
     @property
     def title(self) -> str:
@@ -78,8 +97,19 @@ class AutoAttack(ExternalAttack):
         evaluate = attack.run_standard_evaluation
         size = "bs" if "bs" in inspect.signature(evaluate).parameters else "batch_size"
         with _tracer_restored():
-            found = evaluate(x, labels, **{size: len(x)})
+            found = evaluate(x, labels, **{size: self.batch_size or len(x)})
         return found[0] if isinstance(found, tuple) else found
+
+
+def load_autoattack() -> Callable[..., Any]:
+    """Return the class, of the authors' own package where that is installed.
+
+    Raises:
+        MissingLibraryError: If neither autoattack nor pyautoattack is.
+    """
+    package = "autoattack" if find_spec("autoattack") else "pyautoattack"
+    made: Callable[..., Any] = library(package).AutoAttack
+    return made
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from lit_intriguing.attacks.base import Attack, Found
 from lit_intriguing.attacks.criteria import Criterion, Targeted, Untargeted
 from lit_intriguing.attacks.model_rows import call_with_rows, takes_rows
 from lit_intriguing.attacks.sealed_model import Model, unsealed
+from lit_intriguing.checks import check_whole
 from lit_intriguing.errors import UserError
 from lit_intriguing.isolation import own_randomness, untouched
 from lit_intriguing.types import Bounds
@@ -25,13 +26,22 @@ class ExternalAttack(Attack):
 
     Args:
         one_by_one: Whether each example is attacked by itself.
+        seed: Of the library's random numbers in each call; None to draw it from the call's
+            generator. With the library's own seed, and the same examples in a batch, its own
+            results come out.
+
+    Raises:
+        ValueError: If the seed is negative, or too large for numpy.
     """
 
     images_only = False
     """Whether the library takes shapes `(N, C, H, W)` alone."""
 
-    def __init__(self, one_by_one: bool = False) -> None:
-        self.one_by_one = one_by_one
+    def __init__(self, one_by_one: bool = False, seed: int | None = None) -> None:
+        check_whole(type(self).__name__, 0, seed=seed)
+        if seed is not None and seed >= 2**32:
+            raise ValueError(f"{type(self).__name__}: seed must be less than 2^32, not {seed}.")
+        self.one_by_one, self.seed = one_by_one, seed
 
     @property
     @abstractmethod
@@ -75,7 +85,7 @@ class ExternalAttack(Attack):
 
         found = guarded(
             model, box.seen, one_batch, generator,
-            back=box.back, title=self.title, one_by_one=self.one_by_one,
+            back=box.back, title=self.title, one_by_one=self.one_by_one, seed=self.seed,
         )  # fmt: skip
         return Found(box.result(found.adversarial), found.queries, found.info)
 
@@ -88,6 +98,7 @@ def guarded(
     *,
     title: str,
     one_by_one: bool,
+    seed: int | None = None,
     back: Callable[[Tensor], Tensor] = lambda seen: seen,
 ) -> Found:
     """Run a search of another library on the batch, or one by one, and put back what it touched.
@@ -99,6 +110,7 @@ def guarded(
         generator: Source of the seeds.
         title: Its name, for messages.
         one_by_one: Whether each example is a batch.
+        seed: Given to the search each time; None for seeds of the generator.
         back: From what the search sees to the model's input.
     """
     size = 1 if one_by_one else len(seen)
@@ -106,10 +118,11 @@ def guarded(
     for start in range(0, len(seen), size):
         part = slice(start, start + size)
         batch = seen[part].clone()
-        seed = int(torch.randint(2**31, (), generator=generator))
+        drawn = int(torch.randint(2**31, (), generator=generator))
+        used = drawn if seed is None else seed
         stand_in = StandIn(_for_rows(model, back, start, size), batch)
-        with untouched(unsealed(model)), own_randomness(seed):
-            result = one_batch(stand_in, batch, part, seed)
+        with untouched(unsealed(model)), own_randomness(used):
+            result = one_batch(stand_in, batch, part, used)
         found.append(as_examples(result, seen[part], title))
         forwards += [math.ceil(stand_in.forwards / size)] * size
         gradients += [math.ceil(stand_in.gradients / size)] * size

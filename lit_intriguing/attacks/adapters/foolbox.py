@@ -1,5 +1,7 @@
 """Attacks of foolbox 3."""
 
+import copy
+import math
 from typing import Any
 
 from torch import Tensor
@@ -7,6 +9,8 @@ from torch import Tensor
 from lit_intriguing.attacks.adapters.base import ExternalAttack
 from lit_intriguing.attacks.adapters.named import Named, check_options, chosen, library
 from lit_intriguing.attacks.adapters.stand_in import StandIn
+from lit_intriguing.attacks.adapters.unit_box import box_width
+from lit_intriguing.types import Bounds
 
 
 class Foolbox(ExternalAttack):
@@ -18,6 +22,7 @@ class Foolbox(ExternalAttack):
             box; None for the smallest perturbation, which attacks that minimise take alone.
         options: More arguments to call it with.
         one_by_one: Whether each example is attacked by itself.
+        seed: Of its random numbers in each call; None to draw it from the call's generator.
 
     Raises:
         MissingLibraryError: If foolbox is not installed.
@@ -30,8 +35,9 @@ class Foolbox(ExternalAttack):
         epsilon: float | None = None,
         options: dict[str, Any] | None = None,
         one_by_one: bool = False,
+        seed: int | None = None,
     ) -> None:
-        super().__init__(one_by_one)
+        super().__init__(one_by_one, seed)
         choice = chosen(attack, options)
         self._foolbox: Any = library("foolbox")
         self.attack: Any = choice.target
@@ -49,6 +55,20 @@ class Foolbox(ExternalAttack):
     def title(self) -> str:
         """The attack's name, for messages."""
         return f"foolbox's {type(self.attack).__name__}"
+
+    @property
+    def ball_norm(self) -> float | None:
+        """The norm of its ball, of an attack that needs an epsilon; None for one that minimises."""
+        if not isinstance(self.attack, self._foolbox.attacks.base.FixedEpsilonAttack):
+            return None
+        norm = getattr(self.attack.distance, "p", None)
+        return float(norm) if norm in (2, math.inf) else None
+
+    def at(self, radius: float, bounds: Bounds) -> "Foolbox":
+        """Return the same with another `epsilon`."""
+        other = copy.copy(self)
+        other.epsilon = radius / box_width(bounds, self.title)
+        return other
 
     def run(self, model: StandIn, x: Tensor, labels: Tensor, targeted: bool, seed: int) -> object:
         """Let foolbox search; arguments as in `ExternalAttack.run`."""

@@ -17,6 +17,7 @@ class Torchattacks(ExternalAttack):
             filled in for each batch. Lengths are in widths of the box.
         options: More arguments to call it with.
         one_by_one: Whether each example is attacked by itself.
+        seed: Of its random numbers in each call; None to draw it from the call's generator.
 
     Raises:
         MissingLibraryError: If torchattacks is not installed.
@@ -27,9 +28,13 @@ class Torchattacks(ExternalAttack):
     images_only = True
 
     def __init__(
-        self, attack: Named, options: dict[str, Any] | None = None, one_by_one: bool = False
+        self,
+        attack: Named,
+        options: dict[str, Any] | None = None,
+        one_by_one: bool = False,
+        seed: int | None = None,
     ) -> None:
-        super().__init__(one_by_one)
+        super().__init__(one_by_one, seed)
         choice = chosen(attack, options)
         if hasattr(choice.target, "model"):
             raise ValueError(

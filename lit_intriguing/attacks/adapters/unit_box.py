@@ -46,3 +46,27 @@ class UnitBox:
     def result(self, seen: Tensor) -> Tensor:
         """Return the same for the N examples; elements that did not move are those of `x`."""
         return torch.where(seen == self.seen, self._x, self.back(seen))
+
+
+def box_width(bounds: Bounds, asked_by: str) -> float:
+    """Return the width of a box that is as wide everywhere.
+
+    Args:
+        bounds: The box.
+        asked_by: Who counts sizes in widths of it, for the message.
+
+    Raises:
+        ValueError: If its widths differ, or are infinite: a size in the units of the tensor is then
+            none in widths of the box.
+
+    >>> box_width(Bounds(-1.0, 1.0), "an attack")
+    2.0
+    """
+    lower, upper = (torch.as_tensor(one, dtype=torch.float64) for one in bounds.limits)
+    widths = upper - lower
+    if not bool(widths.isfinite().all()) or not bool((widths == widths.flatten()[0]).all()):
+        raise ValueError(
+            f"{asked_by} counts sizes in widths of the box, and {bounds} is not as wide "
+            "everywhere: let the model normalise its inputs itself, so that the bounds are [0, 1]."
+        )
+    return float(widths.flatten()[0])

@@ -9,8 +9,7 @@ from lit_intriguing.errors import UserError
 from lit_intriguing.splits.loop import run_loop
 from lit_intriguing.splits.resumable_store import Store
 from lit_intriguing.splits.split import SplitData
-
-_OTHER_WEIGHTS = "Error(s) in loading state_dict"
+from lit_intriguing.splits.stored_loop import saved_in
 
 
 def attack_split(
@@ -40,14 +39,7 @@ def attack_split(
     job.check(model)
     store = Store(job.output)
     loop = AttackRun(job, store, SplitData(datamodule or model, job.split, job.chunk, job.limit))
-    try:
-        run_loop(trainer, model, loop, lambda: _saved(store), ckpt_path, weights_only)
-    except RuntimeError as error:
-        if _OTHER_WEIGHTS not in str(error):
-            raise
-        raise UserError(
-            f"the checkpoint {ckpt_path} is not of this model: {' '.join(str(error).split())[:400]}"
-        ) from error
+    run_loop(trainer, model, loop, lambda: saved_in(store), ckpt_path, weights_only)
     finished = store.finished
     if finished is None:
         raise UserError("no chunk was attacked: fast_dev_run or limit_predict_batches stop it.")
@@ -56,9 +48,3 @@ def attack_split(
         table = summary.text(job.pictures.paper_distortion)
         print(f"{table}\n{', '.join(finished['files'])} in {store.folder}", flush=True)
     return summary
-
-
-def _saved(store: Store) -> str:
-    count = len(store.indices())
-    what = "1 finished chunk is" if count == 1 else f"{count} finished chunks are"
-    return f"{what} saved in {store.folder}: the same command goes on from there"

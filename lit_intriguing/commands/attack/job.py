@@ -12,6 +12,7 @@ from torch import Tensor
 from lit_intriguing.attacks import Attack, BoxLBFGS, Goal, Survives
 from lit_intriguing.errors import UserError
 from lit_intriguing.splice import INPUT, submodule
+from lit_intriguing.splits.asked import check_asked
 from lit_intriguing.splits.fingerprint import class_name, described, of_model
 from lit_intriguing.types import Bounds
 
@@ -107,24 +108,14 @@ class AttackJob:
             UserError: A number out of range, a model without `forward`, or a layer that the model
                 does not have.
         """
-        for name in ("limit", "chunk"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise UserError(f"{name} must be at least 1, not {value}.")
-        for name in ("seed", "watch"):
-            if getattr(self, name) < 0:
-                raise UserError(f"{name} must not be negative: {getattr(self, name)}.")
-        if self.output.exists() and not self.output.is_dir():
-            raise UserError(f"the output {self.output} is a file: name a folder.")
+        check_asked(
+            model, self.output,
+            limit=self.limit, chunk=self.chunk, seed=self.seed, watch=self.watch,
+        )  # fmt: skip
         self.pictures.check()
         if self.pictures.png and self.layer != INPUT:
             raise UserError(
                 f"png saves images, and layer {self.layer!r} is attacked: leave one of them out."
-            )
-        if not is_overridden("forward", model):
-            raise UserError(
-                f"{type(model).__name__} has no forward: an attack needs logits (N, C) from "
-                "model(images)."
             )
         if not is_overridden("configure_model", model):  # else its layers come later
             submodule(model, self.layer)

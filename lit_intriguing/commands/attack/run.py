@@ -25,13 +25,13 @@ from lit_intriguing.data.class_names import names_of_data
 from lit_intriguing.errors import UserError
 from lit_intriguing.hosts.precision import at_least_single, in_precision
 from lit_intriguing.isolation import chunk_randomness
-from lit_intriguing.splits.fingerprint import fingerprint
-from lit_intriguing.splits.loop import ChunkLoop, chunk_loader, on_rank_zero
+from lit_intriguing.splits.loop import chunk_loader
 from lit_intriguing.splits.resumable_store import Chunk, Store
 from lit_intriguing.splits.split import SplitData
+from lit_intriguing.splits.stored_loop import StoredLoop
 
 
-class AttackRun(ChunkLoop):
+class AttackRun(StoredLoop):
     """Attacks each batch of the predict loop and stores the examples.
 
     Args:
@@ -41,59 +41,23 @@ class AttackRun(ChunkLoop):
     """
 
     def __init__(self, job: AttackJob, store: Store, data: SplitData) -> None:
-        super().__init__(data)
-        self.job, self.store = job, store
+        super().__init__(store, data, "Attack")
+        self.job = job
         self._room_checked = False
 
     @override
-    def begin(self, trainer: Trainer, module: LightningModule) -> None:
-        settings = self.job.settings(module, self.data.source) | {"precision": trainer.precision}
-        on_rank_zero(trainer, lambda: self._begin_store(settings))
-        self._room_checked = False
+    def settings(self, module: LightningModule) -> Mapping[str, Any]:
+        return self.job.settings(module, self.data.source)
 
-    def _begin_store(self, settings: Mapping[str, Any]) -> None:
-        self.store.begin(settings)
+    @override
+    def check_begun(self) -> None:
         check_watched(self.store, self.job.watch)
+        self._room_checked = False
 
     @override
-    def work(self, trainer: Trainer, index: int, images: Tensor, labels: Tensor) -> None:
-        source = fingerprint(images, labels)
-        done = self.store.source(index)
-        status = "from before"
-        if done is None and self.store.finished is None:
-            chunk = self._attack(trainer, index, images, labels, source)
-            success = chunk.columns["success"][chunk.columns["attacked"]]
-            status = f"success {float(success.double().mean()):.1%}" if len(success) else ""
-        elif done != source:
-            raise UserError(self._other_images(f"chunk {index}"))
-        self.advance(status)
-
-    def _other_images(self, what: str) -> str:
-        return (
-            f"{what} in {self.store.folder} was made from other images than the data gives now: "
-            "name another output; if the data changes by itself, as random crops do, make it stop."
-        )
-
-    @override
-    def finish(self, trainer: Trainer, chunks: int) -> None:
-        if (finished := self.store.finished) is not None:
-            if len(finished["sources"]) != chunks:
-                raise UserError(
-                    self._other_images(f"the result of {len(finished['sources'])} chunks")
-                )
-            redraw(self.store, self.job, self.data.source)
-            return
-        there = self.store.indices()
-        if there != list(range(chunks)):
-            raise UserError(
-                f"{len(there)} of {chunks} chunks are done: repeat the command to go on, without "
-                "fast_dev_run or limit_predict_batches."
-            )
-        merge(self.store, self.job, self.data.source)
-
-    def _attack(
+    def make(
         self, trainer: Trainer, index: int, images: Tensor, labels: Tensor, source: str
-    ) -> Chunk:
+    ) -> tuple[Chunk, str]:
         job, start, watch = self.job, time.perf_counter(), watch_for(self.job.watch, index)
         job.check_images(images)
         model = in_precision(trainer.lightning_module, trainer.precision_plugin)
@@ -109,12 +73,19 @@ class AttackRun(ChunkLoop):
         chunk = Chunk(made.columns(), source, time.perf_counter() - start)
         if trainer.is_global_zero:
             self._check_room(trainer, chunk)
-        if self.writes(trainer):
-            self.store.save(index, chunk)
-            if watch is not None:
-                names = job.pictures.names(names_of_data(self.data.source))
-                write_watch(self.store.folder, watch, chunk.columns, names, repr(job.attack))
-        return chunk
+        if watch is not None and self.writes(trainer):
+            names = job.pictures.names(names_of_data(self.data.source))
+            write_watch(self.store.folder, watch, chunk.columns, names, repr(job.attack))
+        success = chunk.columns["success"][chunk.columns["attacked"]]
+        return chunk, f"success {float(success.double().mean()):.1%}" if len(success) else ""
+
+    @override
+    def merge(self) -> None:
+        merge(self.store, self.job, self.data.source)
+
+    @override
+    def again(self) -> None:
+        redraw(self.store, self.job, self.data.source)
 
     def _check_room(self, trainer: Trainer, chunk: Chunk) -> None:
         """Refuse, once, to go on where the disk will not take all chunks and the merged file."""

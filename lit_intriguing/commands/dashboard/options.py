@@ -12,6 +12,7 @@ from lit_intriguing.callbacks import (
     AdversarialExamples,
     AdversarialTraining,
     LipschitzMonitor,
+    RobustnessEvaluation,
     TransferEvaluation,
     UnitAnalysis,
 )
@@ -98,6 +99,7 @@ def usual_callbacks() -> list[Callback]:
         AdversarialTraining({INPUT: PerturbedLayer(GradientAttack(eps=1.0))}),
         AdversarialExamples(),
         TransferEvaluation(),
+        RobustnessEvaluation(),
         LipschitzMonitor(),
         UnitAnalysis(layers=[INPUT]),
     ]

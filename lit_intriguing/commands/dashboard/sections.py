@@ -10,10 +10,12 @@ from lit_intriguing.callbacks import (
     AdversarialTraining,
     LipschitzMonitor,
     LipschitzPenalty,
+    RobustnessEvaluation,
     TransferEvaluation,
     UnitAnalysis,
 )
 from lit_intriguing.callbacks.lipschitz_monitor import NETWORK
+from lit_intriguing.callbacks.robustness_evaluation import TEST
 from lit_intriguing.commands.dashboard.panels import (
     Lines,
     Panel,
@@ -26,6 +28,7 @@ from lit_intriguing.commands.dashboard.panels import (
     without_ending,
 )
 from lit_intriguing.pools.measures import measure_key
+from lit_intriguing.robustness.summary import CERTIFIED
 
 STAGES = "(train|val|valid|validation|test)"
 """Of a module's own scalars, as most modules name them."""
@@ -123,6 +126,29 @@ def _transfer(callback: TransferEvaluation, labels: bool) -> Section:
     return Section(_titled("Transfer", name, "transfer"), text, panels)
 
 
+def _robustness(callback: RobustnessEvaluation, labels: bool) -> Section:
+    name = escaped(callback.name)
+    size = f"({'|'.join(callback.sizes)})_[0-9.e+-]+"
+    at_test = f"({TEST}/)?"
+    panels = (
+        Lines("error, clean and in the worst case", f"^{name}/{at_test}(clean|{size})$"),
+        Lines("error that bounds leave possible", f"^{name}/{at_test}{CERTIFIED}/{size}$"),
+        *(
+            [Lines("error by attack", f"^{name}/{at_test}({'|'.join(callback.attacks)})/{size}$")]
+            if len(callback.attacks) > 1
+            else []
+        ),
+        Lines("error of the worst class", f"^{name}/{at_test}{size}_worst_class$"),
+        Lines("quantiles of the minimal distance", f"^{name}/{at_test}[a-z0-9]+_q[0-9]+$"),
+        Lines("gradient evaluations an example", f"^{name}/{at_test}gradients$"),
+        Picture("error against size", f"{callback.name}/figure"),
+        Rows("error against size", f"{callback.name}/table"),
+        _cost(callback.name, at_test),
+    )
+    text = "Error under attack against the size of the perturbation, and what is certified."
+    return Section(_titled("Robustness", callback.name, "robustness"), text, panels)
+
+
 def _lipschitz(callback: LipschitzMonitor, labels: bool) -> Section:
     name = callback.name
     network = escaped(f"{name}/{NETWORK}")
@@ -160,8 +186,8 @@ def _units(callback: UnitAnalysis, labels: bool) -> Section:
     return Section(_titled("Units", name, "units"), text, panels)
 
 
-def _cost(name: str) -> Lines:
-    return Lines("seconds that a measurement took", f"^{escaped(name)}/(estimate_)?{SECONDS}$")
+def _cost(name: str, also: str = "(estimate_)?") -> Lines:
+    return Lines("seconds that a measurement took", f"^{escaped(name)}/{also}{SECONDS}$")
 
 
 def _titled(title: str, name: str, usual: str) -> str:
@@ -173,6 +199,7 @@ _MAKERS: dict[type[Callback], Callable[[Any, bool], Section]] = {
     AdversarialTraining: _adversarial,
     AdversarialExamples: _examples,
     TransferEvaluation: _transfer,
+    RobustnessEvaluation: _robustness,
     LipschitzMonitor: _lipschitz,
     LipschitzPenalty: _penalty,
     UnitAnalysis: _units,

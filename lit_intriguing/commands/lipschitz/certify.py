@@ -14,8 +14,7 @@ from lit_intriguing.lipschitz.certificate import (
     certified_radius,
     float64_logits,
 )
-from lit_intriguing.lipschitz.dense.layers import dense_layers
-from lit_intriguing.lipschitz.dense.stack import MOST_CLASSES, pair_norms
+from lit_intriguing.lipschitz.dense.sharpest import sharpest_norms
 from lit_intriguing.lipschitz.layer_bounds import NetworkNorm
 from lit_intriguing.lipschitz.norm import Norm
 from lit_intriguing.splits.loop import ChunkLoop, run_loop
@@ -23,9 +22,6 @@ from lit_intriguing.splits.split import SplitData
 
 CHUNK = 256
 """Images at once."""
-
-WIDEST = 1000
-"""Hidden units up to which pairs of classes are bounded one by one; beyond it takes minutes."""
 
 
 class CertifyRun(ChunkLoop):
@@ -102,19 +98,6 @@ def certify(
             f"{network.norm.reason or 'an ' + network.norm.kind}: leave radii out."
         )
     data = SplitData(datamodule or model, job.split, CHUNK, job.limit)
-    loop = CertifyRun(data, _sharpest(model, network, shape))
+    loop = CertifyRun(data, sharpest_norms(model, network, shape))
     run_loop(trainer, model, loop, lambda: "Nothing is saved: the same command begins again")
     return loop.accuracy(job.radii)
-
-
-def _sharpest(
-    model: LightningModule, network: NetworkNorm, shape: tuple[int, ...]
-) -> Norm | Tensor:
-    """Return bounds of each pair of classes in a stack of dense layers, else of the whole."""
-    layers = None if network.joint is None else dense_layers(model, shape)
-    if not layers or len(layers[-1][1]) > MOST_CLASSES:
-        return network.norm
-    if sum(len(weight) for _, weight, _ in layers[:-1]) > WIDEST:
-        return network.norm
-    slopes = [slope for _, _, slope in layers[:-1]]
-    return pair_norms([weight for _, weight, _ in layers], slopes)

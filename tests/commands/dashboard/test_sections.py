@@ -11,13 +11,14 @@ from lightning.pytorch.callbacks import Callback, LearningRateMonitor
 from lightning.pytorch.loggers import WandbLogger
 from torch import nn
 
-from lit_intriguing.attacks import GradientAttack
+from lit_intriguing.attacks import BoxLBFGS, GradientAttack
 from lit_intriguing.callbacks import (
     AdversarialExamples,
     AdversarialTraining,
     LipschitzMonitor,
     LipschitzPenalty,
     PerturbedLayer,
+    RobustnessEvaluation,
     TransferEvaluation,
     UnitAnalysis,
 )
@@ -46,6 +47,7 @@ def callbacks() -> list[Callback]:
         AdversarialExamples(ATTACK, examples=4, layer="hidden1"),
         TransferEvaluation(ATTACK, {"linear": reference()}, examples=8),
         LipschitzMonitor(every_n_steps=5),
+        RobustnessEvaluation({"pgd": ATTACK, "lbfgs": BoxLBFGS()}, {"l2": [0.3, 0.6]}, examples=8),
         LipschitzPenalty(1e-3, layers=["hidden1.0"]),
         UnitAnalysis(["hidden1"], examples=64, k=8, control=False),
         LearningRateMonitor("step"),

@@ -13,9 +13,7 @@ from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 
 from lit_intriguing import cli
-from lit_intriguing.commands.lipschitz import certify
 from lit_intriguing.data import Digits
-from lit_intriguing.lipschitz import network_norm
 from lit_intriguing.models import Classifier
 
 WIDTHS = [64, 12, 10]
@@ -301,16 +299,6 @@ def test_no_radius_is_certified_without_a_bound_of_the_network(
     message = refused(["lipschitz", *network, "--radii=[0.1]"], capsys)
     assert "no radius can be certified" in message
     assert "exp" in message
-
-
-def test_pairs_of_classes_are_bounded_one_by_one_in_stacks_that_are_not_too_wide(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    model = Classifier(widths=WIDTHS)
-    network = network_norm(model, (64,))
-    assert isinstance(certify._sharpest(model, network, (64,)), Tensor)
-    monkeypatch.setattr(certify, "WIDEST", 11)
-    assert certify._sharpest(model, network, (64,)) == network.norm
 
 
 def test_a_result_is_not_replaced_by_another_one_and_the_same_command_writes_it_again(

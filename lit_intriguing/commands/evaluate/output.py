@@ -1,0 +1,72 @@
+"""What comes out: the results of each image, tables and a figure."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lit_intriguing.commands.evaluate.job import EvaluateJob
+from lit_intriguing.figures.canvas import png
+from lit_intriguing.figures.error_panels import error_panels
+from lit_intriguing.figures.robustness import robustness_figure
+from lit_intriguing.robustness.evaluation import Evaluation
+from lit_intriguing.robustness.summary import class_table, scalars, size_table, trial_table
+from lit_intriguing.tables import Cell, csv_table, terminal_table
+from lit_intriguing.whole_files import draft, write_bytes
+
+_EXAMPLES, _FIGURE = "evaluation.pt", "robustness.png"
+
+
+def write(
+    folder: Path, columns: Mapping[str, Tensor], job: EvaluateJob, seconds: float
+) -> tuple[list[str], dict[str, Any]]:
+    """Write `evaluation.pt`, `sizes.csv`, `classes.csv`, `attacks.csv` and `robustness.png`.
+
+    Args:
+        folder: Where to; it exists.
+        columns: Of all images; see `Evaluation.columns`.
+        job: What was asked for.
+        seconds: Spent.
+
+    Returns:
+        The names of the files; and the scalars, and the text of a table, as plain values.
+    """
+    found = Evaluation.of(columns, job.runs())
+    with draft(folder / _EXAMPLES) as path, path.open("wb") as file:
+        torch.save(dict(columns), file)
+    sizes = size_table(found, job.sizes, job.shared)
+    tables = {
+        "sizes.csv": sizes,
+        "classes.csv": class_table(found, job.sizes),
+        "attacks.csv": trial_table(found),
+    }
+    for name, table in tables.items():
+        write_bytes(folder / name, csv_table(*table).encode())
+    panels = error_panels(found, job.sizes, job.shared)
+    title = f"error of {len(found.labels):,} images against the size of the perturbation"
+    write_bytes(folder / _FIGURE, png(robustness_figure(panels, title=title)))
+    numbers = scalars(found, job.sizes, job.shared)
+    known = {name: value for name, value in numbers.items() if value == value}
+    summary = {"scalars": known, "text": text(found, sizes, seconds), "seconds": round(seconds, 2)}
+    return [_EXAMPLES, *tables, _FIGURE], summary
+
+
+def text(found: Evaluation, table: tuple[list[str], list[list[Cell]]], seconds: float) -> str:
+    """Return lines for a terminal: what was evaluated, and the errors at each size."""
+    columns, rows = table
+    if not found.certified:
+        columns = [name for name in columns if name != "not certified, %"]
+        rows = [[cell for cell in row if cell != ""] for row in rows]
+    cells: list[list[Cell]] = [
+        [f"{cell:.2f}" if name.endswith("%") else f"{cell:g}" if isinstance(cell, float) else cell
+         for name, cell in zip(columns, row, strict=True)]
+        for row in rows
+    ]  # fmt: skip
+    head = (
+        f"{len(found.labels)} images, error {float(found.wrong.double().mean()):.2%} without an "
+        f"attack, {float(found.queries.double().mean()):.1f} gradient evaluations an image, "
+        f"{seconds:.1f} seconds"
+    )
+    return f"{head}\n{terminal_table(columns, cells)}"
