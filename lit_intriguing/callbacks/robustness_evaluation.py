@@ -11,9 +11,11 @@ from lightning.pytorch import LightningModule, Trainer
 from torch import nn
 
 from lit_intriguing.argument_types import checked_arguments
-from lit_intriguing.attacks import Attack, TrueLabels
+from lit_intriguing.attacks import Attack, GradientAttack, TrueLabels
 from lit_intriguing.attacks.arguments import check_inside
 from lit_intriguing.attacks.attack_tensors import attack_chunk
+from lit_intriguing.attacks.examples import Examples
+from lit_intriguing.callbacks.adversarial_training import AdversarialTraining
 from lit_intriguing.callbacks.at_test import AtTest
 from lit_intriguing.callbacks.measuring import is_trial
 from lit_intriguing.checks import check_flags
@@ -28,12 +30,14 @@ from lit_intriguing.hosts.precision import in_precision
 from lit_intriguing.loggers.destinations import destinations
 from lit_intriguing.loggers.table import Table
 from lit_intriguing.loggers.when import When
+from lit_intriguing.private.of_lightning import callbacks_of
 from lit_intriguing.robustness.certified import Certificate, certificate_of
 from lit_intriguing.robustness.evaluate import evaluate_chunk
 from lit_intriguing.robustness.evaluation import Evaluation
 from lit_intriguing.robustness.plan import plan, usual_attacks
-from lit_intriguing.robustness.sizes import checked_sizes, size_key
+from lit_intriguing.robustness.sizes import NORMS, checked_sizes, size_key
 from lit_intriguing.robustness.summary import CERTIFIED, scalar_names, scalars, size_table
+from lit_intriguing.sanity import catastrophic_overfitting, label_leaking
 from lit_intriguing.splice import INPUT
 from lit_intriguing.types import Bounds
 
@@ -61,6 +65,9 @@ class RobustnessEvaluation(AtTest):
     monitor all of them; a misspelt one is refused before training starts. Error against size, and
     the errors over the run, go as a figure and a table to the loggers and to
     `<name>/step-<step>.png` and `.csv` in the run's folder, but not each time (`draw_every`).
+
+    Beside `AdversarialTraining` it warns, once, of label leaking and of catastrophic overfitting
+    (`lit_intriguing.sanity`), by one gradient step of the largest size.
 
     At the end of a test the same is measured on as many examples of the test data, as
     `<name>/test/...`. Bounds by pairs of classes certify there, sharper ones than those of the
@@ -196,6 +203,8 @@ class RobustnessEvaluation(AtTest):
         certificate = self._certificate(pl_module, examples, sharpest=False)
         found = self._evaluate(trainer, pl_module, examples, certificate)
         values = scalars(found, self.sizes, self.shared)
+        if any(isinstance(one, AdversarialTraining) for one in callbacks_of(trainer)):
+            self._notice(trainer, pl_module, examples, values)
         self._history.append(ErrorMoment(when.steps, self._drawn(values)))
         if trainer.is_global_zero:
             self.note(values)
@@ -240,13 +249,42 @@ class RobustnessEvaluation(AtTest):
         pl_module: LightningModule,
         examples: FixedExamples,
         attack: Attack,
-    ) -> None:
+    ) -> Examples:
+        """Return what an attack makes of the examples, read rightly or not."""
         model = in_precision(self.logits_model(pl_module), trainer.precision_plugin)
         generator = torch.Generator().manual_seed(self.seed)
         with self.isolated(pl_module):
-            attack_chunk(
+            return attack_chunk(
                 model, attack, *examples, generator,
                 goal=TrueLabels(), bounds=self.bounds, only_correct=False,
+            )  # fmt: skip
+
+    def _notice(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        examples: FixedExamples,
+        values: Mapping[str, float],
+    ) -> None:
+        """Warn once where adversarial training teaches to read its own examples alone."""
+        norm, sizes = next(iter(self.sizes.items()))
+        key, step = size_key(norm, sizes[-1]), GradientAttack(sizes[-1], NORMS[norm])
+        single = self._attack(trainer, pl_module, examples, step).success
+        error = float(single.double().mean())
+        if label_leaking(values["clean"], error, len(single)):
+            self.warn_once(
+                "leaking", f"RobustnessEvaluation: the network reads examples of one gradient step "
+                f"({key}) better than clean ones, {error:.1%} wrong against {values['clean']:.1%}: "
+                "the label leaks into them (Kurakin et al. 2017). Train with random targets, or "
+                "with several steps from a random start.",
+            )  # fmt: skip
+        before = [one.errors[key] for one in self._history if key in one.errors]
+        if before and catastrophic_overfitting(min(before), values[key], error):
+            self.warn_once(
+                "overfitting", f"RobustnessEvaluation: the error under attack ({key}) has risen "
+                f"from {min(before):.1%} to {values[key]:.1%}, while one gradient step finds "
+                f"{error:.1%}: training may have overfitted to its own attack (Wong et al. 2020). "
+                "Use several steps, or an earlier checkpoint.",
             )  # fmt: skip
 
     def _evaluate(

@@ -58,6 +58,13 @@ class Around(nn.Module):
         return self.behind(self.network(self.before(x)))
 
 
+class Rounded(Around):
+    """A network that rounds its inputs, and needs no arguments."""
+
+    def __init__(self) -> None:
+        super().__init__(trained(5), before=quantised)
+
+
 class Detached(nn.Module):
     """Half of the logits come by a way that has no gradient."""
 

@@ -130,14 +130,12 @@ def _robustness(callback: RobustnessEvaluation, labels: bool) -> Section:
     name = escaped(callback.name)
     size = f"({'|'.join(callback.sizes)})_[0-9.e+-]+"
     at_test = f"({TEST}/)?"
+    attacks = "|".join(callback.attacks)
+    each = Lines("error by attack", f"^{name}/{at_test}({attacks})/{size}$")
     panels = (
         Lines("error, clean and in the worst case", f"^{name}/{at_test}(clean|{size})$"),
         Lines("error that bounds leave possible", f"^{name}/{at_test}{CERTIFIED}/{size}$"),
-        *(
-            [Lines("error by attack", f"^{name}/{at_test}({'|'.join(callback.attacks)})/{size}$")]
-            if len(callback.attacks) > 1
-            else []
-        ),
+        *((each,) if len(callback.attacks) > 1 else ()),
         Lines("error of the worst class", f"^{name}/{at_test}{size}_worst_class$"),
         Lines("quantiles of the minimal distance", f"^{name}/{at_test}[a-z0-9]+_q[0-9]+$"),
         Lines("gradient evaluations an example", f"^{name}/{at_test}gradients$"),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from lightning.pytorch import LightningDataModule, LightningModule
 
 from lit_intriguing.attacks import Attack
+from lit_intriguing.errors import UserError
 from lit_intriguing.robustness.plan import Planned, plan
 from lit_intriguing.robustness.sizes import Sizes
 from lit_intriguing.splits.asked import check_asked
@@ -31,6 +32,7 @@ class EvaluateJob:
     split: "Split"
     limit: int | None
     chunk: int
+    sanity: int
     output: Path
     seed: int
 
@@ -41,6 +43,8 @@ class EvaluateJob:
             UserError: A number out of range, or a model without `forward`.
         """
         check_asked(model, self.output, limit=self.limit, chunk=self.chunk, seed=self.seed)
+        if self.sanity < 0:
+            raise UserError(f"sanity is a number of images, 0 for no checks, not {self.sanity}")
 
     def runs(self) -> list[Planned]:
         """Return which attacks run at which sizes.
@@ -67,7 +71,8 @@ class EvaluateJob:
             **{
                 name: described(getattr(self, name))
                 for name in (
-                    "sizes", "bounds", "shared", "certify", "split", "limit", "chunk", "seed",
+                    "sizes", "bounds", "shared", "certify", "split", "limit", "chunk", "sanity",
+                    "seed",
                 )
             },
         }  # fmt: skip

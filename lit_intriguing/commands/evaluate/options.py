@@ -29,6 +29,7 @@ class EvaluateTrainer(Trainer):
         split: Literal["train", "validation", "test"] = "test",
         limit: int | None = None,
         chunk: int = CHUNK,
+        sanity: int = 100,
         output: str = "evaluate",
         seed: int = 0,
         ckpt_path: str | None = None,
@@ -55,6 +56,8 @@ class EvaluateTrainer(Trainer):
             split: Which images, in the data set's own order.
             limit: Take no more images than that.
             chunk: Images attacked, and written, at once; fewer need less memory.
+            sanity: Look at so many of the first images, in the first chunk, for signs that attacks
+                that fail say nothing about the model, such as gradients that are zero; 0 for none.
             output: Folder for results, tables and figure.
             seed: Of the attacks.
             ckpt_path: The weights: a checkpoint of `lightning fit`.
@@ -80,6 +83,7 @@ class EvaluateTrainer(Trainer):
                 split=split,
                 limit=limit,
                 chunk=chunk,
+                sanity=sanity,
                 output=Path(output),
                 seed=seed,
             )

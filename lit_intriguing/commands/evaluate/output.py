@@ -1,6 +1,6 @@
 """What comes out: the results of each image, tables and a figure."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,11 +8,13 @@ import torch
 from torch import Tensor
 
 from lit_intriguing.commands.evaluate.job import EvaluateJob
+from lit_intriguing.commands.evaluate.sanity import FILE
 from lit_intriguing.figures.canvas import png
 from lit_intriguing.figures.error_panels import error_panels
 from lit_intriguing.figures.robustness import robustness_figure
 from lit_intriguing.robustness.evaluation import Evaluation
 from lit_intriguing.robustness.summary import class_table, scalars, size_table, trial_table
+from lit_intriguing.sanity import Finding
 from lit_intriguing.tables import Cell, csv_table, terminal_table
 from lit_intriguing.whole_files import draft, write_bytes
 
@@ -20,7 +22,11 @@ _EXAMPLES, _FIGURE = "evaluation.pt", "robustness.png"
 
 
 def write(
-    folder: Path, columns: Mapping[str, Tensor], job: EvaluateJob, seconds: float
+    folder: Path,
+    columns: Mapping[str, Tensor],
+    job: EvaluateJob,
+    seconds: float,
+    findings: Sequence[Finding] = (),
 ) -> tuple[list[str], dict[str, Any]]:
     """Write `evaluation.pt`, `sizes.csv`, `classes.csv`, `attacks.csv` and `robustness.png`.
 
@@ -29,6 +35,7 @@ def write(
         columns: Of all images; see `Evaluation.columns`.
         job: What was asked for.
         seconds: Spent.
+        findings: Of the sanity checks, whose table is there already.
 
     Returns:
         The names of the files; and the scalars, and the text of a table, as plain values.
@@ -49,8 +56,15 @@ def write(
     write_bytes(folder / _FIGURE, png(robustness_figure(panels, title=title)))
     numbers = scalars(found, job.sizes, job.shared)
     known = {name: value for name, value in numbers.items() if value == value}
-    summary = {"scalars": known, "text": text(found, sizes, seconds), "seconds": round(seconds, 2)}
-    return [_EXAMPLES, *tables, _FIGURE], summary
+    lines = "\n".join([text(found, sizes, seconds), *warnings_of(findings)])
+    summary = {"scalars": known, "text": lines, "seconds": round(seconds, 2)}
+    return [_EXAMPLES, *tables, *([FILE] if findings else []), _FIGURE], summary
+
+
+def warnings_of(findings: Sequence[Finding]) -> list[str]:
+    """Return lines for a terminal: what the sanity checks warn of."""
+    warned = [f"warning: {one}" for one in findings if one.warns]
+    return [*warned, f"The errors may be too low: {FILE}."] if warned else []
 
 
 def text(found: Evaluation, table: tuple[list[str], list[list[Cell]]], seconds: float) -> str:

@@ -11,6 +11,7 @@ from typing_extensions import override
 from lit_intriguing.attacks.examples import joined
 from lit_intriguing.commands.evaluate.job import EvaluateJob
 from lit_intriguing.commands.evaluate.output import write
+from lit_intriguing.commands.evaluate.sanity import load, look, save
 from lit_intriguing.errors import UserError
 from lit_intriguing.hosts.precision import at_least_single, in_precision
 from lit_intriguing.robustness.certified import Certificate, certificate_of
@@ -51,6 +52,10 @@ class EvaluateRun(StoredLoop):
                 bounds=job.bounds, shared=job.shared, seed=job.seed, index=index,
                 certificate=self._certified(trainer.lightning_module, images),
             )  # fmt: skip
+            if index == 0 and job.sanity:
+                findings = look(model, at_least_single(images), labels, job)
+                if self.writes(trainer):
+                    save(self.store.folder, findings)
         except ValueError as error:
             raise UserError(str(error)) from error
         norm, sizes = next(iter(job.sizes.items()))
@@ -79,5 +84,7 @@ class EvaluateRun(StoredLoop):
             (chunk.columns for chunk in chunks), sum(len(one.columns["labels"]) for one in chunks)
         )
         seconds = sum(chunk.seconds for chunk in chunks)
-        files, summary = write(self.store.folder, columns, self.job, seconds)
+        files, summary = write(
+            self.store.folder, columns, self.job, seconds, load(self.store.folder)
+        )
         self.store.finish([chunk.source for chunk in chunks], files, summary)

@@ -64,7 +64,9 @@ def test_results_tables_and_a_figure_are_written_and_the_errors_printed(
     out = capsys.readouterr().out
     folder = tmp_path / "evaluate"
     names = ["attacks.csv", "classes.csv", "evaluation.pt", "manifest.json", "robustness.png"]
-    assert sorted(path.name for path in folder.iterdir()) == [*names, "sizes.csv"]
+    names += ["sanity.csv", "sizes.csv"]
+    assert sorted(path.name for path in folder.iterdir()) == names
+    assert "warning" not in out
     assert out.startswith("90 images, error ")
     assert "not certified, %" in out
     with (folder / "sizes.csv").open() as file:
@@ -105,12 +107,35 @@ def test_an_interrupted_evaluation_goes_on_and_ends_with_the_same_bits(
     weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     cli.main(words(weights, "--output=whole"))
+    capsys.readouterr()
     stopped = ["--output=parts", "--trainer.limit_predict_batches=2"]
     assert "2 of 3 chunks are done" in refused(words(weights, *stopped), capsys)
     made = (tmp_path / "parts" / "chunks" / "000000.pt").stat().st_mtime_ns
     assert made
     cli.main(words(weights, "--output=parts"))
     assert same(tmp_path / "whole", tmp_path / "parts")
+    both = [(tmp_path / folder / "sanity.csv").read_bytes() for folder in ("whole", "parts")]
+    assert both[0] == both[1]
+
+
+def test_hidden_gradients_are_warned_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    quiet = (f"--trainer.{name}={str(value).lower()}" for name, value in QUIET.items())
+    cli.main([
+        "evaluate", "--model=Network", "--model.network=tests.sanity.networks.Rounded",
+        "--data=Digits", "--sizes={linf: [0.1]}", "--attacks=" + PGD, "--limit=60",
+        "--certify=false", *quiet,
+    ])  # fmt: skip
+    out = capsys.readouterr().out
+    assert "warning: zero gradients 1.00: share of examples without a gradient." in out
+    assert "The errors may be too low: sanity.csv." in out
+    with (tmp_path / "evaluate" / "sanity.csv").open() as file:
+        warned = {row["check"] for row in csv.DictReader(file) if row["warns"] == "True"}
+    assert {"zero_gradients", "unconstrained_failure"} <= warned
+
+
+def test_no_checks_are_made_where_none_are_wanted(weights: Path, tmp_path: Path) -> None:
+    cli.main(words(weights, "--limit=20", "--sanity=0"))
+    assert not (tmp_path / "evaluate" / "sanity.csv").exists()
 
 
 @pytest.mark.integration
