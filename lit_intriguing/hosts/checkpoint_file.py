@@ -1,4 +1,7 @@
-"""The checkpoint that a run is about to read, looked at before Lightning reads it."""
+"""The checkpoint that a run is about to read, looked at before Lightning reads it.
+
+What sharded checkpoints need is imported where there is one: few runs have it.
+"""
 
 import functools
 from pathlib import Path
@@ -8,10 +11,7 @@ import torch.distributed as dist
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from lit_intriguing.errors import UserError
-from lit_intriguing.hosts.sharded_saves import save_whole
-from lit_intriguing.hosts.sharding import reads_shards
-from lit_intriguing.misfit import misfit
-from lit_intriguing.sharded_files import check_sharded, read_sharded, weights_in
+from lit_intriguing.hosts.sharding import reads_shards, shards_layers
 from lit_intriguing.sharded_folder import is_sharded
 from lit_intriguing.tensor_files import check_archive
 
@@ -44,8 +44,11 @@ def check_checkpoint(trainer: Trainer) -> None:
     Args:
         trainer: Of the run.
     """
-    save_whole(trainer)
     strategy: Any = trainer.strategy
+    if shards_layers(strategy):
+        from lit_intriguing.hosts.sharded_saves import save_whole
+
+        save_whole(trainer)
     if "load_checkpoint" in vars(strategy):  # another callback asked
         return
     load = strategy.load_checkpoint
@@ -56,6 +59,8 @@ def check_checkpoint(trainer: Trainer) -> None:
         if "://" not in str(checkpoint_path) and is_sharded(path):
             safe = options.get("weights_only") is not False
             if not reads_shards(strategy):
+                from lit_intriguing.sharded_files import read_sharded
+
                 return read_sharded(path, _WAY_OUT, weights_only=safe)
             _check_together(path, safe)
             _check_model(path, trainer.lightning_module)
@@ -69,6 +74,8 @@ def check_checkpoint(trainer: Trainer) -> None:
 
 def _check_together(folder: Path, weights_only: bool) -> None:
     """Have each process check its part of a sharded checkpoint; all raise where one does."""
+    from lit_intriguing.sharded_files import check_sharded
+
     rank, world = dist.get_rank(), dist.get_world_size()
     error: UserError | None = None
     try:
@@ -83,6 +90,9 @@ def _check_together(folder: Path, weights_only: bool) -> None:
 
 def _check_model(folder: Path, module: LightningModule) -> None:
     """Refuse the weights of another model, for which torch has an error of many lines."""
+    from lit_intriguing.misfit import misfit
+    from lit_intriguing.sharded_files import weights_in
+
     found = misfit(module, weights_in(folder, _WAY_OUT)) if module.strict_loading else ""
     if found:
         raise UserError(f"the checkpoint {folder} is not of this model: {found}")

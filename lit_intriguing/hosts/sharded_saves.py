@@ -6,7 +6,6 @@ from typing import Any
 
 from lightning.pytorch import Trainer
 
-from lit_intriguing.hosts.sharding import shards_layers
 from lit_intriguing.private.of_lightning import saves_shards
 
 
@@ -18,12 +17,10 @@ def save_whole(trainer: Trainer) -> None:
     which no checksum tells apart. The folder is written as `<name>.part` here.
 
     Args:
-        trainer: Of the run; only a strategy that saves shards is touched.
+        trainer: Of a run under `ModelParallelStrategy`.
     """
     strategy: Any = trainer.strategy
-    if not (shards_layers(strategy) and saves_shards(strategy)) or "save_checkpoint" in vars(
-        strategy
-    ):
+    if not saves_shards(strategy) or "save_checkpoint" in vars(strategy):
         return
     save = strategy.save_checkpoint
 

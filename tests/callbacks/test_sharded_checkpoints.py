@@ -178,20 +178,18 @@ def test_one_process_without_shards_takes_the_step_of_one_with_them(
     torch.testing.assert_close(*ends, rtol=1e-5, atol=1e-6)
 
 
-def test_a_damaged_shard_ends_every_process_with_the_way_out(whole: Path, tmp_path: Path) -> None:
+def test_a_damaged_shard_ends_the_run_with_the_way_out(whole: Path, tmp_path: Path) -> None:
     folder = tmp_path / "bad.ckpt"
     shutil.copytree(whole / "step=4.ckpt", folder)
     path = folder / "__1_0.distcp"
     path.write_bytes(path.read_bytes()[:-300])
     done = run(tmp_path / "again", 2, folder)
     assert done.returncode != 0
-    for rank in (0, 1):
-        assert f"[rank{rank}]: lit_intriguing.errors.DamagedFileError: {path} is damaged" in (
-            done.stderr
-        )
+    # Lightning ends the other process once the first one has failed: what that says may be lost.
+    assert f"DamagedFileError: {path} is damaged" in done.stderr
     assert "take another copy of it, or an earlier checkpoint" in done.stderr
     with pytest.raises(DamagedFileError, match="is damaged"):
-        train(tmp_path, 1, str(folder), sharded=False)
+        train(tmp_path / "one", 1, str(folder), sharded=False)
 
 
 class Wider(Momentum):
