@@ -2,23 +2,27 @@
 
 import csv
 import math
+import warnings
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from lightning.pytorch import LightningModule
+from lightning.pytorch import Callback, LightningModule, Trainer, seed_everything
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 from torch.utils.data import DataLoader, IterableDataset
 
-from lit_intriguing.attacks import Attack, BoxLBFGS, GradientAttack, Restarts
-from lit_intriguing.callbacks import RobustnessEvaluation
+from lit_intriguing.attacks import Attack, BoxLBFGS, GradientAttack, Restarts, TrueLabels
+from lit_intriguing.callbacks import AdversarialTraining, PerturbedLayer, RobustnessEvaluation
 from lit_intriguing.callbacks.robustness_evaluation import robustness_figure
+from lit_intriguing.data import Digits
 from lit_intriguing.errors import UserError
+from lit_intriguing.models import Classifier
 from lit_intriguing.robustness import evaluate_tensors
+from lit_intriguing.schemes import ExamplesAlone
 from tests.callbacks.test_adversarial_examples import (
     SITUATIONS,
     Host,
@@ -259,3 +263,40 @@ def test_the_whole_is_drawn_as_a_figure(tmp_path: Path) -> None:
     pictures = list(tmp_path.rglob("robustness/*.png"))
     assert len(pictures) == 2
     assert all(path.stat().st_size > 10_000 for path in pictures)
+
+
+class History(Callback):
+    """Has had a lower error before each measurement."""
+
+    def __init__(self, evaluation: RobustnessEvaluation) -> None:
+        self.evaluation = evaluation
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        before = [(1, {"clean": 0.0, "linf_0.4": 0.4})]
+        self.evaluation.load_memory({"history": before})
+
+
+@pytest.mark.integration
+@pytest.mark.usefixtures("undrawn")
+def test_training_by_one_large_step_is_said_to_leak_labels_and_to_overfit(tmp_path: Path) -> None:
+    seed_everything(0, verbose=False)
+    steps = {"pgd": GradientAttack(0.4, "inf", steps=20)}
+    callback = RobustnessEvaluation(
+        steps, {"linf": [0.4]}, every_n_epochs=25, examples=300, certify=False
+    )
+    plan = PerturbedLayer(GradientAttack(0.4, "inf"), goal=TrueLabels())
+    fgsm = AdversarialTraining({"": plan}, scheme=ExamplesAlone())
+    model = Classifier((64, 256, 256, 10), optimizer=lambda p: torch.optim.Adam(p, lr=5e-3))
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        run_of = trainer(tmp_path, fgsm, History(callback), callback, max_epochs=25)
+        run_of.fit(model, Digits(validation=100))
+    texts = [str(one.message) for one in warned]
+    assert sum("the label leaks into them" in text for text in texts) == 1
+    assert sum("training may have overfitted to its own attack" in text for text in texts) == 1
+
+
+def test_plain_training_is_said_nothing_of(tmp_path: Path) -> None:
+    callback = RobustnessEvaluation(sizes={"l2": [0.5]}, every_n_epochs=1, examples=60)
+    # Warnings are errors in the tests.
+    trainer(tmp_path, callback).fit(Classifier((64, 16, 10)), Digits(validation=100))
