@@ -75,6 +75,8 @@ def arguments() -> argparse.Namespace:
     add("--linf", type=float, nargs="*", default=[0.1], metavar="SIZE")
     add("--seed", type=int, default=0)
     add("--cache", type=Path, default=cache_folder() / "bench" / "autoattack")
+    add("--without-square", action="store_true", help="leave Square out, which asks for no "
+        "gradient and takes most of the time: AutoAttack may then leave too much")  # fmt: skip
     add("--stored", action="store_true", help="run no AutoAttack; show those stored")
     add("--check", action="store_true", help="AutoAttack through this package as well")
     options = parser.parse_args()
@@ -92,15 +94,24 @@ def network(path: Path) -> nn.Module:
 
 
 def autoattack(
-    model: nn.Module, x: Tensor, y: Tensor, norm: str, size: float, seed: int, file: Path,
-    run: bool,
-) -> Reached | None:  # fmt: skip
+    model: nn.Module,
+    x: Tensor,
+    y: Tensor,
+    name: str,
+    at: tuple[str, float],
+    options: argparse.Namespace,
+) -> Reached | None:
     """Run AutoAttack's own script, or read what it gave before; None where it is not to run."""
+    norm, size = NORMS[at[0]], at[1]
+    ending = "_without_square" if options.without_square else ""
+    file = options.cache / f"{name}_{norm}_{size:g}_{len(x)}_{options.seed}{ending}.pt"
     if not file.is_file():
-        if not run:
+        if options.stored:
             return None
         counted = Counted(model)
-        attack = load_autoattack()(counted, norm=NORMS[norm], eps=size, seed=seed, device="cpu")
+        attack = load_autoattack()(counted, norm=norm, eps=size, seed=options.seed, device="cpu")
+        if options.without_square:
+            attack.attacks_to_run = [one for one in attack.attacks_to_run if one != "square"]
         adversarial, *_ = attack.run_standard_evaluation(x, y, batch_size=len(x))
         with torch.no_grad():
             robust = model(adversarial).argmax(1) == y
@@ -136,8 +147,7 @@ def rows(name: str, model: nn.Module, options: argparse.Namespace) -> list[list[
     for norm, sizes in (("l2", options.l2), ("linf", options.linf)):
         found = ours(model, x, y, norm, sizes, options.seed) if sizes else {}
         for size, mine in found.items():
-            file = options.cache / f"{name}_{NORMS[norm]}_{size:g}_{options.images}.pt"
-            theirs = autoattack(model, x, y, norm, size, options.seed, file, not options.stored)
+            theirs = autoattack(model, x, y, name, (norm, size), options)
             line = [name, norm, size, f"{mine.accuracy:.1f}"]
             if theirs is None:
                 line += ["not run", "", f"{mine.gradients:.0f}", ""]

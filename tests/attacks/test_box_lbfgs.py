@@ -647,3 +647,35 @@ def test_batch_without_examples_has_the_same_columns() -> None:
 def test_images_of_integers_are_refused() -> None:
     with pytest.raises(ValueError, match=r"uint8: convert them.* by x\.float\(\) / 255"):
         BoxLBFGS()(nn.Linear(3, 2), torch.zeros(1, 3).byte(), Targeted(torch.tensor([0])))
+
+
+def test_random_starts_never_lose_what_was_found_and_sometimes_find_nearer_examples() -> None:
+    net, x = relu(), examples(40)
+    labels = net(x).argmax(1)
+    once = BoxLBFGS()(net, x, Untargeted(labels))
+    often = BoxLBFGS(random_starts=3)(net, x, Untargeted(labels))
+    assert once.success.all()
+    assert often.success.all()
+    # Drawing toward the clean example goes on from the same point: no rounding between them.
+    assert (often.distortion <= once.distortion).all()
+    assert (often.distortion < 0.999 * once.distortion).any()
+    assert (often.queries > once.queries).all()
+
+
+def test_random_starts_come_from_the_generator_and_belong_to_the_fast_mode() -> None:
+    net, x = relu(), examples(10)
+    labels = net(x).argmax(1)
+    attack = BoxLBFGS(random_starts=2)
+
+    def found(seed: int) -> Tensor:
+        generator = torch.Generator().manual_seed(seed)
+        return attack(net, x, Untargeted(labels), generator=generator).adversarial
+
+    state = torch.get_rng_state()
+    assert torch.equal(found(1), found(1))
+    assert torch.equal(torch.get_rng_state(), state)
+    assert not torch.equal(found(1), found(2))
+    with pytest.raises(ValueError, match="random_starts belong to mode='fast'"):
+        BoxLBFGS("paper", random_starts=1)
+    with pytest.raises(ValueError, match="random_starts must be at least 0"):
+        BoxLBFGS(random_starts=-1)

@@ -28,6 +28,8 @@ from lit_intriguing.callbacks import (
     TransferEvaluation,
 )
 from lit_intriguing.callbacks.measuring import Measuring
+from lit_intriguing.errors import UserError
+from lit_intriguing.hosts.monitored import check_monitors
 from lit_intriguing.loggers.when import When
 from tests.callbacks.scripts import train_in
 
@@ -214,3 +216,15 @@ def test_the_pass_of_swa_for_batchnorm_is_the_host_s_alone(tmp_path: Path, layer
     module = trainer.lightning_module
     means = torch.nn.functional.linear(clean, *module.net[1].parameters()).mean(0)
     torch.testing.assert_close(module.net[2].running_mean, means.detach())
+
+
+def test_a_monitor_that_names_nothing_is_refused_with_the_names_near_it() -> None:
+    names = ["mine/l2_0.5", "mine/l2_1.5", "mine/clean"]
+    trainer = Trainer(
+        accelerator="cpu", logger=False, enable_checkpointing=False,
+        callbacks=[EarlyStopping("val_loss"), EarlyStopping("mine/l2_1.5")],
+    )  # fmt: skip
+    check_monitors(trainer, "mine/", names)
+    trainer.callbacks.append(EarlyStopping("mine/l2_15"))
+    with pytest.raises(UserError, match=r"'mine/l2_15', which is not measured\. Did you mean"):
+        check_monitors(trainer, "mine/", names)
