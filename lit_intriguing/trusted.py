@@ -26,6 +26,7 @@ TRUSTED = (
     "lit_intriguing.metrics",
     "lit_intriguing.models",
     "lit_intriguing.pools",
+    "lit_intriguing.schemes",
     "lit_intriguing.types",
     "lit_intriguing.units",
     "torch.nn",

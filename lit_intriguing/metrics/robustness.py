@@ -5,6 +5,7 @@ Zero where it reads the example itself wrongly, infinity where no such input is 
 """
 
 from collections.abc import Sequence
+from numbers import Real
 
 import torch
 from torch import Tensor
@@ -123,7 +124,7 @@ class RobustError(Metric):
         at: Sizes, zero or more, R of them.
 
     Raises:
-        ValueError: In `update`, what `robust_error` refuses.
+        ValueError: For sizes that are no numbers; in `update`, what `robust_error` refuses.
 
     Example:
         >>> metric = RobustError(at=[0.5, 1.5])
@@ -142,7 +143,7 @@ class RobustError(Metric):
 
     def __init__(self, at: Sequence[float]) -> None:
         super().__init__()
-        self.at = torch.tensor(at, dtype=torch.float64)
+        self.at = _sizes(at)
         zeros = torch.zeros(len(self.at), dtype=torch.int64)
         self.add_state("fooled", zeros, dist_reduce_fx="sum")
         self.add_state("examples", torch.tensor(0), dist_reduce_fx="sum")
@@ -166,7 +167,8 @@ class ClassRobustError(Metric):
         at: Sizes, zero or more, R of them.
 
     Raises:
-        ValueError: In `update`, what `class_errors` refuses.
+        ValueError: For a number below 1, or sizes that are no numbers; in `update`, what
+            `class_errors` refuses.
 
     Example:
         >>> metric = ClassRobustError(classes=2, at=[0.5])
@@ -184,7 +186,9 @@ class ClassRobustError(Metric):
 
     def __init__(self, classes: int, at: Sequence[float]) -> None:
         super().__init__()
-        self.classes, self.at = classes, torch.tensor(at, dtype=torch.float64)
+        if classes < 1:
+            raise ValueError(f"classes must be at least 1, not {classes}")
+        self.classes, self.at = classes, _sizes(at)
         zeros = torch.zeros(classes, len(self.at), dtype=torch.int64)
         self.add_state("fooled", zeros, dist_reduce_fx="sum")
         self.add_state("examples", zeros[:, 0].clone(), dist_reduce_fx="sum")
@@ -237,3 +241,10 @@ class DistanceQuantiles(Metric):
         there = bool(len(self.distances))
         all_of_them = dim_zero_cat(self.distances) if there else torch.zeros(0)
         return distance_quantiles(all_of_them, self.shares)
+
+
+def _sizes(at: Sequence[float]) -> Tensor:
+    numbers = isinstance(at, Sequence) and not isinstance(at, str | bytes)
+    if not numbers or not at or not all(isinstance(one, Real) and one >= 0 for one in at):
+        raise ValueError(f"at must hold sizes, one or more numbers of zero or more, not {at!r}")
+    return torch.tensor([float(one) for one in at], dtype=torch.float64)

@@ -44,6 +44,7 @@ MADE: dict[str, Callable[[], Callback]] = {
     ),
     "Convergence": ours.Convergence,
     "ExactResume": ours.ExactResume,
+    "AdversarialWeightPerturbation": ours.AdversarialWeightPerturbation,
     "FullyShard": ours.FullyShard,
     "LipschitzMonitor": lambda: ours.LipschitzMonitor(every_n_steps=2),
     "LipschitzPenalty": lambda: ours.LipschitzPenalty(0.1),

@@ -84,7 +84,9 @@ def test_an_unknown_subcommand_is_named_with_the_nearest(
 
 
 def test_without_a_subcommand_all_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "predict, attack, lipschitz, units, ablate, transfer, probe" in refused([], capsys)
+    assert "predict, attack, evaluate, lipschitz, units, ablate, transfer, probe" in refused(
+        [], capsys
+    )
 
 
 def test_an_unknown_global_option_is_named_with_the_nearest(
