@@ -17,15 +17,16 @@ if TYPE_CHECKING:
     from lightning.pytorch import Callback, LightningModule, Trainer
     from torch import Tensor
 
-StepName = Literal["training_step", "predict_step"]
+StepName = Literal["training_step", "validation_step", "test_step", "predict_step"]
 
 
 def replace_strategy_step(trainer: Trainer, name: StepName, step: Callable[..., Any]) -> None:
     """Have the loops call `step` in place of the strategy's method.
 
     Lightning looks the method up by its name at each batch. `AdversarialTraining` and
-    `LipschitzPenalty` replace `training_step`; `lightning attack`, `transfer`, `probe` and
-    `lipschitz --radii` replace `predict_step`. Where Lightning no longer looks there, they would do
+    `LipschitzPenalty` replace `training_step`; `UnderAttack` replaces `test_step` and
+    `validation_step`, `lightning attack`, `transfer`, `probe` and `lipschitz --radii` replace
+    `predict_step`. Where Lightning no longer looks there, they would do
     nothing without an error, so each of them also checks at its first batch that it was called.
     """
     setattr(trainer.strategy, name, step)
