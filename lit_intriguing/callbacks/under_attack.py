@@ -1,16 +1,16 @@
 """A test, or a validation, of any LightningModule on adversarial examples in place of its data."""
 
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import torch
-from collections.abc import Iterator
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 
 from lit_intriguing.argument_types import checked_arguments
-from lit_intriguing.attacks import Attack, GradientAttack, HostLoss
+from lit_intriguing.attacks import Attack, HostLoss
 from lit_intriguing.attacks.arguments import as_bounds
 from lit_intriguing.attacks.gradient import NoGradientError
 from lit_intriguing.checks import check_flags
@@ -160,9 +160,7 @@ class UnderAttack(Callback):
             loss.entered(),
         ):
             x = loss.clean()
-            column = LossColumn(
-                loss.of, x, self._mask(rows, x), x.new_ones(()), self.per_token
-            )
+            column = LossColumn(loss.of, x, self._mask(rows, x), x.new_ones(()), self.per_token)
             start = column.start
             labels = torch.zeros(len(start), dtype=torch.int64, device=x.device)
             goal = HostLoss()(labels, start, self._generator)

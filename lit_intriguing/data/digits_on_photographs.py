@@ -1,4 +1,4 @@
-"""Digits pasted on photographs, with the class of each pixel: a segmentation."""
+"""Digits pasted on photographs, and which pixels are the digit's: a segmentation."""
 
 import functools
 from typing import Literal
@@ -32,12 +32,11 @@ class DigitsOnPhotographs(TensorDataModule):
     """Handwritten digits pasted on parts of photographs, and which pixels are the digit's.
 
     Batches are `(images, masks)`: images `(n, 3, size, size)`, float32, pixels in [0, 1]; masks
-    `(n, size, size)`, int64, 0 for the photograph and 1 + the digit for its pixels. Each digit is
-    scaled, and pasted at a random place in a random colour. The photographs are the two that come
-    with scikit-learn (`load_sample_images`: a temple by Ahmad Bahjat, a flower by Petr Kratochvil),
-    at half their size; training, validation and test take their backgrounds from different parts of
-    them, and their digits from different examples. The images are the same for every run with one
-    `split_seed`.
+    `(n, size, size)`, int64, 0 for the photograph and 1 for the digit. Each digit is scaled, and
+    pasted at a random place in a random colour. The photographs are the two that come with
+    scikit-learn (`load_sample_images`), at half their size; training, validation and test take
+    their backgrounds from different parts of them, and their digits from different examples. The
+    images are the same for every run with one `split_seed`.
 
     Args:
         digits: Data module of the digits; None for MNIST. `lit_intriguing.data.Digits` needs no
@@ -45,6 +44,7 @@ class DigitsOnPhotographs(TensorDataModule):
         examples: Training images; at most as many as there are digits.
         test: Test images, likewise.
         validation: Images for validation, from training digits that are left; 0 for none.
+        which: Whether the pixels of the digit d are of class 1 + d, which is much harder.
         size: Height and width of an image.
         digit_size: Height and width of a digit.
         batch_size: Examples in a training batch, per process.
@@ -63,6 +63,7 @@ class DigitsOnPhotographs(TensorDataModule):
         examples: int = 2000,
         test: int = 500,
         validation: int = 0,
+        which: bool = False,
         size: int = 24,
         digit_size: int = 18,
         batch_size: int = 64,
@@ -80,6 +81,7 @@ class DigitsOnPhotographs(TensorDataModule):
                 f"size must be from the digits' {digit_size} to 60, the part of a photograph that "
                 f"is kept for the test, not {size}"
             )
+        self.which = which
         self.digits = MNIST() if digits is None else digits
         self.examples, self.test, self.validation = examples, test, validation
         self.size, self.digit_size, self.split_seed = size, digit_size, split_seed
@@ -118,7 +120,8 @@ class DigitsOnPhotographs(TensorDataModule):
         colours = torch.rand(len(labels), 3, 1, 1, generator=generator)
         under = torch.stack([self._background(part, generator) for _ in range(len(labels))])
         images = ink * colours + (1 - ink) * under
-        masks = (ink.squeeze(1) > _INK) * (1 + labels)[:, None, None]
+        classes = 1 + labels if self.which else torch.ones_like(labels)
+        masks = (ink.squeeze(1) > _INK) * classes[:, None, None]
         return Split(images, masks)
 
     def _placed(self, digits: Tensor, generator: torch.Generator) -> Tensor:

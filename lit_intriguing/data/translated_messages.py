@@ -1,9 +1,10 @@
 """Messages of Django in several languages: in which language is a short text?"""
 
+import functools
 import gettext
 import importlib.util
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,9 @@ TOKENS = 2 + len(ALPHABET)
 _LEAST = 12
 """Letters of the shortest text."""
 
-_NO_TEXT = re.compile(r"%\([^)]*\)[a-z]|%[a-z]|\{[^}]*\}|<[^>]*>|&[a-z]+;|https?:\S+|[\d\s\"“”«»()/]+")
+_NO_TEXT = re.compile(
+    r"%\([^)]*\)[a-z]|%[a-z]|\{[^}]*\}|<[^>]*>|&[a-z]+;|https?:\S+|[\d\s\"“”«»()/]+"
+)
 """What is the same in all languages: placeholders, markup, digits; and white space."""
 
 
@@ -64,7 +67,7 @@ class TranslatedMessages(TensorDataModule):
     def __init__(
         self,
         languages: Sequence[str] = LANGUAGES,
-        length: int = 48,
+        length: int = 32,
         batch_size: int = 64,
         eval_batch_size: int = 500,
         test: float = 0.25,
@@ -105,7 +108,8 @@ class TranslatedMessages(TensorDataModule):
         return {PADDING: "", UNKNOWN: "�"}.get(token, ALPHABET[token - 2])
 
     def _parts(self) -> tuple[Split, Split, Split]:
-        texts = {language: _messages(language) for language in self.languages}
+        folder = _django()
+        texts = {language: _messages(folder, language) for language in self.languages}
         messages = sorted({message for one in texts.values() for message in one})
         generator = torch.Generator().manual_seed(self.split_seed)
         order = torch.randperm(len(messages), generator=generator).tolist()
@@ -117,7 +121,7 @@ class TranslatedMessages(TensorDataModule):
         )
         return training, held_out, test
 
-    def _split(self, texts: dict[str, dict[str, str]], messages: Sequence[str]) -> Split:
+    def _split(self, texts: Mapping[str, Mapping[str, str]], messages: Sequence[str]) -> Split:
         rows = [
             (tokens(texts[language][message], self.length), label)
             for message in messages
@@ -148,9 +152,9 @@ def cleaned(text: str) -> str:
     return " ".join(_NO_TEXT.sub(" ", text).split())
 
 
-def _messages(language: str) -> dict[str, str]:
+@functools.cache
+def _messages(folder: Path, language: str) -> Mapping[str, str]:
     """Return the texts of a language by their English message, those that are translated."""
-    folder = _django()
     files = sorted(folder.rglob(f"locale/{language}/LC_MESSAGES/django.mo"))
     if not files:
         raise UserError(

@@ -50,7 +50,7 @@ def as_mask(entry: object, x: Tensor, name: Key, there: Sequence[Key]) -> Tensor
     """Return an entry of a batch in a shape that multiplies activations `(N, T, ...)`.
 
     Args:
-        entry: `(N, T)`, or fewer or more of the dimensions of `x`.
+        entry: `(N, T)`, or of other first dimensions of `x`.
         x: The activations.
         name: Of the entry, for the message.
         there: Names of the entries that there are.

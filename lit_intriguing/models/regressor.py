@@ -1,11 +1,11 @@
 """A fully connected network for numbers in place of classes."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor, nn
-from torchmetrics import MeanSquaredError, R2Score
+from torchmetrics import MeanSquaredError, Metric, R2Score
 
 from lit_intriguing.errors import UserError
 from lit_intriguing.models.optimised import Optimised
@@ -14,7 +14,7 @@ from lit_intriguing.models.optimised import Optimised
 class Regressor(Optimised):
     """A fully connected network trained by the mean squared error.
 
-    Its layers are the submodules `hidden1`, `hidden2`, ... (linear map and activation) and `output`.
+    Its layers are the submodules `hidden1`, `hidden2`, ... (linear map and activation), `output`.
     Logs `train/loss` every `log_every_n_steps` steps of the Trainer, and once an epoch `val/rmse`
     and `test/rmse`, the root mean squared error, and `val/r2` and `test/r2`, the explained share of
     the variance (both over all examples of the split, in units of the targets as the data give
@@ -52,8 +52,8 @@ class Regressor(Optimised):
             hidden = nn.Sequential(nn.Linear(before, after), activation())
             self.add_module(f"hidden{i}", hidden)
         self.output = nn.Linear(*pairs[-1])
-        self.rmse = nn.ModuleDict({k: MeanSquaredError(squared=False) for k in ("val", "test")})
-        self.r2 = nn.ModuleDict({k: R2Score() for k in ("val", "test")})
+        self.val_rmse, self.test_rmse = (MeanSquaredError(squared=False) for _ in range(2))
+        self.val_r2, self.test_r2 = R2Score(), R2Score()
 
     def forward(self, x: Tensor) -> Tensor:
         """Return predictions `(N, targets)` of features `(N, features)`."""
@@ -77,21 +77,20 @@ class Regressor(Optimised):
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         """Compare the predictions of a batch with its targets."""
-        self._count("val", batch)
+        self._count({"val/rmse": self.val_rmse, "val/r2": self.val_r2}, batch)
 
     def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         """Compare the predictions of a batch with its targets."""
-        self._count("test", batch)
+        self._count({"test/rmse": self.test_rmse, "test/r2": self.test_r2}, batch)
 
     def predict_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         """Return the predictions `(N, targets)` of a batch."""
         predictions: Tensor = self(batch[0])
         return predictions
 
-    def _count(self, split: str, batch: tuple[Tensor, Tensor]) -> None:
+    def _count(self, metrics: Mapping[str, Metric], batch: tuple[Tensor, Tensor]) -> None:
         x, y = batch
         predictions = self(x)
-        for name, metrics in (("rmse", self.rmse), ("r2", self.r2)):
-            metric = metrics[split]
+        for name, metric in metrics.items():
             metric.update(predictions, y)
-            self.log(f"{split}/{name}", metric, on_step=False, on_epoch=True, prog_bar=True)
+            self.log(name, metric, on_step=False, on_epoch=True, prog_bar=True)

@@ -30,7 +30,7 @@ class Segmenter(Optimised):
     def __init__(
         self,
         network: nn.Module,
-        classes: int = 11,
+        classes: int = 2,
         optimizer: OptimizerCallable = torch.optim.Adam,
         scheduler: LRSchedulerCallable | None = None,
         scheduler_interval: str = "step",
@@ -38,8 +38,8 @@ class Segmenter(Optimised):
         super().__init__(optimizer, scheduler, scheduler_interval)
         self.remember(network=network)
         self.network = network
-        self.pixel_error = nn.ModuleDict({name: ErrorRate() for name in _SPLITS})
-        self.iou = nn.ModuleDict({name: MulticlassJaccardIndex(classes) for name in _SPLITS})
+        self.val_error, self.test_error = ErrorRate(), ErrorRate()
+        self.val_iou, self.test_iou = (MulticlassJaccardIndex(classes) for _ in range(2))
 
     def forward(self, x: Tensor) -> Tensor:
         """Return logits `(N, C, H, W)` of images `(N, channels, H, W)`."""
@@ -56,11 +56,11 @@ class Segmenter(Optimised):
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         """Compare the predictions of a batch with its masks."""
-        self._count("val", batch)
+        self._count("val", self.val_error, self.val_iou, batch)
 
     def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         """Compare the predictions of a batch with its masks."""
-        self._count("test", batch)
+        self._count("test", self.test_error, self.test_iou, batch)
 
     def predict_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         """Return the predicted class of each pixel, `(N, H, W)`."""
@@ -69,25 +69,25 @@ class Segmenter(Optimised):
 
     def on_validation_epoch_end(self) -> None:
         """Log the intersection over union."""
-        self._log_iou("val")
+        self._log_iou("val", self.val_iou)
 
     def on_test_epoch_end(self) -> None:
         """Log the intersection over union."""
-        self._log_iou("test")
+        self._log_iou("test", self.test_iou)
 
-    def _count(self, split: str, batch: tuple[Tensor, Tensor]) -> None:
+    def _count(
+        self,
+        split: str,
+        error: ErrorRate,
+        iou: MulticlassJaccardIndex,
+        batch: tuple[Tensor, Tensor],
+    ) -> None:
         x, masks = batch
         logits = self(x)
-        error = self.pixel_error[f"{split}_"]
         error.update(logits.movedim(1, -1).flatten(0, -2), masks.flatten())
-        self.iou[f"{split}_"].update(logits.argmax(1), masks)
+        iou.update(logits.argmax(1), masks)
         self.log(f"{split}/pixel_error", error, on_step=False, on_epoch=True)
 
-    def _log_iou(self, split: str) -> None:
-        metric = self.iou[f"{split}_"]
-        self.log(f"{split}/iou_error", 1 - metric.compute(), prog_bar=True)
-        metric.reset()
-
-
-_SPLITS = ("val_", "test_")
-"""Keys of the metrics; torch refuses those that are methods of a ModuleDict."""
+    def _log_iou(self, split: str, iou: MulticlassJaccardIndex) -> None:
+        self.log(f"{split}/iou_error", 1 - iou.compute(), prog_bar=True)
+        iou.reset()

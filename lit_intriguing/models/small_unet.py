@@ -11,9 +11,10 @@ from lit_intriguing.errors import UserError
 class SmallUNet(nn.Module):
     """A U-Net (Ronneberger et al. 2015) with one convolution for each size, on the way down and up.
 
-    The way down is the submodules `down0`, `down1`, ..., each behind the first halving height and
-    width; the way up is `up0`, ..., which get the doubled output of the one before beside that of
-    the `down` of their size; `output` gives the logits.
+    Behind each convolution come batch normalisation and a ReLU. The way down is the submodules
+    `down0`, `down1`, ..., each behind the first halving height and width; the way up is `up0`, ...,
+    which get the doubled output of the one before beside that of the `down` of their size; `output`
+    gives the logits.
 
     Args:
         channels: Of each size, the greatest first.
@@ -25,11 +26,11 @@ class SmallUNet(nn.Module):
 
     Example:
         >>> SmallUNet()(torch.zeros(2, 3, 24, 24)).shape
-        torch.Size([2, 11, 24, 24])
+        torch.Size([2, 2, 24, 24])
     """
 
     def __init__(
-        self, channels: Sequence[int] = (8, 16, 32), classes: int = 11, image_channels: int = 3
+        self, channels: Sequence[int] = (8, 16, 32), classes: int = 2, image_channels: int = 3
     ) -> None:
         super().__init__()
         if not channels or min(*channels, classes, image_channels) < 1:
@@ -68,4 +69,4 @@ class SmallUNet(nn.Module):
 def _block(before: int, after: int, stride: int = 1) -> nn.Sequential:
     convolution = nn.Conv2d(before, after, 3, stride=stride, padding=1)
     nn.init.kaiming_normal_(convolution.weight)
-    return nn.Sequential(convolution, nn.ReLU())
+    return nn.Sequential(convolution, nn.BatchNorm2d(after), nn.ReLU())

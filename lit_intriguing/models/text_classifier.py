@@ -1,5 +1,6 @@
 """A tiny transformer for classes of texts."""
 
+import math
 from collections.abc import Mapping
 
 import torch
@@ -38,9 +39,9 @@ class TextClassifier(Optimised):
 
     def __init__(
         self,
-        tokens: int = 128,
+        tokens: int = 79,
         classes: int = 10,
-        length: int = 48,
+        length: int = 32,
         width: int = 64,
         layers: int = 2,
         heads: int = 4,
@@ -54,7 +55,7 @@ class TextClassifier(Optimised):
         if heads < 1 or width % heads:
             raise UserError(f"{heads} heads do not divide a width of {width}")
         self.embedding = nn.Embedding(tokens, width)
-        self.places = nn.Parameter(torch.randn(length, width) * 0.02)
+        self.places = nn.Parameter(_waves(length, width))
         layer = nn.TransformerEncoderLayer(
             width, heads, 2 * width, dropout, batch_first=True, norm_first=True
         )
@@ -94,9 +95,7 @@ class TextClassifier(Optimised):
     def _count(self, name: str, metric: ErrorRate, batch: Mapping[str, Tensor]) -> None:
         labels = batch["labels"]
         metric.update(self.logits(batch), labels)
-        self.log(
-            name, metric, on_step=False, on_epoch=True, prog_bar=True, batch_size=len(labels)
-        )
+        self.log(name, metric, on_step=False, on_epoch=True, prog_bar=True, batch_size=len(labels))
 
     def _check(self, ids: Tensor) -> None:
         longest, tokens = len(self.places), self.embedding.num_embeddings
@@ -110,3 +109,10 @@ class TextClassifier(Optimised):
                 f"the texts hold token {int(ids.max())}, the model has {tokens}: set the model's "
                 "`tokens` to the size of the data's vocabulary"
             )
+
+
+def _waves(length: int, width: int) -> Tensor:
+    """Return sines and cosines of the places, `(length, width)` (Vaswani et al. 2017, 3.5)."""
+    rates = torch.exp(torch.arange(0, width, 2) * (-math.log(10_000) / width))
+    angles = torch.arange(length).unsqueeze(1) * rates
+    return torch.stack([angles.sin(), angles.cos()], dim=2).flatten(1)[:, :width]

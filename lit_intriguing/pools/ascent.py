@@ -1,6 +1,5 @@
 """Examples that raise the host's own loss."""
 
-from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
