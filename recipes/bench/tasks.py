@@ -3,7 +3,7 @@
 From the root of a checkout: python recipes/bench/tasks.py regression_diabetes
 
 Trains recipes/NAME.yaml with its adversarial training and without any callback, and tests each
-network as it is and behind recipes/NAME/attacked.yaml. Nothing is written; the table is printed.
+network as it is and behind recipes/NAME/attack.yaml. Nothing is written; the table is printed.
 With --validation the networks are measured on held-out examples of the training data, for a choice
 of settings, and the test data are not read.
 """
@@ -85,7 +85,7 @@ def main() -> None:
     given = arguments()
     recipe = f"recipes/{given.recipe}.yaml"
     config = merged_files([recipe, *given.config])
-    attacked = merged_files([f"recipes/{given.recipe}/attacked.yaml"])
+    attacked = merged_files([f"recipes/{given.recipe}/attack.yaml"])
     split = "test" if given.validation is None else "val"
     if given.validation is not None:
         whole = given.validation >= 1

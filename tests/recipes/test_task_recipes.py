@@ -54,7 +54,7 @@ def test_the_recipe_learns_says_its_figures_and_is_worse_under_attack(
     log = (tmp_path / "lightning_logs" / "version_0" / "metrics.csv").read_text()
     assert re.search(r"adversarial/\w+/loss_clean", log)
     (weights,) = tmp_path.rglob("*.ckpt")
-    attacked = f"--config=recipes/{name}/attacked.yaml"
+    attacked = f"--config=recipes/{name}/attack.yaml"
     # The stand-in's two languages share no word: they need a longer attack.
     longer = ["--set", "UnderAttack.attack.eps=8"] if name == "text_languages" else []
     cli.main(["test", *words, attacked, *longer, f"--ckpt_path={weights}"])
@@ -79,7 +79,7 @@ def test_the_recipe_runs_without_adversarial_training_as_its_page_says(
 def test_the_page_gives_the_commands_and_the_sizes_of_the_attacks(name: str) -> None:
     page = (RECIPES / f"{name}.md").read_text()
     fit = f"lightning fit --config recipes/{name}.yaml"
-    test = f"lightning test --config recipes/{name}.yaml --config recipes/{name}/attacked.yaml"
+    test = f"lightning test --config recipes/{name}.yaml --config recipes/{name}/attack.yaml"
     assert f"{fit}\n" in page
     assert f"{fit} --trainer.callbacks []\n" in page
     assert test in page
