@@ -86,10 +86,11 @@ class UnderAttack(Callback):
         """
         name = _STEPS.get(stage)
         if name is None:
+            here = _OTHERS.get(stage, stage)
             raise UserError(
-                f"UnderAttack measures in a test or a validation, and this is `{stage}`: leave it "
-                "out here, and give it to `lightning test`, with --ckpt_path, or to the Trainer "
-                "whose `test` you call."
+                f"UnderAttack measures in a test or a validation, not in {here}: "
+                "leave it out here, and give it to `lightning test`, with --ckpt_path, or to the "
+                "Trainer whose `test` you call."
             )
         inner = getattr(trainer.strategy, name)
 
@@ -186,6 +187,7 @@ _STEPS: dict[str, Literal["test_step", "validation_step"]] = {
     "test": "test_step",
     "validate": "validation_step",
 }
+_OTHERS = {"fit": "a training", "predict": "a prediction"}
 
 
 @contextmanager

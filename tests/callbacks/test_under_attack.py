@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader
 from lit_intriguing.attacks import BoxLBFGS, GradientAttack
 from lit_intriguing.callbacks import UnderAttack
 from lit_intriguing.errors import UserError
+from lit_intriguing.hosts.training_step import StepNotCalledError
 from lit_intriguing.splice import UnknownLayerError
 from lit_intriguing.types import Bounds
 from tests.callbacks.test_adversarial_training import trainer
@@ -34,6 +35,9 @@ class Prices(LightningModule):
         super().__init__()
         self.net = nn.Sequential(nn.Linear(D, 3), nn.Dropout(0.5), nn.Linear(3, 1))
         self.seen: list[Tensor] = []
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(x)
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         x, y = batch
@@ -193,10 +197,25 @@ def test_the_same_seed_gives_the_same_examples() -> None:
 
 def test_a_fit_is_refused_and_the_test_that_the_message_names_works() -> None:
     host, callback = prices(), UnderAttack(GradientAttack(0.1))
-    with pytest.raises(UserError, match="the Trainer whose `test` you call"):
+    with pytest.raises(UserError, match=r"not in a training: .* the Trainer whose `test` you call"):
         trainer(callback).fit(host, loader())
     run = measured(host, callback, loader())
     assert "test/mse" in run.callback_metrics
+
+
+def test_a_prediction_is_refused() -> None:
+    with pytest.raises(UserError, match="not in a prediction"):
+        trainer(UnderAttack(GradientAttack(0.1))).predict(prices(), loader())
+
+
+@pytest.mark.parametrize("stage", ["test", "validate"])
+def test_a_lightning_that_does_not_call_the_step_is_said(
+    stage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = "lit_intriguing.callbacks.under_attack.replace_strategy_step"
+    monkeypatch.setattr(module, lambda *given: None)
+    with pytest.raises(StepNotCalledError, match="UnderAttack had no effect on the first batch"):
+        getattr(trainer(UnderAttack(GradientAttack(0.1))), stage)(prices(), loader())
 
 
 def test_an_attack_that_searches_for_a_border_is_refused() -> None:
