@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from lit_intriguing.callbacks.sparse_filters import SparseFilters
     from lit_intriguing.callbacks.training_error import TrainingError
     from lit_intriguing.callbacks.transfer_evaluation import TransferEvaluation
+    from lit_intriguing.callbacks.under_attack import UnderAttack
     from lit_intriguing.callbacks.unit_analysis import UnitAnalysis
     from lit_intriguing.pools import PerturbedLayer
 
@@ -43,6 +44,7 @@ __all__ = [
     "SparseFilters",
     "TrainingError",
     "TransferEvaluation",
+    "UnderAttack",
     "UnitAnalysis",
 ]
 
@@ -63,6 +65,7 @@ _FILES = {
     "SparseFilters": "lit_intriguing.callbacks.sparse_filters",
     "TrainingError": "lit_intriguing.callbacks.training_error",
     "TransferEvaluation": "lit_intriguing.callbacks.transfer_evaluation",
+    "UnderAttack": "lit_intriguing.callbacks.under_attack",
     "UnitAnalysis": "lit_intriguing.callbacks.unit_analysis",
 }
 

@@ -1,4 +1,4 @@
-"""The line that ends a run: its error on the test set, beside the paper's."""
+"""The lines that end a run: its error on the test set, beside the paper's, or other figures."""
 
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.utilities.model_helpers import is_overridden
@@ -41,7 +41,16 @@ def sentence(error: float, paper: str | None) -> str:
 
 
 def report(trainer: Trainer, paper: str | None) -> None:
-    """Print the line once, on rank 0, where the model has logged `test/error`."""
+    """Print the error once, on rank 0; where the model logs none, all that its test has logged."""
     error = trainer.callback_metrics.get(METRIC)
-    if error is not None and trainer.is_global_zero:
+    if not trainer.is_global_zero:
+        return
+    if error is not None:
         print(sentence(float(error), paper), flush=True)
+        return
+    for name, value in trainer.callback_metrics.items():
+        if name.startswith(_OF_TEST):
+            print(f"test {name.removeprefix(_OF_TEST)} {float(value):.4g}", flush=True)
+
+
+_OF_TEST = "test/"

@@ -1,8 +1,19 @@
 """Data modules: whole data sets in memory, and images in folders."""
 
+from lit_intriguing.data.diabetes import Diabetes
 from lit_intriguing.data.digits import Digits
+from lit_intriguing.data.digits_on_photographs import DigitsOnPhotographs
 from lit_intriguing.data.image_folder import ImageFolder
 from lit_intriguing.data.mnist import MNIST
 from lit_intriguing.data.tensor_loader import TensorLoader
+from lit_intriguing.data.translated_messages import TranslatedMessages
 
-__all__ = ["MNIST", "Digits", "ImageFolder", "TensorLoader"]
+__all__ = [
+    "MNIST",
+    "Diabetes",
+    "Digits",
+    "DigitsOnPhotographs",
+    "ImageFolder",
+    "TensorLoader",
+    "TranslatedMessages",
+]

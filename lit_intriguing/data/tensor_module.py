@@ -13,7 +13,12 @@ from lit_intriguing.errors import UserError
 
 @dataclass
 class Split:
-    """A part of a data set: `inputs` `(N, *S)` float32 in [0, 1], `labels` `(N,)` int64."""
+    """A part of a data set, a row for each example.
+
+    Attributes:
+        inputs: `(N, *S)`: images float32 in [0, 1], features, or tokens.
+        labels: Classes `(N,)` int64, masks `(N, H, W)`, or targets.
+    """
 
     inputs: Tensor
     labels: Tensor

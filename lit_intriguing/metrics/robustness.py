@@ -229,7 +229,9 @@ class DistanceQuantiles(Metric):
 
     def __init__(self, shares: Sequence[float]) -> None:
         super().__init__()
-        self.shares = torch.tensor(shares, dtype=torch.float64)
+        self.shares = _sizes(shares, "shares")
+        if not bool(((self.shares > 0) & (self.shares <= 1)).all()):
+            raise ValueError(f"shares must lie in (0, 1], not {list(shares)}")
         self.add_state("distances", [], dist_reduce_fx="cat")
 
     def update(self, distances: Tensor) -> None:
@@ -243,8 +245,8 @@ class DistanceQuantiles(Metric):
         return distance_quantiles(all_of_them, self.shares)
 
 
-def _sizes(at: Sequence[float]) -> Tensor:
+def _sizes(at: Sequence[float], name: str = "at") -> Tensor:
     numbers = isinstance(at, Sequence) and not isinstance(at, str | bytes)
     if not numbers or not at or not all(isinstance(one, Real) and one >= 0 for one in at):
-        raise ValueError(f"at must hold sizes, one or more numbers of zero or more, not {at!r}")
+        raise ValueError(f"{name} must hold numbers, one or more, each zero or more, not {at!r}")
     return torch.tensor([float(one) for one in at], dtype=torch.float64)

@@ -9,8 +9,12 @@ from lit_intriguing.models.efficientnet_lite0 import efficientnet_lite0
 from lit_intriguing.models.image_classifier import ImageClassifier
 from lit_intriguing.models.logistic import logistic_from_tanh
 from lit_intriguing.models.network import Network
+from lit_intriguing.models.regressor import Regressor
 from lit_intriguing.models.schedules import CosineOverRun
+from lit_intriguing.models.segmenter import Segmenter
 from lit_intriguing.models.shipped import pretrained
+from lit_intriguing.models.small_unet import SmallUNet
+from lit_intriguing.models.text_classifier import TextClassifier
 
 __all__ = [
     "AlexNet",
@@ -20,7 +24,11 @@ __all__ = [
     "CosineOverRun",
     "ImageClassifier",
     "Network",
+    "Regressor",
+    "Segmenter",
+    "SmallUNet",
     "SparseAutoencoder",
+    "TextClassifier",
     "efficientnet_lite0",
     "logistic_from_tanh",
     "pretrained",

@@ -1,6 +1,5 @@
 """Examples that raise the host's own loss."""
 
-from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -11,8 +10,8 @@ from torch import Tensor
 from lit_intriguing.attacks import Criterion
 from lit_intriguing.attacks.gradient import has_direction
 from lit_intriguing.autograd import grad_island
-from lit_intriguing.errors import UserError
 from lit_intriguing.hosts.arrays import ArraysWithoutGradient, asks_for_arrays
+from lit_intriguing.hosts.loss_column import LossColumn, as_mask
 from lit_intriguing.hosts.paths import Key
 from lit_intriguing.hosts.step_loss import StepLoss
 from lit_intriguing.hosts.whole_rows import RowPlaces
@@ -116,13 +115,7 @@ def mask_of(plan: PerturbedLayer, batch: Batch, x: Tensor) -> Tensor | None:
     """
     if plan.mask is None:
         return None
-    entry = batch.rest.get(plan.mask)
-    if not isinstance(entry, Tensor) or entry.shape != x.shape[: entry.ndim]:
-        raise UserError(
-            f"mask={plan.mask!r} must name an entry of the batch of the shape of the first "
-            f"dimensions of {tuple(x.shape)}; the batch's rows have {list(batch.rest)}."
-        )
-    return entry[: len(x)].to(x.dtype).reshape(*entry.shape, *(1,) * (x.ndim - entry.ndim))
+    return as_mask(batch.rest.get(plan.mask), x, plan.mask, list(batch.rest))
 
 
 def from_gradient(
@@ -182,7 +175,9 @@ def by_search(
         mask, spread = mask_of(plan, batch, x), spread_of(x, plan, last_spread, rows)
         unit = x.new_ones(()) if spread is None else spread
         bounds = plan.bounds or UNBOUNDED
-        column = _Column(lambda new: host.loss(batch, layer, new, seed), x, mask, unit, plan)
+        column = LossColumn(
+            lambda new: host.loss(batch, layer, new, seed), x, mask, unit, plan.per_token
+        )
         labels = torch.zeros(len(column.start), dtype=torch.int64, device=x.device)
         criterion: Criterion = plan.aim(labels, labels.new_zeros(0), generator)
         found = plan.attack(
@@ -195,29 +190,3 @@ def by_search(
         adversarial = bounds.clamp(column.back(found.adversarial)).detach()
     moved = adversarial.isfinite().flatten(1).all(1) & (adversarial != x).flatten(1).any(1)
     return Examples(x, adversarial, None, spread), moved
-
-
-class _Column:
-    """Minus the host's loss, in equal shares for all rows, as a function of the attacked tensor."""
-
-    def __init__(
-        self,
-        loss: Callable[[Tensor], Tensor | None],
-        x: Tensor,
-        mask: Tensor | None,
-        unit: Tensor,
-        plan: PerturbedLayer,
-    ) -> None:
-        self.loss, self.x, self.mask, self.unit = loss, x, mask, unit
-        self.start = (x.flatten(0, 1) if plan.per_token else x) / unit
-
-    def __call__(self, moved: Tensor) -> Tensor:
-        loss = self.loss(self.back(moved))
-        if loss is None:
-            loss = moved.sum() * 0
-        return (-loss / len(moved)).expand(len(moved)).unsqueeze(1)
-
-    def back(self, moved: Tensor) -> Tensor:
-        """Return a tensor in the layer's shape and units, with nothing but what may change."""
-        new = (moved * self.unit).view_as(self.x)
-        return new if self.mask is None else self.x + (new - self.x) * self.mask

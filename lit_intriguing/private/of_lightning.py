@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from lightning.pytorch import Callback, LightningModule, Trainer
     from torch import Tensor
 
-StepName = Literal["training_step", "predict_step", "backward"]
+StepName = Literal["training_step", "validation_step", "test_step", "predict_step", "backward"]
 
 
 def replace_strategy_step(trainer: Trainer, name: StepName, step: Callable[..., Any]) -> None:
@@ -25,10 +25,10 @@ def replace_strategy_step(trainer: Trainer, name: StepName, step: Callable[..., 
 
     Lightning looks the method up by its name at each batch. `AdversarialTraining` and
     `LipschitzPenalty` replace `training_step`; `AdversarialWeightPerturbation` replaces `backward`
-    too, since the finders of Lightning call no hook after it; `lightning attack`, `transfer`,
-    `probe` and `lipschitz --radii` replace `predict_step`. Where Lightning no longer looks there,
-    they would do nothing without an error, so each of them also checks at its first batch that it
-    was called.
+    too, since the finders of Lightning call no hook after it; `UnderAttack` replaces `test_step`
+    and `validation_step`; `lightning attack`, `evaluate`, `transfer`, `probe` and `lipschitz
+    --radii` replace `predict_step`. Where Lightning no longer looks there, they would do nothing
+    without an error, so each of them also checks at its first batch that it was called.
     """
     setattr(trainer.strategy, name, step)
 
