@@ -33,6 +33,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--validation", type=float, help="examples, or a share, to choose with")
     parser.add_argument("--eps", type=float, nargs="+", help="sizes in place of the recipe's")
     parser.add_argument("--epochs", type=int, help="in place of the recipe's")
+    parser.add_argument("--split_seed", type=int, help="another division of the data")
     parser.add_argument("--config", nargs="*", default=[], help="files behind the recipe")
     return parser.parse_args()
 
@@ -92,6 +93,8 @@ def main() -> None:
         config["data"]["init_args"]["validation"] = (
             int(given.validation) if whole else given.validation
         )
+    if given.split_seed is not None:
+        config["data"]["init_args"]["split_seed"] = given.split_seed
     if given.epochs:
         config["trainer"]["max_epochs"] = given.epochs
     results: dict[str, list[Figures]] = {}
