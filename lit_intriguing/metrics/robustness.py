@@ -12,6 +12,7 @@ from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
 from lit_intriguing.argument_types import checked_arguments
+from lit_intriguing.checks import check_whole
 
 ROUNDING = 1e-5
 """By how much of a size a distance may exceed it: an attack in a ball computes in float32."""
@@ -142,7 +143,7 @@ class RobustError(Metric):
 
     def __init__(self, at: Sequence[float]) -> None:
         super().__init__()
-        self.at = torch.tensor(at, dtype=torch.float64)
+        self.at = torch.tensor(list(at), dtype=torch.float64)
         zeros = torch.zeros(len(self.at), dtype=torch.int64)
         self.add_state("fooled", zeros, dist_reduce_fx="sum")
         self.add_state("examples", torch.tensor(0), dist_reduce_fx="sum")
@@ -184,10 +185,11 @@ class ClassRobustError(Metric):
 
     def __init__(self, classes: int, at: Sequence[float]) -> None:
         super().__init__()
-        self.classes, self.at = classes, torch.tensor(at, dtype=torch.float64)
-        zeros = torch.zeros(classes, len(self.at), dtype=torch.int64)
-        self.add_state("fooled", zeros, dist_reduce_fx="sum")
-        self.add_state("examples", zeros[:, 0].clone(), dist_reduce_fx="sum")
+        check_whole("ClassRobustError", 1, classes=classes)
+        self.classes, self.at = classes, torch.tensor(list(at), dtype=torch.float64)
+        zeros = torch.zeros(classes, dtype=torch.int64)
+        self.add_state("fooled", zeros.new_zeros(classes, len(self.at)), dist_reduce_fx="sum")
+        self.add_state("examples", zeros, dist_reduce_fx="sum")
 
     def update(self, distances: Tensor, labels: Tensor) -> None:
         """Count a batch: distances (n,), labels (n,)."""
@@ -225,7 +227,7 @@ class DistanceQuantiles(Metric):
 
     def __init__(self, shares: Sequence[float]) -> None:
         super().__init__()
-        self.shares = torch.tensor(shares, dtype=torch.float64)
+        self.shares = torch.tensor(list(shares), dtype=torch.float64)
         self.add_state("distances", [], dist_reduce_fx="cat")
 
     def update(self, distances: Tensor) -> None:

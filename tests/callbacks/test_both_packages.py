@@ -114,7 +114,7 @@ MEASURING: dict[str, Callable[[Path, ModuleType], Any]] = {
     "LipschitzMonitor": lambda at, _: LipschitzMonitor(1, dirpath=at),
     "LoggerGuard": lambda at, _: LoggerGuard(),
     "RobustnessEvaluation": lambda at, _: RobustnessEvaluation(
-        {"one": ATTACK}, {"l2": [0.1]}, examples=4, dirpath=at
+        {"one": ATTACK}, {"l2": [9.0]}, examples=4, dirpath=at
     ),
     "RunProgress": lambda at, _: RunProgress(),
     "TrainingError": lambda at, _: TrainingError(),

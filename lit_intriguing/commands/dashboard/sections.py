@@ -130,7 +130,7 @@ def _robustness(callback: RobustnessEvaluation, labels: bool) -> Section:
     name = escaped(callback.name)
     size = f"({'|'.join(callback.sizes)})_[0-9.e+-]+"
     at_test = f"({TEST}/)?"
-    panels = (
+    panels: tuple[Panel, ...] = (
         Lines("error, clean and in the worst case", f"^{name}/{at_test}(clean|{size})$"),
         Lines("error that bounds leave possible", f"^{name}/{at_test}{CERTIFIED}/{size}$"),
         *(
