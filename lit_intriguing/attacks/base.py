@@ -142,7 +142,7 @@ class Attack(ABC):
 
     @property
     def ball_norm(self) -> float | None:
-        """The norm, 2 or infinity, of the ball in which it searches: its radius is set by `at`.
+        """The norm of the ball in which it searches, such as 2 or infinity; `at` sets its radius.
 
         None for an attack that searches for the nearest example, or has no such radius.
         """

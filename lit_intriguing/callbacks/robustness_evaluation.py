@@ -62,8 +62,8 @@ class RobustnessEvaluation(AtTest):
     `<name>/<norm>_q10`, `_q50` and `_q90` are quantiles of the minimal distance over the examples
     read rightly, left out where not so many are fooled; `<name>/gradients` is the mean number of
     gradient evaluations an example, `<name>/seconds` what the measurement took. Callbacks may
-    monitor all of them; a misspelt one is refused before training starts. Error against size, and
-    the errors over the run, go as a figure and a table to the loggers and to
+    monitor all but the seconds; a misspelt one is refused before training starts. Error against
+    size, and the errors over the run, go as a figure and a table to the loggers and to
     `<name>/step-<step>.png` and `.csv` in the run's folder, but not each time (`draw_every`).
 
     Beside `AdversarialTraining` it warns, once, of label leaking and of catastrophic overfitting
@@ -155,8 +155,9 @@ class RobustnessEvaluation(AtTest):
             UserError: If there is one.
         """
         super().setup(trainer, pl_module, stage)
-        names = [*scalar_names(list(self.attacks), self.sizes), "seconds"]
-        names += [f"{TEST}/{one}" for one in names]
+        names = scalar_names(list(self.attacks), self.sizes)
+        if self.certify is False:
+            names = [one for one in names if not one.startswith(f"{CERTIFIED}/")]
         check_monitors(trainer, f"{self.name}/", [f"{self.name}/{one}" for one in names])
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -10,6 +10,8 @@ from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from lit_intriguing.cli.subcommands import NEWEST
 from lit_intriguing.errors import UserError
 from lit_intriguing.models.weights import read_checkpoint
+from lit_intriguing.sharded_files import check_sharded
+from lit_intriguing.sharded_folder import is_sharded
 
 
 def newest_checkpoint(trainer: Trainer, weights_only: bool = True) -> Path | None:
@@ -40,9 +42,10 @@ def newest_of(
         weights_only: See `newest_checkpoint`.
     """
     for path in sorted(files, key=lambda one: one.stat().st_mtime_ns, reverse=True):
-        if (path / ".metadata").is_file():  # a sharded one, whose index is written last
-            return path
         try:
+            if is_sharded(path):
+                check_sharded(path, "it is left out", weights_only=weights_only)
+                return path
             content = read_checkpoint(path, weights_only)
         except UserError as error:
             damaged(path, error)

@@ -13,6 +13,7 @@ from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
 from lit_intriguing.argument_types import checked_arguments
+from lit_intriguing.checks import check_whole
 
 ROUNDING = 1e-5
 """By how much of a size a distance may exceed it: an attack in a ball computes in float32."""
@@ -186,8 +187,7 @@ class ClassRobustError(Metric):
 
     def __init__(self, classes: int, at: Sequence[float]) -> None:
         super().__init__()
-        if classes < 1:
-            raise ValueError(f"classes must be at least 1, not {classes}")
+        check_whole("ClassRobustError", 1, classes=classes)
         self.classes, self.at = classes, _sizes(at)
         zeros = torch.zeros(classes, len(self.at), dtype=torch.int64)
         self.add_state("fooled", zeros, dist_reduce_fx="sum")

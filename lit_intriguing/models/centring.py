@@ -32,6 +32,8 @@ class Centring(nn.Module):
     def learn(self, module: LightningModule) -> None:
         """Take the mean from the data of the module's run, unless there is one already.
 
+        A network that goes on with other data keeps the mean that its weights were trained with.
+
         Raises:
             UserError: If the data do not say it, or it has another number of features.
         """

@@ -152,14 +152,15 @@ class Classifier(Trained):
         """
         super().on_load_checkpoint(checkpoint)
         # A strategy that shards has loaded the weights by now, and taken them out.
-        saved = _saved_widths(checkpoint.get("state_dict", self.state_dict()))
+        weights = checkpoint.get("state_dict", self.state_dict())
+        saved = _saved_widths(weights)
         if saved != self.widths:
             raise UserError(
                 f"the checkpoint holds a network of {_dashes(saved)}, this one is "
                 f"{_dashes(self.widths)}: "
                 + way_out(checkpoint, "give the model the checkpoint's widths")
             )
-        centred = any(name.startswith("centring.") for name in checkpoint["state_dict"])
+        centred = any(name.startswith("centring.") for name in weights)
         if centred != hasattr(self, "centring"):
             raise UserError(
                 f"the checkpoint's network {'subtracts' if centred else 'does not subtract'} the "

@@ -25,7 +25,7 @@ def logistic_from_tanh(network: Classifier) -> Classifier:
         by rounding alone.
 
     Raises:
-        UserError: If the units are others, or there are no biases.
+        UserError: If it is another module, the units are others, or there are no biases.
 
     Example:
         >>> tanh = Classifier((3, 4, 2), activation=nn.Tanh)
@@ -33,6 +33,8 @@ def logistic_from_tanh(network: Classifier) -> Classifier:
         >>> (logistic_from_tanh(tanh)(x) - tanh(x)).abs().max().item() < 1e-6
         True
     """
+    if not isinstance(network, Classifier):
+        raise UserError(f"only a Classifier can be made logistic, not a {type(network).__name__}")
     layers = [network.get_submodule(f"hidden{i}") for i in range(1, len(network.widths) - 1)]
     kinds = [layer[1] for layer in layers if isinstance(layer, nn.Sequential)]
     if len(kinds) != len(layers) or not all(isinstance(kind, nn.Tanh) for kind in kinds):
@@ -42,6 +44,7 @@ def logistic_from_tanh(network: Classifier) -> Classifier:
         raise UserError("the network has no biases, which logistic units need: use bias=True")
     centring = hasattr(network, "centring")
     made = Classifier(network.widths, activation=nn.Sigmoid, subtract_mean=centring)
+    made.to(network.output.weight)
     if centring:
         made.centring.load_state_dict(network.centring.state_dict())
     targets = [made.get_submodule(f"hidden{i}.0") for i in range(1, len(layers) + 1)]
@@ -49,7 +52,7 @@ def logistic_from_tanh(network: Classifier) -> Classifier:
         weight, bias = _shifted(linear, over_input=i == 0)
         scale = 2 if i < len(layers) else 1
         target.load_state_dict({"weight": scale * weight, "bias": scale * bias})
-    return made.to(network.output.weight).eval()
+    return made.eval()
 
 
 def _shifted(linear: nn.Linear, over_input: bool) -> tuple[Tensor, Tensor]:

@@ -114,10 +114,10 @@ class PerturbedLayer:
             raise ValueError(
                 f"PerturbedLayer: max_length must be positive and finite, not {length!r}."
             )
-        if isinstance(self.attack, GradientAttack) or self.aims_at_loss:
+        if self.attack.ball_norm is not None or self.aims_at_loss:
             raise ValueError(
                 "max_length is for attacks that search for the nearest example, such as BoxLBFGS: "
-                "the length of GradientAttack is its eps."
+                f"the length of {type(self.attack).__name__} is its eps."
             )
 
     def _check_kinds(self) -> None:

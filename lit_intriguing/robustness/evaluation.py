@@ -113,7 +113,7 @@ class Evaluation:
         """Return the share not proved to be read rightly within each size; None without bounds."""
         if norm not in self.certified:
             return None
-        at = torch.tensor(sizes, dtype=torch.float64)
+        at = torch.tensor(sizes, dtype=torch.float64, device=self.certified[norm].device)
         # A radius itself is not inside: every input strictly nearer has the same prediction.
         return (self.certified[norm].unsqueeze(1) <= at).double().mean(0)
 

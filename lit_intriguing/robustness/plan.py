@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from lit_intriguing.attacks import Attack, BoxLBFGS, GradientAttack, Restarts
+from lit_intriguing.attacks import Attack, BoxLBFGS, Closest, GradientAttack, Restarts
 from lit_intriguing.robustness.sizes import NORMS, Sizes
 from lit_intriguing.types import Bounds
 
@@ -66,10 +66,20 @@ def plan(attacks: Mapping[str, Attack], sizes: Sizes, bounds: Bounds) -> list[Pl
                 f"attacks: the name {name!r} cannot be used; take a plain word, not 'certified' "
                 "or 'test'."
             )
+        if isinstance(attack, Closest) and len({one.ball_norm for one in attack.attacks}) > 1:
+            raise ValueError(
+                f"the attack {name!r} mixes attacks in balls of several norms, or in a ball and "
+                "for the nearest: name each of them in attacks."
+            )
         if attack.ball_norm is None:
             runs.append(Planned(name, attack))
             continue
-        norm = next(one for one, number in NORMS.items() if number == attack.ball_norm)
+        norm = next((one for one, number in NORMS.items() if number == attack.ball_norm), None)
+        if norm is None:
+            raise ValueError(
+                f"the attack {name!r} ({type(attack).__name__}) searches in a ball of another norm "
+                f"than {' and '.join(NORMS)}: leave it out."
+            )
         if norm not in sizes:
             raise ValueError(
                 f"the attack {name!r} ({type(attack).__name__}) searches in a ball of {norm}, and "

@@ -3,6 +3,8 @@
 import math
 from collections.abc import Sequence
 
+from torch import Tensor
+
 from lit_intriguing.robustness.evaluation import QUANTILES, Evaluation
 from lit_intriguing.robustness.sizes import Sizes, size_key
 from lit_intriguing.tables import Cell
@@ -99,11 +101,16 @@ def size_table(found: Evaluation, sizes: Sizes, shared: bool) -> tuple[list[str]
         for at, (size, error) in enumerate(zip(some, found.error(norm, some), strict=True)):
             worst = int(classes[:, at].nan_to_num(-1.0).argmax())
             rows.append([
-                norm, size, 100 * float(error), *(100 * own[at] for own in errors.values()),
-                "" if proved is None else 100 * float(proved[at]),
-                worst, 100 * float(classes[worst, at]),
+                norm, size, _per_cent(error), *(_per_cent(own[at]) for own in errors.values()),
+                "" if proved is None else _per_cent(proved[at]),
+                worst if error else "", _per_cent(classes[worst, at]),
             ])  # fmt: skip
     return columns, rows
+
+
+def _per_cent(share: Tensor | float) -> float:
+    """Return a share in per cent, without the last digits' rounding of binary numbers."""
+    return round(100 * float(share), 10)
 
 
 def class_table(found: Evaluation, sizes: Sizes) -> tuple[list[str], list[list[Cell]]]:

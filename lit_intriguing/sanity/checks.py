@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from lit_intriguing.attacks.base import Attack
+from lit_intriguing.attacks.closest import Restarts
 from lit_intriguing.attacks.criteria import Untargeted
-from lit_intriguing.attacks.gradient import NoGradientError
+from lit_intriguing.attacks.gradient import GradientAttack, NoGradientError
 from lit_intriguing.attacks.watch import Trace, Watch
 from lit_intriguing.autograd import grad_island, ordinary, preserved
 from lit_intriguing.isolation import own_randomness
@@ -88,7 +89,8 @@ def sanity_checks(
             was.
         images: `(N, *S)`, some hundred are enough.
         labels: True labels, int `(N,)`.
-        attack: The one whose failures are to be trusted: of a fixed length, with several steps.
+        attack: The one whose failures are to be trusted: of a fixed length. The signs in its way
+            are looked for in `GradientAttack` of several steps, also within `Restarts`.
         others: Models by name whose examples are tried on this one, best without a defence.
         bounds: The box of the images; None for [0, 1].
         seed: Of all random numbers.
@@ -98,21 +100,28 @@ def sanity_checks(
         where the attack fooled every example.
 
     Raises:
-        ValueError: If there are no images.
+        ValueError: If there are no images, or not a label for each.
     """
     if not len(images):
         raise ValueError("sanity_checks: nothing to look at: 0 images.")
+    if labels.shape != images.shape[:1]:
+        raise ValueError(
+            f"sanity_checks: {len(images)} images need labels ({len(images)},), not "
+            f"{tuple(labels.shape)}."
+        )
     with preserved(model), own_randomness(seed), grad_island():
         images, labels = ordinary(images), ordinary(labels).long()
         with torch.no_grad():
             right = model(images).argmax(1) == labels
         chosen, classes = images[right], labels[right]
+        random = outputs.randomness(model, images)
         found = {
-            "randomness": outputs.randomness(model, images),
-            "batch_dependence": outputs.batch_dependence(model, images),
+            "randomness": random,
+            # Of logits that change by themselves nothing can be said.
+            "batch_dependence": math.nan if random else outputs.batch_dependence(model, images),
             "probabilities": float(outputs.gives_probabilities(model, images)),
             "zero_gradients": gradients.zero_gradients(model, images, labels),
-            "wrong_gradients": gradients.wrong_gradients(model, images, labels),
+            "wrong_gradients": gradients.wrong_gradients(model, images, labels, bounds=bounds),
             **_of_paths(_traces(model, chosen, classes, attack, bounds)),
             "unconstrained_failure": other_attacks.unconstrained_failure(
                 model, chosen, classes, bounds
@@ -125,7 +134,9 @@ def sanity_checks(
 def _traces(
     model: nn.Module, images: Tensor, labels: Tensor, attack: Attack, bounds: Bounds | None
 ) -> Sequence[Trace]:
-    if not len(images):
+    while isinstance(attack, Restarts):  # whose runs follow each other in one trace
+        attack = attack.attack
+    if not len(images) or not isinstance(attack, GradientAttack):
         return []
     watch = Watch(len(images))
     try:

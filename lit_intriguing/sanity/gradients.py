@@ -9,12 +9,15 @@ from torch import Tensor
 from lit_intriguing.attacks.criteria import Untargeted, lead
 from lit_intriguing.attacks.gradient import NoGradientError, has_direction, input_gradient
 from lit_intriguing.autograd import grad_island, ordinary
+from lit_intriguing.types import Bounds
 
 Model = Callable[[Tensor], Tensor]
 
 _DIRECTIONS = 8
 _STEPS = (0.01, 0.1, 1.0)
 """Lengths in L2 of the differences that gradients are compared with."""
+_MARGIN, _FEW = 0.02, 0.02
+"""Room that an element has to have; the share of elements below which all are moved."""
 _FAR = 0.5
 """Relative error from which on a gradient counts as wrong."""
 
@@ -39,19 +42,25 @@ def zero_gradients(model: Model, images: Tensor, labels: Tensor) -> float:
 
 
 def wrong_gradients(
-    model: Model, images: Tensor, labels: Tensor, generator: torch.Generator | None = None
+    model: Model,
+    images: Tensor,
+    labels: Tensor,
+    generator: torch.Generator | None = None,
+    bounds: Bounds | None = None,
 ) -> float:
     """Return the share of examples whose gradient is not that of the function which is computed.
 
     A branch that is detached, a straight-through estimator or a backward pass that was written by
     hand give such. Of the true label's lead over the other logits, slopes along random directions
-    are compared with central differences, at several step lengths; the best counts.
+    are compared with central differences, at several step lengths; the best counts. Elements on the
+    border of the box stay where they are: a model may clamp what lies outside.
 
     Args:
         model: Maps examples to logits `(N, C)`.
         images: `(N, *S)`, float32 or float64.
         labels: `(N,)`.
         generator: Of the directions, on the CPU; None for one seeded with 0.
+        bounds: The box; None for [0, 1].
 
     Returns:
         NaN where the output does not change with the input, and has no gradient either.
@@ -61,13 +70,22 @@ def wrong_gradients(
         images = ordinary(images)
         gradient = _gradient_of_lead(model, images, labels)
     directions = torch.randn((_DIRECTIONS, *images.shape), generator=generator).to(images)
+    directions = directions * _inside(images, bounds or Bounds())
     lengths = directions.flatten(2).norm(dim=2).view(*directions.shape[:2], *_ones(images))
-    directions = directions / lengths
+    directions = directions / lengths.clamp(min=1e-12)
     said = (directions * gradient).flatten(2).sum(2).double()
     errors = [_relative_error(said, _slopes(model, images, labels, directions, h)) for h in _STEPS]
     best = torch.stack(errors).nan_to_num(nan=math.inf).amin(0)
     known = torch.stack(errors).isfinite().any(0)
     return float((best[known] > _FAR).double().mean()) if bool(known.any()) else math.nan
+
+
+def _inside(images: Tensor, bounds: Bounds) -> Tensor:
+    """Return which elements have room on both sides, bool; all of them where hardly any has."""
+    lower, upper = bounds.tensors_like(images)
+    room = (images > lower + _MARGIN) & (images < upper - _MARGIN)
+    few = room.flatten(1).double().mean(1) < _FEW
+    return room | few.view(-1, *_ones(images))
 
 
 def _gradient_of_lead(model: Model, images: Tensor, labels: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from torch import Tensor
 Model = Callable[[Tensor], Tensor]
 
 _CHANGE = 1e-4
-"""From which on logits count as others, relative to the largest of the example."""
+"""From which on logits count as others, relative to the largest of the example; more in bf16."""
 
 
 def randomness(model: Model, images: Tensor, repeats: int = 5) -> float:
@@ -64,7 +64,8 @@ def gives_probabilities(model: Model, images: Tensor) -> bool:
 
 def _differ(one: Tensor, other: Tensor) -> Tensor:
     scale = one.abs().amax(1).clamp(min=1e-12)
-    return ~((one - other).abs().amax(1) <= _CHANGE * scale)
+    change = max(_CHANGE, 4 * torch.finfo(one.dtype).eps)
+    return ~((one - other).abs().amax(1) <= change * scale)
 
 
 def _share(flags: Tensor) -> float:

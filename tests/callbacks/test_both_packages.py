@@ -117,7 +117,7 @@ MEASURING: dict[str, Callable[[Path, ModuleType], Any]] = {
     "LipschitzMonitor": lambda at, _: LipschitzMonitor(1, dirpath=at),
     "LoggerGuard": lambda at, _: LoggerGuard(),
     "RobustnessEvaluation": lambda at, _: RobustnessEvaluation(
-        {"one": ATTACK}, {"l2": [0.1]}, examples=4, dirpath=at
+        {"one": ATTACK}, {"l2": [9.0]}, examples=4, dirpath=at
     ),
     "RunProgress": lambda at, _: RunProgress(),
     "TrainingError": lambda at, _: TrainingError(),
@@ -138,7 +138,8 @@ CHANGING: dict[str, Callable[[], Any]] = {
 
 
 def test_all_callbacks_are_here() -> None:
-    here = {*MEASURING, *CHANGING, "SparseFilters", "PerturbedLayer"} - {"AdversarialTraining, out"}
+    elsewhere = {"SparseFilters", "PerturbedLayer", "UnderAttack"}
+    here = {*MEASURING, *CHANGING, *elsewhere} - {"AdversarialTraining, out"}
     assert here == set(names)
 
 
@@ -218,8 +219,10 @@ def test_the_package_s_own_command_line_knows_them_all(
         "AdversarialTraining": {"layers": {"": {"attack": {"class_path": ATTACK_PATH}}}},
         "LipschitzPenalty": {"weight": 0.1},
         "SparseFilters": {"activation": 0.1, "local": 0.9},
+        "UnderAttack": {"attack": {"class_path": f"{GradientAttack.__module__}.GradientAttack",
+                                   "init_args": {"eps": 0.1}}},
         "UnitAnalysis": {"layers": ["net.2"]},
-    }
+    }  # fmt: skip
     wanted = [name for name in names if name != "PerturbedLayer"]
     callbacks = [
         {"class_path": f"lit_intriguing.callbacks.{name}", "init_args": given.get(name, {})}

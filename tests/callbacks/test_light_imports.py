@@ -40,7 +40,7 @@ def loaded_by(statement: str) -> list[str]:
 def test_adversarial_training_loads_few_modules_and_nothing_heavy() -> None:
     loaded = loaded_by("from lit_intriguing.callbacks import AdversarialTraining")
     ours = [name for name in loaded if name.startswith("lit_intriguing.")]
-    assert len(ours) < 70, ours
+    assert len(ours) < 76, ours
     assert not [name for name in ours if name.split(".")[1] in ROOMS]
     assert not [name for name in loaded if name.split(".")[0] in HEAVY]
 

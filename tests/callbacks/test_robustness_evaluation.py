@@ -161,6 +161,18 @@ def test_a_misspelt_monitor_is_refused_before_training_and_the_name_it_gives_wor
     assert stop.best_score.isfinite()
 
 
+@pytest.mark.parametrize(
+    "monitor", ["robustness/seconds", "robustness/test/clean", "robustness/certified/l2_0.9"]
+)
+def test_what_is_not_there_when_it_is_asked_for_cannot_be_monitored(
+    monitor: str, tmp_path: Path
+) -> None:
+    stop = EarlyStopping(monitor, check_finite=False)
+    ran = trainer(tmp_path, evaluation(certify=False), stop)
+    with pytest.raises(UserError, match="which is not measured"):
+        ran.fit(Validating(), shuffled(), plain())
+
+
 class Rowless(Validating):
     """Its loss knows no labels."""
 

@@ -60,6 +60,16 @@ def test_weights_alone_are_left_out_and_a_cut_file_is_told_of(tmp_path: Path) ->
         assert newest_checkpoint(trainer(tmp_path, folder)) == whole
 
 
+def test_a_sharded_folder_that_a_kill_left_incomplete_is_left_out(tmp_path: Path) -> None:
+    whole = write(tmp_path / "a.ckpt", age=30)
+    cut = tmp_path / "b.ckpt"
+    cut.mkdir()
+    (cut / ".metadata").write_bytes(b"x")
+    (cut / "__0_0.distcp").write_bytes(b"x")
+    with pytest.warns(UserWarning, match=r"takes an earlier checkpoint than .*b\.ckpt"):
+        assert newest_checkpoint(trainer(tmp_path, tmp_path)) == whole
+
+
 def fit_by_torchrun(folder: Path, deaths: list[int]) -> torch.Tensor:
     """The last weights of a run of two processes, one of which dies at some steps."""
     folder.mkdir()

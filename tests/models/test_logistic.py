@@ -19,7 +19,7 @@ def test_the_logits_are_those_of_the_tanh_network(widths: tuple[int, ...]) -> No
     network = tanh_network(widths).double()
     made = logistic_from_tanh(network)
     x = 10 * torch.randn(50, 5, dtype=torch.float64)
-    assert torch.allclose(made(x), network(x), atol=1e-12)
+    assert torch.allclose(made(x), network(x), atol=1e-13)
 
 
 def test_its_units_are_logistic_and_hold_their_own_weights() -> None:
@@ -51,11 +51,12 @@ def test_dropout_is_left_behind() -> None:
 @pytest.mark.parametrize(
     ("network", "message"),
     [
+        (nn.Sequential(nn.Linear(5, 3)), "only a Classifier can be made logistic"),
         (Classifier((5, 7, 3)), "only a network of torch.nn.Tanh units"),
         (Classifier((5, 7, 3), activation=nn.Tanh, bias=False), "use bias=True"),
     ],
-    ids=["relu", "no biases"],
+    ids=["another module", "relu", "no biases"],
 )
-def test_another_network_is_refused(network: Classifier, message: str) -> None:
+def test_another_network_is_refused(network: nn.Module, message: str) -> None:
     with pytest.raises(UserError, match=message):
         logistic_from_tanh(network)

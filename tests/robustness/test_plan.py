@@ -4,7 +4,14 @@ import math
 
 import pytest
 
-from lit_intriguing.attacks import BoxLBFGS, Closest, GaussianNoise, GradientAttack, Restarts
+from lit_intriguing.attacks import (
+    Attack,
+    BoxLBFGS,
+    Closest,
+    GaussianNoise,
+    GradientAttack,
+    Restarts,
+)
 from lit_intriguing.robustness.plan import plan, usual_attacks
 from lit_intriguing.robustness.sizes import checked_sizes
 from lit_intriguing.types import Bounds
@@ -78,3 +85,24 @@ def test_attacks_that_do_not_fit_the_sizes_are_refused(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         plan(attacks, checked_sizes({"l2": [1.0]}), Bounds())
+
+
+class InL1(GradientAttack):
+    ball_norm = 1.0
+
+
+@pytest.mark.parametrize(
+    ("attack", "message"),
+    [
+        (InL1(0.5), "searches in a ball of another norm than l2 and linf"),
+        (
+            Closest([GradientAttack(1.0), GradientAttack(0.1, "inf")]),
+            "name each of them in attacks",
+        ),
+        (Closest([GradientAttack(1.0), BoxLBFGS()]), "name each of them in attacks"),
+    ],
+    ids=["l1", "two norms", "a ball and the nearest"],
+)
+def test_attacks_that_have_no_one_size_are_refused(attack: Attack, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        plan({"mine": attack}, checked_sizes({"l2": [0.5], "linf": [0.1]}), Bounds())

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from lit_intriguing.attacks import GradientAttack
+from lit_intriguing.attacks import BoxLBFGS, GradientAttack, Restarts
 from lit_intriguing.sanity import sanity_checks
 from tests.sanity.networks import (
     EPS,
@@ -49,7 +49,9 @@ def test_an_honest_network_without_a_defence_gives_no_warning() -> None:
     ids=["quantised inputs", "a detached branch", "a saturated softmax", "random inputs"],
 )
 def test_a_planted_fault_is_found(model: nn.Module, expected: set[str]) -> None:
-    assert expected <= warnings_of(model)
+    found = warnings_of(model)
+    assert expected <= found
+    assert "batch_dependence" not in found
 
 
 def test_too_few_steps_are_found() -> None:
@@ -92,6 +94,29 @@ def test_a_network_that_reads_nothing_rightly_gives_no_error() -> None:
     _, _, images, labels = digits()
     found = sanity_checks(trained(0), images, (labels + 1) % 10, ATTACK)
     assert not any(one.warns for one in found)
+
+
+def test_restarts_are_looked_at_one_by_one() -> None:
+    _, _, images, labels = digits()
+    attack = GradientAttack(EPS, "inf", steps=40)
+    alone, again = (
+        {one.name: one.value for one in sanity_checks(trained(5), images, labels, each)}
+        for each in (attack, Restarts(attack, 3))
+    )
+    assert again["increasing_loss"] == alone["increasing_loss"]
+    assert again["break_point_angle"] == alone["break_point_angle"]
+
+
+def test_a_search_for_the_nearest_example_has_no_way_to_judge() -> None:
+    _, _, images, labels = digits()
+    found = sanity_checks(trained(5), images[:20], labels[:20], BoxLBFGS())
+    assert all(math.isnan(one.value) for one in found if one.name.startswith(("break", "incr")))
+
+
+def test_labels_of_another_number_are_refused() -> None:
+    _, _, images, labels = digits()
+    with pytest.raises(ValueError, match=r"100 images need labels \(100,\), not \(7,\)"):
+        sanity_checks(trained(0), images, labels[:7], ATTACK)
 
 
 def test_no_images_are_refused() -> None:

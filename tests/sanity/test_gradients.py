@@ -69,3 +69,9 @@ def test_double_and_half_precision_are_right_as_well() -> None:
     model = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
     for dtype in (torch.float64, torch.bfloat16):
         assert wrong_gradients(model.to(dtype), images.to(dtype), labels) <= 0.1
+
+
+def test_a_model_that_clamps_its_inputs_has_right_gradients_on_the_border() -> None:
+    _, _, images, labels = digits()
+    assert float((images == 0).double().mean()) > 0.2
+    assert wrong_gradients(Around(trained(5), lambda x: x.clamp(0, 1)), images, labels) < 0.1

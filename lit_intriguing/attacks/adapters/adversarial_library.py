@@ -54,8 +54,8 @@ class AdversarialLibrary(ExternalAttack):
         if self._size is None:
             return None
         if "norm" in self.options:
-            return {2.0: 2.0, math.inf: math.inf}.get(float(self.options["norm"]))
-        endings = {"_l2": 2.0, "_linf": math.inf}
+            return float(self.options["norm"])
+        endings = {"_l0": 0.0, "_l1": 1.0, "_l2": 2.0, "_linf": math.inf}
         named = (norm for ending, norm in endings.items() if self.title.endswith(ending))
         return next(named, None)
 

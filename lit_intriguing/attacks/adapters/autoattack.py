@@ -69,8 +69,8 @@ class AutoAttack(ExternalAttack):
 
     @property
     def ball_norm(self) -> float | None:
-        """The norm of its ball; None for L1, which is not evaluated."""
-        return {"L2": 2.0, "Linf": math.inf}.get(self.norm)
+        """The norm of its ball."""
+        return {"L1": 1.0, "L2": 2.0, "Linf": math.inf}[self.norm]
 
     def at(self, radius: float, bounds: Bounds) -> "AutoAttack":
         """Return the same with another `eps`."""

@@ -1,7 +1,6 @@
 """Attacks of foolbox 3."""
 
 import copy
-import math
 from typing import Any
 
 from torch import Tensor
@@ -62,7 +61,7 @@ class Foolbox(ExternalAttack):
         if not isinstance(self.attack, self._foolbox.attacks.base.FixedEpsilonAttack):
             return None
         norm = getattr(self.attack.distance, "p", None)
-        return float(norm) if norm in (2, math.inf) else None
+        return None if norm is None else float(norm)
 
     def at(self, radius: float, bounds: Bounds) -> "Foolbox":
         """Return the same with another `epsilon`."""
