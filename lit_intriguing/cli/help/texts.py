@@ -31,6 +31,7 @@ EXAMPLES = {
     "test": "lightning test --config adv_mnist --ckpt_path adv_mnist",
     "predict": "lightning predict --config mine.yaml --ckpt_path last.ckpt",
     "attack": "lightning attack --config attack_mnist --ckpt_path adv_mnist --limit 100",
+    "evaluate": "lightning evaluate --config robustness_mnist --ckpt_path adv_mnist --limit 100",
     "lipschitz": "lightning lipschitz --config adv_mnist --ckpt_path adv_mnist",
     "units": "lightning units --config adv_mnist --ckpt_path adv_mnist --layers '[hidden1]'",
     "ablate": "lightning ablate --config adv_digits_ablation",
