@@ -16,7 +16,10 @@ def error_panels(found: Evaluation, sizes: Sizes, shared: bool) -> list[ErrorPan
         sizes: Of each norm.
         shared: See `evaluate_tensors`.
     """
-    counted = by_attack(found.attacks, shared)
+    # The last of those that share their work has the curve of the worst case.
+    counted = {
+        name: own for name, own in by_attack(found.attacks, shared).items() if own != found.attacks
+    }
     word = "up to" if shared else "by"
     names = found.attacks
     worst = f"found by {names[0]}" if len(names) == 1 else "found by any attack"

@@ -57,7 +57,8 @@ class Store:
             settings: What the examples depend on.
 
         Raises:
-            UserError: If it holds results of other settings, or files of something else.
+            UserError: If it holds results of other settings, or files of something else. A folder
+                in which no chunk was finished holds no results.
         """
         content = self._manifest()
         if not content:

@@ -52,7 +52,7 @@ def test_help_fits_a_screen_and_ends_with_an_example(
     assert f"lightning {name} --help.all" in lines[-1]
 
 
-@pytest.mark.parametrize("name", ["attack", "lipschitz", "units", *CLASSES])
+@pytest.mark.parametrize("name", ["attack", "evaluate", "lipschitz", "units", *CLASSES])
 def test_help_has_each_option_of_ours_with_what_the_source_says(name: str) -> None:
     target = CLASSES.get(name) or getattr(Trainer, name)
     parameters = set(inspect.signature(target).parameters) - {"self", "model", "datamodule"}

@@ -74,9 +74,21 @@ def test_a_finished_attack_keeps_its_numbers_and_no_chunks(tmp_path: Path) -> No
 
 
 def test_other_settings_are_refused_by_name(tmp_path: Path) -> None:
-    Store(tmp_path).begin(SETTINGS)
+    store = Store(tmp_path)
+    store.begin(SETTINGS)
+    store.save(0, chunk())
     with pytest.raises(UserError, match=r"other settings \(attack.eps 1.5 -> 2; limit None -> 9\)"):
         Store(tmp_path).begin({"attack": {"eps": 2}, "limit": 9})
+
+
+def test_a_folder_without_a_finished_chunk_takes_other_settings(tmp_path: Path) -> None:
+    Store(tmp_path).begin(SETTINGS)
+    other = {"attack": {"eps": 2}, "limit": 9}
+    Store(tmp_path).begin(other)
+    Store(tmp_path).save(0, chunk())
+    Store(tmp_path).check(other)
+    with pytest.raises(UserError, match="other settings"):
+        Store(tmp_path).check(SETTINGS)
 
 
 def test_a_folder_with_other_files_is_refused(tmp_path: Path) -> None:
