@@ -1,17 +1,15 @@
 """Signs in a model's gradients: none, or not those of the function that the model computes."""
 
 import math
-from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from lit_intriguing.attacks.criteria import Untargeted, lead
 from lit_intriguing.attacks.gradient import NoGradientError, has_direction, input_gradient
+from lit_intriguing.attacks.sealed_model import Model
 from lit_intriguing.autograd import grad_island, ordinary
 from lit_intriguing.types import Bounds
-
-Model = Callable[[Tensor], Tensor]
 
 _DIRECTIONS = 8
 _STEPS = (0.01, 0.1, 1.0)

@@ -1,6 +1,6 @@
 """Signs that other attacks give: one without limits that fails, one on another model that works."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
@@ -8,9 +8,8 @@ from torch import Tensor
 from lit_intriguing.attacks.base import Attack
 from lit_intriguing.attacks.criteria import Untargeted
 from lit_intriguing.attacks.gradient import GradientAttack, NoGradientError
+from lit_intriguing.attacks.sealed_model import Model
 from lit_intriguing.types import Bounds
-
-Model = Callable[[Tensor], Tensor]
 
 _STEPS = 100
 

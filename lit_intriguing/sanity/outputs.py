@@ -4,12 +4,10 @@ Croce and Hein 2020, *Reliable evaluation of adversarial robustness with an ense
 parameter-free attacks*, and the flags of their code.
 """
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
-Model = Callable[[Tensor], Tensor]
+from lit_intriguing.attacks.sealed_model import Model
 
 _CHANGE = 1e-4
 """From which on logits count as others, relative to the largest of the example; more in bf16."""
