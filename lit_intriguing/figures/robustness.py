@@ -11,6 +11,7 @@ from torch import Tensor
 
 from lit_intriguing.figures.canvas import GREY, INK, PALETTE
 from lit_intriguing.figures.history import draw_shares, with_room_below
+from lit_intriguing.metrics.robustness import ROUNDING
 
 _POINTS, _MARGIN = 200, 1.25
 """Of a curve; and how far it goes, as a multiple of the largest size."""
@@ -107,5 +108,5 @@ def _draw_panel(axis: Axes, panel: ErrorPanel) -> None:
 def _errors(distances: Tensor, at: Tensor) -> "np.ndarray[tuple[int, ...], np.dtype[np.float64]]":
     """Return the share of distances up to each size, in per cent, rounding allowed for."""
     ordered = distances.detach().cpu().double().sort().values.numpy()
-    counts = np.searchsorted(ordered, at.numpy() * (1 + 1e-5), side="right")
+    counts = np.searchsorted(ordered, at.numpy() * (1 + ROUNDING), side="right")
     return 100.0 * counts / max(len(ordered), 1)
