@@ -1,6 +1,8 @@
 """What all tests share: numerics as in the command line, and where real data lies."""
 
+import gc
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -39,3 +41,18 @@ def data_dir() -> Path:
     if not (folder / "MNIST" / "raw").is_dir():
         pytest.skip(f"needs MNIST: LIT_INTRIGUING_DATA={named} holds no MNIST/raw")
     return folder
+
+
+@pytest.fixture
+def no_group_left() -> Iterator[None]:
+    """Free the groups of processes that a test made in this process.
+
+    A process that is forked later would wait for ever for their threads, when its garbage collector
+    meets them.
+    """
+    import torch.distributed as dist
+
+    yield
+    if dist.is_initialized():
+        dist.destroy_process_group()
+    gc.collect()

@@ -28,6 +28,8 @@ from tests.callbacks.test_adversarial_training_distributed import Host, Record, 
 
 ROWS_OF_ALL = 12
 
+pytestmark = pytest.mark.usefixtures("no_group_left")
+
 
 class PlainHost(Host):
     """The same module, which does not shard itself."""

@@ -174,10 +174,12 @@ def test_two_processes_train_as_one(tmp_path: Path, name: str) -> None:
     ("options", "loader", "accumulate"),
     [
         ({}, "uneven", 1),
-        ({}, "in turn", 1),
-        ({}, "", 2),
+        pytest.param({}, "in turn", 1, marks=pytest.mark.slow),
+        pytest.param({}, "", 2, marks=pytest.mark.slow),
         ({"keep_out": True}, "uneven", 1),
-        ({"keep_out": True, "loss": nn.CrossEntropyLoss()}, "", 1),
+        pytest.param(
+            {"keep_out": True, "loss": nn.CrossEntropyLoss()}, "", 1, marks=pytest.mark.slow
+        ),
     ],
     ids=["uneven batches", "rows in turn", "accumulated", "kept out", "a loss of their own"],
 )
@@ -192,7 +194,9 @@ def test_two_processes_train_as_one_whatever_the_batches(
     assert_alike(tmp_path)
 
 
-@pytest.mark.parametrize(("before", "after"), [(2, 2), (2, 1), (1, 2)])
+@pytest.mark.parametrize(
+    ("before", "after"), [(2, 2), (2, 1), pytest.param(1, 2, marks=pytest.mark.slow)]
+)
 def test_a_run_goes_on_with_any_number_of_processes(
     tmp_path: Path, before: int, after: int
 ) -> None:

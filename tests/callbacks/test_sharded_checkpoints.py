@@ -21,7 +21,7 @@ from tests.callbacks.scripts import alone
 from tests.callbacks.test_adversarial_training_distributed import Record, callback, weights_of
 from tests.callbacks.test_fully_shard import PlainHost
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("no_group_left")]
 
 EPOCH = 4
 """Steps of one, on any number of processes: 48 rows, 12 a step."""
@@ -207,5 +207,6 @@ def test_the_checkpoint_of_another_model_is_refused_in_one_line(
         callbacks=[FullyShard(), callback()], enable_checkpointing=False,
         enable_progress_bar=False, enable_model_summary=False, default_root_dir=tmp_path,
     )  # fmt: skip
-    with pytest.raises(UserError, match=r"is not of this model: it lacks more\.weight and 1 more"):
+    words = r"is not of this model: it lacks more\.weight and 1 more"
+    with alone(), pytest.raises(UserError, match=words):
         trainer.fit(Wider(), ckpt_path=str(whole / "step=4.ckpt"))

@@ -96,7 +96,7 @@ def fit_by_torchrun(folder: Path, deaths: list[int]) -> torch.Tensor:
     return torch.load(folder / "weights.pt")
 
 
-@pytest.mark.integration
+@pytest.mark.slow
 def test_a_run_whose_process_dies_ends_as_one_that_is_let_alone(tmp_path: Path) -> None:
     whole = fit_by_torchrun(tmp_path / "whole", [])
     restarted = fit_by_torchrun(tmp_path / "restarted", [10])

@@ -90,7 +90,13 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-STARTS = pytest.mark.parametrize("starting", [by_torchrun, by_slurm], ids=["torchrun", "SLURM"])
+STARTS = pytest.mark.parametrize(
+    "starting",
+    [
+        pytest.param(by_torchrun, id="torchrun"),
+        pytest.param(by_slurm, id="SLURM", marks=pytest.mark.slow),
+    ],
+)
 
 
 @STARTS

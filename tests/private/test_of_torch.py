@@ -99,6 +99,7 @@ def test_calling_a_module_goes_through_its_call_methods() -> None:
         assert nn.Module.__call__(module, 1) == "replaced"
 
 
+@pytest.mark.usefixtures("no_group_left")
 @carries("bounds and LipschitzPenalty of models under FSDP2 (ModelParallelStrategy)")
 def test_fully_sharded_modules_are_known_by_their_type() -> None:
     from torch import distributed
