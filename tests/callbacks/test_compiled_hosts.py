@@ -104,7 +104,7 @@ MEASURING: dict[str, Callable[[Path], Any]] = {
     "progress": lambda at: RunProgress(),
 }
 HOOKED = {"layer", "inner layer", "units", "inner units"}
-ROUNDED = {"input", "inner layer", "transfer"}
+ROUNDED = {"input", "inner layer", "robustness", "transfer"}
 
 
 def reason(kind: str, name: str) -> str:
