@@ -137,6 +137,8 @@ def fit_alone(callback: Callback | None, sharding: FullyShard, folder: Path) -> 
     return module
 
 
+# A group of processes in this process: gloo's threads make a later fork hang, so these are slow.
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("callback", "words"),
     [
@@ -152,6 +154,7 @@ def test_what_cannot_be_of_sharded_weights_is_refused_before_training(
         fit_alone(callback, FullyShard(), tmp_path)
 
 
+@pytest.mark.slow
 def test_the_named_layers_are_sharded_and_the_module_is_left_as_it_was(tmp_path: Path) -> None:
     module = fit_alone(None, FullyShard(["net.0"]), tmp_path)
     kinds = {name: type(one).__name__ for name, one in module.named_modules()}
@@ -161,6 +164,7 @@ def test_the_named_layers_are_sharded_and_the_module_is_left_as_it_was(tmp_path:
     assert "configure_model" not in vars(module)
 
 
+@pytest.mark.slow
 def test_an_unknown_layer_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"net\.9"):
         fit_alone(None, FullyShard(["net.9"]), tmp_path)

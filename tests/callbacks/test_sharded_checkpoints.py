@@ -148,7 +148,7 @@ IGNORED = [
 
 
 @pytest.mark.filterwarnings(*IGNORED)
-@pytest.mark.parametrize("sharded", [False, True])
+@pytest.mark.parametrize("sharded", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_one_process_goes_on_with_examples_of_both(
     sharded: bool, whole: Path, tmp_path: Path
 ) -> None:
@@ -167,6 +167,7 @@ def test_one_process_goes_on_with_examples_of_both(
 
 
 @pytest.mark.filterwarnings(*IGNORED, "ignore:The checkpoint holds the pools")
+@pytest.mark.slow  # a group of processes in here: gloo's threads make a later fork hang
 def test_one_process_without_shards_takes_the_step_of_one_with_them(
     whole: Path, tmp_path: Path
 ) -> None:
@@ -198,6 +199,7 @@ class Wider(Momentum):
         self.more = torch.nn.Linear(2, 2)
 
 
+@pytest.mark.slow
 def test_the_checkpoint_of_another_model_is_refused_in_one_line(
     whole: Path, tmp_path: Path
 ) -> None:
