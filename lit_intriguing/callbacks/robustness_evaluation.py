@@ -16,7 +16,7 @@ from lit_intriguing.attacks.arguments import check_inside
 from lit_intriguing.attacks.attack_tensors import attack_chunk
 from lit_intriguing.attacks.examples import Examples
 from lit_intriguing.callbacks.adversarial_training import AdversarialTraining
-from lit_intriguing.callbacks.at_test import AtTest
+from lit_intriguing.callbacks.at_testing import AtTest
 from lit_intriguing.callbacks.measuring import is_trial
 from lit_intriguing.checks import check_flags
 from lit_intriguing.errors import UserError
