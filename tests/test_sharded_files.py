@@ -2,7 +2,6 @@
 
 import os
 import pickle
-import random
 import re
 import shutil
 from collections.abc import Callable
@@ -11,36 +10,17 @@ from typing import Any
 
 import pytest
 import torch
-import torch.distributed.checkpoint as dcp
 from torch import nn
 
 from lit_intriguing.errors import DamagedFileError, UserError
 from lit_intriguing.models.weights import read_checkpoint, read_options
 from lit_intriguing.sharded_files import check_sharded, read_sharded, weights_in
 from lit_intriguing.sharded_folder import is_sharded, what_is_missing
+from tests.faults.sharded import saved
 
 pytestmark = pytest.mark.filterwarnings("ignore:torch.distributed is")
 
 WAY_OUT = "take another copy of it"
-REST = {"global_step": 3, "callbacks": {"ours": {"0": {"pool": torch.arange(4.0)}}}}
-
-
-def saved(folder: Path, **more: Any) -> Path:
-    """A folder as ModelParallelStrategy writes it, of one process."""
-    torch.manual_seed(0)
-    model = nn.Linear(3, 2)
-    optimizer = torch.optim.Adam(model.parameters(), lr=0.25)
-    model(torch.ones(1, 3)).sum().backward()
-    optimizer.step()
-    state = optimizer.state_dict()
-    named = {
-        "state": {n: state["state"][k] for k, n in enumerate(("weight", "bias"))},
-        "param_groups": [{**state["param_groups"][0], "params": ["weight", "bias"]}],
-    }
-    content = {"state_dict": model.state_dict(), "optimizer_0": named, **more}
-    dcp.save(content, checkpoint_id=folder, no_dist=True)
-    torch.save(REST, folder / "meta.pt")
-    return folder
 
 
 @pytest.fixture
@@ -92,26 +72,6 @@ def test_a_shard_that_was_cut_is_damaged(folder: Path) -> None:
     path.write_bytes(path.read_bytes()[:-200])
     with pytest.raises(DamagedFileError, match=rf"{path.name} is damaged .*{WAY_OUT}"):
         read_sharded(folder, WAY_OUT)
-
-
-def text(content: Any) -> str:
-    return str(content)
-
-
-@pytest.mark.parametrize("name", [".metadata", "meta.pt", "__0_0.distcp"])
-def test_a_bit_that_flips_is_noticed_or_gives_the_same_values(name: str, tmp_path: Path) -> None:
-    folder = saved(tmp_path / "last.ckpt")
-    expected, source = text(read_sharded(folder, WAY_OUT)), random.Random(0)
-    content, noticed = (folder / name).read_bytes(), 0
-    for _ in range(40):
-        changed, bit = bytearray(content), source.randrange(8 * len(content))
-        changed[bit // 8] ^= 1 << bit % 8
-        (folder / name).write_bytes(changed)
-        try:
-            assert text(read_sharded(folder, WAY_OUT)) == expected, bit
-        except UserError:
-            noticed += 1
-    assert noticed > 5
 
 
 class Code:

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -36,6 +36,21 @@ def described(thing: object) -> Any:
     if isinstance(thing, list | tuple | set):
         return [described(one) for one in thing]
     return _of_an_object(thing)
+
+
+def described_job(
+    job: object, model: nn.Module, source: object, names: Iterable[str]
+) -> dict[str, Any]:
+    """Describe a model, where the images come from, and what was asked for, as plain values.
+
+    Args:
+        job: Has an attribute of each name.
+        model: With its weights loaded.
+        source: The data module, or the model that gives the data.
+        names: What matters of the job.
+    """
+    asked = {name: described(getattr(job, name)) for name in names}
+    return {"model": of_model(model), "data": class_name(source), **asked}
 
 
 def _of_an_object(thing: object) -> Any:

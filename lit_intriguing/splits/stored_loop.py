@@ -10,7 +10,7 @@ from typing_extensions import override
 
 from lit_intriguing.errors import UserError
 from lit_intriguing.splits.fingerprint import fingerprint
-from lit_intriguing.splits.loop import ChunkLoop, on_rank_zero
+from lit_intriguing.splits.loop import ChunkLoop, on_rank_zero, run_loop
 from lit_intriguing.splits.resumable_store import Chunk, Store
 from lit_intriguing.splits.split import SplitData
 
@@ -104,6 +104,35 @@ class StoredLoop(ChunkLoop, ABC):
                 "fast_dev_run or limit_predict_batches."
             )
         self.merge()
+
+
+def run_stored(
+    trainer: Trainer,
+    model: LightningModule,
+    loop: StoredLoop,
+    ckpt_path: str | None,
+    weights_only: bool | None,
+    done: str,
+) -> dict[str, Any]:
+    """Run a loop, or go on with it, and return the manifest of its finished store.
+
+    Args:
+        trainer: Brings devices, strategy and precision.
+        model: What the loop works on.
+        loop: The loop.
+        ckpt_path: The model's weights; where None those it has.
+        weights_only: See Lightning's `Trainer.predict`.
+        done: What the loop does with a chunk, in a word for the message: `attacked`.
+
+    Raises:
+        UserError: The Trainer stops before the first chunk.
+    """
+    store = loop.store
+    run_loop(trainer, model, loop, lambda: saved_in(store), ckpt_path, weights_only)
+    finished = store.finished
+    if finished is None:
+        raise UserError(f"no chunk was {done}: fast_dev_run or limit_predict_batches stop it.")
+    return dict(finished)
 
 
 def saved_in(store: Store) -> str:

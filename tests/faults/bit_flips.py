@@ -26,10 +26,12 @@ from lit_intriguing.data import Digits
 from lit_intriguing.hosts.checkpoint_file import check_checkpoint
 from lit_intriguing.models import Classifier
 from lit_intriguing.models.weights import read_checkpoint
+from lit_intriguing.sharded_files import read_sharded
 from lit_intriguing.splits.resumable_store import Chunk, Store
 from lit_intriguing.training_runs.store import Result, Run, RunStore, Stage
 from lit_intriguing.units.directions_file import read_directions
 from tests.faults.ends import leaves, same_leaves
+from tests.faults.sharded import saved
 
 
 @dataclass(frozen=True)
@@ -160,6 +162,11 @@ def _checkpoint(folder: Path, in_command: bool) -> Artefact:
     return Artefact(path, (lambda: read_checkpoint(path)) if in_command else read_in_python)
 
 
+def _sharded(folder: Path, name: str) -> Artefact:
+    saved(folder)
+    return Artefact(folder / name, lambda: read_sharded(folder, "take another copy"))
+
+
 ARTEFACTS: dict[str, Callable[[Path], Artefact]] = {
     "chunk of attack, transfer, probe": _chunk,
     "examples.pt": lambda folder: _examples(folder, "pt"),
@@ -170,6 +177,9 @@ ARTEFACTS: dict[str, Callable[[Path], Artefact]] = {
     "result of a run of ablate": _run,
     "checkpoint, by the command line": lambda folder: _checkpoint(folder, True),
     "checkpoint, by Trainer.fit": lambda folder: _checkpoint(folder, False),
+    "shard of a sharded checkpoint": lambda folder: _sharded(folder, "__0_0.distcp"),
+    "index of one": lambda folder: _sharded(folder, ".metadata"),
+    "meta.pt of one": lambda folder: _sharded(folder, "meta.pt"),
 }
 
 

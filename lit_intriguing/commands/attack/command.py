@@ -5,11 +5,9 @@ from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lit_intriguing.commands.attack.job import AttackJob
 from lit_intriguing.commands.attack.run import AttackRun
 from lit_intriguing.commands.attack.summary import Summary
-from lit_intriguing.errors import UserError
-from lit_intriguing.splits.loop import run_loop
 from lit_intriguing.splits.resumable_store import Store
 from lit_intriguing.splits.split import SplitData
-from lit_intriguing.splits.stored_loop import saved_in
+from lit_intriguing.splits.stored_loop import run_stored
 
 
 def attack_split(
@@ -39,10 +37,7 @@ def attack_split(
     job.check(model)
     store = Store(job.output)
     loop = AttackRun(job, store, SplitData(datamodule or model, job.split, job.chunk, job.limit))
-    run_loop(trainer, model, loop, lambda: saved_in(store), ckpt_path, weights_only)
-    finished = store.finished
-    if finished is None:
-        raise UserError("no chunk was attacked: fast_dev_run or limit_predict_batches stop it.")
+    finished = run_stored(trainer, model, loop, ckpt_path, weights_only, "attacked")
     summary = Summary.of(finished["summary"])
     if trainer.is_global_zero:
         table = summary.text(job.pictures.paper_distortion)

@@ -13,7 +13,7 @@ from lit_intriguing.attacks import Attack, BoxLBFGS, Goal, Survives
 from lit_intriguing.errors import UserError
 from lit_intriguing.splice import INPUT, submodule
 from lit_intriguing.splits.asked import check_asked
-from lit_intriguing.splits.fingerprint import class_name, described, of_model
+from lit_intriguing.splits.fingerprint import described_job
 from lit_intriguing.types import Bounds
 
 if TYPE_CHECKING:
@@ -151,14 +151,8 @@ class AttackJob:
             model: With its weights loaded.
             source: Where the images come from.
         """
-        return {
-            "model": of_model(model),
-            "data": class_name(source),
-            **{
-                name: described(getattr(self, name))
-                for name in (
-                    "attack", "goal", "bounds", "layer", "split", "limit", "only_correct",
-                    "chunk", "seed", "format",
-                )
-            },
-        }  # fmt: skip
+        names = (
+            "attack", "goal", "bounds", "layer", "split", "limit", "only_correct", "chunk", "seed",
+            "format",
+        )  # fmt: skip
+        return described_job(self, model, source, names)

@@ -4,11 +4,9 @@ from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 
 from lit_intriguing.commands.evaluate.job import EvaluateJob
 from lit_intriguing.commands.evaluate.run import EvaluateRun
-from lit_intriguing.errors import UserError
-from lit_intriguing.splits.loop import run_loop
 from lit_intriguing.splits.resumable_store import Store
 from lit_intriguing.splits.split import SplitData
-from lit_intriguing.splits.stored_loop import saved_in
+from lit_intriguing.splits.stored_loop import run_stored
 
 
 def evaluate_split(
@@ -38,10 +36,7 @@ def evaluate_split(
     job.check(model)
     store = Store(job.output)
     loop = EvaluateRun(job, store, SplitData(datamodule or model, job.split, job.chunk, job.limit))
-    run_loop(trainer, model, loop, lambda: saved_in(store), ckpt_path, weights_only)
-    finished = store.finished
-    if finished is None:
-        raise UserError("no chunk was evaluated: fast_dev_run or limit_predict_batches stop it.")
+    finished = run_stored(trainer, model, loop, ckpt_path, weights_only, "evaluated")
     if trainer.is_global_zero:
         files = ", ".join(finished["files"])
         print(f"{finished['summary']['text']}\n{files} in {store.folder}", flush=True)

@@ -12,7 +12,7 @@ from lit_intriguing.errors import UserError
 from lit_intriguing.robustness.plan import Planned, plan
 from lit_intriguing.robustness.sizes import Sizes
 from lit_intriguing.splits.asked import check_asked
-from lit_intriguing.splits.fingerprint import class_name, described, of_model
+from lit_intriguing.splits.fingerprint import described, described_job
 from lit_intriguing.types import Bounds
 
 if TYPE_CHECKING:
@@ -63,16 +63,9 @@ class EvaluateJob:
             model: With its weights loaded.
             source: Where the images come from.
         """
-        return {
-            "model": of_model(model),
-            "data": class_name(source),
-            # In their order, which decides who leaves out what.
-            "attacks": [[name, described(attack)] for name, attack in self.attacks.items()],
-            **{
-                name: described(getattr(self, name))
-                for name in (
-                    "sizes", "bounds", "shared", "certify", "split", "limit", "chunk", "sanity",
-                    "seed",
-                )
-            },
-        }  # fmt: skip
+        names = (
+            "sizes", "bounds", "shared", "certify", "split", "limit", "chunk", "sanity", "seed",
+        )  # fmt: skip
+        # In their order, which decides who leaves out what.
+        attacks = [[name, described(attack)] for name, attack in self.attacks.items()]
+        return {**described_job(self, model, source, names), "attacks": attacks}
