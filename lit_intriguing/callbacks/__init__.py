@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from lit_intriguing.callbacks.lipschitz_monitor import LipschitzMonitor
     from lit_intriguing.callbacks.lipschitz_penalty import LipschitzPenalty
     from lit_intriguing.callbacks.logger_guard import LoggerGuard
+    from lit_intriguing.callbacks.logistic_from_tanh import LogisticFromTanh
     from lit_intriguing.callbacks.moving_average import MovingAverage
     from lit_intriguing.callbacks.robustness_evaluation import RobustnessEvaluation
     from lit_intriguing.callbacks.run_progress import RunProgress
@@ -37,6 +38,7 @@ __all__ = [
     "LipschitzMonitor",
     "LipschitzPenalty",
     "LoggerGuard",
+    "LogisticFromTanh",
     "MovingAverage",
     "PerturbedLayer",
     "RobustnessEvaluation",
@@ -58,6 +60,7 @@ _FILES = {
     "LipschitzMonitor": "lit_intriguing.callbacks.lipschitz_monitor",
     "LipschitzPenalty": "lit_intriguing.callbacks.lipschitz_penalty",
     "LoggerGuard": "lit_intriguing.callbacks.logger_guard",
+    "LogisticFromTanh": "lit_intriguing.callbacks.logistic_from_tanh",
     "MovingAverage": "lit_intriguing.callbacks.moving_average",
     "PerturbedLayer": "lit_intriguing.pools",
     "RobustnessEvaluation": "lit_intriguing.callbacks.robustness_evaluation",

@@ -7,6 +7,7 @@ import typing
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import lightning
 from lightning.pytorch import LightningModule
 from torch import nn
 from torch.optim import Optimizer
@@ -81,6 +82,17 @@ class Described(LightningModule):
             UserError: It is one.
         """
         check_format(checkpoint)
+
+
+def checkpoint_of(module: Described) -> dict[str, Any]:
+    """Return what a checkpoint of a module alone holds: how to make it, its weights, versions."""
+    content = {
+        "state_dict": module.state_dict(),
+        module.CHECKPOINT_HYPER_PARAMS_KEY: dict(module.hparams),
+        "pytorch-lightning_version": lightning.__version__,
+    }
+    module.on_save_checkpoint(content)
+    return content
 
 
 def check_format(checkpoint: Mapping[str, Any]) -> None:

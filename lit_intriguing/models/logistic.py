@@ -5,6 +5,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from lit_intriguing.errors import UserError
+from lit_intriguing.isolation import own_randomness
 from lit_intriguing.models.classifier import Classifier
 
 
@@ -18,7 +19,7 @@ def logistic_from_tanh(network: Classifier) -> Classifier:
 
     Args:
         network: Of `torch.nn.Tanh` units, with biases. Dropout, which only training knows, and a
-            frozen encoder are left behind.
+            frozen encoder are left behind; a mean that it subtracts moves into the first bias.
 
     Returns:
         A network of the same widths in evaluation mode, with weights of its own; its logits differ
@@ -42,20 +43,25 @@ def logistic_from_tanh(network: Classifier) -> Classifier:
     linears: list[Any] = [*(layer.get_submodule("0") for layer in layers), network.output]
     if any(linear.bias is None for linear in linears):
         raise UserError("the network has no biases, which logistic units need: use bias=True")
-    centring = hasattr(network, "centring")
-    made = Classifier(network.widths, activation=nn.Sigmoid, subtract_mean=centring)
+    with own_randomness(0):  # a network that is made draws its first weights
+        made = Classifier(network.widths, activation=nn.Sigmoid)
     made.to(network.output.weight)
-    if centring:
-        made.centring.load_state_dict(network.centring.state_dict())
+    mean = network.centring.mean if hasattr(network, "centring") else None
     targets = [made.get_submodule(f"hidden{i}.0") for i in range(1, len(layers) + 1)]
     for i, (target, linear) in enumerate(zip([*targets, made.output], linears, strict=True)):
-        weight, bias = _shifted(linear, over_input=i == 0)
+        weight, bias = _over_inputs(linear, mean) if i == 0 else _over_logistic_units(linear)
         scale = 2 if i < len(layers) else 1
         target.load_state_dict({"weight": scale * weight, "bias": scale * bias})
     return made.eval()
 
 
-def _shifted(linear: nn.Linear, over_input: bool) -> tuple[Tensor, Tensor]:
-    """Return weight and bias of the same map of logistic units, in double precision."""
-    weight, bias = (one.detach().double() for one in (linear.weight, linear.bias))
-    return (weight, bias) if over_input else (2 * weight, bias - weight.sum(1))
+def _over_inputs(linear: nn.Linear, mean: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Return weight and bias, in double precision, of the same map with the mean in its bias."""
+    weight, bias = linear.weight.detach().double(), linear.bias.detach().double()
+    return weight, bias if mean is None else bias - weight @ mean.double()
+
+
+def _over_logistic_units(linear: nn.Linear) -> tuple[Tensor, Tensor]:
+    """Return weight and bias of the same map of `s`, where `2 s - 1` are the tanh units."""
+    weight, bias = linear.weight.detach().double(), linear.bias.detach().double()
+    return 2 * weight, bias - weight.sum(1)

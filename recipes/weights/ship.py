@@ -8,11 +8,10 @@ parameters, weights, and the versions.
 import sys
 from pathlib import Path
 
-import lightning
 import torch
 
 from lit_intriguing.model_sets.sources import ModelSource, fit_config, load_model
-from lit_intriguing.models.described import Described
+from lit_intriguing.models.described import Described, checkpoint_of
 from lit_intriguing.shipped_weights import FOLDER
 from lit_intriguing.whole_files import draft
 
@@ -23,15 +22,9 @@ def ship(name: str, checkpoint: str, configs: list[str]) -> Path:
     config["model"]["init_args"].pop("encoder", None)  # its weights are among the network's
     model = load_model(ModelSource(checkpoint=checkpoint), config, None)
     assert isinstance(model, Described)
-    content = {
-        "state_dict": model.state_dict(),
-        "hyper_parameters": dict(model.hparams),
-        "pytorch-lightning_version": lightning.__version__,
-    }
-    model.on_save_checkpoint(content)
     path = FOLDER / f"{name}.ckpt"
     with draft(path) as file:
-        torch.save(content, file)
+        torch.save(checkpoint_of(model), file)
     return path
 
 

@@ -138,7 +138,7 @@ CHANGING: dict[str, Callable[[], Any]] = {
 
 
 def test_all_callbacks_are_here() -> None:
-    elsewhere = {"SparseFilters", "PerturbedLayer", "UnderAttack"}
+    elsewhere = {"LogisticFromTanh", "PerturbedLayer", "SparseFilters", "UnderAttack"}
     here = {*MEASURING, *CHANGING, *elsewhere} - {"AdversarialTraining, out"}
     assert here == set(names)
 

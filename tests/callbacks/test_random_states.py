@@ -49,6 +49,7 @@ MADE: dict[str, Callable[[], Callback]] = {
     "LipschitzMonitor": lambda: ours.LipschitzMonitor(every_n_steps=2),
     "LipschitzPenalty": lambda: ours.LipschitzPenalty(0.1),
     "LoggerGuard": ours.LoggerGuard,
+    "LogisticFromTanh": ours.LogisticFromTanh,
     "MovingAverage": ours.MovingAverage,
     "RobustnessEvaluation": lambda: ours.RobustnessEvaluation(
         {"drawing": ATTACK}, {"l2": [0.3]}, examples=4, every_n_steps=2
@@ -94,6 +95,8 @@ def watched(callback: Callback) -> list[str]:
 def host(name: str) -> Any:
     if name == "SparseFilters":
         return SparseAutoencoder(64, 30, optimizer=lambda p: torch.optim.Adam(p, lr=1e-2))
+    if name == "LogisticFromTanh":
+        return Classifier([64, 20, 20, 10], activation=nn.Tanh)
     return Classifier([64, 20, 20, 10], dropout=[0.2, 0.3, 0.3])
 
 

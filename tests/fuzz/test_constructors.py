@@ -28,6 +28,7 @@ WITH: dict[Callable[..., Any], dict[str, Any]] = {
     callbacks.ExactResume: {},
     callbacks.LipschitzMonitor: {},
     callbacks.LipschitzPenalty: {"weight": 0.1},
+    callbacks.LogisticFromTanh: {},
     callbacks.MovingAverage: {},
     callbacks.PerturbedLayer: {"attack": ATTACK},
     callbacks.RobustnessEvaluation: {},

@@ -33,11 +33,14 @@ def test_its_units_are_logistic_and_hold_their_own_weights() -> None:
     assert torch.equal(made(x), before)
 
 
-def test_the_mean_that_is_subtracted_goes_along() -> None:
-    network = tanh_network((5, 7, 3), subtract_mean=True)
-    network.centring.mean.fill_(0.3)
-    x = torch.rand(9, 5)
-    assert torch.allclose(logistic_from_tanh(network)(x), network(x), atol=1e-5)
+@pytest.mark.parametrize("widths", [(5, 3), (5, 7, 3)], ids=str)
+def test_a_mean_that_is_subtracted_moves_into_the_first_bias(widths: tuple[int, ...]) -> None:
+    network = tanh_network(widths, subtract_mean=True).double()
+    network.centring.mean.copy_(torch.rand(5))
+    x = torch.rand(9, 5, dtype=torch.float64)
+    made = logistic_from_tanh(network)
+    assert not hasattr(made, "centring")
+    assert torch.allclose(made(x), network(x), atol=1e-13)
 
 
 def test_dropout_is_left_behind() -> None:
