@@ -8,7 +8,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 from hatchling.metadata.plugin.interface import MetadataHookInterface
 
 SHIPPED = ("configs", "recipes")
-LEFT_OUT = ("recipes/bench", "recipes/figures", "recipes/weights")
+LEFT_OUT = ("recipes/bench", "recipes/figures", "recipes/results", "recipes/weights")
 """Scripts that measure the package, draw its pages' figures or pack its weights."""
 
 _IMAGE = re.compile(r"^!\[[^\]]*\]\((?!https?:)[^)]*\)\n\n?", re.MULTILINE)
