@@ -544,6 +544,7 @@ def test_options_out_of_range_are_refused(options: dict, message: str) -> None:
         BoxLBFGS(**options)
 
 
+@pytest.mark.integration
 @FAST_MODE
 @settings(deadline=None, max_examples=8)
 @given(

@@ -575,6 +575,7 @@ def test_resumed_run_ends_with_bit_identical_weights(tmp_path: Any, stop: int) -
 
 
 @pytest.mark.integration
+@pytest.mark.integration
 @pytest.mark.filterwarnings("ignore:Checkpoint directory .* exists and is not empty")
 @pytest.mark.parametrize("stop", [1, 4, 9])
 def test_run_with_minimal_examples_is_resumed_bit_by_bit(tmp_path: Any, stop: int) -> None:

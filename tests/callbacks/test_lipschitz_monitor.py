@@ -113,6 +113,7 @@ def logged(folder: Path, name: str) -> dict[int, float]:
     return {int(x["step"]) + 1: float(x[name]) for x in lines_of(folder) if x.get(name)}
 
 
+@pytest.mark.integration
 @pytest.mark.filterwarnings("ignore:Found 1 module")
 @pytest.mark.parametrize("kind", SITUATIONS)
 def test_a_run_is_bit_for_bit_the_same_with_and_without(kind: str, tmp_path: Path) -> None:

@@ -133,6 +133,7 @@ def test_no_folder_is_left_half_written(whole: Path) -> None:
     assert names == {f"step={step}.ckpt" for step in (2, 4, 6, 8)}
 
 
+@pytest.mark.slow
 def test_four_processes_share_the_examples_of_two(whole: Path, tmp_path: Path) -> None:
     done = run(tmp_path / "four", 4, whole / "step=4.ckpt")
     assert done.returncode == 0, done.stderr

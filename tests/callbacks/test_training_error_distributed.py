@@ -11,7 +11,7 @@ from lit_intriguing.callbacks import TrainingError
 from tests.callbacks.scripts import train_in
 from tests.callbacks.test_adversarial_training_distributed import Host
 
-pytestmark = pytest.mark.integration
+pytestmark = pytest.mark.slow
 
 
 class KeptTrainingError(TrainingError):

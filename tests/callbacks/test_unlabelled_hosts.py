@@ -475,6 +475,7 @@ def test_where_validation_has_other_batches_the_training_data_are_taken(
     assert len(callback._losses) == 2
 
 
+@pytest.mark.integration
 @pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize("name", ["regression", "lists", "text", "tensor"])
 def test_a_resumed_run_measures_the_same_rows_as_an_uninterrupted_one(

@@ -12,7 +12,7 @@ import torch
 
 from lit_intriguing.models.weights import read_checkpoint
 
-pytestmark = pytest.mark.integration
+pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = ["-m", "lit_intriguing"]
@@ -94,7 +94,7 @@ STARTS = pytest.mark.parametrize(
     "starting",
     [
         pytest.param(by_torchrun, id="torchrun"),
-        pytest.param(by_slurm, id="SLURM", marks=pytest.mark.slow),
+        pytest.param(by_slurm, id="SLURM"),
     ],
 )
 

@@ -20,7 +20,7 @@ def lightning(folder: Path, *words: str) -> str:
     return done.stdout
 
 
-@pytest.mark.integration
+@pytest.mark.slow
 def test_it_is_resumed_and_tested_by_the_command_line(tmp_path: Path) -> None:
     common = ["--config=adv_digits", "--config=configs/trainer/fsdp2.yaml"]
     common.append("--model.subtract_mean=true")

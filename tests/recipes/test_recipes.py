@@ -186,6 +186,7 @@ def test_units_of_the_convolutional_network_are_compared(
     assert (tmp_path / "figure1_2" / "images_network.hidden.png").is_file()
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:The dirpath has changed")
 def test_killed_digits_run_goes_on_to_bit_identical_weights(tmp_path: Path) -> None:
     fit = ["fit", "--config", "recipes/adv_digits.yaml", "--trainer.max_epochs=25", *QUIET]

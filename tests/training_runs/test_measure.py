@@ -27,6 +27,7 @@ def config(**changes):
     return CONFIG | changes
 
 
+@pytest.mark.integration
 def test_a_run_is_measured_on_the_split_of_its_stage_and_can_be_repeated(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     tune = attempt(Run(Stage.TUNE, CONFIG), train_and_measure)

@@ -72,6 +72,7 @@ def test_the_digits_recipe_trains_once_and_gives_the_same_bits_on_two_processes(
     assert csvs[0] == csvs[1]
 
 
+@pytest.mark.slow
 @pytest.mark.integration
 def test_processes_that_are_forked_leave_the_same_table(tmp_path, capsys):
     # As in notebooks: the process that starts them does no work of its own.

@@ -87,6 +87,7 @@ def test_the_command_writes_what_the_function_finds(
     assert (tmp_path / "units" / "units.csv").stat().st_mtime_ns == written
 
 
+@pytest.mark.integration
 def test_a_run_that_broke_goes_on_after_its_last_saved_chunk(
     weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -157,6 +158,7 @@ def assert_same(rows: list[dict[str, str]], expected: UnitReport) -> None:
         assert float(row["effect"]) == one.effect.value
 
 
+@pytest.mark.integration
 def test_principal_components_are_compared_after_a_first_pass(
     weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
