@@ -2,7 +2,7 @@
 
 From the root of a checkout: python recipes/bench/verdicts.py
 
-Reads recipes/claims.yaml and the studies in recipes/results that it names. `--check` writes
+Reads recipes/results/claims.yaml and the studies beside it that it names. `--check` writes
 nothing and fails where the page is another.
 """
 
@@ -20,7 +20,7 @@ RECIPES = Path(__file__).parents[1]
 VERDICTS = ("reproduced", "partly", "not reproduced", "open")
 HEAD = """# The paper's claims, one by one
 
-Made of `claims.yaml` by `python recipes/bench/verdicts.py`. Intervals in square brackets are of
+Made of `results/claims.yaml` by `python recipes/bench/verdicts.py`. Intervals in square brackets are of
 95%: of a mean over seeds by Student's t, of shares and effects as the pages say. A recipe is a
 `.yaml` file here; the page of the same name says how it was set, what it gives and what not.
 
@@ -66,7 +66,7 @@ def row(claim: dict[str, Any]) -> str:
 
 def page() -> str:
     """Return the page."""
-    claims = [filled(one) for one in yaml.safe_load((RECIPES / "claims.yaml").read_text())]
+    claims = [filled(one) for one in yaml.safe_load((RECIPES / "results" / "claims.yaml").read_text())]
     given = [one["verdict"] for one in claims]
     counts = ", ".join(f"{given.count(one)} {one}" for one in VERDICTS)
     return HEAD.format(counts=f"{len(claims)} claims: {counts}") + "".join(map(row, claims))

@@ -10,7 +10,7 @@ import yaml
 from recipes.bench import verdicts
 
 ROOT = Path(__file__).parents[3]
-CLAIMS = yaml.safe_load((ROOT / "recipes" / "claims.yaml").read_text())
+CLAIMS = yaml.safe_load((ROOT / "recipes" / "results" / "claims.yaml").read_text())
 
 
 def test_the_page_is_that_of_the_claims() -> None:
