@@ -20,8 +20,8 @@ RECIPES = Path(__file__).parents[1]
 VERDICTS = ("reproduced", "partly", "not reproduced", "open")
 HEAD = """# The paper's claims, one by one
 
-Made of `results/claims.yaml` by `python recipes/bench/verdicts.py`. Intervals in square brackets are of
-95%: of a mean over seeds by Student's t, of shares and effects as the pages say. A recipe is a
+Made of `results/claims.yaml` by `python recipes/bench/verdicts.py`. Intervals in square brackets
+are of 95%: of a mean over seeds by Student's t, of shares and effects as the pages say. A recipe is a
 `.yaml` file here; the page of the same name says how it was set, what it gives and what not.
 
 **{counts}.** "Partly" and "open" say in the third column what is missing.
@@ -66,7 +66,8 @@ def row(claim: dict[str, Any]) -> str:
 
 def page() -> str:
     """Return the page."""
-    claims = [filled(one) for one in yaml.safe_load((RECIPES / "results" / "claims.yaml").read_text())]
+    text = (RECIPES / "results" / "claims.yaml").read_text()
+    claims = [filled(one) for one in yaml.safe_load(text)]
     given = [one["verdict"] for one in claims]
     counts = ", ".join(f"{given.count(one)} {one}" for one in VERDICTS)
     return HEAD.format(counts=f"{len(claims)} claims: {counts}") + "".join(map(row, claims))
