@@ -21,8 +21,8 @@ VERDICTS = ("reproduced", "partly", "not reproduced", "open")
 HEAD = """# The paper's claims, one by one
 
 Made of `results/claims.yaml` by `python recipes/bench/verdicts.py`. Intervals in square brackets
-are of 95%: of a mean over seeds by Student's t, of shares and effects as the pages say. A recipe is a
-`.yaml` file here; the page of the same name says how it was set, what it gives and what not.
+are of 95%: of a mean over seeds by Student's t, of shares and effects as the pages say. A recipe
+is a `.yaml` file here; the page of the same name says how it was set, what it gives and what not.
 
 **{counts}.** "Partly" and "open" say in the third column what is missing.
 
