@@ -25,8 +25,7 @@ class LayerBound:
         norm: Its constant; of a layer that is used with several shapes, the largest.
         note: What else there is to say of it: that it is `folded into` the layer before it, which
             is then bounded together with it, and `norm` is 1, not its own constant; or that `norm`
-            is that of it `with the padding of` the layer before it. Skip layers with a note where
-            each layer's own constant is wanted.
+            is that of it `with the padding of` the layer before it.
     """
 
     name: str
