@@ -1,8 +1,9 @@
-"""Data modules: whole data sets in memory, and images in folders."""
+"""Data modules: whole data sets in memory, images in folders, and frames of videos."""
 
 from lit_intriguing.data.diabetes import Diabetes
 from lit_intriguing.data.digits import Digits
 from lit_intriguing.data.digits_on_photographs import DigitsOnPhotographs
+from lit_intriguing.data.frames import Frames
 from lit_intriguing.data.image_folder import ImageFolder
 from lit_intriguing.data.mnist import MNIST
 from lit_intriguing.data.tensor_loader import TensorLoader
@@ -13,6 +14,7 @@ __all__ = [
     "Diabetes",
     "Digits",
     "DigitsOnPhotographs",
+    "Frames",
     "ImageFolder",
     "TensorLoader",
     "TranslatedMessages",

@@ -6,30 +6,22 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from lightning.fabric.utilities.data import suggested_max_num_workers
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import DataLoader
 
 from lit_intriguing.argument_types import checked_arguments
+from lit_intriguing.data.file_module import FileDataModule
 from lit_intriguing.data.images import classes as classes_of
 from lit_intriguing.data.images import files, preparation
 from lit_intriguing.data.images.checking import Findings, check_images
 from lit_intriguing.data.images.classes import Classes
-from lit_intriguing.data.images.dataset import (
-    FolderImages,
-    TrainingOrder,
-    arranged,
-    evaluation_batch,
-    evaluation_order,
-)
+from lit_intriguing.data.images.dataset import FolderImages, arranged
 from lit_intriguing.data.images.labels import class_names, read_labels
-from lit_intriguing.data.run import OptionalValidation, checked_sizes, run_seed
+from lit_intriguing.data.run import checked_sizes, run_seed
 from lit_intriguing.errors import UserError
-from lit_intriguing.patience import prepare_to_wait, wait_for_all
 
-_MOST_WORKERS = 8
 _NEEDED = {
     "fit": ("train", "validation"),
     "validate": ("validation",),
@@ -52,7 +44,7 @@ class _Part:
 
 
 @checked_arguments
-class ImageFolder(OptionalValidation):
+class ImageFolder(FileDataModule):
     """Images in a folder, in class folders or with a file of labels.
 
     Batches are `(images, labels)`: images `(n, channels, size, size)`, float32, pixels in [0, 1],
@@ -209,13 +201,7 @@ class ImageFolder(OptionalValidation):
         seed = run_seed() if self.seed is None else self.seed
         fitting = self.trainer is None or self.trainer.state.fn in (None, TrainerFn.FITTING)
         dataset = self._dataset("train", seed if fitting and self._random else None, fitting)
-        order = TrainingOrder(dataset, seed, self.drop_last, *self._place())
-        if len(order) == 0 or (self.drop_last and len(order) < self.batch_size):
-            raise UserError(
-                f"{len(dataset)} training images are too few for a batch of {self.batch_size} on "
-                f"{self._place()[1]} process(es): use a smaller batch_size"
-            )
-        return self._loader(dataset, order, self.batch_size, self.drop_last)
+        return self.training_loader(dataset, seed, self.batch_size, self.drop_last)
 
     def val_dataloader(self) -> "DataLoader[tuple[Tensor, int]] | list[Any]":
         """Return batches of the validation images; an empty list if there are none."""
@@ -294,17 +280,9 @@ class ImageFolder(OptionalValidation):
         return known if self.binary is None else classes_of.one_against_the_rest(known, self.binary)
 
     def _checked(self, folder: Path, paths: list[str]) -> Findings:
-        """Have one process of a machine decode the files, and the others read what it found."""
-        trainer = self.trainer
-        shared = trainer is not None and trainer.world_size > 1
-        first = trainer is None or trainer.local_rank == 0
-        if shared:
-            prepare_to_wait()
-        if shared and not first:
-            wait_for_all()
-        found = check_images(folder, paths, self._workers(), progress=first)
-        if shared and first:
-            wait_for_all()
+        """Decode the files, and refuse or report those that cannot be read."""
+        workers = self.worker_count()
+        found = self.one_first(lambda first: check_images(folder, paths, workers, progress=first))
         self._sizes |= found.sizes
         if len(found.unreadable) == len(paths):
             raise UserError(f"none of the {len(paths)} images can be read: {_few(found, folder)}")
@@ -337,33 +315,7 @@ class ImageFolder(OptionalValidation):
         return dataset
 
     def _evaluation(self, part: str) -> "DataLoader[tuple[Tensor, int]]":
-        dataset, place = self._dataset(part, None), self._place()
-        size = evaluation_batch(len(dataset), self.eval_batch_size, place[1])
-        return self._loader(dataset, evaluation_order(dataset, *place), size, False)
-
-    def _loader(
-        self, dataset: FolderImages, order: Sampler[int], batch_size: int, drop_last: bool
-    ) -> "DataLoader[tuple[Tensor, int]]":
-        trainer = self.trainer
-        return DataLoader(
-            dataset,
-            batch_size=batch_size,  # by name: Lightning makes the loader anew to predict
-            sampler=order,
-            num_workers=self._workers(),  # not persistent: they would not learn of a new epoch
-            drop_last=drop_last,
-            pin_memory=trainer is not None and trainer.strategy.root_device.type == "cuda",
-        )
-
-    def _place(self) -> tuple[int, int]:
-        """Return the rank of this process, and how many there are."""
-        trainer = self.trainer
-        return (0, 1) if trainer is None else (trainer.global_rank, trainer.world_size)
-
-    def _workers(self) -> int:
-        if self.workers is not None:
-            return self.workers
-        beside = 1 if self.trainer is None else max(1, self.trainer.num_devices)
-        return min(_MOST_WORKERS, suggested_max_num_workers(beside))
+        return self.evaluation_loader(self._dataset(part, None), self.eval_batch_size)
 
 
 def _check_filled(training: Path, folders: Sequence[str]) -> None:

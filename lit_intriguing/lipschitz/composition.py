@@ -10,8 +10,9 @@ from torch.nn.utils.parametrize import type_before_parametrizations
 from lit_intriguing.lipschitz.graphs.folded_pairs import folded_pairs
 from lit_intriguing.lipschitz.graphs.functions import function_norm, joined_norm
 from lit_intriguing.lipschitz.graphs.graph import Graph, Node, takes_one_tensor
+from lit_intriguing.lipschitz.graphs.padded_pairs import padded_pairs
 from lit_intriguing.lipschitz.graphs.recorder import function_name, is_layer
-from lit_intriguing.lipschitz.layer_bounds import FOLDED, LayerBound
+from lit_intriguing.lipschitz.layer_bounds import FOLDED, PADDED, LayerBound
 from lit_intriguing.lipschitz.layers.folding import folded
 from lit_intriguing.lipschitz.norm import ONE, Norm, product, root_of_squares, unknown
 from lit_intriguing.lipschitz.registry import Method, Rule, Shape
@@ -37,6 +38,8 @@ class Composition:
         self._functions: list[Norm] = []
         self._norms: dict[Node, Norm] = {graph.input: ONE}
         self._folded = folded_pairs(graph)
+        self._padded = padded_pairs(graph)
+        self._paddings = {padding for padding, _ in self._padded.values()}
         for node in graph.live:
             if node not in self._norms:
                 # Without its reason, which would be repeated along each of the paths.
@@ -73,6 +76,8 @@ class Composition:
         return replace(norm, risk=min(1.0, fsum(risks)))
 
     def _bound(self, node: Node) -> Norm:
+        if node in self._paddings:  # counts with the convolution behind it
+            return self._norms[node.sources[0]]
         if isinstance(node.target, nn.Module):
             return self._after(node, self._module(node, node.target))
         own = function_norm(node, self._method)
@@ -99,8 +104,14 @@ class Composition:
             note = f"{FOLDED}{before.name}"
             return self._listed(node, self._layer(node.name, module, shape, ONE, note))
         after = next((one for one, before in self._folded.items() if before is node), None)
-        norm = self._norm(module, shape, None if after is None else after.target)
-        return self._listed(node, self._layer(node.name, module, shape, norm))
+        last = None if after is None else after.target
+        if node not in self._padded:
+            norm = self._norm(module, shape, last)
+            return self._listed(node, self._layer(node.name, module, shape, norm))
+        padding, joint = self._padded[node]
+        norm = self._norm(joint, padding.sources[0].shape[1:], last)
+        note = f"{PADDED}{padding.name}"
+        return self._listed(node, self._layer(node.name, module, shape, norm, note))
 
     def _function(self, node: Node, norm: Norm) -> Norm:
         shape = node.sources[0].shape[1:] if node.sources else None

@@ -1,6 +1,6 @@
 """What is known of a network: of each of its layers, and of the whole."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lit_intriguing.lipschitz.norm import Norm
 from lit_intriguing.lipschitz.registry import Shape
@@ -9,6 +9,8 @@ Cell = str | int | float
 
 FOLDED = "folded into "
 """Begins the note of a layer that is bounded together with the one before."""
+PADDED = "with the padding of "
+"""Begins the note of a convolution that is bounded together with the padding before it."""
 
 
 @dataclass(frozen=True)
@@ -22,8 +24,8 @@ class LayerBound:
             is not known.
         norm: Its constant; of a layer that is used with several shapes, the largest.
         note: What else there is to say of it: that it is `folded into` the layer before it, which
-            is then bounded together with it, and `norm` is 1, not its own constant. Skip layers
-            with a note where each layer's own constant is wanted.
+            is then bounded together with it, and `norm` is 1, not its own constant; or that `norm`
+            is that of it `with the padding of` the layer before it.
     """
 
     name: str
@@ -56,11 +58,16 @@ class NetworkNorm:
 
     @property
     def norm(self) -> Norm:
-        """The smaller of the two bounds that are certified; if none is, the product."""
+        """The smaller of the two bounds that are certified; if none is, the product.
+
+        Its reason says where the joint bound is coarser than usual.
+        """
         certified = [
             one for one in (self.product, self.joint) if one and one.kind in ("exact", "upper")
         ]
-        return min(certified, key=lambda one: one.value, default=self.product)
+        least = min(certified, key=lambda one: one.value, default=self.product)
+        coarser = self.joint.reason if self.joint is not None else ""
+        return replace(least, reason=least.reason or coarser)
 
     def table(self) -> tuple[list[str], list[list[Cell]]]:
         """Return column names, and a row for each layer, then for the network."""

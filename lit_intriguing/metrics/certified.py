@@ -1,25 +1,29 @@
 """Certified accuracy at given distances, as a metric."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
-from torchmetrics import Metric
 
 from lit_intriguing.lipschitz.certificate import certified_accuracy, certified_radius
 from lit_intriguing.lipschitz.norm import Norm
+from lit_intriguing.metrics.base import NamedMetric
+from lit_intriguing.metrics.sizes import as_sizes
 
 
-class CertifiedAccuracy(Metric):
+class CertifiedAccuracy(NamedMetric):
     """`lipschitz.certificate.certified_accuracy` over batches and ranks, each example counted once.
 
     Args:
         norms: Bounds as for `certified_radius`, of the network as it is.
         at: L2 distances, zero or more, R of them.
         logit_error: As for `certified_radius`.
+        keywords: Of `torchmetrics.Metric`, such as `sync_on_compute`.
 
     Raises:
-        ValueError: In `update`, what `certified_radius` and `certified_accuracy` refuse.
+        ValueError: For distances that are no numbers; in `update`, what `certified_radius` and
+            `certified_accuracy` refuse.
 
     Example:
         >>> metric = CertifiedAccuracy(norms=1.0, at=[0.0, 1.0])
@@ -28,9 +32,7 @@ class CertifiedAccuracy(Metric):
         tensor([1.0000, 0.5000], dtype=torch.float64)
     """
 
-    full_state_update = False
     higher_is_better = True
-    is_differentiable = False
 
     certified: Tensor
     examples: Tensor
@@ -40,13 +42,18 @@ class CertifiedAccuracy(Metric):
         norms: Norm | Tensor | float,
         at: Sequence[float],
         logit_error: float | None = None,
+        **keywords: Any,
     ) -> None:
-        super().__init__()
+        super().__init__(**keywords)
         self.norms, self.logit_error = norms, logit_error
-        self.at = torch.tensor(at, dtype=torch.float64)
+        self.at = as_sizes("at", at)
         zeros = torch.zeros(len(self.at), dtype=torch.int64)
         self.add_state("certified", zeros, dist_reduce_fx="sum")
         self.add_state("examples", torch.tensor(0), dist_reduce_fx="sum")
+
+    def element_names(self) -> list[str]:
+        """Return the distance of each share."""
+        return [f"at {one:g}" for one in self.at.tolist()]
 
     def update(self, logits: Tensor, labels: Tensor) -> None:
         """Count a batch: logits (n, classes), labels (n,)."""
@@ -54,8 +61,8 @@ class CertifiedAccuracy(Metric):
             return
         radii = certified_radius(logits, self.norms, labels, logit_error=self.logit_error)
         shares = certified_accuracy(radii, logits.argmax(1).cpu() == labels.cpu(), self.at)
-        self.certified += (shares * len(logits)).round().long().to(self.certified.device)
-        self.examples += len(logits)
+        inside = (shares * len(logits)).round().long().to(self.certified.device)
+        self.certified, self.examples = self.certified + inside, self.examples + len(logits)
 
     def compute(self) -> Tensor:
         """Return the shares so far, float64 (R,); NaN without examples."""

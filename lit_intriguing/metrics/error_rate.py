@@ -1,10 +1,12 @@
 """The share of wrong predictions, as a function and as a metric."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
-from torchmetrics import Metric
 
 from lit_intriguing.argument_types import checked_arguments
+from lit_intriguing.metrics.base import NamedMetric
 
 
 def _wrong(logits: Tensor, labels: Tensor, top: int = 1) -> Tensor:
@@ -39,11 +41,12 @@ def error_rate(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 @checked_arguments
-class ErrorRate(Metric):
+class ErrorRate(NamedMetric):
     """`error_rate` over batches and ranks, each example counted once.
 
     Args:
         top: The prediction is right if the label is among so many classes of the largest logits.
+        keywords: Of `torchmetrics.Metric`, such as `sync_on_compute`.
 
     Raises:
         ValueError: In `update`, logits that are not (N, classes) or labels that are not (N,).
@@ -56,23 +59,21 @@ class ErrorRate(Metric):
         tensor(0.3333)
     """
 
-    full_state_update = False
     higher_is_better = False
-    is_differentiable = False
 
     wrong: Tensor
     examples: Tensor
 
-    def __init__(self, top: int = 1) -> None:
-        super().__init__()
+    def __init__(self, top: int = 1, **keywords: Any) -> None:
+        super().__init__(**keywords)
         self.top = top
         self.add_state("wrong", torch.tensor(0), dist_reduce_fx="sum")
         self.add_state("examples", torch.tensor(0), dist_reduce_fx="sum")
 
     def update(self, logits: Tensor, labels: Tensor) -> None:
         """Count a batch: logits (n, classes), labels (n,)."""
-        self.wrong += _wrong(logits, labels, self.top)
-        self.examples += len(labels)
+        self.wrong = self.wrong + _wrong(logits, labels, self.top)
+        self.examples = self.examples + len(labels)
 
     def compute(self) -> Tensor:
         """Return the share of wrong predictions so far."""

@@ -5,15 +5,16 @@ Zero where it reads the example itself wrongly, infinity where no such input is 
 """
 
 from collections.abc import Sequence
-from numbers import Real
+from typing import Any
 
 import torch
 from torch import Tensor
-from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
 from lit_intriguing.argument_types import checked_arguments
 from lit_intriguing.checks import check_whole
+from lit_intriguing.metrics.base import NamedMetric
+from lit_intriguing.metrics.sizes import as_sizes
 
 ROUNDING = 1e-5
 """By how much of a size a distance may exceed it: an attack in a ball computes in float32."""
@@ -118,11 +119,12 @@ def distance_quantiles(distances: Tensor, shares: Tensor) -> Tensor:
 
 
 @checked_arguments
-class RobustError(Metric):
+class RobustError(NamedMetric):
     """`robust_error` over batches and ranks, each example counted once.
 
     Args:
         at: Sizes, zero or more, R of them.
+        keywords: Of `torchmetrics.Metric`, such as `sync_on_compute`.
 
     Raises:
         ValueError: For sizes that are no numbers; in `update`, what `robust_error` refuses.
@@ -135,24 +137,26 @@ class RobustError(Metric):
         tensor([0.3333, 0.6667], dtype=torch.float64)
     """
 
-    full_state_update = False
     higher_is_better = False
-    is_differentiable = False
 
     fooled: Tensor
     examples: Tensor
 
-    def __init__(self, at: Sequence[float]) -> None:
-        super().__init__()
-        self.at = _sizes(at)
+    def __init__(self, at: Sequence[float], **keywords: Any) -> None:
+        super().__init__(**keywords)
+        self.at = as_sizes("at", at)
         zeros = torch.zeros(len(self.at), dtype=torch.int64)
         self.add_state("fooled", zeros, dist_reduce_fx="sum")
         self.add_state("examples", torch.tensor(0), dist_reduce_fx="sum")
 
+    def element_names(self) -> list[str]:
+        """Return the size of each error."""
+        return [f"within {size:g}" for size in self.at.tolist()]
+
     def update(self, distances: Tensor) -> None:
         """Count a batch: distances (n,)."""
-        self.fooled += within(distances, self.at).sum(0)
-        self.examples += len(distances)
+        self.fooled = self.fooled + within(distances, self.at).sum(0)
+        self.examples = self.examples + len(distances)
 
     def compute(self) -> Tensor:
         """Return the errors so far, float64 (R,), of one size (); NaN without examples."""
@@ -160,12 +164,13 @@ class RobustError(Metric):
 
 
 @checked_arguments
-class ClassRobustError(Metric):
+class ClassRobustError(NamedMetric):
     """`class_errors` over batches and ranks, each example counted once.
 
     Args:
         classes: How many there are, C.
         at: Sizes, zero or more, R of them.
+        keywords: Of `torchmetrics.Metric`, such as `sync_on_compute`.
 
     Raises:
         ValueError: For a number below 1, or sizes that are no numbers; in `update`, what
@@ -178,26 +183,27 @@ class ClassRobustError(Metric):
         [[1.0], [0.0]]
     """
 
-    full_state_update = False
     higher_is_better = False
-    is_differentiable = False
 
     fooled: Tensor
     examples: Tensor
 
-    def __init__(self, classes: int, at: Sequence[float]) -> None:
-        super().__init__()
+    def __init__(self, classes: int, at: Sequence[float], **keywords: Any) -> None:
+        super().__init__(**keywords)
         check_whole("ClassRobustError", 1, classes=classes)
-        self.classes, self.at = classes, _sizes(at)
+        self.classes, self.at = classes, as_sizes("at", at)
         zeros = torch.zeros(classes, len(self.at), dtype=torch.int64)
         self.add_state("fooled", zeros, dist_reduce_fx="sum")
         self.add_state("examples", zeros[:, 0].clone(), dist_reduce_fx="sum")
 
+    def element_names(self) -> list[str]:
+        """Return the class and size of each error."""
+        return [f"class {c}, within {r:g}" for c in range(self.classes) for r in self.at.tolist()]
+
     def update(self, distances: Tensor, labels: Tensor) -> None:
         """Count a batch: distances (n,), labels (n,)."""
         counts, totals = _by_class(distances, labels, self.classes, self.at)
-        self.fooled += counts
-        self.examples += totals
+        self.fooled, self.examples = self.fooled + counts, self.examples + totals
 
     def compute(self) -> Tensor:
         """Return the errors so far, float64 (C, R); NaN for a class without examples."""
@@ -205,11 +211,12 @@ class ClassRobustError(Metric):
 
 
 @checked_arguments
-class DistanceQuantiles(Metric):
+class DistanceQuantiles(NamedMetric):
     """`distance_quantiles` over batches and ranks; it keeps all distances.
 
     Args:
         shares: In (0, 1], Q of them.
+        keywords: Of `torchmetrics.Metric`, such as `sync_on_compute`.
 
     Raises:
         ValueError: In `compute`, what `distance_quantiles` refuses.
@@ -222,31 +229,37 @@ class DistanceQuantiles(Metric):
         tensor([1., 2.], dtype=torch.float64)
     """
 
-    full_state_update = False
-    is_differentiable = False
+    plot_upper_bound = None
 
     distances: list[Tensor]
 
-    def __init__(self, shares: Sequence[float]) -> None:
-        super().__init__()
-        self.shares = _sizes(shares, "shares")
+    def __init__(self, shares: Sequence[float], **keywords: Any) -> None:
+        super().__init__(**keywords)
+        self.shares = as_sizes("shares", shares)
         if not bool(((self.shares > 0) & (self.shares <= 1)).all()):
             raise ValueError(f"shares must lie in (0, 1], not {list(shares)}")
         self.add_state("distances", [], dist_reduce_fx="cat")
 
+    def element_names(self) -> list[str]:
+        """Return the share of each quantile."""
+        return [f"{share:g} of all" for share in self.shares.tolist()]
+
     def update(self, distances: Tensor) -> None:
         """Keep the distances of a batch, (n,)."""
-        self.distances.append(distances.double())
+        self.distances.append(distances.detach().to(torch.float64, copy=True))
+
+    def sync(self, *args: Any, **kwargs: Any) -> None:
+        """Gather the distances of all processes, as torchmetrics does.
+
+        For a process without any it would send an empty tensor of another type, at which the
+        gathering of the others' fails.
+        """
+        if not len(self.distances):
+            self.distances = [torch.zeros(0, dtype=torch.float64, device=self.device)]
+        super().sync(*args, **kwargs)
 
     def compute(self) -> Tensor:
         """Return the quantiles so far, float64 (Q,), of one share (); NaN without examples."""
         there = bool(len(self.distances))
         all_of_them = dim_zero_cat(self.distances) if there else torch.zeros(0)
         return distance_quantiles(all_of_them, self.shares)
-
-
-def _sizes(at: Sequence[float], name: str = "at") -> Tensor:
-    numbers = isinstance(at, Sequence) and not isinstance(at, str | bytes)
-    if not numbers or not at or not all(isinstance(one, Real) and one >= 0 for one in at):
-        raise ValueError(f"{name} must hold numbers, one or more, each zero or more, not {at!r}")
-    return torch.tensor([float(one) for one in at], dtype=torch.float64)

@@ -1,10 +1,12 @@
 """How often examples made for one model fool others, as a function and as a metric."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
-from torchmetrics import Metric
 
 from lit_intriguing.argument_types import checked_arguments
+from lit_intriguing.metrics.base import NamedMetric
 
 
 def _counts(predictions: Tensor, labels: Tensor, counted: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -56,12 +58,13 @@ def transfer_rates(answers: Tensor, labels: Tensor, counted: Tensor | None = Non
 
 
 @checked_arguments
-class TransferRates(Metric):
+class TransferRates(NamedMetric):
     """`transfer_rates` over batches and ranks, each example counted once.
 
     Args:
         sets: Number of sets of examples, S.
         models: Number of models, M.
+        keywords: Of `torchmetrics.Metric`, such as `sync_on_compute`.
 
     Raises:
         ValueError: Fewer than one set or model; in `update`, what `transfer_rates` refuses, or
@@ -75,18 +78,20 @@ class TransferRates(Metric):
         tensor([[0.5000, 0.2500]])
     """
 
-    full_state_update = False
-    is_differentiable = False
-
     wrong: Tensor
     examples: Tensor
 
-    def __init__(self, sets: int, models: int) -> None:
-        super().__init__()
+    def __init__(self, sets: int, models: int, **keywords: Any) -> None:
+        super().__init__(**keywords)
         if min(sets, models) < 1:
             raise ValueError(f"sets and models must be at least 1, not {sets} and {models}")
         for name in ("wrong", "examples"):
             self.add_state(name, torch.zeros(sets, models, dtype=torch.int64), dist_reduce_fx="sum")
+
+    def element_names(self) -> list[str]:
+        """Return the set and model of each rate."""
+        sets, models = self.wrong.shape
+        return [f"set {s}, model {m}" for s in range(sets) for m in range(models)]
 
     def update(self, answers: Tensor, labels: Tensor, counted: Tensor | None = None) -> None:
         """Count a batch; arguments as for `transfer_rates`."""
@@ -96,8 +101,8 @@ class TransferRates(Metric):
                 f"answers of {' sets and '.join(map(str, wrong.shape))} models, expected "
                 f"{' and '.join(map(str, self.wrong.shape))}"
             )
-        self.wrong += wrong
-        self.examples += examples
+        self.wrong = self.wrong + wrong
+        self.examples = self.examples + examples
 
     def compute(self) -> Tensor:
         """Return the rates so far, (S, M); NaN where no example counted."""

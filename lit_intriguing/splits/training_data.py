@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.utils.data import TensorDataset
 
 from lit_intriguing.data import TensorLoader
-from lit_intriguing.data.images.dataset import FolderImages
+from lit_intriguing.data.images.dataset import EpochDataset
 from lit_intriguing.splits.fingerprint import class_name, fingerprint
 
 _ROWS = 64
@@ -27,9 +27,8 @@ def data_summary(loader: Any) -> dict[str, Any]:
     """
     tensors = _tensors(loader)
     dataset = getattr(loader, "dataset", loader)
-    if isinstance(dataset, FolderImages):
-        names = torch.tensor(list("\n".join(dataset.paths).encode()), dtype=torch.uint8)
-        found = fingerprint(names, dataset.labels)
+    if isinstance(dataset, EpochDataset):
+        found = fingerprint(*dataset.identity())
         return {"data": "files", "examples": len(dataset), "hash": found}
     if tensors is None:
         known = hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")

@@ -8,7 +8,7 @@ from typing import Any
 from lit_intriguing.errors import UserError
 from lit_intriguing.figures.bars import bar_chart, norm_bar
 from lit_intriguing.figures.canvas import png
-from lit_intriguing.lipschitz.layer_bounds import LayerBound, NetworkNorm
+from lit_intriguing.lipschitz.layer_bounds import PADDED, LayerBound, NetworkNorm
 from lit_intriguing.lipschitz.norm import Norm
 from lit_intriguing.tables import Cell, csv_table, terminal_table
 from lit_intriguing.whole_files import write_bytes, write_json
@@ -54,14 +54,14 @@ class Result:
         rows = [
             [*_names(one), one.norm.text(), one.norm.certainty(), *self._paper_cell(one)]
             for one in self.layers
-            if not one.note
+            if one.folded_into is None
         ]
         table = terminal_table([*COLUMNS, *self._paper_column()], rows)
         return "\n".join([table, *self._network_lines(), *self._remarks()])
 
     def figure(self) -> bytes:
         """Draw the layers' bounds, the paper's beside them, and the network's apart, as a PNG."""
-        drawn = [one for one in self.layers if not one.note]
+        drawn = [one for one in self.layers if one.folded_into is None]
         bars = [norm_bar(one.name, one.norm, self.paper.get(one.name)) for one in drawn]
         norms = self._network_norms()
         whole = [norm_bar(f"network: {name}", norm) for name, norm in norms.items()]
@@ -101,9 +101,16 @@ class Result:
         ]
         if not self.network.product.finite and not infinite:
             infinite = [f"not bounded: {self.network.product.reason}."]
-        folded = sum(bool(one.note) for one in self.layers)
-        together = [f"batch normalisations bounded together with the layer before: {folded}."]
-        return [*infinite, *(together if folded else []), *pooling_remark(self.network.layers)]
+        folded = sum(one.folded_into is not None for one in self.layers)
+        padded = sum(one.note.startswith(PADDED) for one in self.layers)
+        counts = {
+            "batch normalisations bounded together with the layer before": folded,
+            "convolutions bounded together with the padding before": padded,
+        }
+        together = [f"{what}: {count}." for what, count in counts.items() if count]
+        joint = self.network.joint.reason if self.network.joint is not None else ""
+        coarser = [f"the joint bound is {joint}."] if joint else []
+        return [*infinite, *together, *coarser, *pooling_remark(self.network.layers)]
 
     def _paper_column(self) -> list[str]:
         return ["paper"] if self.paper else []

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,7 +14,20 @@ from lit_intriguing.data.images.reading import UnreadableImageError, read_image
 from lit_intriguing.errors import UserError
 
 
-class FolderImages(Dataset[tuple[Tensor, int]]):
+class EpochDataset(Dataset[Any]):
+    """A data set with a length that learns of each epoch."""
+
+    epoch: int = 0
+
+    def __len__(self) -> int:
+        raise NotImplementedError
+
+    def identity(self) -> tuple[Tensor, ...]:
+        """Return what tells its examples and their order from others, without reading them."""
+        raise NotImplementedError
+
+
+class FolderImages(EpochDataset):
     """Images `(channels, height, width)`, float32 in [0, 1], and their labels.
 
     What is random in `prepare`, drawn from torch's global generator, depends on
@@ -39,7 +53,6 @@ class FolderImages(Dataset[tuple[Tensor, int]]):
     ) -> None:
         self.folder, self.paths, self.labels = folder, paths, labels
         self.channels, self.prepare, self.seed = channels, prepare, seed
-        self.epoch = 0
         self._kept: list[Tensor] | None = None
 
     def __len__(self) -> int:
@@ -48,6 +61,10 @@ class FolderImages(Dataset[tuple[Tensor, int]]):
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
         image = self._image(index) if self._kept is None else self._kept[index]
         return self._prepared(image, index), int(self.labels[index])
+
+    def identity(self) -> tuple[Tensor, ...]:
+        """Return the files' names, as bytes, and the labels."""
+        return names_as_bytes(self.paths), self.labels
 
     def keep(self) -> None:
         """Read all images now, and keep them in memory as they were in the files."""
@@ -71,6 +88,11 @@ class FolderImages(Dataset[tuple[Tensor, int]]):
             return self.prepare(image)
 
 
+def names_as_bytes(names: Sequence[str]) -> Tensor:
+    """Return names as one tensor of bytes, a line for each."""
+    return torch.tensor(list("\n".join(names).encode()), dtype=torch.uint8)
+
+
 class TrainingOrder(DistributedSampler[int]):
     """This process's share of an order that depends on `(seed, epoch)` alone.
 
@@ -82,10 +104,10 @@ class TrainingOrder(DistributedSampler[int]):
         world_size: How many processes share the images.
     """
 
-    dataset: FolderImages
+    dataset: EpochDataset
 
     def __init__(
-        self, dataset: FolderImages, seed: int, drop_last: bool, rank: int, world_size: int
+        self, dataset: EpochDataset, seed: int, drop_last: bool, rank: int, world_size: int
     ) -> None:
         super().__init__(dataset, world_size, rank, shuffle=True, seed=seed, drop_last=drop_last)
 
@@ -101,7 +123,7 @@ class TrainingOrder(DistributedSampler[int]):
         return iter(whole[self.rank :: self.num_replicas].tolist())
 
 
-def evaluation_order(dataset: FolderImages, rank: int, world_size: int) -> DistributedSampler[int]:
+def evaluation_order(dataset: EpochDataset, rank: int, world_size: int) -> DistributedSampler[int]:
     """Return this process's share in the data's own order; each image comes once.
 
     Raises:

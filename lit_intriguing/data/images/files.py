@@ -73,12 +73,17 @@ def images_in(folder: Path) -> list[str]:
     return found
 
 
-def walk(folder: Path) -> Iterator[str]:
-    """Yield the paths of the images in a folder, relative to it, in no order."""
+def walk(folder: Path, endings: tuple[str, ...] = IMG_EXTENSIONS) -> Iterator[str]:
+    """Yield the paths of the images in a folder, relative to it, in no order.
+
+    Args:
+        folder: Looked through to any depth; what is hidden does not count.
+        endings: Of the files' names, in small letters.
+    """
     for place, folders, files in os.walk(folder, followlinks=True):
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in files:
-            if name.lower().endswith(IMG_EXTENSIONS) and not name.startswith("."):
+            if name.lower().endswith(endings) and not name.startswith("."):
                 yield Path(place, name).relative_to(folder).as_posix()
 
 

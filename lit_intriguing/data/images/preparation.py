@@ -21,7 +21,18 @@ def evaluated(size: int | None, resize: int | None) -> nn.Module:
     Raises:
         UserError: If the crop would be larger than the image.
     """
-    return _in_a_row([*_resized(size, resize), *_centre(size)])
+    return _in_a_row([fitted(size, resize)])
+
+
+def fitted(size: int | None, resize: int | None) -> nn.Module:
+    """Return what scales the shorter side and cuts the centre out; see `evaluated`."""
+    return nn.Sequential(*_resized(size, resize), *_centre(size))
+
+
+def scaled() -> nn.Module:
+    """Return what makes pixels of float32 in [0, 1]."""
+    step: nn.Module = v2.ToDtype(torch.float32, scale=True)
+    return step
 
 
 def augmented(
@@ -83,4 +94,4 @@ def _centre(size: int | None) -> list[nn.Module]:
 
 
 def _in_a_row(steps: list[nn.Module]) -> nn.Module:
-    return nn.Sequential(*steps, v2.ToDtype(torch.float32, scale=True))
+    return nn.Sequential(*steps, scaled())

@@ -78,9 +78,12 @@ def function_norm(node: Node, method: Method = "certified") -> Norm | None:
         return unknown(f"{function_name(node.target)}: writes into another tensor")
     rules = _RULES.get(node.target, {})
     rule = rules.get(method) or rules.get("certified")
+    alone = node.sources == [argument(node, 0, "input")]
+    if node.target in _JOINS and not (rule and alone):
+        return None
     if rule is None:
-        return None if node.target in _JOINS else _no_rule(node)
-    if node.sources != [argument(node, 0, "input")]:
+        return _no_rule(node)
+    if not alone:
         return _caught(node, _not_of_its_first)
     return _caught(node, lambda: rule(node))
 

@@ -12,6 +12,7 @@ from lit_intriguing.lipschitz.graphs.constants import above, allowed_for, magnit
 from lit_intriguing.lipschitz.graphs.functions import argument, named, register_join
 from lit_intriguing.lipschitz.graphs.graph import Node
 from lit_intriguing.lipschitz.graphs.moving import growth
+from lit_intriguing.lipschitz.graphs.side_by_side import together
 from lit_intriguing.lipschitz.norm import Norm, greatest, product, root_of_squares, total
 from lit_intriguing.lipschitz.registry import CannotBoundError, operator_norm
 
@@ -44,16 +45,18 @@ def is_translation(node: Node) -> bool:
 
 @register_join(*named("cat", "concat", "concatenate", "stack", "hstack", "vstack", "dstack"))
 def concatenated(node: Node, norms: Norms) -> Norm:
-    """Return the root of the sum of squares."""
-    return root_of_squares([norms[source] for source in node.sources])
+    """Return the constant of what is joined, as one value."""
+    return together(node.sources, norms)
 
 
-@register_join(*named("where", "maximum", "minimum", "fmax", "fmin"))
+@register_join(*named("where", "maximum", "minimum", "fmax", "fmin", "max", "min"))
 def chosen(node: Node, norms: Norms) -> Norm:
-    """Return the root of the sum of squares: each number follows one of two.
+    """Return the constant of both as one value: each number follows one of two.
 
     A condition that depends on the input has an infinite constant.
     """
+    if all(source.shape == node.shape for source in node.sources):
+        return together(node.sources, norms)
     return root_of_squares([_grown(node, norms, source) for source in node.sources])
 
 

@@ -47,6 +47,14 @@ def constant_pad(module: nn.Module, shape: Shape | None) -> Norm:
     return ONE if min(left) > 0 else Norm(0.0)
 
 
+def copying_mode(module: nn.Module) -> str:
+    """Return how a layer copies its input's pixels around it, as convolutions name it; or nothing.
+
+    Nothing of a layer whose forward was replaced too.
+    """
+    return "" if "forward" in vars(module) else _MODES.get(type(module), "")
+
+
 @register_norm(*_MODES)
 def copying_pad(module: nn.Module, shape: Shape | None) -> Norm:
     """Return the root of the number of copies of the pixel that is copied most."""

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from lit_intriguing import cli
 from lit_intriguing.data import Digits
+from lit_intriguing.lipschitz.dense import stack as dense_stack
 from lit_intriguing.models import Classifier
 
 WIDTHS = [64, 12, 10]
@@ -338,3 +339,29 @@ def test_the_advice_for_a_plain_torch_module_works() -> None:
     sizes = ["--model.network.in_features=3", "--model.network.out_features=2"]
     cli.main(["lipschitz", *network, *sizes, "--input_shape=[3]"])
     assert [row["layer"] for row in rows()] == ["network"]
+
+
+def wrapped() -> nn.Module:
+    """A convolution behind a circular padding."""
+    return nn.Sequential(nn.CircularPad1d(1), nn.Conv1d(2, 3, 3))
+
+
+def test_a_convolution_with_the_padding_before_it_is_shown_and_counted(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    network = ["--model=Network", f"--model.network={__name__}.wrapped"]
+    cli.main(["lipschitz", *network, "--input_shape=[2, 6]"])
+    out = capsys.readouterr().out
+    assert "convolutions bounded together with the padding before: 1." in out
+    assert any(line.startswith("network.1") for line in out.splitlines())
+    assert "with the padding of network.0" in Path("lipschitz/lipschitz.csv").read_text()
+
+
+def test_a_joint_bound_in_parts_says_so(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dense_stack, "LARGEST", 9)
+    widths = ["--model=Classifier", "--model.widths=[4, 5, 6, 3]"]
+    cli.main(["lipschitz", *widths, "--input_shape=[4]"])
+    out = capsys.readouterr().out
+    assert "the joint bound is a product of constants, joint ones of the layers 1 to 2: 15 " in out

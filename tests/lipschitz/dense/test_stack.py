@@ -179,6 +179,25 @@ def test_beyond_the_limit_it_is_the_product() -> None:
     assert float(pairs[0, 1]) == pytest.approx(2 * LARGEST, rel=1e-9)
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_beyond_the_limit_parts_of_the_stack_are_bounded_jointly(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights, slopes = random_weights(seed, [4, 6, 6, 3]), [RELU, (0.0, 0.25)]
+    whole = stack_norm(weights, slopes)
+    alone = [stack_norm([weight], []).value for weight in weights]
+    monkeypatch.setattr(dense_stack, "LARGEST", 12)
+    found = stack_norm(weights, slopes)
+    assert found.value == pytest.approx(
+        alone[0] * stack_norm(weights[1:], slopes[1:]).value, rel=1e-9
+    )
+    assert whole.value <= found.value < 0.95 * math.prod(alone) / 4
+    assert found.kind == "upper"
+    assert found.reason.startswith("a product of constants, joint ones of the layers 2 to 3: 16 ")
+    points = [jacobian(weights, [a, b / 4]) for a in vertices(*RELU, 6) for b in vertices(*RELU, 6)]
+    assert max(map(spectral, points)) <= found.value
+
+
 def test_a_network_too_wide_says_so_in_its_table(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dense_stack, "LARGEST", 8)
     model = nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 2))
@@ -188,6 +207,7 @@ def test_a_network_too_wide_says_so_in_its_table(monkeypatch: pytest.MonkeyPatch
     assert "9 inputs and hidden units are more than the 8" in str(last[-1])
     assert found.joint is not None
     assert found.joint.value == pytest.approx(found.product.value, rel=1e-9)
+    assert found.norm.reason == found.joint.reason
 
 
 @pytest.mark.parametrize("steps", [0, 1, 7])
