@@ -8,7 +8,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 from hatchling.metadata.plugin.interface import MetadataHookInterface
 
 SHIPPED = ("configs", "recipes")
-LEFT_OUT = ("recipes/bench", "recipes/figures", "recipes/results", "recipes/weights")
+LEFT_OUT = ("recipes/bench", "recipes/figures", "recipes/weights")
 """Scripts that measure the package, draw its pages' figures or pack its weights."""
 
 _IMAGE = re.compile(r"^!\[[^\]]*\]\((?!https?:)[^)]*\)\n\n?", re.MULTILINE)
@@ -26,7 +26,7 @@ def shipped(root: Path) -> dict[str, str]:
         path.relative_to(root).as_posix()
         for folder in SHIPPED
         for path in sorted((root / folder).rglob("*"))
-        if path.is_file() and path.suffix in (".yaml", ".md", ".py")
+        if path.is_file() and path.suffix in (".yaml", ".md", ".py", ".json")
     ]
     return {
         str(root / name): f"lit_intriguing/{name}"
