@@ -126,13 +126,13 @@ def between(low: str, high: str, form: str) -> str:
     return " to ".join(ends) if all(ends) else ""
 
 
-def span(values: Sequence[float], form: str) -> str:
+def span(values: Sequence[float], form: str, unit: str = "") -> str:
     """Return the range of numbers.
 
-    >>> span([0.3, 0.1], ".1f"), span([0.3, 0.3], ".1f"), span([], ".1f")
-    ('0.1 to 0.3', '0.3', 'none')
+    >>> span([0.3, 0.1], ".1f", "%"), span([0.3, 0.3], ".1f"), span([], ".1f", "%")
+    ('0.1 to 0.3%', '0.3', 'none')
     """
     if not values:
         return "none"
     ends = format(min(values), form), format(max(values), form)
-    return ends[0] if ends[0] == ends[1] else " to ".join(ends)
+    return (ends[0] if ends[0] == ends[1] else " to ".join(ends)) + unit

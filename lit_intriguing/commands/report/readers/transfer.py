@@ -102,15 +102,15 @@ def _text(cell: Shown) -> str:
 
 def _others(rows: Sequence[Row]) -> str:
     """Say how often examples fool other networks, as they are and amplified."""
-    found = [f"{_range(rows, 'adversarial', '')}%"]
+    found = [f"{_range(rows, 'adversarial', '')}"]
     for stddev in dict.fromkeys(r["stddev"] for r in rows if r["kind"] == "amplified"):
-        found.append(f"amplified to {float(stddev):g} in {_range(rows, 'amplified', stddev)}%")
+        found.append(f"amplified to {float(stddev):g} in {_range(rows, 'amplified', stddev)}")
     return ", ".join(found)
 
 
 def _range(rows: Sequence[Row], kind: str, stddev: str) -> str:
     of_kind = [r for r in rows if r["kind"] == kind and r["stddev"] == stddev and r["error"]]
-    return span([float(r["error"]) for r in of_kind if r["model"] != r["made for"]], ".1f")
+    return span([float(r["error"]) for r in of_kind if r["model"] != r["made for"]], ".1f", "%")
 
 
 def _noise(rows: Sequence[Row]) -> list[str]:
@@ -119,7 +119,7 @@ def _noise(rows: Sequence[Row]) -> list[str]:
     errors = {
         name: [float(r["error"]) for r in rows if r["set"] == name and r["error"]] for name in names
     }
-    return [f"in {name} {span(found, '.1f')}% are wrong" for name, found in errors.items()]
+    return [f"in {name} {span(found, '.1f', '%')} are wrong" for name, found in errors.items()]
 
 
 def _own_distances(rows: Sequence[Row]) -> str:
