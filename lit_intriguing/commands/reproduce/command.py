@@ -1,6 +1,7 @@
 """`lightning reproduce`: options to what is asked for."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from lit_intriguing.commands.reproduce.options import Reproduction
 from lit_intriguing.configuration.parsing import parsed
@@ -16,6 +17,6 @@ def parse(arguments: Sequence[str]) -> Reproduction:
     """
     words = [
         f"{_SWITCH}=true" if word == _SWITCH and following.startswith("-") else word
-        for word, following in zip(arguments, [*arguments[1:], "-"], strict=True)
+        for word, following in pairwise([*arguments, "-"])
     ]
     return Reproduction(**parsed(Reproduction, "lightning reproduce", words).as_dict())
