@@ -9,7 +9,10 @@ from hatchling.metadata.plugin.interface import MetadataHookInterface
 
 SHIPPED = ("configs", "recipes")
 LEFT_OUT = ("recipes/bench", "recipes/figures", "recipes/weights")
-"""Scripts that measure the package, draw its pages' figures or pack its weights."""
+"""Scripts that measure the package, draw its pages' figures or pack its weights.
+
+`recipes/results` is shipped: `lightning report` and `reproduce` read it.
+"""
 
 _IMAGE = re.compile(r"^!\[[^\]]*\]\((?!https?:)[^)]*\)\n\n?", re.MULTILINE)
 _LINK = re.compile(r"\[([^\]]*)\]\((?!https?:)[^)]*\)")
