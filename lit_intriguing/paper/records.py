@@ -11,7 +11,7 @@ from lit_intriguing.errors import DamagedFileError
 from lit_intriguing.paper.plan import Step
 from lit_intriguing.whole_files import read_checked_json, write_checked_json
 
-FOLDER = "reproduction"
+FOLDER = "steps"
 """Below the output: records and what each step printed."""
 LIBRARIES = ("lightning", "torch", "torchvision", "torchmetrics", "numpy", "scipy", "scikit-learn")
 

@@ -209,11 +209,16 @@ def in_short(results: Sequence[Result], part: str = "") -> list[str]:
 
     Args:
         results: Of one step and its seeds.
-        part: Which of a result's numbers; the main ones where it has no such part.
+        part: Which of a result's numbers; one that has no such part is left out. Empty for the main
+            ones.
     """
     trained = {r.seed: r for r in results if r.error is not None}  # the newest run of a seed
     errors = [one.error for one in trained.values() if one.error is not None]
-    others = [one for one in results if one.error is None and one.kind != "training"]
+    others = [
+        one
+        for one in results
+        if one.error is None and one.kind != "training" and (part in one.parts or not part)
+    ]
     lines = [one.parts.get(part, one.headline) for one in others]
     if not errors:
         return lines

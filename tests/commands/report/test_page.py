@@ -11,6 +11,8 @@ import pytest
 from PIL import Image
 
 from lit_intriguing import cli
+from lit_intriguing.commands.report.contents import in_short
+from lit_intriguing.commands.report.found import find_results
 from lit_intriguing.commands.report.options import Report
 from lit_intriguing.commands.report.pictures import BUDGET, data_uri, share_of
 from lit_intriguing.configuration import shipped
@@ -254,3 +256,18 @@ def test_what_cannot_be_is_refused_in_a_line(
     error = capsys.readouterr().err
     assert said in error or "cannot write" in error
     assert "Traceback" not in error
+
+
+def test_a_claim_gets_its_own_numbers_of_a_study(tmp_path: Path) -> None:
+    folders.transfer(tmp_path / "transfer")
+    folders.attacked(tmp_path / "attack")
+    results = find_results(tmp_path)
+    assert in_short(results, "transfer") == [results[1].parts["transfer"]]
+    assert in_short(results, "distances") == [results[0].headline, results[1].parts["distances"]]
+    assert in_short(results) == [one.headline for one in results]
+
+
+def test_of_a_seed_that_was_trained_twice_the_later_run_counts(tmp_path: Path) -> None:
+    for version, seed, error in ((0, 0, 0.03), (1, 0, 0.01), (2, 1, 0.02)):
+        folders.trained(tmp_path / f"version_{version}", seed=seed, error=error)
+    assert in_short(find_results(tmp_path)) == ["test error 1.50% [-4.85, 7.85], seeds 0, 1"]

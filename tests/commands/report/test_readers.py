@@ -39,7 +39,7 @@ def test_transfer_has_networks_as_table_1_does_and_parts_for_claims(tmp_path: Pa
     assert result.parts["distances"].endswith("0.0500 (A), 0.0700 (B)")
     assert result.parts["transfer"] == (
         "examples fool other networks in 20.0 to 30.0%, amplified to 0.1 in none; "
-        "in noise 0.3 9.0% are wrong"
+        "noise 0.3: 9.0% wrong"
     )
 
 

@@ -34,9 +34,11 @@ def read(folder: Path) -> dict[str, Any]:
     ]
     alt = "Images, what was added to them, and what the network then predicts"
     figure = Picture(folder / "examples.png", alt)
+    distortion = number(row["distortion"], ".4g") or "none"
+    reach = f"{reached} of {attacked} images reach their goal, at a mean distortion of {distortion}"
     return {
-        "headline": f"{reached} of {attacked} images reach their goal, at a mean distortion of "
-        f"{number(row['distortion'], '.4g') or 'none'}",
+        "headline": reach,
+        "parts": {"distances": reach},
         "tables": [Table("The attack, with 95% intervals.", ["what", "value"], rows)],
         "pictures": [figure] if (folder / "examples.png").is_file() else [],
     }

@@ -119,7 +119,7 @@ def _noise(rows: Sequence[Row]) -> list[str]:
     errors = {
         name: [float(r["error"]) for r in rows if r["set"] == name and r["error"]] for name in names
     }
-    return [f"in {name} {span(found, '.1f', '%')} are wrong" for name, found in errors.items()]
+    return [f"{name}: {span(found, '.1f', '%')} wrong" for name, found in errors.items()]
 
 
 def _own_distances(rows: Sequence[Row]) -> str:
