@@ -15,8 +15,10 @@ import lit_intriguing
 from lit_intriguing import cli
 from lit_intriguing.training_runs.measure import silence
 
+_BY_ITSELF = 3.0
+"""Seconds that a process has to end by itself: Ctrl-C at a terminal reaches it as well."""
 _PATIENCE = 20.0
-"""Seconds that a process has to end in order, at each of two requests."""
+"""Seconds that it has to end in order when it is asked to."""
 
 
 def in_this_process(words: list[str], folder: Path, log: Path) -> int:
@@ -72,14 +74,12 @@ def _end(number: int, frame: FrameType | None) -> None:
 
 def _stop(process: "subprocess.Popen[bytes]") -> None:
     """End a process in order, so that it keeps what it has; by force where it does not end."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        # Ctrl-C at a terminal reaches it as well, and a second one would cut its last words short.
-        if number == signal.SIGTERM or not _ends(process, 2.0):
-            process.send_signal(number)
-        if _ends(process, _PATIENCE):
-            return
-    process.kill()
-    process.wait()
+    if _ends(process, _BY_ITSELF):
+        return
+    process.terminate()
+    if not _ends(process, _PATIENCE):
+        process.kill()
+        process.wait()
 
 
 def _ends(process: "subprocess.Popen[bytes]", seconds: float) -> bool:
