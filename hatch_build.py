@@ -8,8 +8,11 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 from hatchling.metadata.plugin.interface import MetadataHookInterface
 
 SHIPPED = ("configs", "recipes")
-LEFT_OUT = ("recipes/bench", "recipes/figures", "recipes/results", "recipes/weights")
-"""Scripts that measure the package, draw its pages' figures or pack its weights."""
+LEFT_OUT = ("recipes/bench", "recipes/figures", "recipes/weights")
+"""Scripts that measure the package, draw its pages' figures or pack its weights.
+
+`recipes/results` is shipped: `lightning report` and `reproduce` read it.
+"""
 
 _IMAGE = re.compile(r"^!\[[^\]]*\]\((?!https?:)[^)]*\)\n\n?", re.MULTILINE)
 _LINK = re.compile(r"\[([^\]]*)\]\((?!https?:)[^)]*\)")
@@ -26,7 +29,7 @@ def shipped(root: Path) -> dict[str, str]:
         path.relative_to(root).as_posix()
         for folder in SHIPPED
         for path in sorted((root / folder).rglob("*"))
-        if path.is_file() and path.suffix in (".yaml", ".md", ".py")
+        if path.is_file() and path.suffix in (".yaml", ".md", ".py", ".json")
     ]
     return {
         str(root / name): f"lit_intriguing/{name}"

@@ -32,6 +32,7 @@ FLOORS = [
     {"pools", "splits"},
     {"callbacks"},
     {"configuration"},
+    {"paper"},
     {"commands.attack", "commands.evaluate", "commands.lipschitz", "commands.units"},
     {"trainer"},
     {"cli"},
@@ -39,7 +40,8 @@ FLOORS = [
     {"model_sets"},
     {"commands.ablate", "commands.dashboard", "commands.transfer"},
     {"commands.probe"},
-    {"report"},
+    {"commands.report"},
+    {"commands.reproduce"},
     {"commands", "__main__"},
 ]
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}

@@ -49,6 +49,16 @@ def test_a_wheel_carries_the_weights_and_no_benchmarks(unpacked: Path) -> None:
 
 
 @pytest.mark.integration
+def test_a_wheel_carries_what_report_and_reproduce_read(unpacked: Path) -> None:
+    package = unpacked / "lit_intriguing"
+    for file in (ROOT / shipped.RESULTS).iterdir():
+        inside = package / shipped.RESULTS / file.name
+        assert inside.read_bytes() == file.read_bytes()
+    templates = package / "commands" / "report" / "templates"
+    assert {file.name for file in templates.iterdir()} == {"report.html", "parts.html", "style.css"}
+
+
+@pytest.mark.integration
 def test_the_description_has_nothing_that_a_package_index_cannot_show(unpacked: Path) -> None:
     (metadata,) = unpacked.glob("*.dist-info/METADATA")
     head, _, text = metadata.read_text().partition("\n\n")

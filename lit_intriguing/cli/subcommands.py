@@ -35,6 +35,14 @@ STUDIES = {
         "lit_intriguing.commands.dashboard.command",
         "lay out a W&B workspace and a report for what the callbacks log",
     ),
+    "report": (
+        "lit_intriguing.commands.report.command",
+        "write what a folder holds onto one page, beside the paper's numbers",
+    ),
+    "reproduce": (
+        "lit_intriguing.commands.reproduce.command",
+        "run the whole paper in order, resumably, or a quick version on small digits",
+    ),
 }
 """Subcommands without a run of their own: a module whose `parse` makes a study, and help."""
 

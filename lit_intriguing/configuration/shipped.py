@@ -6,6 +6,8 @@ from lit_intriguing.errors import UsageError
 from lit_intriguing.spelling import did_you_mean
 
 FOLDERS = ("recipes", "configs")
+RESULTS = "recipes/results"
+"""What was measured, and what is to be run: no configurations of a command."""
 
 
 def root() -> Path:
@@ -21,7 +23,13 @@ def names() -> list[str]:
     """Return what is shipped, as `recipes/adv_digits.yaml` or `configs/logger/csv.yaml`."""
     base = root()
     found = (p for folder in FOLDERS for p in (base / folder).rglob("*.yaml"))
-    return sorted(p.relative_to(base).as_posix() for p in found)
+    names = (p.relative_to(base).as_posix() for p in found)
+    return sorted(name for name in names if not name.startswith(f"{RESULTS}/"))
+
+
+def results() -> Path:
+    """Return the folder of the paper's claims, and of what was measured of them."""
+    return root() / RESULTS
 
 
 def find(name: str) -> str:

@@ -9,7 +9,7 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TextIO
 
 from jsonargparse import ArgumentError
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
@@ -145,7 +145,7 @@ def attempt(run: Run, measure: Measure) -> Result:
 
 
 @contextlib.contextmanager
-def silence(output: io.StringIO) -> Iterator[None]:
+def silence(output: TextIO) -> Iterator[None]:
     """Collect what a run prints or warns of, and suppress Lightning's remarks."""
     loggers: list[Any] = [logging.getLogger(f"lightning.{part}") for part in ("pytorch", "fabric")]
     levels = [logger.level for logger in loggers]

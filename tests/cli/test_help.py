@@ -13,12 +13,20 @@ from lit_intriguing.cli.help.recipes import recipes
 from lit_intriguing.cli.subcommands import STUDIES, SUBCOMMANDS, TRAINER_SUBCOMMANDS
 from lit_intriguing.commands.ablate.options import Ablation
 from lit_intriguing.commands.probe.options import Probing
+from lit_intriguing.commands.report.options import Report
+from lit_intriguing.commands.reproduce.options import Reproduction
 from lit_intriguing.commands.transfer.options import TransferMatrix
 from lit_intriguing.configuration import shipped
 from lit_intriguing.trainer import Trainer
 
 SCREEN = 50
-CLASSES = {"ablate": Ablation, "transfer": TransferMatrix, "probe": Probing}
+CLASSES = {
+    "ablate": Ablation,
+    "transfer": TransferMatrix,
+    "probe": Probing,
+    "report": Report,
+    "reproduce": Reproduction,
+}
 
 
 def shown(name: str, capsys: pytest.CaptureFixture[str]) -> str:

@@ -38,6 +38,8 @@ EXAMPLES = {
     "transfer": "lightning transfer --config table2_digits",
     "probe": "lightning probe --config probe_digits",
     "dashboard": "lightning dashboard --recipe adv_digits --file dashboard.json",
+    "report": "lightning report .",
+    "reproduce": "lightning reproduce --quick",
 }
 """A command for each subcommand, which works as it stands; `mine.yaml` is the user's own."""
 

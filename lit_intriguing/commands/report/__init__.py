@@ -1,0 +1,1 @@
+"""`lightning report`: what a folder holds, on one page."""

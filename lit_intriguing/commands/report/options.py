@@ -1,0 +1,76 @@
+"""What is asked for: the options of `lightning report`, and what is done with them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import lit_intriguing
+from lit_intriguing.commands.report.contents import Contents, Gathering
+from lit_intriguing.commands.report.found import find_results
+from lit_intriguing.commands.report.page import html
+from lit_intriguing.configuration import shipped
+from lit_intriguing.errors import UsageError, UserError
+from lit_intriguing.paper.claims import read_claims
+from lit_intriguing.paper.plan import FULL, read_plan
+from lit_intriguing.paper.records import Records, versions
+from lit_intriguing.whole_files import write_bytes
+
+NAME = "report.html"
+
+
+@dataclass
+class Report:
+    """Write what a folder holds onto one page, beside the paper's numbers.
+
+    Args:
+        folder: With what commands have left, at any depth.
+        output: The page (null: report.html in the folder).
+        title: Heading.
+    """
+
+    folder: str
+    output: str | None = None
+    title: str = "Intriguing properties of neural networks"
+
+    def run(self) -> None:
+        """Write the page, and print where it is and what it holds.
+
+        Raises:
+            UsageError: There is no such folder.
+            UserError: The page cannot be written.
+        """
+        contents = self.contents()
+        path = Path(self.folder, NAME) if self.output is None else Path(self.output)
+        try:
+            write_bytes(path, html(contents).encode())
+        except OSError as error:
+            raise UserError(f"cannot write {path}: {error}. Name another: --output.") from error
+        print(f"{path}: {in_words(contents)}", flush=True)
+
+    def contents(self) -> Contents:
+        """Return what the page says.
+
+        Raises:
+            UsageError: There is no such folder.
+        """
+        root = Path(self.folder)
+        if not root.is_dir():
+            raise UsageError(
+                f"no folder {root}. Name one in which commands have left results, or make one: "
+                "lightning reproduce --quick"
+            )
+        source = shipped.results()
+        full = read_plan(source, FULL)
+        name = Records(root).plan() or FULL
+        plan = full if name == FULL else read_plan(source, name)
+        made_by = {"lit-intriguing": lit_intriguing.__version__, **versions()}
+        gathering = Gathering(root, find_results(root), plan, full)
+        return gathering.contents(self.title, read_claims(source), made_by)
+
+
+def in_words(contents: Contents) -> str:
+    """Return a line for a terminal: how much of the paper a page holds, and what is missing."""
+    missing = [one.place.name for one in contents.places if one.missing]
+    whole = f"{contents.measured} of {len(contents.claims)} claims have results here"
+    lines = [f"{whole}; missing: {', '.join(missing)}" if missing else f"{whole}; nothing missing"]
+    lines += [f"  {one.folder}: {one.problem}" for one in contents.problems]
+    return "\n".join(lines)

@@ -1,0 +1,1 @@
+"""`lightning reproduce`: the commands of the paper one after the other, resumable."""

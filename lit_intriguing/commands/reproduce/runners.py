@@ -1,0 +1,90 @@
+"""How a step is run: in this process, or in one of its own."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import traceback
+from pathlib import Path
+from types import FrameType
+
+import torch
+
+import lit_intriguing
+from lit_intriguing import cli
+from lit_intriguing.training_runs.measure import silence
+
+_BY_ITSELF = 3.0
+"""Seconds that a process has to end by itself: Ctrl-C at a terminal reaches it as well."""
+_PATIENCE = 20.0
+"""Seconds that it has to end in order when it is asked to."""
+
+
+def in_this_process(words: list[str], folder: Path, log: Path) -> int:
+    """Run a command line and return its exit status.
+
+    Args:
+        words: Behind `lightning`.
+        folder: In which it runs.
+        log: What it prints goes to the end of this file.
+    """
+    threads = torch.get_num_threads()
+    try:
+        with log.open("a", encoding="utf-8") as file, contextlib.chdir(folder), silence(file):
+            try:
+                cli.main(words)
+            except SystemExit as error:
+                return error.code if isinstance(error.code, int) else int(error.code is not None)
+            except Exception:
+                traceback.print_exc(file=file)
+                return 1
+    finally:
+        torch.set_num_threads(threads)
+    return 0
+
+
+def in_own_process(words: list[str], folder: Path, log: Path) -> int:
+    """Run a command line in a process of its own; see `in_this_process`.
+
+    Whatever ends this process ends the other too, but for a kill that nobody can catch.
+    """
+    package = str(Path(lit_intriguing.__file__).parents[1])
+    paths = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH", "")]))
+    before = signal.signal(signal.SIGTERM, _end)
+    try:
+        with log.open("ab") as file:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "lit_intriguing", *words],
+                cwd=folder, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT,
+                env={**os.environ, "PYTHONPATH": paths},
+            )  # fmt: skip
+            try:
+                return process.wait()
+            except BaseException:
+                _stop(process)
+                raise
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    sys.exit(128 + number)
+
+
+def _stop(process: "subprocess.Popen[bytes]") -> None:
+    """End a process in order, so that it keeps what it has; by force where it does not end."""
+    if _ends(process, _BY_ITSELF):
+        return
+    process.terminate()
+    if not _ends(process, _PATIENCE):
+        process.kill()
+        process.wait()
+
+
+def _ends(process: "subprocess.Popen[bytes]", seconds: float) -> bool:
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        return False
+    return True

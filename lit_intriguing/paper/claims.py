@@ -1,0 +1,98 @@
+"""The claims of the paper, what this package measured of each, and the verdict."""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+import yaml
+from scipy.stats import t
+
+VERDICTS = ("reproduced", "partly", "not reproduced", "open")
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A claim of Szegedy et al. 2013.
+
+    Attributes:
+        claim: In a sentence.
+        section: Of the paper.
+        paper: What it reports.
+        ours: What we measured.
+        verdict: One of `VERDICTS`.
+        command: What gives our figures.
+        page: Of the recipe, below `recipes/`.
+        date: Of our figures.
+        part: Which numbers of such a study are those of the claim; empty for its main ones.
+    """
+
+    claim: str
+    section: str
+    paper: str
+    ours: str
+    verdict: str
+    command: str
+    page: str
+    date: str
+    part: str = ""
+
+
+def read_claims(folder: Path) -> list[Claim]:
+    """Return the claims in the order of their file.
+
+    Args:
+        folder: With `claims.yaml`, and the studies that it names.
+
+    Raises:
+        ValueError: A verdict is none.
+    """
+    text = (folder / "claims.yaml").read_text(encoding="utf-8")
+    claims = [Claim(**_as_text(filled(one, folder))) for one in yaml.safe_load(text)]
+    for one in claims:
+        if one.verdict not in VERDICTS:
+            raise ValueError(f"claims.yaml: {one.verdict!r} is none of {VERDICTS}: {one.claim}")
+    return claims
+
+
+def filled(claim: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Return a claim with the figures of its study in the place of their names.
+
+    Args:
+        claim: As in `claims.yaml`.
+        folder: Of the studies.
+    """
+    if "study" not in claim:
+        return claim
+    study = json.loads((folder / f"{claim['study']}.json").read_text(encoding="utf-8"))
+    errors = [float(run["test_error"]) for run in study["runs"]]
+    low, high = interval_of_mean(errors)
+    seeds = sorted(run["seed"] for run in study["runs"])
+    figures = {
+        "mean": f"{mean(errors):.2f}",
+        "interval": f"[{low:.2f}, {high:.2f}]",
+        "range": f"{min(errors):.2f} to {max(errors):.2f}",
+        "seeds": f"seeds {seeds[0]} to {seeds[-1]}",
+    }
+    date = max(run["date"] for run in study["runs"])
+    ours = claim["ours"].format(**figures)
+    return {**claim, "ours": ours, "command": study["command"], "date": date}
+
+
+def interval_of_mean(values: Sequence[float]) -> tuple[float, float]:
+    """Return the 95% interval of a mean by Student's t; two NaN for fewer than two values.
+
+    >>> [round(end, 2) for end in interval_of_mean([1.0, 1.1, 1.3])]
+    [0.75, 1.51]
+    """
+    if len(values) < 2:
+        return math.nan, math.nan
+    half = float(t.ppf(0.975, len(values) - 1)) * stdev(values) / math.sqrt(len(values))
+    return mean(values) - half, mean(values) + half
+
+
+def _as_text(claim: dict[str, Any]) -> dict[str, str]:
+    return {key: str(value).strip() for key, value in claim.items() if key != "study"}

@@ -1,0 +1,266 @@
+"""A reproduction: in order, each step once, none lost by another's failure, resumable."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from lit_intriguing import cli
+from lit_intriguing.commands.reproduce.command import parse
+from lit_intriguing.commands.reproduce.options import Reproduction
+from lit_intriguing.commands.reproduce.run import last_line, time_left
+from lit_intriguing.commands.reproduce.runners import in_own_process, in_this_process
+from lit_intriguing.configuration import shipped
+from lit_intriguing.data_folder import DATA_VARIABLE
+from lit_intriguing.errors import InterruptedRunError, UsageError, UserError
+from lit_intriguing.paper.plan import QUICK, Step, read_plan
+from lit_intriguing.paper.records import FOLDER, Record, Records
+
+STEPS = read_plan(shipped.results(), QUICK).steps
+
+
+class Runner:
+    """Runs nothing; leaves each step's folder, with a checkpoint for trainings.
+
+    Args:
+        failing: Names of steps that fail.
+        stopped: Name of the step at which the user stops.
+    """
+
+    def __init__(self, *failing: str, stopped: str = "") -> None:
+        self.failing, self.stopped = failing, stopped
+        self.ran: list[str] = []
+
+    def __call__(self, words: list[str], folder: Path, log: Path) -> int:
+        (step,) = [one for one in STEPS if one.name == log.stem]
+        assert words == step.words(folder)
+        self.ran.append(step.name)
+        (folder / step.folder).mkdir(parents=True, exist_ok=True)
+        log.write_text("much\nlightning: it went wrong\n\n")
+        if step.name == self.stopped:
+            return InterruptedRunError.status
+        if step.name in self.failing:
+            return 1
+        if words[0] == "fit":
+            (folder / step.folder / "last.ckpt").touch()
+        return 0
+
+
+def quick(output: Path, runner: Runner) -> None:
+    Reproduction(quick=True, output=str(output)).run(runner)
+
+
+def test_all_steps_run_in_their_order_and_then_the_report_is_there(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runner = Runner()
+    quick(tmp_path / "out", runner)
+    assert runner.ran == [step.name for step in STEPS]
+    assert (tmp_path / "out" / "report.html").is_file()
+    out, err = capsys.readouterr()
+    assert "report.html: " in out
+    first = err.splitlines()[0]
+    assert first.startswith(f"step 1 of {len(STEPS)}, {STEPS[0].title}; time left: ")
+
+
+def test_what_is_done_is_not_done_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    quick(tmp_path, Runner())
+    again = Runner()
+    quick(tmp_path, again)
+    assert again.ran == []
+    assert f"{len(STEPS)} of {len(STEPS)} steps are done from before" in capsys.readouterr().err
+
+
+def test_a_failure_loses_no_other_step_and_is_named_with_its_command(tmp_path: Path) -> None:
+    with pytest.raises(UserError) as raised:
+        quick(tmp_path, Runner("table2_digits", "units_digits"))
+    text = str(raised.value)
+    assert text.startswith(f"2 of {len(STEPS)} steps failed:\n  table2_digits: it went wrong\n")
+    assert "lightning transfer --config recipes/table2_digits.yaml --show 8" in text
+    assert "it went wrong" in (tmp_path / "report.html").read_text()
+    again = Runner()
+    quick(tmp_path, again)
+    assert again.ran == ["table2_digits", "units_digits"]
+    assert "it went wrong" not in (tmp_path / "report.html").read_text()
+
+
+def test_what_needs_a_failed_training_does_not_begin_and_says_why(tmp_path: Path) -> None:
+    runner = Runner("adv_digits_0")
+    with pytest.raises(UserError, match=r"attack_digits: there is no checkpoint in adv_digits/se"):
+        quick(tmp_path, runner)
+    assert "attack_digits" not in runner.ran
+    assert runner.ran[-1] == STEPS[-1].name
+
+
+def test_a_stopped_one_goes_on_where_it_was(tmp_path: Path) -> None:
+    with pytest.raises(InterruptedRunError, match="The same command goes on"):
+        quick(tmp_path, Runner(stopped=STEPS[4].name))
+    again = Runner()
+    quick(tmp_path, again)
+    assert again.ran == [step.name for step in STEPS[4:]]
+
+
+def test_a_folder_of_the_other_plan_and_a_file_are_refused(tmp_path: Path) -> None:
+    quick(tmp_path / "out", Runner())
+    with pytest.raises(UsageError, match=r"holds a quick reproduction: .* or add --quick"):
+        Reproduction(output=str(tmp_path / "out")).run(Runner())
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match="is a file"):
+        quick(tmp_path / "file", Runner())
+
+
+def test_two_at_once_in_one_folder_are_refused(tmp_path: Path) -> None:
+    code = (
+        "import sys, time\nfrom pathlib import Path\nfrom lit_intriguing.splits import locks\n"
+        "locks.hold(Path(sys.argv[1]))\nprint(flush=True)\ntime.sleep(60)"
+    )
+    place = tmp_path / FOLDER
+    place.mkdir()
+    other = subprocess.Popen([sys.executable, "-c", code, place], stdout=subprocess.PIPE)
+    assert other.stdout is not None
+    other.stdout.readline()
+    try:
+        with pytest.raises(UserError, match="another run works in"):
+            quick(tmp_path, Runner())
+    finally:
+        other.kill()
+        other.communicate()
+
+
+def test_results_of_other_sources_are_used_and_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    quick(tmp_path, Runner())
+    records = Records(tmp_path)
+    old = records.load(STEPS[0])
+    assert old is not None
+    records.save(STEPS[0], Record(**{**vars(old), "program": {"version": "0", "sources": "x"}}))
+    quick(tmp_path, Runner())
+    assert "made by other sources of lit-intriguing" in capsys.readouterr().err
+
+
+def test_a_relative_data_folder_is_found_from_the_output(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(DATA_VARIABLE, "data")
+    seen = []
+
+    class Looking(Runner):
+        def __call__(self, words: list[str], folder: Path, log: Path) -> int:
+            seen.append(os.environ[DATA_VARIABLE])
+            return super().__call__(words, folder, log)
+
+    quick(tmp_path / "out", Looking())
+    assert set(seen) == {str(tmp_path / "data")}
+    assert os.environ[DATA_VARIABLE] == "data"
+
+
+def step(name: str, minutes: float) -> Step:
+    return Step(name, name, ("fit",), name, minutes, name)
+
+
+def test_time_left_is_that_of_the_pages_at_the_speed_of_this_machine() -> None:
+    rest = [step("a", 3), step("b", 2)]
+    assert time_left(rest, []) == 300
+    done = Record((), 0, 120.0, "", {}, {})
+    assert time_left(rest, [(step("c", 1), done)]) == 600
+
+
+@pytest.mark.parametrize(
+    ("text", "last"),
+    [("a\nlightning: b\n\n", "b"), ("", "it printed nothing"), ("x" * 400, "x" * 300 + " ...")],
+)
+def test_the_reason_is_the_last_line(tmp_path: Path, text: str, last: str) -> None:
+    (tmp_path / "log").write_text(text)
+    assert last_line(tmp_path / "log") == last
+
+
+def test_quick_needs_no_value() -> None:
+    assert parse(["--quick"]).quick
+    assert parse(["--quick", "--output", "x"]) == Reproduction(True, "x")
+    assert not parse(["--quick", "false"]).quick
+    assert not parse([]).quick
+
+
+@pytest.mark.parametrize(
+    "runner", [in_this_process, pytest.param(in_own_process, marks=pytest.mark.integration)]
+)
+def test_a_command_runs_in_its_folder_and_what_it_prints_is_kept(
+    runner: Runner, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    log, here = tmp_path / "log", Path.cwd()
+    assert runner(["report", "."], tmp_path, log) == 0
+    assert log.read_text().startswith("report.html: ")
+    assert (tmp_path / "report.html").is_file()
+    assert runner(["report", "nowhere"], tmp_path, log) == UsageError.status
+    assert "no folder nowhere" in last_line(log)
+    assert Path.cwd() == here
+    assert capfd.readouterr().out == ""
+
+
+@pytest.mark.integration
+def test_the_quick_run_makes_a_report_of_the_digits(tmp_path: Path) -> None:
+    words = [sys.executable, "-m", "lit_intriguing", "reproduce", "--quick"]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    text = (tmp_path / "reproduction" / "report.html").read_text()
+    assert "results for 9 of 16 claims" in text
+    assert "cannot be read" not in text
+    assert text.count("<img") > 20
+    assert len(text) < 15_000_000
+    records = [Records(tmp_path / "reproduction").load(one) for one in STEPS]
+    assert [one.status for one in records if one] == [0] * len(STEPS)
+
+
+@pytest.mark.integration
+def test_a_quick_run_that_is_stopped_goes_on(tmp_path: Path) -> None:
+    words = [sys.executable, "-m", "lit_intriguing", "reproduce", "--quick", "--output", "out"]
+    process = subprocess.Popen(words, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    first = tmp_path / "out" / FOLDER / f"{STEPS[0].name}.json"
+    while not first.is_file():
+        assert process.poll() is None
+        time.sleep(0.1)
+    time.sleep(1)  # within the second step
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == InterruptedRunError.status
+    assert error.splitlines()[-1].startswith("lightning: interrupted.")
+    before = first.read_bytes()
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert first.read_bytes() == before
+    assert json.loads(first.read_text())["status"] == 0
+    assert (tmp_path / "out" / "report.html").is_file()
+
+
+@pytest.mark.integration
+def test_a_step_in_its_own_process_ends_with_this_one(tmp_path: Path) -> None:
+    code = (
+        "import sys\nfrom pathlib import Path\n"
+        "from lit_intriguing.commands.reproduce.runners import in_own_process\n"
+        "in_own_process(sys.argv[2:], Path(sys.argv[1]), Path(sys.argv[1], 'log'))"
+    )
+    words = ["fit", "--config", "adv_digits", "--trainer.max_epochs", "100000"]
+    process = subprocess.Popen([sys.executable, "-c", code, tmp_path, *words])
+    metrics = tmp_path / "lightning_logs" / "version_0"
+    while not metrics.is_dir():
+        assert process.poll() is None, (tmp_path / "log").read_text()
+        time.sleep(0.1)
+    process.terminate()
+    assert process.wait(60) == 128 + signal.SIGTERM
+    size = (tmp_path / "log").stat().st_size
+    time.sleep(1.5)
+    assert (tmp_path / "log").stat().st_size == size  # nobody writes any more
+
+
+def test_a_wrong_option_is_refused_in_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(["reproduce", "--quik"])
+    assert stopped.value.code == UsageError.status
+    assert "quick" in capsys.readouterr().err
