@@ -4,11 +4,15 @@ Pages link to each other as the files of a checkout do (`../recipes/table5.md`),
 same tree; only `docs/` is at its root. Called by mkdocs (`hooks` in mkdocs.yml).
 """
 
+import html
 import json
+import re
 from pathlib import Path
 
+import latex2mathml.converter
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).parents[1]
 MIRRORED = ("recipes", "configs")
@@ -54,3 +58,27 @@ def notebook_page(notebook: Path) -> str:
         for cell, part in zip(cells, parts, strict=True)
     ]
     return "\n\n".join(shown) + "\n"
+
+
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Let links to notebooks lead to their pages; a notebook's own is for its file."""
+    if page.file.src_uri.startswith("docs/notebooks/"):
+        return markdown
+    return re.sub(r"\]\(([^()\s]+)\.ipynb\)", r"](\1.md)", markdown)
+
+
+FORMULA = re.compile(
+    r'<(?P<tag>span|div) class="arithmatex">'
+    r"\\(?P<open>[(\[])(?P<latex>.*?)\\[)\]]</(?P=tag)>",
+    re.DOTALL,
+)
+
+
+def on_page_content(content: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Turn formulas into MathML, which browsers draw without a script."""
+
+    def mathml(found: re.Match[str]) -> str:
+        display = "block" if found["open"] == "[" else "inline"
+        return latex2mathml.converter.convert(html.unescape(found["latex"]), display=display)
+
+    return FORMULA.sub(mathml, content)

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import lightning.pytorch.cli  # noqa: F401  before a test puts Quick in the place of the Trainer
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ProgressBar

@@ -36,6 +36,8 @@ pytestmark = pytest.mark.skipif(
 
 NUMBER = re.compile(r"\d+(?:\.\d+)?")
 OTHER_PROGRAMS = {"pip"}
+SHORT = pytest.mark.filterwarnings("ignore:The number of training batches")
+"""The reader's data are longer."""
 
 
 def name_of(page: Path) -> str:
@@ -50,7 +52,7 @@ def given() -> dict[str, Any]:
     """What the pages say that the reader has."""
     torch.manual_seed(0)
     network = nn.Sequential(nn.Flatten(), nn.Linear(48, 16), nn.ReLU(), nn.Linear(16, 3))
-    batch = (rows(8), classes())
+    batch = (torch.rand(32, 8), torch.randint(3, (32,)))
     return {
         "__name__": "page",
         "network": network,
@@ -103,10 +105,16 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-with_python = [page for page in PAGES if of(page, "python") and page not in (COMING_FROM, TUTORIAL)]
+LONGER = {"howto/callbacks.md", "howto/wandb.md"}
+WITH_PYTHON = [
+    pytest.param(page, marks=pytest.mark.integration) if name_of(page) in LONGER else page
+    for page in PAGES
+    if of(page, "python") and page not in (COMING_FROM, TUTORIAL)
+]
 
 
-@pytest.mark.parametrize("page", with_python, ids=name_of)
+@SHORT
+@pytest.mark.parametrize("page", WITH_PYTHON, ids=name_of)
 def test_the_python_of_a_page_runs(
     page: Path, elsewhere: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -116,8 +124,7 @@ def test_the_python_of_a_page_runs(
 
 @pytest.mark.integration
 @pytest.mark.filterwarnings("ignore:The '.*dataloader' does not have many workers")
-@pytest.mark.filterwarnings("ignore:The number of training batches")
-@pytest.mark.filterwarnings("ignore:Starting from v1.9.0, `tensorboardX`")
+@SHORT
 def test_the_tutorial_runs_and_shows_what_it_prints(
     elsewhere: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -166,6 +173,7 @@ ALL_COMMANDS = [
 ]
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(
     ("page", "line"), ALL_COMMANDS, ids=[f"{name_of(page)}-{line}" for page, line in ALL_COMMANDS]
 )
