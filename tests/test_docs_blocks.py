@@ -114,6 +114,7 @@ WITH_PYTHON = [
 
 
 @SHORT
+@pytest.mark.filterwarnings("ignore:ExactResume. a run that is resumed within an epoch")
 @pytest.mark.parametrize("page", WITH_PYTHON, ids=name_of)
 def test_the_python_of_a_page_runs(
     page: Path, elsewhere: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
