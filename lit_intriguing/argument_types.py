@@ -28,7 +28,7 @@ def checked_arguments(kind: Class) -> Class:
         kind: The class, changed in place; its constructor then raises `ValueError` with the name of
             the argument.
 
-    Example:
+    Examples:
         >>> @checked_arguments
         ... class Attack:
         ...     def __init__(self, eps: float) -> None: ...

@@ -26,7 +26,7 @@ def check_whole(owner: str, least: int, **values: object) -> None:
     Raises:
         ValueError: With the argument's name.
 
-    Example:
+    Examples:
         >>> check_whole("Attack", 1, steps=1.5)
         Traceback (most recent call last):
         ValueError: Attack: steps must be a whole number, not 1.5.

@@ -3,13 +3,11 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import lightning.pytorch
 import pytest
 import torch
-from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 from torch.utils.data import DataLoader
@@ -17,61 +15,18 @@ from torch.utils.data import DataLoader
 import lit_intriguing.callbacks
 import lit_intriguing.schemes
 from lit_intriguing.attacks import HostLoss, RandomTargets
+from tests.page_hosts import STEPS, N, Quick, YourModule, classes, loader, rows
+from tests.pages import DOCS, ROOT, Example, examples
 
-ROOT = Path(__file__).parents[1]
-PAGE = ROOT / "docs" / "adversarial_training.md"
-SCHEMES = ROOT / "docs" / "schemes.md"
-N, STEPS = 4, 3
+PAGE = DOCS / "adversarial_training.md"
+SCHEMES = DOCS / "schemes.md"
 
 pytestmark = pytest.mark.skipif(not PAGE.is_file(), reason="the pages are in a checkout alone")
 
 Given = dict[str, Any]
 
 
-@dataclass(frozen=True)
-class Example:
-    """A block of Python in a page, and the lines of the log below it."""
-
-    heading: str
-    code: str
-    log: str
-
-
-def examples(page: Path) -> list[Example]:
-    """Return the blocks of Python of a page; each has a heading of its own."""
-    found = []
-    for part in re.split(r"^#+ ", page.read_text(), flags=re.MULTILINE)[1:]:
-        heading = part.partition("\n")[0]
-        for code, log in re.findall(r"```python\n(.*?)```(?:\n\n```text\n(.*?)```)?", part, re.S):
-            found.append(Example(heading, code, " ".join(log.split())))
-    return found
-
-
 HOWTOS = {one.heading: one for one in examples(PAGE)} if PAGE.is_file() else {}
-
-
-def loader(batch: Any, steps: int = STEPS) -> DataLoader[Any]:
-    return DataLoader([batch] * steps, batch_size=None)
-
-
-def rows(*shape: int) -> Tensor:
-    return torch.rand(N, *shape)
-
-
-def classes(*shape: int, of: int = 3) -> Tensor:
-    return torch.randint(of, (N, *shape))
-
-
-class YourModule(LightningModule):
-    def __init__(self) -> None:
-        super().__init__()
-        self.net = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 3))
-
-    def forward(self, x: Tensor) -> Any:
-        return self.net(x)
-
-    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
-        return F.cross_entropy(self(batch[0]), batch[1])
 
 
 @dataclass
@@ -135,30 +90,6 @@ GIVEN: dict[str, Callable[[], Given]] = {
     "Several data loaders, nested batches": semi_supervised,
 }
 """What the examples leave to the reader."""
-
-
-class Quick(Trainer):
-    """A Trainer that makes a few steps and writes nothing."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(
-            max_steps=STEPS,
-            accelerator="cpu",
-            logger=False,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            **options,
-        )
-
-    def fit(self, model: Any, *args: Any, **kwargs: Any) -> None:
-        """Fit a module with the optimiser that the examples leave out."""
-        type(model).configure_optimizers = _optimiser
-        super().fit(model, *args, **kwargs)
-
-
-def _optimiser(module: LightningModule) -> torch.optim.Optimizer:
-    return torch.optim.SGD(module.parameters(), lr=0.1)
 
 
 @pytest.fixture
@@ -239,10 +170,3 @@ def test_the_table_of_callbacks_names_each_of_them() -> None:
     named = re.findall(r"^\| `(\w+)`(?:, \*measures\*)? \|", PAGE.read_text(), re.MULTILINE)
     there = set(lit_intriguing.callbacks.__all__) - {"PerturbedLayer"}
     assert there == {name for name in named if name[0].isupper()}
-
-
-def test_links_within_the_page_lead_to_headings() -> None:
-    page = PAGE.read_text()
-    headings = re.findall(r"^#+ (.*)$", page, re.MULTILINE)
-    there = {re.sub(r"[^\w -]", "", one.lower()).replace(" ", "-") for one in headings}
-    assert set(re.findall(r"\]\(#([^)]+)\)", page)) <= there

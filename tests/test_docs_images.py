@@ -7,8 +7,9 @@ import pytest
 
 from lit_intriguing import cli
 from tests.data.images.folders import class_folders
+from tests.pages import DOCS, blocks
 
-PAGE = Path(__file__).parents[1] / "docs" / "images.md"
+PAGE = DOCS / "images.md"
 
 pytestmark = [
     pytest.mark.skipif(not PAGE.is_file(), reason="the pages are in a checkout alone"),
@@ -17,7 +18,7 @@ pytestmark = [
 
 
 def block(language: str) -> str:
-    return re.search(rf"^```{language}\n(.*?)^```", PAGE.read_text(), re.M | re.S)[1]
+    return next(one.code for one in blocks(PAGE) if one.language == language)
 
 
 def test_the_page_s_configuration_trains_and_tests(

@@ -50,7 +50,7 @@ class Watch:
     Raises:
         ValueError: If that is less than 1.
 
-    Example:
+    Examples:
         >>> from lit_intriguing.attacks import GradientAttack, Untargeted
         >>> watch = Watch(1)
         >>> model, x = torch.nn.Linear(2, 2), torch.full((3, 2), 0.5)

@@ -14,7 +14,7 @@ def parse_idx(content: bytes) -> Tensor:
     Raises:
         ValueError: If it is not an idx file of unsigned bytes, or of another length than it says.
 
-    Example:
+    Examples:
         >>> parse_idx(bytes([0, 0, 8, 1, 0, 0, 0, 3, 7, 8, 9]))
         tensor([7, 8, 9], dtype=torch.uint8)
     """

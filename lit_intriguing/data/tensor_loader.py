@@ -40,7 +40,7 @@ class TensorLoader:
         UserError: For unequal numbers of inputs and labels, a size out of range, or too few
             examples to give every process one in each step.
 
-    Example:
+    Examples:
         >>> loader = TensorLoader(torch.eye(5), torch.arange(5), batch_size=2)
         >>> [labels.tolist() for _, labels in loader]
         [[0, 1], [2, 3], [4]]

@@ -86,7 +86,7 @@ def bar_chart(
     Raises:
         ValueError: There is no bar, or a value is negative or NaN.
 
-    Example:
+    Examples:
         >>> bar_chart([Bar("fc", 2.0, "exact")], label="norm").axes[0].get_xscale()
         'linear'
     """

@@ -39,7 +39,7 @@ def heat_map(
     Raises:
         ValueError: No cell, or numbers of names or texts that do not fit `values`.
 
-    Example:
+    Examples:
         >>> import torch
         >>> heat_map(torch.tensor([[100.0, 5.0]]), ["for a"], ["a", "b"]).axes[0].get_ylabel()
         'images'

@@ -8,6 +8,7 @@ from fractions import Fraction
 from typing import Literal
 
 Kind = Literal["exact", "upper", "probable", "estimate"]
+"""How far a number can be trusted: see `Norm`."""
 KINDS: tuple[Kind, ...] = ("exact", "upper", "probable", "estimate")
 """From the strongest to the weakest."""
 

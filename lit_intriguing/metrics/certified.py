@@ -25,7 +25,7 @@ class CertifiedAccuracy(NamedMetric):
         ValueError: For distances that are no numbers; in `update`, what `certified_radius` and
             `certified_accuracy` refuse.
 
-    Example:
+    Examples:
         >>> metric = CertifiedAccuracy(norms=1.0, at=[0.0, 1.0])
         >>> metric.update(torch.tensor([[3.0, 0.0], [1.0, 0.0]]).double(), torch.tensor([0, 0]))
         >>> metric.compute()

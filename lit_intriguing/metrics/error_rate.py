@@ -33,7 +33,7 @@ def error_rate(logits: Tensor, labels: Tensor) -> Tensor:
     Raises:
         ValueError: Other shapes.
 
-    Example:
+    Examples:
         >>> error_rate(torch.tensor([[2.0, 1.0], [0.0, 1.0]]), torch.tensor([0, 0]))
         tensor(0.5000)
     """
@@ -51,7 +51,7 @@ class ErrorRate(NamedMetric):
     Raises:
         ValueError: In `update`, logits that are not (N, classes) or labels that are not (N,).
 
-    Example:
+    Examples:
         >>> metric = ErrorRate()
         >>> metric.update(torch.tensor([[2.0, 1.0], [0.0, 1.0]]), torch.tensor([0, 0]))
         >>> metric.update(torch.tensor([[2.0, 1.0]]), torch.tensor([0]))

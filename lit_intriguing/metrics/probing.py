@@ -46,7 +46,7 @@ def predicted_kinds(predictions: Tensor, labels: Tensor, targets: Tensor) -> Ten
     Raises:
         ValueError: Other shapes, or a target that is the label.
 
-    Example:
+    Examples:
         >>> predicted_kinds(torch.tensor([4, 5, 6]), torch.tensor([4, 4, 4]), torch.tensor([5] * 3))
         tensor([0, 1, 2])
     """
@@ -71,7 +71,7 @@ def kind_probabilities(logits: Tensor, labels: Tensor, targets: Tensor) -> Tenso
     Returns:
         (N, 3), at least in single precision.
 
-    Example:
+    Examples:
         >>> kind_probabilities(torch.zeros(1, 4), torch.tensor([0]), torch.tensor([1]))
         tensor([[0.2500, 0.2500, 0.5000]])
     """
@@ -203,7 +203,7 @@ def clustered_share(counts: Tensor, draws: int, confidence: float = 0.95) -> Sha
     Returns:
         The share.
 
-    Example:
+    Examples:
         >>> clustered_share(torch.tensor([4, 0, 4, 0]), draws=4).value
         0.5
     """

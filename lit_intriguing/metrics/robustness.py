@@ -46,7 +46,7 @@ def robust_error(distances: Tensor, at: Tensor) -> Tensor:
     Raises:
         ValueError: See `within`.
 
-    Example:
+    Examples:
         >>> distances = torch.tensor([0.0, 0.4, 1.2, float("inf")])
         >>> robust_error(distances, torch.tensor([0.0, 0.5, 1.5]))
         tensor([0.2500, 0.5000, 0.7500], dtype=torch.float64)
@@ -69,7 +69,7 @@ def class_errors(distances: Tensor, labels: Tensor, classes: int, at: Tensor) ->
     Raises:
         ValueError: See `within`; labels of another shape or range.
 
-    Example:
+    Examples:
         >>> distances, labels = torch.tensor([0.0, 0.4, 1.2]), torch.tensor([0, 0, 2])
         >>> class_errors(distances, labels, 3, torch.tensor([0.3, 1.5])).tolist()
         [[0.5, 1.0], [nan, nan], [0.0, 1.0]]
@@ -102,7 +102,7 @@ def distance_quantiles(distances: Tensor, shares: Tensor) -> Tensor:
     Raises:
         ValueError: Shares outside (0, 1], or distances of another shape.
 
-    Example:
+    Examples:
         >>> distance_quantiles(torch.tensor([3.0, 1.0, float("inf")]), torch.tensor([0.5, 0.9]))
         tensor([3., inf], dtype=torch.float64)
     """
@@ -129,7 +129,7 @@ class RobustError(NamedMetric):
     Raises:
         ValueError: For sizes that are no numbers; in `update`, what `robust_error` refuses.
 
-    Example:
+    Examples:
         >>> metric = RobustError(at=[0.5, 1.5])
         >>> metric.update(torch.tensor([0.4, 1.2]))
         >>> metric.update(torch.tensor([2.0]))
@@ -176,7 +176,7 @@ class ClassRobustError(NamedMetric):
         ValueError: For a number below 1, or sizes that are no numbers; in `update`, what
             `class_errors` refuses.
 
-    Example:
+    Examples:
         >>> metric = ClassRobustError(classes=2, at=[0.5])
         >>> metric.update(torch.tensor([0.4, 1.2]), torch.tensor([0, 1]))
         >>> metric.compute().tolist()
@@ -221,7 +221,7 @@ class DistanceQuantiles(NamedMetric):
     Raises:
         ValueError: In `compute`, what `distance_quantiles` refuses.
 
-    Example:
+    Examples:
         >>> metric = DistanceQuantiles(shares=[0.1, 0.5])
         >>> metric.update(torch.tensor([3.0, 1.0]))
         >>> metric.update(torch.tensor([2.0]))

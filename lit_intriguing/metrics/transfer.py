@@ -46,7 +46,7 @@ def transfer_rates(answers: Tensor, labels: Tensor, counted: Tensor | None = Non
     Raises:
         ValueError: Other shapes, or a `counted` that is not bool.
 
-    Example:
+    Examples:
         >>> answers = torch.tensor([[[1, 1, 0], [0, 0, 0]]])  # one set, two models, three examples
         >>> transfer_rates(answers, torch.tensor([0, 0, 0]))
         tensor([[0.6667, 0.0000]])
@@ -70,7 +70,7 @@ class TransferRates(NamedMetric):
         ValueError: Fewer than one set or model; in `update`, what `transfer_rates` refuses, or
             another number of sets or models.
 
-    Example:
+    Examples:
         >>> metric = TransferRates(sets=1, models=2)
         >>> metric.update(torch.tensor([[[1, 1], [0, 0]]]), torch.tensor([0, 0]))
         >>> metric.update(torch.tensor([[[0, 0], [0, 1]]]), torch.tensor([0, 0]))

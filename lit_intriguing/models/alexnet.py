@@ -33,7 +33,7 @@ class AlexNet(nn.Module):
     Raises:
         ValueError: For a number of groups that is not 1 or 2, or no class.
 
-    Example:
+    Examples:
         >>> import torch
         >>> AlexNet(classes=5)(torch.zeros(2, 3, 227, 227)).shape
         torch.Size([2, 5])

@@ -150,7 +150,7 @@ def kl_sparsity(means: Tensor, target: float) -> Tensor:
         means: Mean activations `(units,)` in [0, 1].
         target: Between 0 and 1.
 
-    Example:
+    Examples:
         >>> kl_sparsity(torch.tensor([0.1, 0.1]), 0.1)
         tensor(0.)
     """

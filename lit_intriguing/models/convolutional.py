@@ -25,7 +25,7 @@ class ConvolutionalNetwork(nn.Module):
     Raises:
         UserError: For a size out of range, or images too small for so many stages.
 
-    Example:
+    Examples:
         >>> import torch
         >>> ConvolutionalNetwork()(torch.zeros(2, 1, 28, 28)).shape
         torch.Size([2, 10])

@@ -18,7 +18,7 @@ def paper_decay(weights: Sequence[Tensor], strengths: Sequence[float]) -> Tensor
         weights: Each `(k, inputs)`, k the number of units.
         strengths: Lambda of each layer.
 
-    Example:
+    Examples:
         >>> paper_decay([torch.ones(2, 3)], [0.5])
         tensor(1.5000)
     """
@@ -32,7 +32,7 @@ def half_square_decay(weights: Sequence[Tensor], strengths: Sequence[float]) -> 
         weights: Of any shape.
         strengths: Lambda of each layer.
 
-    Example:
+    Examples:
         >>> half_square_decay([torch.ones(2, 3)], [0.5])
         tensor(1.5000)
         >>> half_square_decay([torch.ones(4, 3)], [0.5])

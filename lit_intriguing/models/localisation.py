@@ -26,7 +26,7 @@ def localisation(filters: Tensor) -> Tensor:
     Raises:
         UserError: If D is not such a square.
 
-    Example:
+    Examples:
         >>> import torch
         >>> localisation(torch.eye(64)[:2])
         tensor([1., 1.])

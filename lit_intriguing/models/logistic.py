@@ -28,7 +28,7 @@ def logistic_from_tanh(network: Classifier) -> Classifier:
     Raises:
         UserError: If it is another module, the units are others, or there are no biases.
 
-    Example:
+    Examples:
         >>> tanh = Classifier((3, 4, 2), activation=nn.Tanh)
         >>> x = Tensor([[0.1, 0.2, 0.3]])
         >>> (logistic_from_tanh(tanh)(x) - tanh(x)).abs().max().item() < 1e-6

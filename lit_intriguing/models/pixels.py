@@ -18,7 +18,7 @@ class PixelNormalisation(nn.Module):
     Raises:
         UserError: For numbers of channels that differ, or a `std` that is not above 0.
 
-    Example:
+    Examples:
         >>> PixelNormalisation([0.5], [0.25])(torch.ones(1, 3, 1, 1)).flatten().tolist()
         [2.0, 2.0, 2.0]
     """

@@ -22,7 +22,7 @@ def pretrained(name: str) -> LightningModule:
     Raises:
         UserError: There are no such weights.
 
-    Example:
+    Examples:
         >>> pretrained("fc10_1").widths
         (784, 10)
     """

@@ -24,7 +24,7 @@ class SmallUNet(nn.Module):
     Raises:
         UserError: For a number below 1; in `forward`, for images that cannot be halved so often.
 
-    Example:
+    Examples:
         >>> SmallUNet()(torch.zeros(2, 3, 24, 24)).shape
         torch.Size([2, 2, 24, 24])
     """

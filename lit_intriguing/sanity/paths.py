@@ -65,7 +65,7 @@ def increasing_loss(loss: Tensor) -> float:
     Returns:
         From 0 to 1; NaN for a loss that never changes or is not finite.
 
-    Example:
+    Examples:
         >>> increasing_loss(torch.tensor([3.0, 1.0, 2.0, 1.0]))
         0.25
     """

@@ -16,7 +16,7 @@ def label_leaking(clean_error: float, adversarial_error: float, examples: int) -
         examples: Images of which these are shares. The difference has to exceed twice its standard
             error.
 
-    Example:
+    Examples:
         >>> label_leaking(0.10, 0.02, 1000), label_leaking(0.10, 0.09, 1000)
         (True, False)
     """
@@ -40,7 +40,7 @@ def catastrophic_overfitting(
         single_step_error: Error under a single step of the same length now.
         by: How much the error has to rise, and to exceed that of the single step.
 
-    Example:
+    Examples:
         >>> catastrophic_overfitting(0.5, 0.98, 0.2), catastrophic_overfitting(0.5, 0.55, 0.2)
         (True, False)
     """

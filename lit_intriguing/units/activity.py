@@ -22,7 +22,7 @@ class RunningActivity:
         directions: How many.
         device: Where activations come from.
 
-    Example:
+    Examples:
         >>> activity = RunningActivity(2)
         >>> activity.add(torch.tensor([[0.0, -1.0], [0.0, 2.0], [0.5, 3.0]]))
         >>> activity.active()

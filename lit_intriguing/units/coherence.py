@@ -24,7 +24,7 @@ def label_coherence(labels: Tensor, top: Tensor) -> Tensor:
     Returns:
         `(M,)`, float64, from 0 to 1.
 
-    Example:
+    Examples:
         >>> label_coherence(torch.tensor([5, 5, 7]), torch.tensor([[0, 1, 2], [0, 1, 1]]))
         tensor([0.3333, 1.0000], dtype=torch.float64)
     """
@@ -44,7 +44,7 @@ def feature_coherence(features: Tensor, top: Tensor) -> Tensor:
     Returns:
         `(M,)`, float64, from -1 to 1.
 
-    Example:
+    Examples:
         >>> features = torch.tensor([[1.0, 0.0], [0.0, 1.0], [2.0, 0.0]])
         >>> feature_coherence(features, torch.tensor([[0, 2], [0, 1]]))
         tensor([1., 0.], dtype=torch.float64)

@@ -28,7 +28,7 @@ def haar_rotations(
     Returns:
         `(B, m, D)`, float32; each row is a direction of length 1.
 
-    Example:
+    Examples:
         >>> basis = haar_rotations(3, 1, generator=torch.Generator().manual_seed(0))[0]
         >>> torch.allclose(basis @ basis.T, torch.eye(3), atol=1e-6)
         True
@@ -122,7 +122,7 @@ def principal_components(covariance: Tensor) -> Tensor:
     Returns:
         `(2 D, D)`, float32: first component, its negative, second component, and so on.
 
-    Example:
+    Examples:
         >>> principal_components(torch.diag(torch.tensor([1.0, 4.0])))[:2].abs()
         tensor([[0., 1.],
                 [0., 1.]])

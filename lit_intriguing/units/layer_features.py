@@ -19,7 +19,7 @@ class LayerFeatures(nn.Module):
     Raises:
         UserError: There is no such layer.
 
-    Example:
+    Examples:
         >>> import torch
         >>> network = nn.Sequential(nn.Conv2d(3, 5, 3), nn.ReLU(), nn.Conv2d(5, 2, 3))
         >>> LayerFeatures(network, "1")(torch.rand(4, 3, 8, 8)).shape

@@ -35,7 +35,7 @@ class _OverPositions(Reading):
 class Mean(_OverPositions):
     """The mean over positions.
 
-    Example:
+    Examples:
         >>> Mean()(torch.ones(2, 3, 4, 4)).shape
         torch.Size([2, 3])
     """
@@ -48,7 +48,7 @@ class Mean(_OverPositions):
 class Maximum(_OverPositions):
     """The maximum over positions.
 
-    Example:
+    Examples:
         >>> Maximum()(torch.arange(8.0).view(1, 2, 2, 2))
         tensor([[3., 7.]])
     """
@@ -61,7 +61,7 @@ class Maximum(_OverPositions):
 class Centre(_OverPositions):
     """The position in the middle; of an even number of positions the one after the middle.
 
-    Example:
+    Examples:
         >>> Centre()(torch.arange(18.0).view(1, 2, 3, 3))
         tensor([[ 4., 13.]])
     """
@@ -81,7 +81,7 @@ class Token(Reading):
     Attributes:
         position: Of the token; 0 is usually the class token.
 
-    Example:
+    Examples:
         >>> Token()(torch.zeros(2, 5, 7)).shape
         torch.Size([2, 7])
     """

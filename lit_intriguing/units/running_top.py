@@ -24,7 +24,7 @@ class RunningTopK:
         k: Examples for each.
         device: Where activations come from.
 
-    Example:
+    Examples:
         >>> top = RunningTopK(directions=1, k=2)
         >>> top.add(torch.tensor([[0.0], [3.0], [3.0]]), torch.arange(3))
         >>> top.add(torch.tensor([[3.0], [4.0]]), torch.arange(3, 5))

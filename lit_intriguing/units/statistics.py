@@ -63,7 +63,7 @@ def mean_test(units: Tensor, random: Tensor) -> HaarTest:
         units: `(m,)` coherence of each unit.
         random: `(B, m)` coherence of each direction of each random basis.
 
-    Example:
+    Examples:
         >>> mean_test(torch.ones(2), torch.zeros(39, 2)).p
         0.05
     """
@@ -170,7 +170,7 @@ def verdict(p: float, found: Effect) -> Verdict:
         `units` or `random` where p is at most 0.05 and the whole interval lies more than 0.5
         above or below zero; `no distinction` where it lies within 0.5 of zero; else `undecided`.
 
-    Example:
+    Examples:
         >>> verdict(0.05, Effect(0.9, 0.8, 1.1)), verdict(0.05, Effect(0.1, -0.1, 0.3))
         ('units', 'no distinction')
     """
