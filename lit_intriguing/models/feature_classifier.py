@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
@@ -67,7 +67,7 @@ class FeatureClassifier(Trained):
         self.class_weights = None if class_weights is None else list(class_weights)
         if encoder is not None:
             _load_encoder(features, encoder)
-        self.features = features.eval().requires_grad_(False)
+        self.features = features.requires_grad_(False)
         count = _count(features)
         self.standardise = nn.BatchNorm1d(count, affine=False)
         self.output = nn.Linear(count, classes)
@@ -89,12 +89,9 @@ class FeatureClassifier(Trained):
         self.log_loss(loss, logits, y)
         return loss
 
-    def train(self, mode: bool = True) -> Self:
-        """Set the mode of all but the frozen features, which stay in evaluation."""
-        super().train(mode)
-        if hasattr(self, "features"):
-            self.features.eval()
-        return self
+    def on_train_epoch_start(self) -> None:
+        """Keep the frozen features in evaluation; not before, where Lightning would warn of it."""
+        self.features.eval()
 
 
 def _count(features: nn.Module) -> int:

@@ -1,5 +1,6 @@
 """Training of a QuocNet without labels."""
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import torch
@@ -123,6 +124,12 @@ class ReconstructionTICA(Optimised):
             x = found[-1].features
         return found
 
+    def loss(self, found: Iterable[Objective]) -> Tensor:
+        """Return the sum of the stages' objectives, `()`."""
+        return torch.stack(
+            [one.reconstruction + self.sparsity * one.sparsity for one in found]
+        ).sum()
+
     def setup(self, stage: str) -> None:
         """Refuse images of data that say what they are, if they do not fit; and too short a run.
 
@@ -170,9 +177,7 @@ class ReconstructionTICA(Optimised):
     def _measured(self, part: str, batch: Batch, trained: range) -> Tensor:
         x = batch if isinstance(batch, Tensor) else batch[0]
         found = self.objectives(x, trained)
-        loss = torch.stack(
-            [one.reconstruction + self.sparsity * one.sparsity for one in found]
-        ).sum()
+        loss = self.loss(found)
         logged = {f"{part}/loss": loss.detach()}
         for number, one in zip(trained, found, strict=True):
             for name in ("reconstruction", "sparsity", "unexplained"):
