@@ -110,7 +110,10 @@ def test_one_after_the_other_each_stage_is_trained_in_its_epochs_alone() -> None
     seen = Epochs()
     trainer(max_epochs=3, limit_train_batches=3, callbacks=[seen]).fit(found, datamodule=Images())
     ends = [start, *seen.weights]
-    moved = [[not torch.equal(*pair) for pair in zip(*two, strict=True)] for two in itertools.pairwise(ends)]
+    moved = [
+        [not torch.equal(*stage) for stage in zip(before, after, strict=True)]
+        for before, after in itertools.pairwise(ends)
+    ]
     assert moved == [[True, False], [False, True], [False, True]]
 
 
