@@ -25,7 +25,7 @@ from lit_intriguing.data.images.dataset import (
     evaluation_order,
 )
 from lit_intriguing.data.images.labels import class_names, read_labels
-from lit_intriguing.data.run import OptionalValidation, checked_sizes, run_seed
+from lit_intriguing.data.run import OptionalValidation, checked_sizes, place_in_data, run_seed
 from lit_intriguing.errors import UserError
 from lit_intriguing.patience import prepare_to_wait, wait_for_all
 
@@ -355,9 +355,8 @@ class ImageFolder(OptionalValidation):
         )
 
     def _place(self) -> tuple[int, int]:
-        """Return the rank of this process, and how many there are."""
-        trainer = self.trainer
-        return (0, 1) if trainer is None else (trainer.global_rank, trainer.world_size)
+        """Return which share of the images this process gets, and how many there are."""
+        return place_in_data(self.trainer)
 
     def _workers(self) -> int:
         if self.workers is not None:

@@ -5,9 +5,11 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 
 from lit_intriguing.errors import UserError
 from lit_intriguing.models.quocnet.positions import Positions, pair
+from lit_intriguing.models.quocnet.sharded import filtered_in_parts, spread_in_parts
 from lit_intriguing.models.quocnet.untied import Part, filtered, spread
 
 
@@ -85,7 +87,10 @@ class LocalFilters(nn.Module):
             UserError: If they have another shape.
         """
         _check(x, self.input_shape, "images")
-        return self._as_maps(filtered(x, self.weight, self._part()))
+        weight, part = self.weight, self._part()
+        if isinstance(weight, DTensor):
+            return self._as_maps(filtered_in_parts(x, weight, part))
+        return self._as_maps(filtered(x, weight, part))
 
     def decode(self, y: Tensor) -> Tensor:
         """Return the images `(N, C, H, W)` that the filters add up to: the transpose of `forward`.
@@ -97,7 +102,10 @@ class LocalFilters(nn.Module):
             UserError: If there are other numbers of them.
         """
         _check(y, self.output_shape, "maps")
-        return spread(y.flatten(2).permute(2, 0, 1), self.weight, self._part())
+        y, weight, part = y.flatten(2).permute(2, 0, 1), self.weight, self._part()
+        if isinstance(weight, DTensor):
+            return spread_in_parts(y, weight, part)
+        return spread(y, weight, part)
 
     def extra_repr(self) -> str:
         """Return the sizes, for `print`."""

@@ -11,6 +11,7 @@ from lit_intriguing.errors import UserError
 from lit_intriguing.models.described import shapes_that_differ, way_out
 from lit_intriguing.models.optimised import Optimised
 from lit_intriguing.models.quocnet.network import QuocNet, Stage
+from lit_intriguing.models.quocnet.sharded import shard_positions
 
 Batch = Tensor | tuple[Tensor, Tensor] | list[Tensor]
 
@@ -57,10 +58,13 @@ class ReconstructionTICA(Optimised):
     The loss is the sum over stages of the squared error of their reconstruction and `sparsity`
     times the sum of their pools (see `objective`), all stages at once as in Le et al. 2012, where
     those above also train those below; or one stage after the other. Batches are images, or tuples
-    that begin with them. The network is the submodule `network`. Logs, once an epoch, `train/loss`,
-    and of stage 1 and so on `train/reconstruction_1` (the squared error), `train/sparsity_1` and
-    `train/unexplained_1` (the squared error, 1 where nothing is rebuilt), and the same beginning
-    with `val/` and `test/`.
+    that begin with them. The network is the submodule `network`. Under `ModelParallelStrategy`
+    processes along `tensor_parallel` share the positions of each stage, and those along
+    `data_parallel` the data: see `lit_intriguing.models.quocnet.sharded`.
+
+    Logs, once an epoch, `train/loss`, and of stage 1 and so on `train/reconstruction_1` (the
+    squared error), `train/sparsity_1` and `train/unexplained_1` (the squared error as a share, 1
+    where nothing is rebuilt), and the same beginning with `val/` and `test/`.
 
     Args:
         network: A `QuocNet`.
@@ -129,6 +133,17 @@ class ReconstructionTICA(Optimised):
         return torch.stack(
             [one.reconstruction + self.sparsity * one.sparsity for one in found]
         ).sum()
+
+    def configure_model(self) -> None:
+        """Share the positions of all stages among the processes of `ModelParallelStrategy`.
+
+        Raises:
+            UserError: If there are more processes than positions.
+        """
+        mesh = self.device_mesh
+        if mesh is not None:
+            for stage in self.network.stages:
+                shard_positions(stage.filters, mesh)
 
     def setup(self, stage: str) -> None:
         """Refuse images of data that say what they are, if they do not fit; and too short a run.
