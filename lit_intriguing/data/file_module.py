@@ -12,7 +12,7 @@ from lit_intriguing.data.images.dataset import (
     evaluation_batch,
     evaluation_order,
 )
-from lit_intriguing.data.run import OptionalValidation
+from lit_intriguing.data.run import OptionalValidation, place_in_data
 from lit_intriguing.errors import UserError
 from lit_intriguing.patience import prepare_to_wait, wait_for_all
 
@@ -53,9 +53,8 @@ class FileDataModule(OptionalValidation):
         return self._loader(dataset, evaluation_order(dataset, *place), size, False)
 
     def place(self) -> tuple[int, int]:
-        """Return the rank of this process, and how many there are."""
-        trainer = self.trainer
-        return (0, 1) if trainer is None else (trainer.global_rank, trainer.world_size)
+        """Return which share of the examples this process gets, and how many there are."""
+        return place_in_data(self.trainer)
 
     def worker_count(self) -> int:
         """Return how many processes read."""

@@ -12,6 +12,18 @@ def run_seed() -> int:
     return int(os.environ.get("PL_GLOBAL_SEED", "0"))
 
 
+def place_in_data(trainer: Trainer | None) -> tuple[int, int]:
+    """Return which share of the data this process gets, from 0, and how many shares there are.
+
+    Processes that share the layers of one model (`tensor_parallel`) get the same.
+    """
+    if trainer is None:
+        return 0, 1
+    shares = getattr(trainer.strategy, "distributed_sampler_kwargs", None) or {}
+    rank, count = shares.get("rank"), shares.get("num_replicas")
+    return trainer.global_rank if rank is None else rank, count or trainer.world_size
+
+
 def checked_sizes(**sizes: int) -> None:
     """Refuse a size below 1.
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lit_intriguing.data.run import OptionalValidation, checked_sizes, run_seed
+from lit_intriguing.data.run import OptionalValidation, checked_sizes, place_in_data, run_seed
 from lit_intriguing.data.tensor_loader import TensorLoader
 from lit_intriguing.errors import UserError
 
@@ -119,6 +119,7 @@ class TensorDataModule(OptionalValidation, ABC):
         split, trainer = self._splits[name], self.trainer
         if trainer is not None:
             split.move(trainer.strategy.root_device)
+        rank, shares = place_in_data(trainer)
         return TensorLoader(
             split.inputs,
             split.labels,
@@ -126,6 +127,6 @@ class TensorDataModule(OptionalValidation, ABC):
             shuffle=shuffle,
             seed=seed,
             drop_last=drop_last,
-            rank=0 if trainer is None else trainer.global_rank,
-            world_size=1 if trainer is None else trainer.world_size,
+            rank=rank,
+            world_size=shares,
         )

@@ -1,12 +1,13 @@
 import re
+from typing import Any
 
 import pytest
 import torch
 
-from lit_intriguing.figures.filters import filters_figure
+from lit_intriguing.figures.filters import filters_figure, strongest
 
 
-def drawn(filters: torch.Tensor, **options: int) -> torch.Tensor:
+def drawn(filters: torch.Tensor, **options: Any) -> torch.Tensor:
     (axis,) = filters_figure(filters, **options).axes
     return torch.from_numpy(axis.images[0].get_array().filled().copy())
 
@@ -31,12 +32,28 @@ def test_the_caption_stands_below() -> None:
     assert figure.get_supxlabel() == "localisation 0.6"
 
 
+def test_on_one_scale_a_weak_filter_looks_weak_also_in_colour() -> None:
+    filters = torch.tensor([4.0, -1.0])[:, None, None, None] * torch.ones(2, 3, 2, 2)
+    filters[:, 1] = 0  # green
+    image = drawn(filters, one_scale=True)
+    assert image.shape == (2, 5, 3)
+    assert torch.equal(image[0, 0], torch.tensor([1.0, 0.5, 1.0]))
+    assert torch.equal(image[0, 3], torch.tensor([0.375, 0.5, 0.375]))
+    assert torch.equal(drawn(filters)[0, 3], torch.tensor([0.0, 0.5, 0.0]))
+
+
+def test_the_strongest_come_first() -> None:
+    filters = torch.tensor([1.0, -3.0, 2.0])[:, None, None] * torch.ones(3, 2, 2)
+    assert torch.equal(strongest(filters, 2), filters[[1, 2]])
+    assert len(strongest(filters, 9)) == 3
+
+
 @pytest.mark.parametrize(
     ("shape", "columns", "message"),
     [
         ((0, 9), 1, "no image to draw"),
         ((2, 8), 1, "is not drawn"),
-        ((2, 3, 4, 4), 1, "filters of shape (2, 3, 4, 4) have colours"),
+        ((2, 2, 4, 4), 1, "is not drawn"),
         ((2, 9), 0, "columns must be at least 1, not 0"),
     ],
 )

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from lit_intriguing import cli
 from tests.data.images.folders import class_folders
@@ -16,6 +17,7 @@ pytestmark = pytest.mark.integration
 CARS = ["--config=recipes/cars_cifar10.yaml"]
 CLEAN = ["--config=recipes/cars_cifar10/clean.yaml"]
 SHORT = ["--trainer.max_epochs=1", "--data.batch_size=8", "--trainer.log_every_n_steps=1"]
+FEW = ["--model.network.init_args.maps=2"]
 QUIET = ["--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"]
 
 
@@ -72,3 +74,36 @@ def test_alexnet_makes_a_step(name: str, tmp_path: Path) -> None:
     (metrics,) = tmp_path.rglob("metrics.csv")
     assert ("adversarial/network.pool5/loss" in metrics.read_text()) == name.startswith("adv_")
     assert "val/error" in metrics.read_text()
+
+
+def test_features_without_labels_a_detector_of_cars_on_them_and_cars_that_are_none(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cli.main(["fit", "--config=recipes/quocnet_cifar.yaml", *FEW, *SHORT, *QUIET])
+    (features,) = tmp_path.rglob("*.ckpt")
+    assert "test unexplained_1" in capsys.readouterr().out
+    few = ["--model.features.init_args.maps=2"]
+    cars = ["--config=recipes/quocnet_cifar/cars.yaml", *few, f"--model.encoder={features}"]
+    cli.main(["fit", *cars, *SHORT, *QUIET, "--trainer.logger.init_args.name=cars"])
+    assert re.search(r"^test error [\d.]+%$", capsys.readouterr().out, re.M)
+    (detector,) = (tmp_path / "cars").rglob("*.ckpt")
+    figure = ["--config=recipes/figure6.yaml", *few, f"--ckpt_path={detector}"]
+    cli.main(["attack", *figure, "--only_correct=false"])
+    found = torch.load(tmp_path / "figure6" / "examples.pt", weights_only=True)
+    assert set(found["labels"][found["attacked"]].tolist()) == {1}
+    assert found["success"][found["attacked"]].all()
+    assert (tmp_path / "figure6" / "examples.png").is_file()
+    noise = ["--attack=lit_intriguing.attacks.GaussianNoise", "--attack.stddev=0.001"]
+    cli.main(["attack", *figure, *noise, "--output=noise"])
+
+
+def test_layers_of_quocnet_are_bounded_and_compared_with_random_directions(tmp_path: Path) -> None:
+    cli.main(["fit", "--config=recipes/quocnet_cifar.yaml", *FEW, *SHORT, *QUIET])
+    (features,) = tmp_path.rglob("*.ckpt")
+    here = ["--config=recipes/quocnet_cifar.yaml", *FEW, f"--ckpt_path={features}"]
+    cli.main(["lipschitz", *here])
+    table = (tmp_path / "lipschitz" / "lipschitz.csv").read_text()
+    assert "network.stage1.filters,LocalFilters" in table
+    assert "inf" not in table
+    cli.main(["units", *here, "--layers=network.stage1.pool", "--k=4", "--rotations=3"])
+    assert any((tmp_path / "units").glob("*.csv"))
