@@ -49,15 +49,16 @@ class BarePool:
             self.rows = rows.new_empty(POOL, rows.shape[1])
             self.labels = labels.new_empty(POOL)
         if self.count < POOL:
-            slots = torch.arange(self.count, min(POOL, self.count + len(rows)))
+            last = min(POOL, self.count + len(rows))
+            slots = torch.arange(self.count, last, device=rows.device)
             self.count += len(slots)
         else:
-            slots = torch.randperm(POOL)[: len(rows)]
+            slots = torch.randperm(POOL, device=rows.device)[: len(rows)]
         self.rows[slots], self.labels[slots] = rows[: len(slots)], labels[: len(slots)]
 
     def draw(self, rows: int) -> tuple[Tensor, Tensor]:
         """Return some examples and their labels."""
-        chosen = torch.randperm(self.count)[:rows]
+        chosen = torch.randperm(self.count, device=self.rows.device)[:rows]
         return self.rows[chosen], self.labels[chosen]
 
 
@@ -65,17 +66,17 @@ def bare(x: Tensor, y: Tensor, batch: int, every: int) -> None:
     """Train an epoch by the recipe written out, and nothing more."""
     widths = (784, 100, 100, 10)
     weights = [
-        (torch.randn(n, m) * math.sqrt(2 / m)).requires_grad_()
+        (torch.randn(n, m, device=x.device) * math.sqrt(2 / m)).requires_grad_()
         for m, n in itertools.pairwise(widths)
     ]
-    biases = [torch.zeros(n, requires_grad=True) for n in widths[1:]]
+    biases = [torch.zeros(n, device=x.device, requires_grad=True) for n in widths[1:]]
     optimizer = torch.optim.Adam(
         [{"params": weights, "weight_decay": 1e-5}, {"params": biases}], lr=3e-3, fused=True
     )
     steps = -(-len(x) // batch)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     pools = [BarePool() for _ in WEIGHTS]
-    for step, rows in enumerate(torch.randperm(len(x)).split(batch)):
+    for step, rows in enumerate(torch.randperm(len(x), device=x.device).split(batch)):
         refresh = step % every == 0
         loss = bare_loss(weights, biases, x[rows].flatten(1), y[rows], pools, refresh)
         optimizer.zero_grad()
@@ -113,7 +114,7 @@ def bare_examples(
     activations: list[Tensor], logits: Tensor, y: Tensor, pools: list[BarePool]
 ) -> None:
     """Put new examples of each layer in its pool, by the gradients of the one clean forward."""
-    targets = (y + torch.randint(1, 10, y.shape)) % 10
+    targets = (y + torch.randint(1, 10, y.shape, device=y.device)) % 10
     toward = F.cross_entropy(logits, targets, reduction="sum")
     gradients = torch.autograd.grad(toward, activations, retain_graph=True)
     for layer, (a, gradient) in enumerate(zip(activations, gradients, strict=True)):
@@ -149,7 +150,8 @@ def through_lightning(
     """Train an epoch by `Trainer.fit`, its start and end included."""
     trainer = Trainer(
         max_epochs=1,
-        accelerator="cpu",
+        accelerator="cpu" if x.device.type == "cpu" else "gpu",
+        devices=1,
         callbacks=callbacks,
         logger=CSVLogger(folder) if folder else False,
         enable_progress_bar=False,
