@@ -22,9 +22,9 @@ TOP = ("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "LICENSE", "CITATION.cf
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Give each file its place in the repository as its source."""
-    of_docs = {one.src_uri for one in files if one.src_dir == config.docs_dir}
-    site = Files([one for one in files if one.src_uri not in of_docs])
-    for name in sorted(of_docs):
+    of_docs = [one for one in files if one.src_dir == config.docs_dir]
+    site = Files([one for one in files if one.src_dir != config.docs_dir])
+    for name in sorted(one.src_uri for one in of_docs if one.inclusion.is_included()):
         site.append(_file(f"docs/{name}", config))
         if name.endswith(".ipynb"):
             content = notebook_page(ROOT / "docs" / name)
