@@ -1,5 +1,6 @@
 """A reproduction: in order, each step once, none lost by another's failure, resumable."""
 
+import functools
 import json
 import os
 import signal
@@ -221,7 +222,11 @@ def test_the_quick_run_makes_a_report_of_the_digits(tmp_path: Path) -> None:
 @pytest.mark.integration
 def test_a_quick_run_that_is_stopped_goes_on(tmp_path: Path) -> None:
     words = [sys.executable, "-m", "lit_intriguing", "reproduce", "--quick", "--output", "out"]
-    process = subprocess.Popen(words, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        words, cwd=tmp_path, stderr=subprocess.PIPE, text=True,
+        # A job that a shell started in the background ignores it.
+        preexec_fn=functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
+    )  # fmt: skip
     first = tmp_path / "out" / FOLDER / f"{STEPS[0].name}.json"
     while not first.is_file():
         assert process.poll() is None
