@@ -213,7 +213,7 @@ def test_the_quick_run_makes_a_report_of_the_digits(tmp_path: Path) -> None:
     text = (tmp_path / "reproduction" / "report.html").read_text()
     assert "results for 9 of 16 claims" in text
     assert "cannot be read" not in text
-    # A heat map, digits, an attack, bounds, an ablation, four of units, two curves of six trainings.
+    # Heat map, digits, attack, bounds, ablation, four of units, two curves of six trainings.
     assert text.count("<img") == 21
     assert len(text) < 15_000_000
     records = [Records(tmp_path / "reproduction").load(one) for one in STEPS]
