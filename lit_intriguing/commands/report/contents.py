@@ -130,7 +130,6 @@ class Gathering:
         """Return what the page says."""
         records = Records(self.root)
         judged = [self._judged(one) for one in claims]
-        placed = [step.study for step in self.plan.steps]
         given = [one.claim.verdict for one in judged]
         return Contents(
             title=title,
@@ -139,7 +138,7 @@ class Gathering:
             counts={one: given.count(one) for one in VERDICTS},
             claims=judged,
             places=self._places(),
-            others=[r for r in self.results if self._study(r) not in placed],
+            others=[r for r in self.results if not self._has_place(r)],
             steps=[(s, s.line(self.root), records.load(s)) for s in self.plan.steps],
             versions=versions,
         )
@@ -147,6 +146,10 @@ class Gathering:
     def _study(self, result: Result) -> str:
         step = self.plan.of_folder(result.folder)
         return "" if step is None or not (step.shows or step.pages) else step.study
+
+    def _has_place(self, result: Result) -> bool:
+        step = self.plan.of_folder(result.folder)
+        return step is not None and bool(step.shows)
 
     def _of(self, steps: Iterable[Step]) -> list[Result]:
         studies = [step.study for step in steps]

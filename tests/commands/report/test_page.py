@@ -184,11 +184,13 @@ def test_names_out_of_files_are_text_and_no_markup(folder: Path) -> None:
 def test_a_quick_folder_says_that_it_is_one_and_why_places_are_left_out(tmp_path: Path) -> None:
     Records(tmp_path).begin(QUICK)
     folders.transfer(tmp_path / "transfer" / "table2_digits")
+    folders.attacked(tmp_path / "attack_digits")
     _, read = page(tmp_path)
     text = " ".join(read.text.split())
     assert "A quick run on scikit-learn's digits." in text
     assert "Missing here: it needs photographs. Made by: lightning attack" in text
     assert "The results are shown under table 2." in text  # figure 7
+    assert "Attack in attack_digits" in text.partition("Further results in this folder")[2]
 
 
 def test_a_failed_step_is_named_at_the_top_with_its_command(tmp_path: Path) -> None:
