@@ -82,7 +82,7 @@ def _own(weight: DTensor, part: Part) -> tuple[Tensor, Part]:
     own = weight.to_local()
     if DATA in (mesh.mesh_dim_names or ()) and mesh[DATA].size() > 1 and own.requires_grad:
         group = mesh[DATA].get_group()
-        own.register_hook(lambda gradient: _mean(gradient, group))
+        own.register_hook(lambda gradient: _mean(gradient, group))  # type: ignore[no-untyped-call]
     return own, Part(part.positions, first, part.memory)
 
 
