@@ -68,8 +68,7 @@ class ReconstructionTICA(Optimised):
 
     Args:
         network: A `QuocNet`.
-        sparsity: Lambda, weight of the pools. At 0.1 filters become local edges; see
-            `recipes/quocnet_cifar.md`.
+        sparsity: Lambda, weight of the pools; see `recipes/quocnet_cifar.md`.
         epochs_a_stage: Epochs to train each stage, those below fixed, before the next one's turn;
             the last goes on to the run's end (null: all stages at once).
         optimizer: Makes the optimiser of the parameters.
