@@ -220,7 +220,7 @@ def test_the_quick_run_makes_a_report_of_the_digits(tmp_path: Path) -> None:
     assert [one.status for one in records if one] == [0] * len(STEPS)
 
 
-@pytest.mark.integration
+@pytest.mark.slow
 def test_a_quick_run_that_is_stopped_goes_on(tmp_path: Path) -> None:
     words = [sys.executable, "-m", "lit_intriguing", "reproduce", "--quick", "--output", "out"]
     process = subprocess.Popen(
