@@ -6,6 +6,7 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 import pytest
+import wandb
 
 from tests.pages import DOCS
 
@@ -44,6 +45,7 @@ def test_a_notebook_stores_no_outputs_and_is_one_for_jupyter(notebook: Path) -> 
 def test_a_notebook_runs_from_its_first_cell_to_its_last(
     notebook: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    wandb.finish()  # of a run that another test has left open
     monkeypatch.chdir(tmp_path)
     for name, value in {"WANDB_MODE": "offline", "WANDB_SILENT": "true"}.items():
         monkeypatch.setenv(name, value)

@@ -150,6 +150,7 @@ def train_by_script(folder: Path, strategy: str) -> Tensor:
     return weights_of(folder, 0)
 
 
+@pytest.mark.slow
 def test_sharded_weights_train_as_replicated_ones(tmp_path: Path) -> None:
     sharded = "ModelParallelStrategy(data_parallel_size=2, tensor_parallel_size=1)"
     replicated = "DDPStrategy(start_method='fork')"

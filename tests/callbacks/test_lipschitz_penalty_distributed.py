@@ -12,7 +12,7 @@ from lit_intriguing.callbacks import LipschitzPenalty
 from tests.callbacks.scripts import train_in
 from tests.callbacks.test_adversarial_training_distributed import Host, Record, weights_of
 
-pytestmark = pytest.mark.integration
+pytestmark = pytest.mark.slow
 
 
 def train(folder: Path, strategy: Strategy | str, devices: int, weight: float = 0.5) -> None:

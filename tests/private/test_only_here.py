@@ -10,8 +10,8 @@ PACKAGE = Path(__file__).parents[2] / "lit_intriguing"
 FILES = sorted(PACKAGE.rglob("*.py"))
 LOOK_UPS = {"getattr", "setattr", "hasattr", "delattr"}
 
-DOCUMENTED = {"_fields", "_exit", "_replace", "_getframe", "_value_"}
-"""Public in spite of their spelling: of named tuples, of `os` and `sys`, and of enums."""
+DOCUMENTED = {"_fields", "_exit", "_replace", "_getframe", "_value_", "_plot"}
+"""Public in spite of their spelling: of named tuples, `os` and `sys`, enums, and metrics."""
 
 TREES = {file: ast.parse(file.read_text()) for file in FILES}
 

@@ -41,6 +41,7 @@ def test_cars_are_trained_with_and_without_examples(
     assert ["adversarial/network.pool2/loss" in text for text in logged] == [True, False]
 
 
+@pytest.mark.slow
 def test_cars_are_trained_on_two_processes(tmp_path: Path) -> None:
     two = ["--config=configs/trainer/ddp_cpu.yaml", "--test_after_fit=false"]
     done = subprocess.run(

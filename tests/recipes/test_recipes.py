@@ -216,6 +216,7 @@ def wait_for_checkpoint(folder: Path) -> Path:
     raise AssertionError("no checkpoint within two minutes")
 
 
+@pytest.mark.slow
 def test_digits_recipe_runs_on_two_processes_and_goes_on_from_their_checkpoint(
     tmp_path: Path,
 ) -> None:

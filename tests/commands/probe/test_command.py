@@ -32,6 +32,7 @@ def recipe(folder: Path) -> Path:
     return file
 
 
+@pytest.mark.slow
 @pytest.mark.integration
 def test_the_digits_recipe_trains_once_and_gives_the_same_bits_on_two_processes(tmp_path, capsys):
     file = recipe(tmp_path)

@@ -16,10 +16,12 @@ from lit_intriguing.commands.report.found import find_results
 from lit_intriguing.commands.report.options import Report
 from lit_intriguing.commands.report.pictures import BUDGET, data_uri, share_of
 from lit_intriguing.configuration import shipped
+from lit_intriguing.paper.claims import read_claims
 from lit_intriguing.paper.plan import FULL, QUICK, read_plan
 from lit_intriguing.paper.records import Record, Records
 from tests.commands.report import folders
 
+CLAIMS = len(read_claims(shipped.results()))
 LOADING = {"src", "href", "srcset", "poster", "data", "action", "background", "xlink:href"}
 VOID = {"meta", "link", "img", "br", "hr", "input"}
 
@@ -124,7 +126,7 @@ def test_it_is_for_light_and_dark_and_for_phones(whole: tuple[str, Read]) -> Non
 def test_measured_numbers_stand_beside_the_papers_with_intervals(whole: tuple[str, Read]) -> None:
     _, read = whole
     text = " ".join(read.text.split())
-    assert "In this folder: results for 7 of 16 claims." in text
+    assert f"In this folder: results for 7 of {CLAIMS} claims." in text
     # Three seeds: mean 1.13, and 4.3027 * 0.15275 / sqrt(3) on each side.
     assert "test error 1.13% [0.75, 1.51], seeds 0, 1, 2" in text
     assert "1.2 (0.2 to 2.2) [1.5]" in text
@@ -235,7 +237,9 @@ def test_the_command_line_takes_the_folder_as_a_word(
     monkeypatch.chdir(folder)
     cli.main(["report", ".", "--output", "page.html", "--title", "Mine"])
     assert "<title>Mine</title>" in Path("page.html").read_text()
-    assert capsys.readouterr().out.startswith("page.html: 7 of 16 claims have results here; ")
+    assert capsys.readouterr().out.startswith(
+        f"page.html: 7 of {CLAIMS} claims have results here; "
+    )
 
 
 @pytest.mark.parametrize(

@@ -112,6 +112,7 @@ def test_a_run_that_broke_goes_on_after_its_last_saved_chunk(
     assert not (broken / "chunks").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.integration
 def test_two_processes_give_the_same_bits_as_one(weights: Path, tmp_path: Path) -> None:
     units(weights, "--output=one", "--threads=1", "--rotations=5", "--principal=true")
