@@ -10,6 +10,8 @@ import pytest
 import torch
 
 from lit_intriguing import cli
+from recipes.bench import car_features
+from recipes.figures import strongest_filters
 from tests.data.images.folders import class_folders
 
 pytestmark = pytest.mark.integration
@@ -108,3 +110,22 @@ def test_layers_of_quocnet_are_bounded_and_compared_with_random_directions(tmp_p
     assert "inf" not in table
     cli.main(["units", *here, "--layers=network.stage1.pool", "--k=4", "--rotations=3"])
     assert any((tmp_path / "units").glob("*.csv"))
+
+
+@pytest.mark.filterwarnings("ignore:lbfgs failed to converge")  # of so few images
+def test_filters_are_drawn_and_features_compared_with_random_filters_and_pixels(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cli.main(["fit", "--config=recipes/quocnet_cifar.yaml", *FEW, *SHORT, *QUIET])
+    (features,) = tmp_path.rglob("*.ckpt")
+    capsys.readouterr()
+    strongest_filters.main([str(features), "filters.png", "--count", "20"])
+    assert capsys.readouterr().out.startswith("20 strongest of 1250; ")
+    assert (tmp_path / "filters.png").stat().st_size > 1000
+    car_features.main(["--encoders", str(features)])
+    with (tmp_path / "car_features.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["features"] for row in rows] == ["trained", "random", "pixels"]
+    assert all(0 <= float(row["test %"]) <= 100 for row in rows)
+    # Of the same shape, and not the same network.
+    assert rows[0]["encoder"] == rows[1]["encoder"] == str(features)
