@@ -14,6 +14,7 @@ FLOORS = [
         "autograd",
         "checks",
         "errors",
+        "intervals",
         "spelling",
         "numerics",
         "data_folder",

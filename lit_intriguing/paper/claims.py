@@ -1,15 +1,14 @@
 """The claims of the paper, what this package measured of each, and the verdict."""
 
 import json
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import mean, stdev
+from statistics import mean
 from typing import Any
 
 import yaml
-from scipy.stats import t
+
+from lit_intriguing.intervals import interval_of_mean
 
 VERDICTS = ("reproduced", "partly", "not reproduced", "open")
 
@@ -80,18 +79,6 @@ def filled(claim: dict[str, Any], folder: Path) -> dict[str, Any]:
     date = max(run["date"] for run in study["runs"])
     ours = claim["ours"].format(**figures)
     return {**claim, "ours": ours, "command": study["command"], "date": date}
-
-
-def interval_of_mean(values: Sequence[float]) -> tuple[float, float]:
-    """Return the 95% interval of a mean by Student's t; two NaN for fewer than two values.
-
-    >>> [round(end, 2) for end in interval_of_mean([1.0, 1.1, 1.3])]
-    [0.75, 1.51]
-    """
-    if len(values) < 2:
-        return math.nan, math.nan
-    half = float(t.ppf(0.975, len(values) - 1)) * stdev(values) / math.sqrt(len(values))
-    return mean(values) - half, mean(values) + half
 
 
 def _as_text(claim: dict[str, Any]) -> dict[str, str]:

@@ -1,7 +1,6 @@
 """The claims: read from their file, with the figures of studies in the place of names."""
 
 import json
-import math
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,7 @@ import pytest
 import yaml
 
 from lit_intriguing.configuration import shipped
-from lit_intriguing.paper.claims import VERDICTS, filled, interval_of_mean, read_claims
+from lit_intriguing.paper.claims import VERDICTS, filled, read_claims
 
 
 def study(folder: Path) -> dict[str, Any]:
@@ -58,7 +57,3 @@ def test_the_shipped_claims_are_read() -> None:
     claims = read_claims(shipped.results())
     assert len(claims) > 10
     assert {one.verdict for one in claims} <= set(VERDICTS)
-
-
-def test_one_value_has_no_interval() -> None:
-    assert all(math.isnan(end) for end in interval_of_mean([1.0]))

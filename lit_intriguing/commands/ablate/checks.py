@@ -63,7 +63,11 @@ def note_other_study(folder: Path, plan: Plan) -> None:
         folder: The study's `out_dir`.
         plan: The study that is to go there.
     """
-    text = json.dumps([plan.base, {name: vars(row) for name, row in plan.rows.items()}])
+    rows = {
+        name: {"candidates": row.candidates, "overrides": row.overrides}
+        for name, row in plan.rows.items()
+    }
+    text = json.dumps([plan.base, rows])
     mine = hashlib.sha256(text.encode()).hexdigest()
     file = folder / "study.json"
     if file.is_file() and _study_in(file) != mine:

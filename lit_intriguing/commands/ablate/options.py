@@ -9,7 +9,9 @@ from typing import Any, TextIO
 from lit_intriguing.commands.ablate.checks import check, note_other_program, note_other_study
 from lit_intriguing.commands.ablate.output import (
     COLUMNS,
+    COMPARISON_COLUMNS,
     RowSummary,
+    comparison_table,
     failures,
     final_table,
     write_files,
@@ -43,7 +45,8 @@ class Ablation:
         base: A `fit` configuration: a file, or the name of a shipped recipe.
         rows: Name to row.
         seeds: Of the reported runs; at least five make a standard deviation worth printing.
-        out_dir: Where results go: one file a run in `runs/`, `ablation.csv`, `.md` and `.png`.
+        out_dir: Where results go: one file a run in `runs/`, `ablation.csv`, `.md` and `.png`;
+            `comparison.csv` where rows name another that they are compared with (`against`).
         overrides: Change to the base for all rows.
         tuning: Change for tuning runs: the validation split.
         tune_seeds: Of the tuning runs.
@@ -105,6 +108,9 @@ class Ablation:
             reference_label=self.reference_label,
         )
         table = terminal_table(COLUMNS, final_table(rows))
+        if compared := comparison_table(rows):
+            table += "\ndifferences, seed by seed, percentage points\n"
+            table += terminal_table(COMPARISON_COLUMNS, compared)
         print(f"test error, %\n{table}\nfiles in {self.out_dir}", file=output or sys.stdout)
         if failed := failures(rows):
             lines = "\n  ".join(failed)
@@ -138,6 +144,13 @@ class Ablation:
                 known = ", ".join(map(repr, self.rows))
                 raise UsageError(
                     f"no row {name!r}: the study has {known}.{did_you_mean(name, self.rows)}"
+                )
+        for name, row in self.rows.items():
+            others = [one for one in self.rows if one != name]
+            if row.against is not None and row.against not in others:
+                raise UsageError(
+                    f"row {name!r}: against: {row.against!r} is none of the other rows"
+                    f" ({', '.join(map(repr, others))}).{did_you_mean(row.against, others)}"
                 )
         if self.only is not None and not self.only:
             raise UsageError("`only` names no row: leave it out to run all rows.")

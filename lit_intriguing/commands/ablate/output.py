@@ -12,11 +12,13 @@ import torch
 
 from lit_intriguing.figures.canvas import png
 from lit_intriguing.figures.dots import dot_plot
+from lit_intriguing.intervals import interval_of_mean
 from lit_intriguing.tables import Cell, csv_table, markdown_table
 from lit_intriguing.training_runs.store import Result
 from lit_intriguing.whole_files import write_bytes
 
 COLUMNS = ("row", "chosen", "mean", "sd", "min", "max", "n", "failed")
+COMPARISON_COLUMNS = ("row", "against", "difference", "low", "high", "n")
 TUNING_COLUMNS = ("row", "candidate", "settings", "mean", "sd", "n", "failed")
 
 
@@ -39,7 +41,7 @@ class Sample:
     @property
     def mean(self) -> float:
         """In per cent; NaN without results."""
-        return statistics.fmean(self.percents) if self.percents else math.nan
+        return _mean(self.percents)
 
     @property
     def deviation(self) -> float:
@@ -57,12 +59,14 @@ class RowSummary:
             candidate only.
         chosen: Which candidate has the lowest mean; None where every candidate has failed runs.
         final: The runs on the test set.
+        against: Name of the row that this one is compared with.
     """
 
     candidates: Sequence[Mapping[str, Any]]
     tuned: Sequence[Sample]
     chosen: int | None
     final: Sample
+    against: str | None = None
 
 
 def choose(tuned: Sequence[Sample]) -> int | None:
@@ -121,6 +125,31 @@ def final_table(rows: Mapping[str, RowSummary]) -> list[list[Cell]]:
     ]
 
 
+def comparison_table(rows: Mapping[str, RowSummary]) -> list[list[Cell]]:
+    """Return cells of `COMPARISON_COLUMNS` for each row that is compared with another.
+
+    The difference is the mean over the seeds that both rows have, in percentage points; below 0
+    the row is better. `low` and `high` end its 95% interval, by Student's t of the differences.
+    """
+    table: list[list[Cell]] = []
+    for name, row in rows.items():
+        if row.against in rows:
+            differences = _differences(row.final, rows[row.against].final)
+            numbers = [_mean(differences), *interval_of_mean(differences)]
+            signed = ["" if math.isnan(one) else f"{one:+.2f}" for one in numbers]
+            table.append([name, row.against, *signed, len(differences)])
+    return table
+
+
+def _differences(row: Sample, other: Sample) -> list[float]:
+    """Pair two rows' runs: both have one a seed, in the order of the seeds."""
+    return [
+        100 * (mine.error - its.error)
+        for mine, its in zip(row.results, other.results, strict=False)  # one may have no runs
+        if mine.error is not None and its.error is not None
+    ]
+
+
 def tuning_table(rows: Mapping[str, RowSummary]) -> list[list[Cell]]:
     """Return what was tried: cells of `TUNING_COLUMNS` for each candidate, validation errors."""
     return [
@@ -157,7 +186,7 @@ def write_files(
     reference: float | None,
     reference_label: str,
 ) -> None:
-    """Write `ablation.csv`, `ablation.md` and `ablation.png`.
+    """Write `ablation.csv`, `.md` and `.png`, and `comparison.csv` where rows are compared.
 
     Args:
         rows: The study's result.
@@ -168,6 +197,9 @@ def write_files(
     """
     table = csv_table([*COLUMNS, "seeds"], _with_seeds(rows), newline="\r\n")
     write_bytes(folder / "ablation.csv", table.encode())
+    if compared := comparison_table(rows):
+        table = csv_table(COMPARISON_COLUMNS, compared, newline="\r\n")
+        write_bytes(folder / "comparison.csv", table.encode())
     write_bytes(folder / "ablation.md", _page(rows, title).encode())
     figure = dot_plot(
         {name: torch.tensor(row.final.percents) for name, row in rows.items()},
@@ -192,6 +224,13 @@ def _page(rows: Mapping[str, RowSummary], title: str) -> str:
         " seeds.\n",
         markdown_table(COLUMNS, final_table(rows)),
     ]
+    if compared := comparison_table(rows):
+        parts += [
+            "## Compared\n",
+            "Means of the differences, seed by seed, in percentage points, with the ends of their"
+            " 95% intervals; below 0 the row is better.\n",
+            markdown_table(COMPARISON_COLUMNS, compared),
+        ]
     if tuning := tuning_table(rows):
         parts += [
             "## Tuning\n",
@@ -202,6 +241,10 @@ def _page(rows: Mapping[str, RowSummary], title: str) -> str:
     if failed := failures(rows):
         parts += ["## Failed runs\n", "".join(f"- {line}\n" for line in failed)]
     return "\n".join(parts)
+
+
+def _mean(values: Sequence[float]) -> float:
+    return statistics.fmean(values) if values else math.nan
 
 
 def _percent(value: float) -> str:

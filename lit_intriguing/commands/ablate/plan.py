@@ -18,10 +18,12 @@ class Row:
         candidates: The tuning budget: changes to try, each a configuration merged into the
             row's; as many as every other row has.
         overrides: What makes the row: a configuration merged into the study's.
+        against: Another row, which this one is compared with seed by seed.
     """
 
     candidates: list[dict[str, Any]]
     overrides: dict[str, Any] = field(default_factory=dict)
+    against: str | None = None
 
 
 @dataclass(frozen=True)

@@ -55,7 +55,7 @@ class AblationRun:
         finally:
             self.progress.close()
         return {
-            name: RowSummary(row.candidates, tuned[name], chosen[name], final[name])
+            name: RowSummary(row.candidates, tuned[name], chosen[name], final[name], row.against)
             for name, row in plan.rows.items()
         }
 

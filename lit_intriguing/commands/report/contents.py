@@ -7,7 +7,8 @@ from pathlib import Path
 from statistics import mean
 
 from lit_intriguing.commands.report.result import Result
-from lit_intriguing.paper.claims import VERDICTS, Claim, interval_of_mean
+from lit_intriguing.intervals import interval_of_mean
+from lit_intriguing.paper.claims import VERDICTS, Claim
 from lit_intriguing.paper.plan import Place, Plan, Step
 from lit_intriguing.paper.records import Record, Records
 

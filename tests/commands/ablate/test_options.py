@@ -54,6 +54,13 @@ def test_candidates_are_chosen_by_validation_and_never_by_test_error(tmp_path):
     assert len(measure.runs) == 2 * 2 * 2 + 2 * 3
 
 
+def test_a_row_is_compared_with_another_in_what_is_printed(tmp_path):
+    output = io.StringIO()
+    rows = {"a": Row([{"lr": 1}]), "b": Row([{"lr": 3}], against="a")}
+    study(tmp_path, rows=rows).run(Table(), output)
+    assert "b    a             -2.00  -2.00  -2.00  3" in output.getvalue()
+
+
 def test_a_second_call_trains_nothing_and_gives_the_same_table(tmp_path, capsys):
     study(tmp_path).run(Table())
     first = capsys.readouterr().out
@@ -162,6 +169,8 @@ def test_another_study_in_the_folder_is_noted(tmp_path, capsys):
         ({"only": []}, "`only` names no row"),
         ({"rows": {"a": Row([{}]), "b": Row([{}, {}])}}, "unequal tuning budgets.*'a' 1, 'b' 2"),
         ({"rows": {"a": Row([])}}, "no candidates"),
+        ({"rows": {"a": Row([{}]), "b": Row([{}], against="A")}}, "'b': against: 'A'.*mean 'a'"),
+        ({"rows": {"a": Row([{}], against="a"), "b": Row([{}])}}, "'a' is none of the other rows"),
         ({"seeds": []}, "no seeds"),
         ({"tune_seeds": []}, "no tune_seeds"),
         ({"seeds": [1, 1]}, "seeds holds a seed twice"),

@@ -2,11 +2,13 @@ import csv
 import math
 
 import pytest
+from scipy.stats import ttest_rel
 
 from lit_intriguing.commands.ablate.output import (
     RowSummary,
     Sample,
     choose,
+    comparison_table,
     failures,
     final_table,
     write_files,
@@ -51,6 +53,37 @@ def test_the_table_tells_what_was_lost():
 
 def test_failures_are_named_once_with_their_row():
     assert failures(ROWS) == ["a|b: E: boom", "lost: E: out"]
+
+
+COMPARED = {
+    "none": RowSummary([{}], [], 0, sample(0.020, 0.022, "E: boom", 0.021)),
+    "input": RowSummary([{}], [], 0, sample(0.013, 0.014, 0.012, 0.015), "none"),
+    "one seed": RowSummary([{}], [], 0, sample("E: a", "E: b", "E: c", 0.025), "none"),
+    "not run": RowSummary([{}, {}], [sample(), sample()], None, sample(), "none"),
+    "alone": RowSummary([{}], [], 0, sample(0.013), "left out by --only"),
+}
+
+
+def test_rows_are_compared_by_the_seeds_that_both_have():
+    interval = ttest_rel([1.3, 1.4, 1.5], [2.0, 2.2, 2.1]).confidence_interval()
+    assert comparison_table(COMPARED) == [
+        ["input", "none", "-0.70", f"{interval.low:+.2f}", f"{interval.high:+.2f}", 3],
+        ["one seed", "none", "+0.40", "", "", 1],
+        ["not run", "none", "", "", "", 0],
+    ]
+
+
+def test_comparisons_have_a_table_in_the_page_and_a_file(tmp_path):
+    write_files(COMPARED, tmp_path, title="Study", reference=None, reference_label="")
+    assert "| input | none | -0.70 | " in (tmp_path / "ablation.md").read_text()
+    with (tmp_path / "comparison.csv").open(newline="") as file:
+        assert [line["difference"] for line in csv.DictReader(file)] == ["-0.70", "+0.40", ""]
+
+
+def test_without_comparisons_there_is_neither(tmp_path):
+    write_files(ROWS, tmp_path, title="Study", reference=None, reference_label="")
+    assert "Compared" not in (tmp_path / "ablation.md").read_text()
+    assert not (tmp_path / "comparison.csv").exists()
 
 
 def test_three_files_are_written(tmp_path):

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from lit_intriguing.commands.ablate import output as ablation
 from lit_intriguing.commands.report.found import find_results
 from lit_intriguing.commands.report.result import Result, Value, number, rows_of
 from tests.commands.report import folders
@@ -86,6 +87,18 @@ def test_an_ablation_has_intervals_over_seeds_and_names_failures(tmp_path: Path)
     assert result.tables[0].rows[1][2] == Value("1.00")
     assert result.headline == "input 1.13% [0.75, 1.51]; all 1.00%"
     assert result.notes == ["all: 2 runs failed"]
+
+
+def test_rows_that_an_ablation_compares_have_a_table(tmp_path: Path) -> None:
+    folders.ablated(tmp_path)
+    assert len(read(tmp_path).tables) == 1
+    lines = [ablation.COMPARISON_COLUMNS, ("input", "none", "-0.70", "-0.95", "-0.45", 3)]
+    lines += [("all", "none", "+0.40", "", "", 1)]
+    text = "".join(f"{','.join(map(str, line))}\r\n" for line in lines)
+    (tmp_path / "comparison.csv").write_text(text)
+    rows = read(tmp_path).tables[1].rows
+    assert rows[0][:3] == ["input", "none", Value("-0.70", "-0.95 to -0.45")]
+    assert rows[1][:3] == ["all", "none", Value("+0.40")]
 
 
 def test_an_attack_has_shares_with_wilson_intervals(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from lit_intriguing.commands.report.result import Picture, Shown, Table, Value, number, rows_of
-from lit_intriguing.paper.claims import interval_of_mean
+from lit_intriguing.intervals import interval_of_mean
 
 KIND, FILE = "ablation", "ablation.csv"
 
@@ -27,10 +27,28 @@ def read(folder: Path) -> dict[str, Any]:
         "headline": "; ".join(
             f"{row['row']} {row['mean']}%{_bracket(row)}" for row in rows if row["mean"]
         ),
-        "tables": [table],
+        "tables": [table, *_compared(folder)],
         "pictures": [figure] if (folder / "ablation.png").is_file() else [],
         "notes": [f"{r['row']}: {r['failed']} runs failed" for r in rows if int(r["failed"])],
     }
+
+
+def _compared(folder: Path) -> list[Table]:
+    """Return the rows' differences from one another, where the study names some."""
+    file = folder / "comparison.csv"
+    if not file.is_file():
+        return []
+    body: list[list[Shown]] = [
+        [
+            row["row"],
+            row["against"],
+            Value(row["difference"], f"{row['low']} to {row['high']}" if row["low"] else ""),
+            row["n"],
+        ]
+        for row in rows_of(file)
+    ]
+    caption = "Differences seed by seed, percentage points; means with 95% intervals."
+    return [Table(caption, ["row", "against", "difference", "seeds"], body)]
 
 
 def _ends(row: Mapping[str, str]) -> tuple[str, str]:
