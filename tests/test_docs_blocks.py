@@ -21,12 +21,15 @@ import yaml
 from torch import nn
 
 from lit_intriguing import cli
+from lit_intriguing.attacks import GradientAttack, Untargeted
 from lit_intriguing.shipped_weights import found_checkpoint
 from tests.page_hosts import Quick, YourModule, classes, loader, rows
 from tests.pages import DOCS, ROOT, Block, blocks
 
 TUTORIAL, COMING_FROM = DOCS / "tutorial.md", DOCS / "coming_from.md"
-PAGES = [DOCS / "index.md", TUTORIAL, COMING_FROM, DOCS / "mathematics.md"]
+NAMES = ("configuration", "dashboards", "lipschitz", "logging", "many_processes", "mathematics")
+PAGES = [DOCS / "index.md", TUTORIAL, COMING_FROM, *(DOCS / f"{name}.md" for name in NAMES)]
+PAGES += [DOCS / "robustness.md", DOCS / "scale.md"]
 PAGES = [page for page in PAGES if page.is_file()] + sorted((DOCS / "howto").glob("*.md"))
 LIBRARIES = {"foolbox": "foolbox", "ART": "art", "torchattacks": "torchattacks"}
 
@@ -34,8 +37,8 @@ pytestmark = pytest.mark.skipif(
     not COMING_FROM.is_file(), reason="the pages are in a checkout alone"
 )
 
+NAMED, PART = re.compile(r"# (\S+\.yaml)\n"), re.compile(r"# (\S+\.yaml), a part of it\n")
 NUMBER = re.compile(r"\d+(?:\.\d+)?")
-OTHER_PROGRAMS = {"pip"}
 SHORT = pytest.mark.filterwarnings("ignore:The number of training batches")
 """The reader's data are longer."""
 
@@ -61,7 +64,15 @@ def given() -> dict[str, Any]:
         "YourModule": YourModule,
         "YourData": lambda: loader(batch),
         "other_network": nn.Linear(8, 3),
+        "attack": GradientAttack(eps=0.1),
+        "criterion": Untargeted(classes()),
     }
+
+
+def on_photographs() -> dict[str, Any]:
+    """What docs/lipschitz.md has: a network for images of any size."""
+    layers = (nn.Conv2d(3, 4, 3, stride=8), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    return {"network": nn.Sequential(*layers, nn.Linear(4, 3))}
 
 
 @contextlib.contextmanager
@@ -120,7 +131,8 @@ def test_the_python_of_a_page_runs(
     page: Path, elsewhere: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(lightning.pytorch, "Trainer", Quick)
-    run(blocks(page), given(), caplog)
+    mine = on_photographs() if page.name == "lipschitz.md" else {}
+    run(blocks(page), given() | mine, caplog)
 
 
 @pytest.mark.integration
@@ -166,7 +178,8 @@ def test_code_beside_another_librarys_runs_with_it(
 def commands(block: Block) -> list[str]:
     """The command lines of a block, without comments; continued lines are one."""
     text = block.code.replace("\\\n", " ")
-    return [line.split(" #")[0].strip() for line in text.splitlines() if line.strip()]
+    lines = [line.split(" #")[0].strip() for line in text.splitlines()]
+    return [line for line in lines if line and not line.startswith("#")]
 
 
 ALL_COMMANDS = [
@@ -182,13 +195,25 @@ def test_a_command_of_a_page_is_understood(
     page: Path, line: str, elsewhere: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for one in of(page, "yaml"):
-        Path(re.match(r"# (\S+\.yaml)\n", one.code)[1]).write_text(one.code)
+        if named := NAMED.match(one.code):
+            Path(named[1]).write_text(one.code)
     words = [word for word in shlex.split(line) if not re.fullmatch(r"[A-Z_]+=\S*", word)]
-    if words[0] == "lightning":
-        check_command(words[1:])
-    else:
-        assert words[0] in OTHER_PROGRAMS, f"teach this test to check {words[0]}"
-        check_installation(words[1:])
+    check = {
+        "lightning": check_command,
+        "pip": check_installation,
+        "srun": lambda rest: check_command(rest[1:]),
+        "torchrun": lambda rest: check_command(rest[rest.index("lit_intriguing") + 1 :]),
+        "python": check_files,
+        "wandb": check_files,
+    }
+    assert words[0] in check, f"teach this test to check {words[0]}"
+    check[words[0]](words[1:])
+
+
+def check_files(words: list[str]) -> None:
+    """Check that the files of a checkout that a command names are there."""
+    for word in words:
+        assert (ROOT / word).is_file() or not word.endswith((".py", ".yaml")), word
 
 
 def check_command(words: list[str]) -> None:
@@ -214,10 +239,21 @@ def check_installation(words: list[str]) -> None:
 def test_the_yaml_of_a_page_is_used_by_a_command_of_it(page: Path) -> None:
     lines = [line for one in of(page, "bash") for line in commands(one)]
     for one in of(page, "yaml"):
-        named = re.match(r"# (\S+\.yaml)\n", one.code)
+        if part := PART.match(one.code):
+            whole = yaml.safe_load((ROOT / part[1]).read_text())
+            assert contains(whole, yaml.safe_load(one.code)), part[1]
+            continue
+        named = NAMED.match(one.code)
         assert named, f"{page.name}: begin the block with the file's name"
         assert yaml.safe_load(one.code)
         assert any(named[1] in line for line in lines)
+
+
+def contains(whole: Any, part: Any) -> bool:
+    """Return whether a configuration has all keys of another, with their values."""
+    if isinstance(part, dict):
+        return all(key in whole and contains(whole[key], value) for key, value in part.items())
+    return whole == part
 
 
 def test_no_block_is_in_a_language_that_is_not_checked() -> None:
@@ -230,11 +266,7 @@ def test_no_block_is_in_a_language_that_is_not_checked() -> None:
 
 
 def test_every_page_of_the_site_with_code_is_checked_here_or_by_name() -> None:
-    """A new page with code goes into PAGES; the others were there before it."""
+    """A new page with code goes into PAGES."""
     elsewhere = {"adversarial_training.md", "schemes.md", "images.md"}
-    unchecked = {
-        "configuration.md", "dashboards.md", "lipschitz.md", "logging.md", "many_processes.md",
-        "robustness.md", "scale.md",
-    }  # fmt: skip
     with_code = {name_of(page) for page in DOCS.rglob("*.md") if blocks(page)}
-    assert with_code - elsewhere - unchecked == {name_of(page) for page in PAGES if blocks(page)}
+    assert with_code - elsewhere == {name_of(page) for page in PAGES if blocks(page)}
