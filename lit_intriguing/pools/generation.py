@@ -269,9 +269,14 @@ def check_examples(layer: str, plan: PerturbedLayer, examples: Examples) -> str 
             "that saturates, rounds or ends in a step function has no gradient; one that has "
             "learnt nothing yet may need a later start_step."
         )
+    gave_up = (
+        " The search may also have given them up: a model that has learnt little may need a later"
+        " start_step."
+    )
     return (
         f"Layer {layer!r}: {stuck} of {len(examples.clean)} examples have a zero or non-finite "
-        "gradient, or no point within the bounds, and stay unperturbed."
+        f"gradient, or no point within the bounds, and stay unperturbed."
+        f"{'' if plan.shares_clean_gradient else gave_up}"
     )
 
 

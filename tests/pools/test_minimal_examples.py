@@ -136,6 +136,7 @@ def test_examples_without_an_example_inside_the_bounds_are_reported_and_stay_unc
     assert message is not None
     assert f"'middle': {int(wanted.sum())} of 40 examples have a zero" in message
     assert "or no point within the bounds, and stay unperturbed" in message
+    assert "a model that has learnt little may need a later start_step" in message
 
 
 def test_network_without_any_example_inside_the_bounds_is_refused() -> None:

@@ -90,18 +90,32 @@ def logged_of_each_layer(folder: Path) -> dict[str, list[dict[str, float]]]:
     }
 
 
+def fit_on_the_digits(recipe: str, capsys: pytest.CaptureFixture[str], *options: str) -> None:
+    on_digits = ["--config", f"recipes/{recipe}.yaml", "--config", "configs/digits.yaml"]
+    cli.main(["fit", *on_digits, *options, *QUIET])
+    output = capsys.readouterr().out
+    assert "paper" not in output
+    assert max(errors_of(output)) < 0.06
+
+
 def test_papers_scheme_runs_on_the_digits_and_finds_minimal_examples_of_each_layer(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    on_digits = ["--config", "recipes/adv_mnist_lbfgs.yaml", "--config", "configs/digits.yaml"]
-    cli.main(["fit", *on_digits, "--trainer.max_epochs=20", *QUIET])
-    output = capsys.readouterr().out
-    assert "paper" not in output
-    (error,) = errors_of(output)
-    assert error < 0.06
+    fit_on_the_digits("adv_mnist_lbfgs/to_the_letter", capsys, "--trainer.max_epochs=20")
     for rows in logged_of_each_layer(tmp_path).values():
         assert len(rows) >= 5
         assert all(row["success"] > 0.9 and 0 < row["distortion"] < 0.5 for row in rows)
+
+
+def test_examples_by_lbfgs_are_capped_and_train_the_logistic_network_on_the_digits(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--trainer.max_epochs=16", "--model.optimizer.lr=0.2", "--set"]
+    fit_on_the_digits("adv_mnist_lbfgs", capsys, *options, "AdversarialTraining.start_step=80")
+    caps = {"input": 1.5 / 8, "hidden1": 0.06, "hidden2": 0.06}
+    for layer, rows in logged_of_each_layer(tmp_path).items():
+        assert len(rows) >= 5
+        assert all(0 < row["distortion"] < caps[layer] + 1e-6 for row in rows)
 
 
 @pytest.mark.parametrize("name", ["baseline_mnist", "dropout_mnist"])
