@@ -110,7 +110,7 @@ def test_papers_scheme_runs_on_the_digits_and_finds_minimal_examples_of_each_lay
 def test_examples_by_lbfgs_are_capped_and_train_the_logistic_network_on_the_digits(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    options = ["--trainer.max_epochs=16", "--model.optimizer.lr=0.2", "--set"]
+    options = ["--trainer.max_epochs=16", "--set"]
     fit_on_the_digits("adv_mnist_lbfgs", capsys, *options, "AdversarialTraining.start_step=80")
     caps = {"input": 1.5 / 8, "hidden1": 0.06, "hidden2": 0.06}
     for layer, rows in logged_of_each_layer(tmp_path).items():
