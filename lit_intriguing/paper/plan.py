@@ -58,6 +58,11 @@ class Step:
         """Return the folders whose checkpoints the command takes."""
         return [name for word in self.command for name in _CHECKPOINT.findall(word)]
 
+    def uses(self, folder: str) -> bool:
+        """Return whether the command names what is in a folder, below the output."""
+        named = [_CHECKPOINT.sub(lambda found: found[1], word) for word in self.command]
+        return any(f"{name}/".startswith(f"{folder}/") for name in named)
+
     def words(self, output: Path) -> list[str]:
         """Return the command with the checkpoints that there are; `<.ckpt of ...>` for others.
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from lit_intriguing.commands.report.options import Report
 from lit_intriguing.commands.reproduce.run import ReproductionRun, Runner
-from lit_intriguing.commands.reproduce.runners import in_own_process, in_this_process
+from lit_intriguing.commands.reproduce.runners import OwnProcess, in_this_process
 from lit_intriguing.configuration import shipped
 from lit_intriguing.errors import UsageError, UserError
 from lit_intriguing.paper.plan import FULL, QUICK, read_plan
@@ -24,10 +24,12 @@ class Reproduction:
         quick: On scikit-learn's digits in one process, in less than two minutes: without QuocNet,
             photographs and MNIST.
         output: Folder: one for each step, what each printed, and report.html.
+        workers: Steps that run at a time, each in a process of its own; not with `--quick`.
     """
 
     quick: bool = False
     output: str = "reproduction"
+    workers: int = 1
 
     def run(self, runner: Runner | None = None) -> None:
         """Run what is not done yet, and write the report.
@@ -36,15 +38,17 @@ class Reproduction:
             runner: What runs a step (None: this process if quick, else one for each step).
 
         Raises:
-            UsageError: The folder belongs to the other plan, or is a file.
+            UsageError: The folder belongs to the other plan, or is a file, or `workers` is no
+                number that can be.
             UserError: Steps failed (after everything else is done and written).
         """
         name, output = (QUICK if self.quick else FULL), Path(self.output)
+        self._check_workers()
         check_folder(output)
         self._check_plan(output, name)
         plan = read_plan(shipped.results(), name)
-        runner = runner or (in_this_process if self.quick else in_own_process)
-        failed = ReproductionRun(plan, output.resolve(), runner).all_steps()
+        runner = runner or (in_this_process if self.quick else OwnProcess)
+        failed = ReproductionRun(plan, output.resolve(), runner, self.workers).all_steps()
         Report(str(output)).run()
         if failed:
             lines = [f"{step.name}: {reason}\n    {line}" for step, line, reason in failed]
@@ -53,6 +57,12 @@ class Reproduction:
                 f"What they printed is in {output / FOLDER}; the same command tries them again. "
                 f"Their commands, for use in {output}, are above."
             )
+
+    def _check_workers(self) -> None:
+        if self.workers < 1:
+            raise UsageError(f"--workers must be at least 1, not {self.workers}.")
+        if self.quick and self.workers > 1:
+            raise UsageError("--quick runs in one process: leave out --workers.")
 
     def _check_plan(self, output: Path, name: str) -> None:
         other = Records(output).plan()

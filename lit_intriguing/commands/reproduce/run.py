@@ -5,10 +5,11 @@ import datetime
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from lit_intriguing.commands.reproduce.runners import OwnProcess, asked_to_end
 from lit_intriguing.data_folder import DATA_VARIABLE, data_folder
 from lit_intriguing.errors import InterruptedRunError
 from lit_intriguing.paper.plan import Plan, Step
@@ -17,14 +18,19 @@ from lit_intriguing.splits import locks
 from lit_intriguing.training_runs.progress import duration
 from lit_intriguing.training_runs.provenance import this_program
 
-Runner = Callable[[list[str], Path, Path], int]
-"""Words behind `lightning`, the folder to run in, the file of what is printed: to exit status."""
+Job = int | OwnProcess
+"""An exit status, or a process that has still to end."""
+Runner = Callable[[list[str], Path, Path], Job]
+"""Words behind `lightning`, the folder to run in, the file of what is printed: to a job."""
 Failed = tuple[Step, str, str]
 """A step, its command and why it failed."""
 MISSING = 2
 """Status of a step that could not begin."""
 _LONGEST = 300
 """Characters of a reason."""
+_LOOK = 0.1
+"""Seconds to wait for a process before the others are looked at."""
+_STOPPED = "interrupted. The same command goes on from here."
 
 
 @dataclass(frozen=True)
@@ -35,11 +41,13 @@ class ReproductionRun:
         plan: The steps.
         output: The folder, absolute.
         runner: What runs a step.
+        workers: Steps that run at a time, where the runner gives each a process.
     """
 
     plan: Plan
     output: Path
     runner: Runner
+    workers: int = 1
 
     def all_steps(self) -> list[Failed]:
         """Run what is not done yet.
@@ -56,61 +64,55 @@ class ReproductionRun:
         place = records.log(self.plan.steps[0]).parent
         locks.hold(place)
         try:
-            with _absolute_data_folder():
+            with _absolute_data_folder(), asked_to_end():
                 return self._all(records)
         finally:
             locks.release(place)
 
     def _all(self, records: Records) -> list[Failed]:
-        failed: list[Failed] = []
         done = {step.name: records.done(step) for step in self.plan.steps}
         self._tell_what_is_done([record for record in done.values() if record is not None])
-        for number, step in enumerate(self.plan.steps, 1):
-            if done[step.name] is not None:
-                continue
-            rest = [one for one in self.plan.steps[number - 1 :] if done[one.name] is None]
-            left = duration(
-                time_left(rest, [(s, r) for s in self.plan.steps if (r := done[s.name])])
-            )
-            _say(f"step {number} of {len(self.plan.steps)}, {step.title}; time left: {left}")
-            record = self._one(step, records)
-            records.save(step, record)
-            if record.status:
-                failed.append((step, step.line(self.output), record.reason))
-                _say(f"  failed: {record.reason}")
-            else:
-                done[step.name] = record
-        return failed
-
-    def _one(self, step: Step, records: Records) -> Record:
-        words = step.words(self.output)
-        lacking = [name for name in step.needs() if f"<.ckpt of {name}>" in words]
-        log = records.log(step)
-        start = time.perf_counter()
-        if lacking:
-            status, reason = MISSING, f"there is no checkpoint in {', '.join(lacking)}"
-        else:
-            log.unlink(missing_ok=True)
-            status = self._run(words, log)
-            reason = last_line(log) if status else ""
-        return Record(
-            command=words,
-            status=status,
-            seconds=round(time.perf_counter() - start, 2),
-            date=datetime.datetime.now().isoformat(" ", "minutes"),
-            program=this_program(),
-            versions=versions(),
-            reason=reason,
-        )
-
-    def _run(self, words: list[str], log: Path) -> int:
+        waiting = [step for step in self.plan.steps if done[step.name] is None]
+        running: dict[Step, _Begun] = {}
+        failed: dict[Step, Failed] = {}
         try:
-            status = self.runner(words, self.output, log)
+            while waiting or running:
+                unfinished = [step for step in self.plan.steps if step in {*waiting, *running}]
+                while len(running) < self.workers and (step := first_ready(waiting, unfinished)):
+                    waiting.remove(step)
+                    self._tell_of(step, unfinished, done)
+                    running[step] = self._begin(step, records)
+                for step in [one for one, begun in running.items() if begun.has_ended()]:
+                    record = running.pop(step).record()
+                    records.save(step, record)
+                    done[step.name] = None if record.status else record
+                    if record.status:
+                        failed[step] = (step, step.line(self.output), record.reason)
+                        _say(f"  failed: {step.name}: {record.reason}")
         except KeyboardInterrupt:
-            status = InterruptedRunError.status
-        if status == InterruptedRunError.status:
-            raise InterruptedRunError("interrupted. The same command goes on from here.")
-        return status
+            raise InterruptedRunError(_STOPPED) from None
+        finally:
+            for begun in running.values():
+                begun.stop()
+        return [failed[step] for step in self.plan.steps if step in failed]
+
+    def _tell_of(self, step: Step, rest: list[Step], done: dict[str, Record | None]) -> None:
+        known = [(one, record) for one in self.plan.steps if (record := done[one.name])]
+        left = duration(time_left(rest, known) / self.workers)
+        number = self.plan.steps.index(step) + 1
+        _say(f"step {number} of {len(self.plan.steps)}, {step.title}; time left: {left}")
+
+    def _begin(self, step: Step, records: Records) -> "_Begun":
+        words, log = step.words(self.output), records.log(step)
+        lacking = [name for name in step.needs() if f"<.ckpt of {name}>" in words]
+        begun = _Begun(words, log, f"there is no checkpoint in {', '.join(lacking)}")
+        if lacking:
+            begun.job = MISSING
+        else:
+            begun.reason = ""
+            log.unlink(missing_ok=True)
+            begun.job = self.runner(words, self.output, log)
+        return begun
 
     def _tell_what_is_done(self, done: list[Record]) -> None:
         if not done:
@@ -121,6 +123,61 @@ class ReproductionRun:
                 "note: some were made by other sources of lit-intriguing, and are used as they "
                 "are; another --output runs all."
             )
+
+
+@dataclass
+class _Begun:
+    """A step on its way."""
+
+    words: list[str]
+    log: Path
+    reason: str
+    job: Job = 0
+    start: float = field(default_factory=time.perf_counter)
+    status: int | None = None
+
+    def has_ended(self) -> bool:
+        """Return whether the step has ended; where it has not, wait a moment.
+
+        Raises:
+            InterruptedRunError: The user stopped it.
+        """
+        self.status = self.job if isinstance(self.job, int) else self.job.status(_LOOK)
+        if self.status == InterruptedRunError.status:
+            raise InterruptedRunError(_STOPPED)
+        return self.status is not None
+
+    def stop(self) -> None:
+        """End it, if it is a process that runs."""
+        if not isinstance(self.job, int):
+            self.job.stop()
+
+    def record(self) -> Record:
+        """Return how the step ended."""
+        assert self.status is not None
+        return Record(
+            command=self.words,
+            status=self.status,
+            seconds=round(time.perf_counter() - self.start, 2),
+            date=datetime.datetime.now().isoformat(" ", "minutes"),
+            program=this_program(),
+            versions=versions(),
+            reason=self.reason or (last_line(self.log) if self.status else ""),
+        )
+
+
+def first_ready(waiting: Sequence[Step], unfinished: Sequence[Step]) -> Step | None:
+    """Return the first step that uses nothing which an earlier one has still to make.
+
+    Args:
+        waiting: Steps that have not begun, in order.
+        unfinished: These and the ones that run, in order.
+    """
+    for step in waiting:
+        earlier = unfinished[: unfinished.index(step)]
+        if not any(step.uses(one.folder) for one in earlier):
+            return step
+    return None
 
 
 def time_left(rest: list[Step], done: list[tuple[Step, Record]]) -> float:

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import traceback
+from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 
@@ -44,47 +45,49 @@ def in_this_process(words: list[str], folder: Path, log: Path) -> int:
     return 0
 
 
-def in_own_process(words: list[str], folder: Path, log: Path) -> int:
-    """Run a command line in a process of its own; see `in_this_process`.
+class OwnProcess:
+    """A command line in a process of its own; see `in_this_process`.
 
-    Whatever ends this process ends the other too, but for a kill that nobody can catch.
+    Within `asked_to_end` and with `stop` at the end, whatever ends this process ends the other too,
+    but for a kill that nobody can catch.
     """
-    package = str(Path(lit_intriguing.__file__).parents[1])
-    paths = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH", "")]))
-    before = signal.signal(signal.SIGTERM, _end)
-    try:
+
+    def __init__(self, words: list[str], folder: Path, log: Path) -> None:
+        package = str(Path(lit_intriguing.__file__).parents[1])
+        paths = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH", "")]))
         with log.open("ab") as file:
-            process = subprocess.Popen(
+            self._process = subprocess.Popen(
                 [sys.executable, "-m", "lit_intriguing", *words],
                 cwd=folder, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT,
                 env={**os.environ, "PYTHONPATH": paths},
             )  # fmt: skip
-            try:
-                return process.wait()
-            except BaseException:
-                _stop(process)
-                raise
+
+    def status(self, seconds: float) -> int | None:
+        """Return the exit status; None if the process still runs after some seconds."""
+        try:
+            return self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return None
+
+    def stop(self) -> None:
+        """End the process in order, so that it keeps what it has; by force if it does not end."""
+        if self.status(_BY_ITSELF) is not None:
+            return
+        self._process.terminate()
+        if self.status(_PATIENCE) is None:
+            self._process.kill()
+            self._process.wait()
+
+
+@contextlib.contextmanager
+def asked_to_end() -> Iterator[None]:
+    """Have SIGTERM end this process in order: `finally` is reached."""
+    before = signal.signal(signal.SIGTERM, _end)
+    try:
+        yield
     finally:
         signal.signal(signal.SIGTERM, before)
 
 
 def _end(number: int, frame: FrameType | None) -> None:
     sys.exit(128 + number)
-
-
-def _stop(process: "subprocess.Popen[bytes]") -> None:
-    """End a process in order, so that it keeps what it has; by force where it does not end."""
-    if _ends(process, _BY_ITSELF):
-        return
-    process.terminate()
-    if not _ends(process, _PATIENCE):
-        process.kill()
-        process.wait()
-
-
-def _ends(process: "subprocess.Popen[bytes]", seconds: float) -> bool:
-    try:
-        process.wait(seconds)
-    except subprocess.TimeoutExpired:
-        return False
-    return True

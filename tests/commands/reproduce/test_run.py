@@ -8,19 +8,20 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 
 from lit_intriguing import cli
 from lit_intriguing.commands.reproduce.command import parse
 from lit_intriguing.commands.reproduce.options import Reproduction
-from lit_intriguing.commands.reproduce.run import last_line, time_left
-from lit_intriguing.commands.reproduce.runners import in_own_process, in_this_process
+from lit_intriguing.commands.reproduce.run import ReproductionRun, first_ready, last_line, time_left
+from lit_intriguing.commands.reproduce.runners import OwnProcess, in_this_process
 from lit_intriguing.configuration import shipped
 from lit_intriguing.data_folder import DATA_VARIABLE
 from lit_intriguing.errors import InterruptedRunError, UsageError, UserError
 from lit_intriguing.paper.claims import read_claims
-from lit_intriguing.paper.plan import QUICK, Step, read_plan
+from lit_intriguing.paper.plan import FULL, QUICK, Plan, Step, read_plan
 from lit_intriguing.paper.records import FOLDER, Record, Records
 
 CLAIMS = len(read_claims(shipped.results()))
@@ -184,11 +185,73 @@ def test_the_reason_is_the_last_line(tmp_path: Path, text: str, last: str) -> No
     assert last_line(tmp_path / "log") == last
 
 
+NEEDY = [
+    Step("a", "a", ("transfer",), "transfer/a", 1, "a"),
+    Step("of a", "of a", ("probe", "--models_dir", "transfer/a/models"), "b", 1, "of a"),
+    Step("ab", "ab", ("fit", "--save_dir", "transfer/ab"), "transfer/ab", 1, "ab"),
+    Step("of ab", "of ab", ("attack", "--ckpt_path", "{ckpt:transfer/ab}"), "c", 1, "of ab"),
+]
+
+
+def test_a_step_waits_for_what_an_earlier_one_has_still_to_make() -> None:
+    a, of_a, ab, of_ab = NEEDY
+    assert first_ready(NEEDY, NEEDY) is a
+    assert first_ready([of_a, ab, of_ab], NEEDY) is ab
+    assert first_ready([of_a, of_ab], NEEDY) is None
+    assert first_ready([of_a, of_ab], [of_a, ab, of_ab]) is of_a
+    assert first_ready([of_ab], [of_a, of_ab]) is of_ab
+    assert first_ready([], [a]) is None
+
+
+class Sleeper(OwnProcess):
+    """Stands in for a command: sleeps, and leaves a checkpoint."""
+
+    at_a_time: ClassVar[list[int]] = []
+    running: ClassVar[int] = 0
+
+    def __init__(self, words: list[str], folder: Path, log: Path) -> None:
+        (step,) = [one for one in NEEDY if one.name == log.stem]
+        (folder / step.folder).mkdir(parents=True)
+        (folder / step.folder / "last.ckpt").touch()
+        log.touch()
+        self._process = subprocess.Popen(["sleep", "0.3"])
+        type(self).running += 1
+        self.at_a_time.append(self.running)
+
+    def status(self, seconds: float) -> int | None:
+        status = super().status(seconds)
+        type(self).running -= status is not None
+        return status
+
+
+def test_two_steps_run_at_a_time_in_processes_of_their_own(tmp_path: Path) -> None:
+    plan = Plan(FULL, (), tuple(NEEDY), {})
+    assert ReproductionRun(plan, tmp_path, Sleeper, workers=2).all_steps() == []
+    assert len(Sleeper.at_a_time) == 4
+    assert max(Sleeper.at_a_time) == 2
+    assert all(Records(tmp_path).done(step) for step in NEEDY)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"workers": 0}, "at least 1, not 0"), ({"workers": 2, "quick": True}, "leave out --workers")],
+)
+def test_a_number_of_workers_that_cannot_be_is_refused(
+    options: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        Reproduction(output=str(tmp_path), **options).run(Runner())
+
+
 def test_quick_needs_no_value() -> None:
     assert parse(["--quick"]).quick
     assert parse(["--quick", "--output", "x"]) == Reproduction(True, "x")
     assert not parse(["--quick", "false"]).quick
     assert not parse([]).quick
+
+
+def in_own_process(words: list[str], folder: Path, log: Path) -> int | None:
+    return OwnProcess(words, folder, log).status(60)
 
 
 @pytest.mark.parametrize(
@@ -252,20 +315,23 @@ def test_a_quick_run_that_is_stopped_goes_on(tmp_path: Path) -> None:
 def test_a_step_in_its_own_process_ends_with_this_one(tmp_path: Path) -> None:
     code = (
         "import sys\nfrom pathlib import Path\n"
-        "from lit_intriguing.commands.reproduce.runners import in_own_process\n"
-        "in_own_process(sys.argv[2:], Path(sys.argv[1]), Path(sys.argv[1], 'log'))"
+        "from lit_intriguing.commands.reproduce.run import ReproductionRun\n"
+        "from lit_intriguing.commands.reproduce.runners import OwnProcess\n"
+        "from lit_intriguing.paper.plan import Plan, Step\n"
+        "step = Step('step', 'A step', tuple(sys.argv[2:]), 'nowhere', 1, 'step')\n"
+        "ReproductionRun(Plan('full', (), (step,), {}), Path(sys.argv[1]), OwnProcess).all_steps()"
     )
     words = ["fit", "--config", "adv_digits", "--trainer.max_epochs", "100000"]
     process = subprocess.Popen([sys.executable, "-c", code, tmp_path, *words])
-    metrics = tmp_path / "lightning_logs" / "version_0"
+    metrics, log = tmp_path / "lightning_logs" / "version_0", tmp_path / FOLDER / "step.txt"
     while not metrics.is_dir():
-        assert process.poll() is None, (tmp_path / "log").read_text()
+        assert process.poll() is None, log.read_text()
         time.sleep(0.1)
     process.terminate()
     assert process.wait(60) == 128 + signal.SIGTERM
-    size = (tmp_path / "log").stat().st_size
+    size = log.stat().st_size
     time.sleep(1.5)
-    assert (tmp_path / "log").stat().st_size == size  # nobody writes any more
+    assert log.stat().st_size == size  # nobody writes any more
 
 
 def test_a_wrong_option_is_refused_in_a_line(capsys: pytest.CaptureFixture[str]) -> None:
