@@ -192,7 +192,8 @@ def is_lightning_module(module: object) -> bool:
 
     The two packages have a class of the name each, and neither knows the other's.
     """
-    return _is_lightning_class(type(module))
+    kind: Any = type(module)
+    return _is_lightning_class(kind)
 
 
 @functools.lru_cache(maxsize=1024)
