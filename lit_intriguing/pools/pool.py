@@ -130,11 +130,12 @@ class Pool:
         self.count = count
 
     def _slots(self, new: int, generator: torch.Generator) -> Tensor:
-        free = torch.arange(self.count, min(self.size, self.count + new))
-        if len(free) == new:
-            return free
-        old = torch.randperm(self.count, generator=generator)[: new - len(free)]
-        return torch.cat([free, old]) if len(free) else old
+        last = min(self.size, self.count + new)
+        taken = last - self.count
+        if taken == new:
+            return torch.arange(self.count, last)
+        old = torch.randperm(self.count, generator=generator)[: new - taken]
+        return torch.cat([torch.arange(self.count, last), old]) if taken else old
 
     def _allocate(self, examples: Mapping[str, Tensor]) -> None:
         some = next(iter(examples.values()))

@@ -19,7 +19,7 @@ ROWS, BATCH, STEPS = 24, 6, 12
 
 
 class Noisy(LightningModule):
-    """Draws in its forward, in evaluation mode too, by a source of its own."""
+    """Draws in evaluation mode alone: whatever is drawn in a step is drawn for examples."""
 
     def __init__(self, source: str | None) -> None:
         super().__init__()
@@ -27,12 +27,11 @@ class Noisy(LightningModule):
 
     def forward(self, x: Tensor) -> Tensor:
         draws = {"torch": lambda: torch.rand(()), "numpy": np.random.rand, "python": random.random}
-        shift = 0.0 if self.source is None else draws[self.source]()
+        shift = 0.0 if self.training or self.source is None else draws[self.source]()
         return self.net(x + 0.01 * shift)
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
-        # Not by `forward`: what is drawn in a step is drawn for examples.
-        return nn.functional.cross_entropy(self.net(batch[0]), batch[1])
+        return nn.functional.cross_entropy(self(batch[0]), batch[1])
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return torch.optim.SGD(self.parameters(), lr=0.1)
@@ -59,7 +58,7 @@ def fit(host: LightningModule, attack: Attack) -> list[object]:
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
-        callbacks=[AdversarialTraining({"": plan}, model="", keep_out=True), states],
+        callbacks=[AdversarialTraining({"": plan}), states],
         log_every_n_steps=5,
     )
     trainer.fit(host, TensorLoader(x, torch.arange(ROWS) % 3, BATCH))
