@@ -1,11 +1,13 @@
 """Random numbers of one's own."""
 
 import random
+from collections.abc import Callable
 
 import numpy as np
+import pytest
 import torch
 
-from lit_intriguing.isolation import chunk_randomness
+from lit_intriguing.isolation import chunk_randomness, nothing_drawn, random_states
 
 
 def drawn(seed: int, index: int) -> tuple[float, ...]:
@@ -30,3 +32,27 @@ def test_the_global_generators_go_on_as_if_nothing_had_been_drawn() -> None:
     random.seed(0)
     drawn(3, 4)
     assert (float(torch.rand(1)), float(np.random.rand()), random.random()) == expected
+
+
+SOURCES: dict[str, Callable[[], object]] = {
+    "torch": lambda: torch.rand(1),
+    "numpy": np.random.rand,
+    "numpy's cached normal": np.random.randn,
+    "python": random.random,
+}
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_whatever_is_drawn_shows_in_the_states(source: str) -> None:
+    before = random_states()
+    assert random_states() == before
+    SOURCES[source]()
+    assert random_states() != before
+
+
+@pytest.mark.parametrize("source", ["torch", "python"])
+def test_what_is_said_to_draw_nothing_takes_no_number_of_torch_and_python(source: str) -> None:
+    before = random_states()
+    with nothing_drawn():
+        SOURCES[source]()
+    assert random_states() == before

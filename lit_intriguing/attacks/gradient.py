@@ -105,15 +105,33 @@ class GradientAttack(Attack):
         """Whether the first gradient is taken at another point than the clean example."""
         return self.random_start or self.start_stddev > 0
 
-    def one_step(self, x: Tensor, gradient: Tensor, bounds: Bounds) -> Tensor:
-        """Return `x` after one step against `gradient`; both of shape `(N, *S)`.
+    def one_step(
+        self,
+        x: Tensor,
+        gradient: Tensor,
+        bounds: Bounds,
+        *,
+        ascend: bool = False,
+        lengths: Tensor | None = None,
+    ) -> Tensor:
+        """Return `x` after one step against `gradient`, or along it; both of shape `(N, *S)`.
 
         Several layers attacked in one batch share one clean forward and backward by this method.
         Examples whose gradient is zero or not finite stay where they are.
+
+        Args:
+            x: The examples.
+            gradient: Of the loss by them.
+            bounds: The box to stay in.
+            ascend: Whether the loss is to increase.
+            lengths: L2 lengths of the gradient's rows, `(N,)`, if they are known.
         """
-        if self.norm == 2 and x.device.type == "cpu":
-            return bounds.clamp(_step_l2(x, gradient, self.step_size))
-        return bounds.clamp(x + descent_direction(gradient, self.norm) * self.step_size)
+        size = self.step_size if ascend else -self.step_size
+        if x.device.type != "cpu":
+            return bounds.clamp(x + descent_direction(gradient, self.norm) * -size)
+        lengths = row_lengths(gradient) if lengths is None else lengths
+        step = _step_l2 if self.norm == 2 else _step_inf
+        return bounds.clamp(step(x, gradient, size, lengths))
 
     def search(
         self,
@@ -180,19 +198,33 @@ def has_direction(gradient: Tensor) -> Tensor:
     return flat.isfinite().all(1) & (flat != 0).any(1)
 
 
-def _step_l2(x: Tensor, gradient: Tensor, step_size: float) -> Tensor:
-    """Return the step along `descent_direction` in L2, in two passes over the gradient.
+def row_lengths(gradient: Tensor) -> Tensor:
+    """Return the L2 length of each row of a gradient `(N, *S)`, as its squares give it: `(N,)`."""
+    lengths: Tensor = torch.linalg.vector_norm(gradient.flatten(1), dim=1)
+    return lengths
+
+
+def _step_l2(x: Tensor, gradient: Tensor, size: float, lengths: Tensor) -> Tensor:
+    """Return a step of a size along the gradient's direction in L2, in one pass over the gradient.
 
     Examples whose gradient is zero, tiny or not finite are looked for and made again; on an
     accelerator the search would make the host wait.
     """
-    lengths = torch.linalg.vector_norm(gradient.flatten(1), dim=1)
-    factors = step_size / lengths
-    moved = torch.addcmul(x, gradient, per_row(-factors, x))
+    factors = size / lengths
+    moved = torch.addcmul(x, gradient, per_row(factors, x))
     # In half precision the factor of a short gradient overflows.
-    odd = ~((lengths > _SAFE_LENGTH) & (lengths < math.inf) & (factors < math.inf))
+    odd = ~((lengths > _SAFE_LENGTH) & (lengths < math.inf) & (factors.abs() < math.inf))
     if bool(odd.any()):
-        moved[odd] = x[odd] + descent_direction(gradient[odd], 2) * step_size
+        moved[odd] = x[odd] + descent_direction(gradient[odd], 2) * -size
+    return moved
+
+
+def _step_inf(x: Tensor, gradient: Tensor, size: float, lengths: Tensor) -> Tensor:
+    """Return a step of a size along the gradient's direction in Linf: signs need no scaling."""
+    moved = torch.add(x, gradient.sign(), alpha=size)
+    if not math.isfinite(float(lengths.sum())):  # or a square overflows
+        odd = ~gradient.flatten(1).isfinite().all(1)
+        moved[odd] = x[odd]
     return moved
 
 

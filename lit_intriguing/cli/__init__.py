@@ -118,9 +118,14 @@ def _run(arguments: list[str]) -> None:
         _check_files(arguments)
         _check_needs(arguments)
     # Imported here, since they bring torch; the first before anything starts torch's threads.
-    from lit_intriguing.numerics import flush_denormals
+    from lit_intriguing.numerics import (
+        flush_denormals,
+        keep_freed_memory,
+        spare_search_for_gpus,
+    )
 
     flush_denormals()
+    keep_freed_memory()
     from lit_intriguing.cli.quiet import silence_adverts
 
     silence_adverts()
@@ -130,6 +135,7 @@ def _run(arguments: list[str]) -> None:
     else:
         from lit_intriguing.cli.program import run
 
+        spare_search_for_gpus()
         run(arguments)
 
 

@@ -64,7 +64,7 @@ def with_entries(batch: Any, new: Mapping[Key, Any]) -> Any:
     for key, entry in new.items():
         if _is_dataclass(batch) and not isinstance(batch, Mapping):
             object.__setattr__(changed, str(key), entry)  # also of a frozen one
-        elif is_container(batch):
+        elif isinstance(batch, list | dict) or is_container(batch):
             changed[key] = entry
         else:
             setattr(changed, str(key), entry)
@@ -96,6 +96,8 @@ def follow(value: Any, path: Key) -> Any:
     >>> follow({"d": [4, 5], "a.b": 6}, "d.1"), follow({"d": [4, 5], "a.b": 6}, "a.b")
     (5, 6)
     """
+    if _is_plain(value, path):
+        return value[path]
     for key in _steps(value, path):
         value = _member(value, key)
     return value
@@ -110,7 +112,8 @@ def with_leaf(value: Any, path: Key, new: Any) -> Any:
     >>> with_leaf(({"x": 1}, 2), "0.x", 9)
     ({'x': 9}, 2)
     """
-    return _put(value, _steps(value, path), new)
+    steps = [path] if _is_plain(value, path) else _steps(value, path)
+    return _put(value, steps, new)
 
 
 def from_front(key: Key, batch: Any) -> Key:
@@ -122,11 +125,19 @@ def from_front(key: Key, batch: Any) -> Key:
     return key
 
 
+def _is_plain(value: Any, path: Key) -> bool:
+    """Return whether a path is an index of a common container, as most are: found at once."""
+    kind = type(value)
+    if kind is tuple or kind is list:
+        return type(path) is int and 0 <= path < len(value)
+    return kind is dict and path in value
+
+
 def _put(value: Any, steps: Sequence[Key], new: Any) -> Any:
     if not steps:
         return new
-    first = steps[0]
-    return with_entries(value, {first: _put(_member(value, first), steps[1:], new)})
+    first, rest = steps[0], steps[1:]
+    return with_entries(value, {first: _put(_member(value, first), rest, new) if rest else new})
 
 
 def _steps(value: Any, path: Key) -> list[Key]:

@@ -125,6 +125,7 @@ def unwrap_training_step(trainer: Trainer) -> None:
 def logs_now(trainer: Trainer) -> bool:
     """Return whether what is logged at a batch's end is written (see `log_every_n_steps`)."""
     # Lightning's own condition, in `_LoggerConnector.update_train_step_metrics`.
-    accumulates = accumulates_gradients(trainer)
+    if not logger_is_due(trainer):
+        return False
     by_itself = trainer.lightning_module.automatic_optimization
-    return logger_is_due(trainer) and not (accumulates and by_itself)
+    return not (by_itself and accumulates_gradients(trainer))

@@ -77,6 +77,8 @@ class RowPlaces:
 
     def read_rest(self, batch: Any) -> dict[Key, Any]:
         """Return the other entries that have a value for each example in this batch too."""
+        if not self.rest:
+            return {}
         if self.whole:
             return {path: [self.at(batch, path)] for path in self.rest}
         count = self.count(batch)

@@ -14,6 +14,7 @@ from lit_intriguing.models.centring import Centring
 from lit_intriguing.models.decay import paper_decay
 from lit_intriguing.models.described import way_out
 from lit_intriguing.models.trained import Trained
+from lit_intriguing.private.of_torch import own_parts
 
 _KIND = "lit_intriguing.activation"
 
@@ -187,9 +188,11 @@ class Classifier(Trained):
 
     def _layers(self) -> Iterable[nn.Module]:
         """Return the layers from the input on; other code may have replaced or wrapped some."""
+        # Not `hasattr`, which costs as much as a layer where there is none of the name.
+        there = own_parts(self, "_modules")
         hidden = [f"hidden{i}" for i in range(1, len(self.widths) - 1)]
         names = ["centring", "dropped_input", *hidden, "output"]
-        return [getattr(self, name) for name in names if hasattr(self, name)]
+        return [there[name] for name in names if name in there]
 
     def _linears(self) -> list[nn.Linear]:
         return [module for module in self.modules() if isinstance(module, nn.Linear)]

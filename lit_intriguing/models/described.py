@@ -16,7 +16,7 @@ from torch.optim.lr_scheduler import LRScheduler
 import lit_intriguing
 from lit_intriguing.errors import UserError
 from lit_intriguing.lookup import NotThereError, look_up
-from lit_intriguing.private.of_lightning import made_by_command_line
+from lit_intriguing.private.of_lightning import HOOK_NOTE, made_by_command_line
 
 KEY = "lit_intriguing"
 """Where a checkpoint of ours says which version wrote it."""
@@ -38,6 +38,24 @@ class Described(LightningModule):
 
     only_at_start: tuple[str, ...] = ()
     """Parameters that mean nothing once there are weights."""
+
+    def __init_subclass__(cls) -> None:
+        """Note the signature of the training step, which Lightning asks for in each step."""
+        super().__init_subclass__()
+        step = vars(cls).get("training_step")
+        if inspect.isfunction(step) and not hasattr(step, "__wrapped__"):
+            step.__signature__ = inspect.signature(step)  # type: ignore[attr-defined]
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set an attribute; at once where it is Lightning's note of the hook that it calls.
+
+        It makes 50 of them a step. A module looks for parameters first, which takes thirty times as
+        long.
+        """
+        if name == HOOK_NOTE:
+            object.__setattr__(self, name, value)
+        else:
+            super().__setattr__(name, value)
 
     def remember(self, **modules: nn.Module) -> None:
         """Note the parameters of the constructor that calls this, before it changes them.

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from lit_intriguing.attacks import Criterion
-from lit_intriguing.attacks.gradient import has_direction
+from lit_intriguing.attacks.gradient import has_direction, row_lengths
 from lit_intriguing.autograd import grad_island
 from lit_intriguing.hosts.arrays import ArraysWithoutGradient, asks_for_arrays
 from lit_intriguing.hosts.loss_column import LossColumn, as_mask
@@ -140,20 +140,26 @@ def from_gradient(
         The examples, and which have a finite gradient that is not zero, bool `(N,)`.
     """
     gradient = gradient.to(x.dtype) if mask is None else gradient.to(x.dtype) * mask
-    usable = _usable(gradient)
-    tokens, along = (
-        (x, gradient) if not plan.per_token else (x.flatten(0, 1), gradient.flatten(0, 1))
+    lengths = row_lengths(gradient)
+    usable = _usable(gradient, lengths)
+    tokens, along, known = (
+        (x, gradient, lengths)
+        if not plan.per_token
+        else (x.flatten(0, 1), gradient.flatten(0, 1), None)
     )
-    moved, spread = one_step(plan, tokens, -along, last_spread, rows)
+    moved, spread = one_step(plan, tokens, along, last_spread, rows, ascend=True, lengths=known)
     return Examples(x, moved.view_as(x), None, spread), usable
 
 
-def _usable(gradient: Tensor) -> Tensor:
+def _usable(gradient: Tensor, lengths: Tensor) -> Tensor:
     """Return which rows of a gradient `(N, *S)` are finite and not zero: bool `(N,)`."""
-    lengths = torch.linalg.vector_norm(gradient.flatten(1), dim=1)
-    usable = (lengths > _CLEARLY_NOT_ZERO) & lengths.isfinite()
+    usable = (lengths > _CLEARLY_NOT_ZERO) & (lengths < torch.inf)
+    if bool(usable.all()):
+        return usable
     # A square can overflow, or vanish, where the gradient does neither.
-    return usable if bool(usable.all()) else has_direction(gradient)
+    odd = (~usable).nonzero().squeeze(1)
+    usable[odd] = has_direction(gradient[odd])
+    return usable
 
 
 _CLEARLY_NOT_ZERO = 1e-15

@@ -1,8 +1,8 @@
 """What messages advise in manual optimisation, where examples cannot be kept out of the batch."""
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from types import TracebackType
 
 from lit_intriguing.errors import UserError
 
@@ -14,19 +14,27 @@ _ADVICE = (
 )
 
 
-@contextmanager
-def advised(automatic: bool) -> Iterator[None]:
-    """Advise nothing that manual optimisation refuses, in errors that are raised inside.
+class Advised:
+    """Advises nothing that manual optimisation refuses, in errors that are raised inside.
 
     Args:
         automatic: Whether the host optimises automatically.
     """
-    try:
-        yield
-    except UserError as error:
-        if not automatic and _OPTION in str(error):
+
+    def __init__(self, automatic: Callable[[], bool]) -> None:
+        self._automatic = automatic
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if isinstance(error, UserError) and _OPTION in str(error) and not self._automatic():
             error.args = (without_option(str(error)), *error.args[1:])
-        raise
 
 
 def without_option(message: str) -> str:

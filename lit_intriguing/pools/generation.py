@@ -98,6 +98,8 @@ class Batch:
 
     def first(self, count: int) -> "Batch":
         """Return the first rows."""
+        if count >= len(self.x):
+            return self
         labels = None if self.labels is None else self.labels[:count]
         return Batch(self.x[:count], labels, {key: one[:count] for key, one in self.rest.items()})
 
@@ -178,7 +180,13 @@ def _shared(
 
 
 def one_step(
-    plan: PerturbedLayer, x: Tensor, gradient: Tensor, last_spread: Tensor | None, rows: FirstRows
+    plan: PerturbedLayer,
+    x: Tensor,
+    gradient: Tensor,
+    last_spread: Tensor | None,
+    rows: FirstRows,
+    ascend: bool = False,
+    lengths: Tensor | None = None,
 ) -> tuple[Tensor, Tensor | None]:
     """Return activations after one step against a gradient, all `(N, *S)`, and their spread.
 
@@ -188,13 +196,14 @@ def one_step(
         gradient: Of the loss to decrease.
         last_spread: The last spread, for batches of one example.
         rows: Where the examples are among those of all processes.
+        ascend: Whether the loss is to increase instead.
+        lengths: L2 lengths of the gradient's rows, `(N,)`, if they are known.
     """
     assert isinstance(plan.attack, GradientAttack)
     spread = spread_of(x, plan, last_spread, rows)
-    if spread is None:
-        moved = plan.attack.one_step(x, gradient, UNBOUNDED)
-    else:
-        moved = plan.attack.one_step(x / spread, gradient, UNBOUNDED) * spread
+    unit = x if spread is None else x / spread
+    moved = plan.attack.one_step(unit, gradient, UNBOUNDED, ascend=ascend, lengths=lengths)
+    moved = moved if spread is None else moved * spread
     return (plan.bounds or UNBOUNDED).clamp(moved), spread
 
 

@@ -1,5 +1,6 @@
 """Where the examples of the pools join a batch: at the input or at their layer."""
 
+import functools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -121,12 +122,23 @@ class Joined:
         if all(abs(weight - 1) < 1e-9 for _, weight in each):
             return None
         dtype = self.inputs.dtype if self.inputs.is_floating_point() else torch.float32
-        like = torch.empty(0, dtype=dtype, device=self.inputs.device)
-        return torch.cat([like.new_full((size,), weight) for size, weight in each])
+        return _repeated(tuple(each), dtype, self.inputs.device)
+
+
+@functools.lru_cache(maxsize=4)
+def _repeated(
+    each: Sequence[tuple[int, float]], dtype: torch.dtype, device: torch.device
+) -> Tensor:
+    """Return each of some numbers so many times; most steps want the same, which none changes."""
+    like = torch.empty(0, dtype=dtype, device=device)
+    return torch.cat([like.new_full((size,), number) for size, number in each])
 
 
 def join(
-    batch: Batch, drawn: Mapping[str, PoolExamples], layers: Mapping[str, PerturbedLayer]
+    batch: Batch,
+    drawn: Mapping[str, PoolExamples],
+    layers: Mapping[str, PerturbedLayer],
+    shares: Shares | None = None,
 ) -> Joined:
     """Put drawn examples behind a batch.
 
@@ -135,6 +147,7 @@ def join(
         drawn: Examples of each layer, as `examples_to_store` made them. Layers whose examples join
             at the layer must be in the order of the forward pass.
         layers: How each layer's examples join.
+        shares: This process's; None where it shares the examples with no other.
     """
     drawn = {name: one for name, one in drawn.items() if one}  # none has the batch's shape
     at_input = [name for name in drawn if not layers[name].at_layer]
@@ -155,7 +168,7 @@ def join(
         if name != INPUT
     }
     labels = _labels(batch.labels, [drawn[name] for name in groups])
-    return Joined(inputs, labels, len(batch.x), groups, edits, at_layer, rest)
+    return Joined(inputs, labels, len(batch.x), groups, edits, at_layer, rest, shares or Shares())
 
 
 def entry_of(drawn: PoolExamples, name: str) -> Any:

@@ -136,8 +136,8 @@ class LayerPools:
 
     def join(self, batch: Batch) -> Joined:
         """Draw examples for the active layers and put them behind a batch."""
-        drawn = self.draw(batch)
-        return replace(join(batch, drawn, self.layers), shares=self.shares(drawn))
+        drawn = self.draw(batch, copied=False)
+        return join(batch, drawn, self.layers, self.shares(drawn))
 
     def shares(self, drawn: Iterable[str]) -> Shares:
         """Return the shares of this process in a step with examples of some layers."""
@@ -145,26 +145,27 @@ class LayerPools:
         counts = {n: min(self.layers[n].mix, len(self.by_layer[n])) for n in drawn}
         return self.processes.shares(counts)
 
-    def draw(self, like: Batch | None = None) -> dict[str, PoolExamples]:
+    def draw(self, like: Batch | None = None, copied: bool = True) -> dict[str, PoolExamples]:
         """Draw examples for the active layers.
 
         Args:
             like: A batch that they are to join; None where their shapes do not matter.
+            copied: Whether they are copies; else some may be views of the pools.
 
         Returns:
             Those of each layer whose pool holds some of the right shapes.
         """
-        drawn = {name: self._draw(name, like) for name in self.active()}
+        drawn = {name: self._draw(name, like, copied) for name in self.active()}
         return {name: one for name, one in drawn.items() if one}
 
-    def _draw(self, name: str, like: Batch | None) -> PoolExamples:
+    def _draw(self, name: str, like: Batch | None, copied: bool) -> PoolExamples:
         pool, mix = self.by_layer[name], self.layers[name].mix
         if len(pool) < self.processes.size:  # none for some process
             return {}
         wanted = {} if like is None else _entries(like)
         if isinstance(pool, Pool):
             if pool.fits(wanted):
-                return pool.draw(mix, self.generator, self.processes.part)
+                return pool.draw(mix, self.generator, self.processes.part, copied)
             pool = self._make_ragged(name, pool)
         return pool.draw(mix, self.generator, None if like is None else _tensors(wanted))
 

@@ -1,18 +1,18 @@
 """Examples made for the layers that are due: before a step, and of its gradients after it."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_warn
-from torch import Tensor
+from torch import Tensor, nn
 
+from lit_intriguing.attacks import GradientAttack
 from lit_intriguing.hosts.muted import muted
-from lit_intriguing.isolation import chunk_randomness
+from lit_intriguing.isolation import chunk_randomness, nothing_drawn, random_states
 from lit_intriguing.pools.ascent import HostStep, by_search, from_gradient, mask_of
 from lit_intriguing.pools.examiner import Examiner
 from lit_intriguing.pools.generation import (
@@ -55,6 +55,8 @@ class Makers:
         self._checked: set[str] = set()
         self._warned: set[str] = set()
         self._missed: Counter[str] = Counter()
+        self._draws: bool | None = None
+        self._parameters: list[nn.Parameter] = []
         self._batch: Batch | None = None
         self._host: HostStep | None = None
 
@@ -89,15 +91,29 @@ class Makers:
         for name in searched:
             assert host is not None
             self._search(name, batch, host)
-        if made:
+        if self.measures.examples_due & set(made):
             self.check(made)
             with self.trainer.precision_plugin.forward_context(), muted(self.pl_module):
                 self.measures.examples(self.examiner.spliced, batch.x, made)
 
-    def own_randomness(self) -> AbstractContextManager[Any]:
-        """Keep what attacks of others draw out of the run's random numbers; the same on resume."""
+    @contextmanager
+    def own_randomness(self) -> Iterator[None]:
+        """Keep what is drawn inside out of the run's random numbers; the same on resume.
+
+        Gradient attacks draw from the pools' generator alone. Where goals and the network draw
+        nothing either, as the first time and each time that examples are measured shows, there is
+        nothing to seed.
+        """
+        ours = all(isinstance(one.attack, GradientAttack) for one in self.pools.layers.values())
+        if ours and self._draws is False and not self.measures.examples_due:
+            with nothing_drawn():
+                yield
+            return
         seed = self.pools.generator.initial_seed() + self.pools.processes.rank
-        return chunk_randomness(seed, self.pools.step)
+        with chunk_randomness(seed, self.pools.step):
+            before = random_states()
+            yield
+            self._draws = self._draws or random_states() != before
 
     def end_keeping(self, kept: KeptGradients, backward: bool) -> None:
         """Make examples of the gradients that a step has left.
@@ -123,8 +139,12 @@ class Makers:
 
         Below frozen weights it would not go back to the input.
         """
-        frozen = name == INPUT and any(not p.requires_grad for p in self.pl_module.parameters())
-        return plan.keeps_gradient and (host is None or not frozen)
+        if not plan.keeps_gradient or host is None or name != INPUT:
+            return plan.keeps_gradient
+        # To find them costs more than to look at them.
+        if not self._parameters or self.measures.examples_due:
+            self._parameters = list(self.pl_module.parameters())
+        return all(one.requires_grad for one in self._parameters)
 
     def _toward_classes(self, batch: Batch, names: Iterable[str]) -> dict[str, Examples]:
         with self.trainer.precision_plugin.forward_context(), muted(self.pl_module):
@@ -169,13 +189,13 @@ class Makers:
         if due:
             self.measures.unusable(name, usable)
         self.pools.store(name, batch, examples, usable)
-        if not bool(usable.all()):
-            batch, examples = _some(batch, examples, usable)
-        if not len(batch.x):
+        whole = bool(usable.all())
+        if not len(batch.x) or not (whole or bool(usable.any())):
             self._warn(name, f"Layer {name!r}: no row of a batch had a gradient, and none joined.")
-            return
-        self.check({name: examples})
-        if due:
+        elif due:
+            if not whole:
+                batch, examples = _some(batch, examples, usable)
+            self.check({name: examples})
             with self.own_randomness():
                 self._measure(name, batch, examples, host)
 

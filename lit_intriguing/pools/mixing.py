@@ -1,6 +1,6 @@
 """One run's examples, on their way from a host's batch into its training step."""
 
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -12,7 +12,7 @@ from lit_intriguing.hosts.arrays import ArraysWithoutGradient
 from lit_intriguing.hosts.step_loss import StepLoss, loss_of
 from lit_intriguing.hosts.training_step import Step
 from lit_intriguing.pools.agreement import known_anywhere
-from lit_intriguing.pools.by_hand import advised
+from lit_intriguing.pools.by_hand import Advised
 from lit_intriguing.pools.choice import MixingOptions
 from lit_intriguing.pools.examiner import Examiner
 from lit_intriguing.pools.forwards import LayerCalls
@@ -94,6 +94,7 @@ class Mixing:
         self._second = SecondCall(step, self._splice, self.examiner.traced)
         self._own = OwnForward(self.examiner.spliced, options.loss or MeanCrossEntropy())
         self._hooks = ExitStack()
+        self._advised = Advised(lambda: pl_module.automatic_optimization)
         self._now: _Now | None = None
 
     @property
@@ -111,11 +112,8 @@ class Mixing:
         Raises:
             UserError: For a batch, a host or a goal with which it cannot be done.
         """
-        with self._advised():
+        with self._advised:
             return self._prepare(host_batch, others)
-
-    def _advised(self) -> AbstractContextManager[None]:
-        return advised(self.pl_module.automatic_optimization)
 
     def _prepare(self, host_batch: Any, others: tuple[Any, ...]) -> bool:
         choice = self.examiner.choice_for(host_batch, others)
@@ -127,18 +125,17 @@ class Mixing:
         host = self.examiner.host_step(host_batch, others)
         kept = self.makers.make(batch, host, self.pools.due())
         watched = batch if kept is None else replace(batch, x=kept.watched(batch.x))
-        now = _Now(host_batch, others, host_batch, _alone(batch), kept, set())
+        seen = _alone(watched) if choice.keep_out else self.pools.join(watched)
+        now = _Now(host_batch, others, host_batch, seen, kept, set())
         if not choice.keep_out:
-            now.joined = now.seen = self.pools.join(watched)
-            self.examiner.start_weighting(now.joined)
+            now.joined = seen
+            self.examiner.start_weighting(seen)
+        elif choice.own_forward:
+            now.joined = self.pools.join(batch.first(0))
         else:
-            now.seen = _alone(watched)
-            if choice.own_forward:
-                now.joined = self.pools.join(batch.first(0))
-            else:
-                now.drawn, now.seed = self.pools.draw(), drawn_seed(self.pools.generator)
-                now.shares = self.pools.shares(now.drawn)
-                now.called = known_anywhere(self.trainer, self.pools.active(), now.drawn)
+            now.drawn, now.seed = self.pools.draw(), drawn_seed(self.pools.generator)
+            now.shares = self.pools.shares(now.drawn)
+            now.called = known_anywhere(self.trainer, self.pools.active(), now.drawn)
         self._hook(now, choice.keep_out)
         if not choice.keep_out or now.seen.inputs is not batch.x:
             now.handed = self.examiner.replaced(host_batch, now.seen)
@@ -151,7 +148,7 @@ class Mixing:
         assert now is not None
         assert choice is not None
         if not choice.keep_out:
-            with self._advised():
+            with self._advised:
                 return self._run_together(now, inner)
         if choice.own_forward:
             return self._run_own_forward(now, inner)
@@ -189,7 +186,7 @@ class Mixing:
         if now is None or choice is None:
             return
         if not choice.keep_out:
-            with self._advised():
+            with self._advised:
                 self.examiner.weighted.finish(backward)
         if now.kept is not None:
             self.makers.end_keeping(now.kept, backward)
@@ -210,7 +207,7 @@ class Mixing:
         if now.kept is not None:
             within = {**{n: refusing[n] for n in now.kept.layers if n in refusing}, **edits}
             edits = now.kept.edits(within)
-        now.seen = replace(now.seen, edits=edits)
+            now.seen = replace(now.seen, edits=edits)
         guarded = self.examiner.of_rows({**refusing, **self._calls.edits(now.seen)})
         # Until the step ends, not only its forward: activation checkpointing recomputes layers.
         now.met = self._hooks.enter_context(self._splice.edited(guarded, repeated=True))

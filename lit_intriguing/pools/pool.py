@@ -67,7 +67,11 @@ class Pool:
         )
 
     def draw(
-        self, count: int, generator: torch.Generator, part: slice = slice(None)
+        self,
+        count: int,
+        generator: torch.Generator,
+        part: slice = slice(None),
+        copied: bool = True,
     ) -> dict[str, Tensor]:
         """Return copies of `count` distinct examples chosen at random; of all if there are fewer.
 
@@ -75,6 +79,7 @@ class Pool:
             count: How many, M.
             generator: Source of randomness, on the CPU.
             part: Which of these to return.
+            copied: Whether all of a pool are copied too; else they are views, for one who copies.
 
         Returns:
             Tensors of shape `(min(M, len), *S_name)`, or of that part.
@@ -82,9 +87,11 @@ class Pool:
         Raises:
             ValueError: If `count` is negative.
         """
-        check_whole("Pool.draw", 0, count=count)
+        if type(count) is not int or count < 0:
+            check_whole("Pool.draw", 0, count=count)
         if count >= self.count:
-            return {n: tensor[: self.count][part].clone() for n, tensor in self.tensors.items()}
+            views = {name: tensor[: self.count][part] for name, tensor in self.tensors.items()}
+            return {n: view.clone() for n, view in views.items()} if copied else views
         chosen = torch.randperm(self.count, generator=generator)[:count][part]
         return {
             name: tensor.index_select(0, chosen.to(tensor.device))
@@ -123,11 +130,12 @@ class Pool:
         self.count = count
 
     def _slots(self, new: int, generator: torch.Generator) -> Tensor:
-        free = torch.arange(self.count, min(self.size, self.count + new))
-        if len(free) == new:
-            return free
-        old = torch.randperm(self.count, generator=generator)[: new - len(free)]
-        return torch.cat([free, old])
+        last = min(self.size, self.count + new)
+        taken = last - self.count
+        if taken == new:
+            return torch.arange(self.count, last)
+        old = torch.randperm(self.count, generator=generator)[: new - taken]
+        return torch.cat([torch.arange(self.count, last), old]) if taken else old
 
     def _allocate(self, examples: Mapping[str, Tensor]) -> None:
         some = next(iter(examples.values()))

@@ -37,7 +37,8 @@ def is_compiled_in_place(module: nn.Module) -> bool:
 
     Lightning does the latter to a LightningModule that `torch.compile` has wrapped.
     """
-    return module._compiled_call_impl is not None or _is_compiled(vars(module).get("forward"))
+    forward = vars(module).get("forward")
+    return module._compiled_call_impl is not None or (forward is not None and _is_compiled(forward))
 
 
 def set_not_compiled(attributes: dict[str, Any]) -> None:

@@ -9,7 +9,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 
 from lit_intriguing.errors import UserError
-from lit_intriguing.numerics import flush_denormals
+from lit_intriguing.numerics import flush_denormals, keep_freed_memory
 from lit_intriguing.training_runs.measure import Measure, attempt
 from lit_intriguing.training_runs.provenance import this_program
 from lit_intriguing.training_runs.store import Result, Run, RunStore
@@ -69,6 +69,7 @@ def _prepare() -> None:
 
     this_program()  # now, while the sources are those that this process has just imported
     flush_denormals()
+    keep_freed_memory()
     torch.set_num_threads(1)
     # Ctrl-C reaches the whole group; the parent alone decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)

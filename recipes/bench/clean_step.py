@@ -1,8 +1,8 @@
 """What a step of clean training costs through Lightning, next to a bare PyTorch loop.
 
 Both train 784-100-100-10 with Adam on 60,000 random images, batch 128, in one process and in
-alternating blocks of an epoch, so that a busy machine slows both. Lightning runs with logger,
-progress bar and checkpoints off. Run it with
+alternating blocks of an epoch, so that a busy machine slows both; seconds are those of the process.
+Lightning runs with logger, progress bar and checkpoints off. Run it with
 
     OMP_NUM_THREADS=1 python recipes/bench/clean_step.py
 """
@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from lit_intriguing.data import TensorLoader
 from lit_intriguing.models import Classifier
+from lit_intriguing.numerics import flush_denormals, keep_freed_memory, spare_search_for_gpus
 
 ROWS, BATCH = 60_000, 128
 
@@ -30,14 +31,14 @@ def bare(x: Tensor, y: Tensor) -> float:
         nn.Linear(784, 100), nn.ReLU(), nn.Linear(100, 100), nn.ReLU(), nn.Linear(100, 10)
     )
     optimizer = torch.optim.Adam(model.parameters())
-    start = time.perf_counter()
+    start = time.process_time()
     order = torch.randperm(len(x))
     for rows in order.split(BATCH):
         loss = nn.functional.cross_entropy(model(x.index_select(0, rows).flatten(1)), y[rows])
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    return time.perf_counter() - start
+    return time.process_time() - start
 
 
 def through_lightning(x: Tensor, y: Tensor) -> float:
@@ -52,9 +53,9 @@ def through_lightning(x: Tensor, y: Tensor) -> float:
     )
     loader = TensorLoader(x, y, BATCH, shuffle=True)
     model = Classifier()
-    start = time.perf_counter()
+    start = time.process_time()
     trainer.fit(model, loader)
-    return time.perf_counter() - start
+    return time.process_time() - start
 
 
 def main() -> None:
@@ -65,7 +66,9 @@ def main() -> None:
     blocks, rows = vars(parser.parse_args()).values()
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", message=".*validation_step.*")
-    torch.set_flush_denormal(True)
+    flush_denormals()
+    keep_freed_memory()
+    spare_search_for_gpus()
     seed_everything(0, verbose=False)
     x, y = torch.rand(rows, 1, 28, 28), torch.randint(10, (rows,))
 
@@ -77,7 +80,7 @@ def main() -> None:
     first, second = (statistics.median(column) for column in zip(*seconds, strict=True))
     ratio = statistics.median(pair[1] / pair[0] for pair in seconds)
     print(f"bare loop {first / steps * 1e3:.2f} ms a step, Lightning {second / steps * 1e3:.2f}")
-    print(f"ratio {ratio:.2f} (median of {blocks} pairs; goal: at most 1.5)")
+    print(f"ratio {ratio:.2f} (median of {blocks} pairs; goal: at most 1.25)")
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from lit_intriguing.attacks.gradient import (
     input_gradient,
     project,
     random_in_ball,
+    row_lengths,
 )
 from lit_intriguing.types import UNBOUNDED, Bounds
 from tests.oracles import Linear, cross_entropy_gradient, nearest_in_ball, steepest
@@ -239,6 +240,23 @@ def test_rows_without_a_usable_gradient_stay_and_harm_no_other(norm: float) -> N
     alone = GradientAttack(0.3, norm).one_step(x[:1], gradient[:1], UNBOUNDED)
     torch.testing.assert_close(moved[:1], alone)
     assert torch.equal(x, kept)
+
+
+@NORMS
+@pytest.mark.parametrize("lengths", [False, True])
+def test_ascent_is_the_step_against_the_opposite_gradient(norm: float, lengths: bool) -> None:
+    gradient = torch.tensor(list(DIRECTIONS.values()))
+    x = torch.rand(len(gradient), 3, generator=torch.Generator().manual_seed(0))
+    attack, known = GradientAttack(0.3, norm), row_lengths(gradient) if lengths else None
+    moved = attack.one_step(x, gradient, Bounds(), ascend=True, lengths=known)
+    assert torch.equal(moved, attack.one_step(x, -gradient, Bounds()))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32])
+def test_sign_of_an_entry_counts_however_small_it_is(dtype: torch.dtype) -> None:
+    gradient = torch.tensor([[60_000.0, 1e-7, -1e-7, 0.0]]).to(dtype)
+    moved = GradientAttack(0.5, math.inf).one_step(torch.zeros(1, 4).to(dtype), gradient, UNBOUNDED)
+    assert moved.tolist() == [[-0.5, -0.5, 0.5, 0.0]]
 
 
 def test_stuck_rows_are_told() -> None:

@@ -95,3 +95,24 @@ def test_nothing_at_a_path_is_an_error_with_what_there_is() -> None:
 
 def test_lists_of_anything_but_tensors_are_leaves() -> None:
     assert list(leaves({"names": ["a", "b"], "d": [X, "c"]})) == ["names", "d.0", "d.1"]
+
+
+@pytest.mark.parametrize(
+    ("value", "path", "found"),
+    [((1, 2), -1, 2), ([1, 2], "1", 2), ({"1": 3, 1: 4}, 1, 4), ({"a.b": 5}, "a.b", 5)],
+)
+def test_common_containers_are_read_and_written_like_all_others(
+    value: Any, path: Any, found: int
+) -> None:
+    assert follow(value, path) == found
+    new = with_leaf(value, path, 9)
+    assert type(new) is type(value)
+    assert follow(new, path) == 9
+    assert follow(value, path) == found
+
+
+@pytest.mark.parametrize(("value", "path"), [((1, 2), 2), ([1], 1), ({"a": 1}, "b")])
+def test_what_is_not_there_is_told_with_what_is(value: Any, path: Any) -> None:
+    for call in (lambda: follow(value, path), lambda: with_leaf(value, path, 0)):
+        with pytest.raises(PathError, match="nothing stands at"):
+            call()

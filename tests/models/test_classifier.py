@@ -1,3 +1,4 @@
+import inspect
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from lit_intriguing.data import TensorLoader
 from lit_intriguing.errors import UserError
 from lit_intriguing.models import Classifier, CosineOverRun
 from lit_intriguing.models.decay import half_square_decay
+from lit_intriguing.private.of_lightning import HOOK_NOTE
 
 
 def sgd(parameters: Any) -> torch.optim.Optimizer:
@@ -406,3 +408,23 @@ def test_a_layer_replaced_by_a_wrapper_is_used() -> None:
 
     model.hidden1 = Doubled()
     assert torch.allclose(model(x), model.output(2 * inner(x)))
+
+
+def test_lightnings_note_of_a_hook_is_an_ordinary_attribute() -> None:
+    model = Classifier([4, 3])
+    setattr(model, HOOK_NOTE, "training_step")
+    assert vars(model)[HOOK_NOTE] == "training_step"
+    model.extra = nn.Linear(2, 2)  # others are registered as ever
+    assert "extra" in dict(model.named_children())
+
+
+def test_signature_of_the_training_step_is_that_of_each_class() -> None:
+    class Own(Classifier):
+        def training_step(self, batch: Any) -> Any:  # without the number
+            return super().training_step(batch, 0)
+
+    assert list(inspect.signature(Classifier.training_step).parameters)[1:] == [
+        "batch",
+        "batch_idx",
+    ]
+    assert inspect.getfullargspec(Own.training_step).args == ["self", "batch"]

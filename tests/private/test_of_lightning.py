@@ -506,3 +506,19 @@ def test_a_strategy_says_whether_it_saves_shards() -> None:
         for saves in (True, False)
     }
     assert shards == {True: True, False: False}, "sharded checkpoints are not saved whole"
+
+
+def test_lightning_notes_the_hook_that_it_calls_in_one_attribute() -> None:
+    """Our modules set it at once; under another name their steps are slower."""
+    noted: list[Any] = []
+
+    class Noting(Host):
+        def __setattr__(self, name: str, value: Any) -> None:
+            if name == of_lightning.HOOK_NOTE:
+                noted.append(value)
+            super().__setattr__(name, value)
+
+    Trainer(max_steps=1, **QUIET).fit(Noting(), loader())
+    with carries("our modules' steps take a few hundredths longer"):
+        assert "training_step" in noted
+        assert noted[-1] is None
