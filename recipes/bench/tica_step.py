@@ -1,10 +1,10 @@
-"""What the topographic penalty adds to a training step of `ReconstructionTICA`.
+"""The topographic penalty's share of a training step of `ReconstructionTICA`, measured in one run.
 
 A step is the forward and backward pass of a network like that of `recipes/quocnet_cifar.yaml` on
-random images, all stages at once, and Adam's update. Steps with the penalty and steps without it,
-in which the last stage makes no pools, take turns on the same weights. The penalty's share is one
-minus the ratio of the medians of their CPU times; the last column takes the fastest step of each
-kind in the place of the medians, which suffers less from what else the machine does. Run it with
+random images, all stages at once, and Adam's update. The penalty is the pools of all stages, their
+weighted sum, and its gradient added to that of the filters' outputs; lower stages' pools, which the
+next stage needs in any case, are counted in. Steps and penalties take turns. Prints medians of CPU
+time, and the median, least and largest share of a turn. Run it with
 
     OMP_NUM_THREADS=1 python recipes/bench/tica_step.py
 """
@@ -19,72 +19,76 @@ from torch import Tensor
 
 from lit_intriguing.models import QuocNet, ReconstructionTICA
 
-KERNELS = (8, 5)
+KERNELS = (6, 5)
 """Of the stages."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Read the options, measure, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--pairs", type=int, default=80, help="steps of each kind")
+    parser.add_argument("--turns", type=int, default=40)
     parser.add_argument("--batch_size", type=int, default=32)
+    parser.add_argument("--maps", type=int, default=16)
     parser.add_argument("--pool", type=int, nargs="+", default=[3, 5])
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
-    print("| stages | pool | ms without | ms with | share of the penalty, % | of the fastest, % |")
+    print("| stages | pool | step, ms | penalty, ms | share, % | of a turn, % |")
     print("|---|---|---|---|---|---|")
     for stages in range(1, len(KERNELS) + 1):
         for pool in options.pool:
-            times = measured(stages, pool, options.batch_size, options.pairs)
-            print(f"| {stages} | {pool} | {row(*times)} |")
+            torch.manual_seed(0)
+            kernels = list(KERNELS[:stages])
+            network = QuocNet(
+                (3, 32, 32), stages, options.maps, kernel=kernels, pool=pool, pixels=5
+            )
+            x = torch.rand(options.batch_size, 3, 32, 32)
+            turns = measured(ReconstructionTICA(network), x, options.turns)
+            print(f"| {stages} | {pool} | {row(turns)} |")
 
 
-def row(bare: list[float], whole: list[float]) -> str:
-    """Return the cells of both kinds of steps, and of the difference."""
-    shares = [100 * (1 - of(bare) / of(whole)) for of in (median, min)]
-    cells = [1000 * median(bare), 1000 * median(whole), *shares]
-    return " | ".join(f"{cell:.1f}" for cell in cells)
+def row(turns: Sequence[tuple[float, float]]) -> str:
+    """Return the cells of a table for the seconds of steps and penalties."""
+    steps, penalties = (1000 * median(each) for each in zip(*turns, strict=True))
+    shares = [100 * penalty / step for step, penalty in turns]
+    spread = f"{min(shares):.1f} to {max(shares):.1f}"
+    return f"{steps:.1f} | {penalties:.2f} | {median(shares):.1f} | {spread}"
 
 
-def measured(
-    stages: int, pool: int, batch_size: int, pairs: int
-) -> tuple[list[float], list[float]]:
-    """Return the CPU seconds of steps without the penalty, and of those with it."""
-    torch.manual_seed(0)
-    kernels = list(KERNELS[:stages])
-    model = ReconstructionTICA(QuocNet((3, 32, 32), stages, kernel=kernels, pool=pool, pixels=5))
+def measured(model: ReconstructionTICA, x: Tensor, turns: int) -> list[tuple[float, float]]:
+    """Return the CPU seconds of a step, and those of the penalty alone, for each turn."""
+    stages = model.network.stages
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-4, fused=True)
-    x = torch.rand(batch_size, 3, 32, 32)
-    losses = (
-        lambda: without_penalty(model.network, x),
-        lambda: model.loss(model.objectives(x, range(stages))),
-    )
-    spent: tuple[list[float], list[float]] = ([], [])
-    for pair in range(pairs + 2):
-        for kind in (0, 1) if pair % 2 else (1, 0):
-            took = seconds(losses[kind], optimizer)
-            if pair >= 2:  # the first are slower: memory is fetched
-                spent[kind].append(took)
-    return spent
+    outputs = filtered(model.network, x)
+
+    def step() -> None:
+        optimizer.zero_grad()
+        model.loss(model.objectives(x, range(len(stages)))).backward()
+        optimizer.step()
+
+    def penalty() -> None:
+        pools = [stage.pool(y).sum() for stage, y in zip(stages, outputs, strict=True)]
+        (model.sparsity * torch.stack(pools).sum() / len(x)).backward()
+
+    found = [(seconds(step), seconds(penalty)) for _ in range(turns + 2)]
+    return found[2:]  # the first are slower: memory is fetched
 
 
-def without_penalty(network: QuocNet, x: Tensor) -> Tensor:
-    """Return the error of reconstruction of all stages; the last one makes no pools."""
-    x, error = network.prepare(x), torch.zeros(())
-    for stage in network.stages:
-        y = stage.filters(x)
-        error = error + (stage.filters.decode(y) - x).square().sum() / len(x)
-        if stage is not network.stages[-1]:
-            x = stage.contrast(stage.pool(y))
-    return error
+def filtered(network: QuocNet, x: Tensor) -> list[Tensor]:
+    """Return what the filters of each stage give, laid out as they give it, with gradients."""
+    found, x = list[Tensor](), network.prepare(x)
+    with torch.no_grad():
+        for stage in network.stages:
+            found.append(stage.filters(x))
+            x = stage.contrast(stage.pool(found[-1]))
+    for y in found:
+        y.requires_grad_().grad = torch.zeros_like(y)
+    return found
 
 
-def seconds(loss: Callable[[], Tensor], optimizer: torch.optim.Optimizer) -> float:
-    """Return the CPU seconds of a training step."""
+def seconds(run: Callable[[], None]) -> float:
+    """Return the CPU seconds that something takes."""
     start = time.process_time()
-    optimizer.zero_grad()
-    loss().backward()
-    optimizer.step()
+    run()
     return time.process_time() - start
 
 

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from lit_intriguing.errors import UserError
 from lit_intriguing.models.quocnet.positions import Positions, pair
-from lit_intriguing.models.quocnet.window_sums import window_sums
+from lit_intriguing.models.quocnet.window_sums import root_of_squares
 
 
 class L2Pool(nn.Module):
@@ -51,7 +51,7 @@ class L2Pool(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return `(N, maps, rows, columns)` of maps `(N, maps, H, W)`."""
         windows = Positions((x.shape[2], x.shape[3]), self.kernel, self.stride)
-        return (window_sums(x.square(), windows) + self.eps).sqrt()
+        return root_of_squares(x, windows, self.eps)
 
     def extra_repr(self) -> str:
         """Return the settings, for `print`."""
