@@ -1,6 +1,6 @@
 """Errors of a linear car detector on trained features, on those of random filters, and on pixels.
 
-From the root of a checkout, with five seeds of recipes/quocnet_cifar.yaml:
+With five seeds of recipes/quocnet_cifar.yaml:
 
     python recipes/bench/car_features.py --seeds 0 1 2 3 4
 
@@ -36,8 +36,9 @@ from lit_intriguing.models import QuocNet
 from lit_intriguing.training_runs.measure import build, silence
 from lit_intriguing.whole_files import write_json
 
-RECIPE = Path("recipes/quocnet_cifar.yaml")
-RESULTS = Path("recipes/results/car_features.json")
+RECIPES = Path(__file__).parents[1]
+RECIPE = RECIPES / "quocnet_cifar.yaml"
+RESULTS = RECIPES / "results" / "car_features.json"
 STRENGTHS = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
 """C of scikit-learn, the inverse of the regularisation."""
 
