@@ -173,8 +173,12 @@ class Frames(FileDataModule):
             first = len(self.frames) - round(self.validation * len(self.frames))
             parts = {"train": slice(0, first), "validation": slice(first, None)}
             part = self.frames.taken(parts.get(name, slice(None))).taken(slice(self.limit))
-            kind = StreamedImages if isinstance(part, FrameStream) else FrameImages
-            self._datasets[name] = kind(part, self.channels, self._fit, self._finish)
+            rest = self.channels, self._fit, self._finish
+            self._datasets[name] = (
+                StreamedImages(part, *rest)
+                if isinstance(part, FrameStream)
+                else FrameImages(part, *rest)
+            )
             if self.in_memory:
                 self._datasets[name].keep()
         return self._datasets[name]

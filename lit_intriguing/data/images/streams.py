@@ -96,8 +96,9 @@ def is_stream(folder: str) -> bool:
     if _ADDRESS.match(folder):
         return True
     try:
-        return {"chunks", "config"} <= json.loads((Path(folder) / "index.json").read_text()).keys()
-    except (OSError, ValueError, AttributeError):
+        written = json.loads((Path(folder) / "index.json").read_text())
+        return isinstance(written, dict) and {"chunks", "config"} <= written.keys()
+    except (OSError, ValueError):
         return False
 
 

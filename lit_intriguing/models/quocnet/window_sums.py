@@ -113,7 +113,8 @@ def _at(axis: int, places: slice, tap: int) -> tuple[Any, ...]:
 
 def _zeros(x: Tensor, axis: int, size: int) -> Tensor:
     """Return zeros of another size along an axis, in the same order in memory."""
-    order = sorted(range(4), key=lambda one: -x.stride(one))
+    strides = x.stride()
+    order = sorted(range(4), key=lambda one: -strides[one])
     shape = [size if one == axis else x.shape[one] for one in order]
     return x.new_zeros(shape).permute([order.index(one) for one in range(4)])
 
