@@ -9,8 +9,9 @@ from torch.utils.data import DataLoader
 from lit_intriguing.argument_types import checked_arguments
 from lit_intriguing.data.file_module import FileDataModule
 from lit_intriguing.data.images import files, preparation
-from lit_intriguing.data.images.frame_dataset import Contrast, FrameImages
+from lit_intriguing.data.images.frame_dataset import Contrast, FrameImages, PreparedFrames
 from lit_intriguing.data.images.frame_list import FrameList, find_frames
+from lit_intriguing.data.images.streams import FrameStream, StreamedImages, find_stream, is_stream
 from lit_intriguing.data.run import checked_sizes, run_seed
 from lit_intriguing.errors import UserError
 
@@ -33,8 +34,13 @@ class Frames(FileDataModule):
     extra `video`: a frame in a random order from the key frame before it, which takes long where
     key frames are rare; `in_memory` reads each video in one pass.
 
+    A data set that `litdata.optimize` has written is streamed (the extra `stream`), in its own
+    order: images, uint8 tensors, or tuples or dicts with one first or as `image`. Frames are
+    fetched one by one in the random order of training, and decoded for the first time then.
+
     Args:
-        folder: Path of the files, at any depth in it, also within `$LIT_INTRIGUING_DATA`.
+        folder: Path of the files, at any depth in it, also within `$LIT_INTRIGUING_DATA`; or of a
+            data set of litdata, or its address, such as `s3://bucket/frames`.
         size: Height and width of the frames that the network gets.
         stride: Of the images of each folder within, sorted by name, and of each video the first
             frame and every so many after it; a large one for one frame of each video.
@@ -56,7 +62,7 @@ class Frames(FileDataModule):
 
     Raises:
         UserError: For options out of range; in `setup`, for a folder without frames, videos where
-            PyAV is missing, or a share that leaves nothing.
+            PyAV is missing, a data set of litdata where that is, or a share that leaves nothing.
     """
 
     def __init__(
@@ -98,8 +104,8 @@ class Frames(FileDataModule):
         self.batch_size, self.eval_batch_size, self.workers = batch_size, eval_batch_size, workers
         self.validation, self.limit, self.in_memory = validation, limit, in_memory
         self.unreadable, self.drop_last, self.seed = unreadable, drop_last, seed
-        self._frames: FrameList | None = None
-        self._datasets: dict[str, FrameImages] = {}
+        self._frames: FrameList | FrameStream | None = None
+        self._datasets: dict[str, PreparedFrames] = {}
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -107,7 +113,7 @@ class Frames(FileDataModule):
         return (self.channels, self.size, self.size)
 
     @property
-    def frames(self) -> FrameList:
+    def frames(self) -> FrameList | FrameStream:
         """All frames that can be decoded, and what cannot, after `setup`."""
         assert self._frames is not None, "setup comes first"
         return self._frames
@@ -121,10 +127,7 @@ class Frames(FileDataModule):
         """
         self.give_validation_back()
         if self._frames is None:
-            root, workers = files.image_root(self.folder), self.worker_count()
-            self._frames = self.one_first(
-                lambda first: find_frames(root, self.stride, workers, progress=first)
-            )
+            self._frames = self.one_first(self._found)
             self._report()
         held_out, whole = round(self.validation * len(self._frames)), len(self._frames)
         if held_out == whole or (self.validation and not held_out):
@@ -156,13 +159,26 @@ class Frames(FileDataModule):
         """Return batches of all frames, in their order."""
         return self.evaluation_loader(self._part("predict"), self.eval_batch_size)
 
-    def _part(self, name: str) -> FrameImages:
+    def _found(self, first: bool) -> FrameList | FrameStream:
+        if is_stream(self.folder):
+            return find_stream(self.folder, self.stride)
+        root = files.image_root(self.folder)
+        if is_stream(str(root)):
+            return find_stream(str(root), self.stride)
+        return find_frames(root, self.stride, self.worker_count(), progress=first)
+
+    def _part(self, name: str) -> PreparedFrames:
         """Return a part as a data set, once, so that what it keeps in memory is read once."""
         if name not in self._datasets:
             first = len(self.frames) - round(self.validation * len(self.frames))
             parts = {"train": slice(0, first), "validation": slice(first, None)}
             part = self.frames.taken(parts.get(name, slice(None))).taken(slice(self.limit))
-            self._datasets[name] = FrameImages(part, self.channels, self._fit, self._finish)
+            rest = self.channels, self._fit, self._finish
+            self._datasets[name] = (
+                StreamedImages(part, *rest)
+                if isinstance(part, FrameStream)
+                else FrameImages(part, *rest)
+            )
             if self.in_memory:
                 self._datasets[name].keep()
         return self._datasets[name]
@@ -174,7 +190,7 @@ class Frames(FileDataModule):
         count = sum(number for number, _ in skipped.values())
         few = [f"{path} ({number}: {why})" for path, (number, why) in list(skipped.items())[:3]]
         text = (
-            f"{count} of {count + len(self.frames)} frames in {self.frames.folder} cannot be "
+            f"{count} of {count + len(self.frames)} frames in {self.folder} cannot be "
             f"decoded: {'; '.join(few)}{'; ...' if len(skipped) > 3 else ''}."
         )
         if self.unreadable == "stop":

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from lit_intriguing.data_folder import found_file
 from lit_intriguing.errors import UserError
 from lit_intriguing.models.described import shapes_that_differ
+from lit_intriguing.models.quocnet.local_filters import materialise
 from lit_intriguing.models.trained import Trained
 from lit_intriguing.models.weights import read_checkpoint
 
@@ -74,6 +75,10 @@ class FeatureClassifier(Trained):
         nn.init.zeros_(self.output.weight)
         nn.init.zeros_(self.output.bias)
         self.add_error_metrics()
+
+    def configure_model(self) -> None:
+        """Give the filters of a QuocNet that was made on the device meta their values."""
+        materialise(self.features)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return logits `(N, classes)` of images `(N, C, H, W)`."""

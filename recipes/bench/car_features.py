@@ -1,66 +1,115 @@
 """Errors of a linear car detector on trained features, on those of random filters, and on pixels.
 
-Run it as
+With five seeds of recipes/quocnet_cifar.yaml:
 
-    python recipes/bench/car_features.py --encoders run0/last.ckpt run1/last.ckpt
+    python recipes/bench/car_features.py --seeds 0 1 2 3 4
 
-with checkpoints of `lightning fit --config recipes/quocnet_cifar.yaml --seed_everything N`. Data,
-network and seed come from each checkpoint. Logistic regression on standardised features; how
-strongly it is regularised is chosen for each kind of features on the images that the recipe holds
-out, which then join the training. Test images are looked at once. Writes `car_features.csv`.
+and with other numbers in the recipe's network, on held-out images alone, the test set unread:
+
+    python recipes/bench/car_features.py --held_out --seeds 0 --network maps=4 --network maps=32
+
+Random filters are the network's before it is trained. The detector is a logistic regression on
+standardised features. How strongly it is regularised is chosen, for each kind of features and each
+seed, on the images that the recipe holds out, which then join the training; the test images are
+looked at once. All is kept in recipes/results/car_features.json, and what is there is not measured
+again, so that a study goes on where it was stopped. Prints a table.
 """
 
 import argparse
-import csv
+import copy
+import datetime
+import io
+import json
 from collections.abc import Callable, Sequence
+from itertools import product
 from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
 
 import torch
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
+from lit_intriguing.configuration.merging import merged_files
 from lit_intriguing.data import ImageFolder
-from lit_intriguing.models import QuocNet, ReconstructionTICA
+from lit_intriguing.models import QuocNet
+from lit_intriguing.training_runs.measure import build, silence
+from lit_intriguing.whole_files import write_json
 
-STRENGTHS = (1e-5, 1e-4, 1e-3, 1e-2)
+RECIPES = Path(__file__).parents[1]
+RECIPE = RECIPES / "quocnet_cifar.yaml"
+RESULTS = RECIPES / "results" / "car_features.json"
+STRENGTHS = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
 """C of scikit-learn, the inverse of the regularisation."""
-SHARE = 0.2
-"""Of the training images, held out for the choice; as in the recipe."""
 
 Features = Callable[[Tensor], Tensor]
 Rows = tuple[Tensor, Tensor]
-Row = tuple[object, ...]
+Run = dict[str, Any]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Read the options, measure, print and write."""
+    """Measure what is missing, store it, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--encoders", nargs="+", required=True, type=Path)
-    parser.add_argument("--folder", default="cifar10")
-    parser.add_argument("--binary", default="automobile", help="the class told from the rest")
-    parser.add_argument("--output", default="car_features.csv", type=Path)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
+    parser.add_argument("--held_out", action="store_true", help="leave the test images unread")
+    parser.add_argument(
+        "--network", nargs="+", action="append", metavar="NAME=VALUE",
+        help="options of the network beside the recipe's; give it again for further networks",
+    )  # fmt: skip
     options = parser.parse_args(arguments)
+    networks = [dict(map(named, one)) for one in options.network or [[]]]
     torch.set_num_threads(1)
-    parts = images_of(options.folder, options.binary)
-    rows: list[Row] = []
-    for seed, encoder in enumerate(options.encoders):
-        rows += measured(encoder, seed, parts)
-    rows.append(("pixels", "", *errors(lambda x: x.flatten(1), parts)))
-    with options.output.open("w", newline="") as file:
-        csv.writer(file).writerows([("features", "encoder", "C", "held out %", "test %"), *rows])
-    for row in rows:
-        print(*row)
+    config = merged_files([str(RECIPE)])
+    runs: list[Run] = json.loads(RESULTS.read_text())["runs"] if RESULTS.exists() else []
+    parts = None
+    for network, seed in product(networks, options.seeds):
+        made = with_network(config, network)
+        for features in ("pixels", "random", "trained"):
+            one = {"features": features}
+            if features != "pixels":
+                one |= {"network": sizes(made), "seed": seed}
+            if not any(is_done(run, one, options.held_out) for run in runs):
+                parts = parts or images_of(config, options.held_out)
+                found = errors(features_of(features, made, seed), parts)
+                runs = [run for run in runs if not is_done(run, one, True)]
+                runs.append({**one, **found, "date": datetime.date.today().isoformat()})
+                write_json(
+                    RESULTS, {"command": "python recipes/bench/car_features.py", "runs": runs}
+                )
+    print(table(runs))
 
 
-def images_of(folder: str, binary: str) -> dict[str, Rows]:
-    """Return images and labels of the parts `train`, `validation` and `test`."""
-    data = ImageFolder(folder, binary=binary, validation=SHARE, in_memory=True, workers=0, seed=0)
+def named(word: str) -> tuple[str, Any]:
+    """Return name and value of `NAME=VALUE`."""
+    name, _, value = word.partition("=")
+    return name, json.loads(value)
+
+
+def with_network(config: dict[str, Any], network: dict[str, Any]) -> dict[str, Any]:
+    """Return the recipe with other options of its network."""
+    made = copy.deepcopy(config)
+    made["model"]["init_args"]["network"]["init_args"] |= network
+    return made
+
+
+def sizes(config: dict[str, Any]) -> dict[str, Any]:
+    """Return the options of a configuration's network that the study varies."""
+    given = config["model"]["init_args"]["network"]["init_args"]
+    return {name: given[name] for name in ("stages", "maps", "kernel", "pool", "pixels")}
+
+
+def is_done(run: Run, one: Run, held_out: bool) -> bool:
+    """Return whether a run is what is wanted; with test images only if it has their error."""
+    return one.items() <= run.items() and (held_out or "test" in run)
+
+
+def images_of(config: dict[str, Any], held_out: bool) -> dict[str, Rows]:
+    """Return images and labels of `train` and `validation`, and of `test` where it is wanted."""
+    data = ImageFolder(**config["data"]["init_args"], seed=0)
     data.setup(None)
-    loaders = {
-        "train": data.train_dataloader(),
-        "validation": data.val_dataloader(),
-        "test": data.test_dataloader(),
-    }
+    loaders = {"train": data.train_dataloader(), "validation": data.val_dataloader()}
+    if not held_out:
+        loaders["test"] = data.test_dataloader()
     found = {}
     for name, loader in loaders.items():
         images, labels = zip(*loader, strict=True)
@@ -68,37 +117,36 @@ def images_of(folder: str, binary: str) -> dict[str, Rows]:
     return found
 
 
-def measured(encoder: Path, seed: int, parts: dict[str, Rows]) -> list[Row]:
-    """Return the rows of a trained network, and of one of the same shape with random filters."""
-    model = ReconstructionTICA.load_from_checkpoint(encoder, map_location="cpu").eval()
-    network = model.network
+def features_of(kind: str, config: dict[str, Any], seed: int) -> Features:
+    """Return pixels, or the features of a network with random filters, or of one that it trains."""
+    if kind == "pixels":
+        return lambda x: x.flatten(1)
+    with silence(io.StringIO()):
+        made = build({**config, "seed_everything": seed})
+        if kind == "trained":
+            made.trainer.fit(made.model, datamodule=made.datamodule)
+    network = made.model.network
     assert isinstance(network, QuocNet)
-    rows: list[Row] = [("trained", str(encoder), *errors(of(network), parts))]
-    torch.manual_seed(seed)
-    for stage in network.stages:
-        stage.filters.reset_parameters()
-    return [*rows, ("random", str(encoder), *errors(of(network), parts))]
+    return lambda x: outputs(network.eval(), x)
 
 
-def of(network: QuocNet) -> Features:
-    """Return the features of a network as a function of images."""
-
-    def features(x: Tensor) -> Tensor:
-        with torch.no_grad():
-            return torch.cat([network(few).flatten(1) for few in x.split(250)])
-
-    return features
+def outputs(network: QuocNet, x: Tensor) -> Tensor:
+    """Return what a network makes of images, a row for each."""
+    with torch.no_grad():
+        return torch.cat([network(few).flatten(1) for few in x.split(250)])
 
 
-def errors(features: Features, parts: dict[str, Rows]) -> tuple[float, float, float]:
-    """Return C as chosen on the held-out images, and both errors in percent."""
-    found = {name: features(images) for name, (images, _) in parts.items()}
-    labels = {name: labels for name, (_, labels) in parts.items()}
-    train = found["train"], labels["train"]
-    trials = [(error(c, train, (found["validation"], labels["validation"])), c) for c in STRENGTHS]
+def errors(features: Features, parts: dict[str, Rows]) -> Run:
+    """Return C as chosen on the held-out images, and the errors in percent."""
+    found = {name: (features(images), labels) for name, (images, labels) in parts.items()}
+    trials = [(error(c, found["train"], found["validation"]), c) for c in STRENGTHS]
     held_out, best = min(trials)
-    both = [torch.cat([of[part] for part in ("train", "validation")]) for of in (found, labels)]
-    return best, held_out, error(best, (both[0], both[1]), (found["test"], labels["test"]))
+    both = {"C": best, "held_out": round(held_out, 2)}
+    if "test" in found:
+        pairs = zip(found["train"], found["validation"], strict=True)
+        images, labels = (torch.cat(pair) for pair in pairs)
+        both["test"] = round(error(best, (images, labels), found["test"]), 2)
+    return both
 
 
 def error(strength: float, train: Rows, test: Rows) -> float:
@@ -108,6 +156,30 @@ def error(strength: float, train: Rows, test: Rows) -> float:
     model.fit(((train[0] - mean) / std).numpy(), train[1].numpy())
     predicted = model.predict(((test[0] - mean) / std).numpy())
     return 100 * float((torch.from_numpy(predicted) != test[1]).float().mean())
+
+
+def table(runs: Sequence[Run]) -> str:
+    """Return a line for each network and kind of features, means over seeds."""
+    lines = ["| features | network | seeds | held out, % | test, % |", "|---|---|---|---|---|"]
+    kinds = {(run["features"], json.dumps(run.get("network", ""))) for run in runs}
+    for features, network in sorted(kinds, key=lambda kind: kind[::-1]):
+        same = [
+            run
+            for run in runs
+            if (run["features"], json.dumps(run.get("network", ""))) == (features, network)
+        ]
+        cells = [
+            over_seeds([run[key] for run in same if key in run]) for key in ("held_out", "test")
+        ]
+        words = ", ".join(f"{key} {value}" for key, value in (json.loads(network) or {}).items())
+        lines.append(f"| {features} | {words} | {len(same)} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def over_seeds(values: Sequence[float]) -> str:
+    """Return mean and standard deviation."""
+    spread = f" (sd {stdev(values):.2f})" if len(values) > 1 else ""
+    return f"{mean(values):.2f}{spread}" if values else ""
 
 
 if __name__ == "__main__":

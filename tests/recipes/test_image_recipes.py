@@ -1,6 +1,7 @@
 """The recipes on images run through the real command line, shortened, on small folders."""
 
 import csv
+import json
 import re
 import subprocess
 import sys
@@ -112,20 +113,36 @@ def test_layers_of_quocnet_are_bounded_and_compared_with_random_directions(tmp_p
     assert any((tmp_path / "units").glob("*.csv"))
 
 
-@pytest.mark.filterwarnings("ignore:lbfgs failed to converge")  # of so few images
-def test_filters_are_drawn_and_features_compared_with_random_filters_and_pixels(
+def test_the_strongest_filters_are_drawn(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     cli.main(["fit", "--config=recipes/quocnet_cifar.yaml", *FEW, *SHORT, *QUIET])
     (features,) = tmp_path.rglob("*.ckpt")
     capsys.readouterr()
     strongest_filters.main([str(features), "filters.png", "--count", "20"])
-    assert capsys.readouterr().out.startswith("20 strongest of 1250; ")
+    assert capsys.readouterr().out.startswith("20 strongest of 1458; ")
     assert (tmp_path / "filters.png").stat().st_size > 1000
-    car_features.main(["--encoders", str(features)])
-    with (tmp_path / "car_features.csv").open() as file:
-        rows = list(csv.DictReader(file))
-    assert [row["features"] for row in rows] == ["trained", "random", "pixels"]
-    assert all(0 <= float(row["test %"]) <= 100 for row in rows)
-    # Of the same shape, and not the same network.
-    assert rows[0]["encoder"] == rows[1]["encoder"] == str(features)
+
+
+@pytest.mark.filterwarnings("ignore:lbfgs failed to converge")  # of so few images
+def test_features_are_compared_with_random_filters_and_pixels_and_no_run_is_done_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(car_features, "RESULTS", tmp_path / "found.json")
+    small = ["--network", "maps=2", "kernel=16"]
+    car_features.main(["--held_out", "--seeds", "3", *small])
+    first = json.loads((tmp_path / "found.json").read_text())["runs"]
+    assert [run["features"] for run in first] == ["pixels", "random", "trained"]
+    assert not any("test" in run for run in first)
+    assert first[2]["network"]["kernel"] == 16
+    assert first[2]["seed"] == 3
+    car_features.main(["--seeds", "3", *small])
+    second = json.loads((tmp_path / "found.json").read_text())["runs"]
+    assert [run["held_out"] for run in second] == [run["held_out"] for run in first]
+    assert all(0 <= run["test"] <= 100 for run in second)
+    monkeypatch.setattr(car_features, "errors", lambda *_: pytest.fail("measured again"))
+    for held_out in ([], ["--held_out"]):
+        car_features.main([*held_out, "--seeds", "3", *small])
+    assert (
+        "| trained | stages 1, maps 2, kernel 16, pool 3, pixels 5 | 1 |" in capsys.readouterr().out
+    )

@@ -10,8 +10,35 @@ from lit_intriguing.data.images.videos import read_frame, read_frames
 from lit_intriguing.errors import UserError
 
 
-class FrameImages(EpochDataset):
-    """Frames `(channels, height, width)`, float32, without labels.
+class PreparedFrames(EpochDataset):
+    """Frames `(channels, height, width)`, float32, without labels, read one by one.
+
+    Args:
+        fit: From a frame as it is stored to one of the wanted size.
+        finish: From that to what the network gets.
+    """
+
+    def __init__(self, fit: nn.Module, finish: nn.Module) -> None:
+        self.fit, self.finish = fit, finish
+        self._kept: list[Tensor] | None = None
+
+    def __getitem__(self, index: int) -> Tensor:
+        frame: Tensor = self.finish(
+            self.fit(self.read(index)) if self._kept is None else self._kept[index]
+        )
+        return frame
+
+    def read(self, index: int) -> Tensor:
+        """Return a frame as it is stored."""
+        raise NotImplementedError
+
+    def keep(self) -> None:
+        """Read all frames now, and keep them at their size."""
+        self._kept = [self.fit(self.read(index)) for index in range(len(self))]
+
+
+class FrameImages(PreparedFrames):
+    """Frames of images and videos in a folder.
 
     Args:
         frames: Which.
@@ -21,21 +48,19 @@ class FrameImages(EpochDataset):
     """
 
     def __init__(self, frames: FrameList, channels: int, fit: nn.Module, finish: nn.Module) -> None:
-        self.frames, self.channels, self.fit, self.finish = frames, channels, fit, finish
-        self._kept: list[Tensor] | None = None
+        super().__init__(fit, finish)
+        self.frames, self.channels = frames, channels
 
     def __len__(self) -> int:
         return len(self.frames)
 
-    def __getitem__(self, index: int) -> Tensor:
-        frame: Tensor = self.finish(
-            self.fit(self._read(index)) if self._kept is None else self._kept[index]
-        )
-        return frame
-
     def identity(self) -> tuple[Tensor, ...]:
         """Return the files' names, as bytes, and which frame of which file each example is."""
         return names_as_bytes(self.frames.paths), self.frames.files, self.frames.times
+
+    def read(self, index: int) -> Tensor:
+        """Return a frame as it is in its file."""
+        return self._read_file(int(self.frames.files[index]), int(self.frames.times[index]))
 
     def keep(self) -> None:
         """Read all frames now, each video in one pass, and keep them at their size."""
@@ -54,9 +79,6 @@ class FrameImages(EpochDataset):
         if set(found) != wanted:
             raise _changed(str(path), f"{len(wanted) - len(found)} frames less")
         return [found[time] for time in times]
-
-    def _read(self, index: int) -> Tensor:
-        return self._read_file(int(self.frames.files[index]), int(self.frames.times[index]))
 
     def _read_file(self, file: int, time: int) -> Tensor:
         path = self.frames.folder / self.frames.paths[file]

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 from torch import Tensor, nn
-from torch.nn.functional import avg_pool2d
 
 from lit_intriguing.errors import UserError
 from lit_intriguing.models.quocnet.positions import Positions, pair
+from lit_intriguing.models.quocnet.window_sums import root_of_squares
 
 
 class L2Pool(nn.Module):
@@ -50,10 +50,8 @@ class L2Pool(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return `(N, maps, rows, columns)` of maps `(N, maps, H, W)`."""
-        self.output_shape(x.shape[1:])
-        return (
-            avg_pool2d(x.square(), self.kernel, self.stride, divisor_override=1) + self.eps
-        ).sqrt()
+        windows = Positions((x.shape[2], x.shape[3]), self.kernel, self.stride)
+        return root_of_squares(x, windows, self.eps)
 
     def extra_repr(self) -> str:
         """Return the settings, for `print`."""

@@ -1,6 +1,7 @@
 """The network of Le et al. 2012, of any number of stages."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -58,6 +59,9 @@ class QuocNet(nn.Module):
         pixels_floor: Its floor, in the units of pixels.
         scale: Norm of a filter at the start.
         memory: MiB for copies of windows at once; see `LocalFilters`.
+        untied_decoder: Filters of its own for the decoder of each stage, which doubles the weights.
+        device: Where the weights are made (null: torch's default). "meta" leaves that to
+            `ReconstructionTICA`: under `ModelParallelStrategy` no process ever holds them all.
 
     Raises:
         UserError: For numbers that do not fit together, with the stage that does not fit.
@@ -83,6 +87,8 @@ class QuocNet(nn.Module):
         pixels_floor: float = 0.1,
         scale: float = 0.1,
         memory: float = 16.0,
+        untied_decoder: bool = False,
+        device: str | None = None,
     ) -> None:
         super().__init__()
         self.init_args = {name: one for name, one in locals().items() if name in _OPTIONS}
@@ -91,12 +97,14 @@ class QuocNet(nn.Module):
         self.pixels = None if pixels is None else LocalContrastNormalisation(pixels, pixels_floor)
         each = {"maps": maps, "kernel": kernel, "stride": stride, "pool": pool,
                 "pool_stride": pool_stride, "contrast": contrast}  # fmt: skip
-        options = {name: _for_each(name, value, stages) for name, value in each.items()}
+        options: dict[str, Any] = {"scale": scale, "memory": memory,
+                                   "untied_decoder": untied_decoder, "device": device}  # fmt: skip
+        varied = {name: _for_each(name, value, stages) for name, value in each.items()}
         shape = tuple(input_shape)
         self._names = [f"stage{number}" for number in range(1, stages + 1)]
         for index, name in enumerate(self._names):
-            here = {key: values[index] for key, values in options.items()}
-            stage = _stage(name, shape, here, floor, scale, memory)
+            here = {key: values[index] for key, values in varied.items()}
+            stage = _stage(name, shape, here, floor, options)
             self.add_module(name, stage)
             shape = stage.output_shape
         self.feature_shape = shape
@@ -125,24 +133,21 @@ class QuocNet(nn.Module):
 
 _OPTIONS = frozenset(
     {"input_shape", "stages", "maps", "kernel", "stride", "pool", "pool_stride", "contrast"}
-    | {"floor", "pixels", "pixels_floor", "scale", "memory"}
+    | {"floor", "pixels", "pixels_floor", "scale", "memory", "untied_decoder", "device"}
 )
 
 
 def _stage(
     name: str,
     shape: Sequence[int],
-    options: dict[str, int],
+    sizes: dict[str, int],
     floor: float,
-    scale: float,
-    memory: float,
+    options: dict[str, Any],
 ) -> Stage:
     try:
-        filters = LocalFilters(
-            shape, options["maps"], options["kernel"], options["stride"], scale, memory
-        )
-        pool = L2Pool(options["pool"], options["pool_stride"])
-        return Stage(filters, pool, LocalContrastNormalisation(options["contrast"], floor))
+        filters = LocalFilters(shape, sizes["maps"], sizes["kernel"], sizes["stride"], **options)
+        pool = L2Pool(sizes["pool"], sizes["pool_stride"])
+        return Stage(filters, pool, LocalContrastNormalisation(sizes["contrast"], floor))
     except UserError as error:
         raise UserError(f"QuocNet, {name}, which gets {_by(shape)}: {error}") from error
 

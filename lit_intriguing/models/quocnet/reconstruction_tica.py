@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from lit_intriguing.errors import UserError
 from lit_intriguing.models.described import shapes_that_differ, way_out
 from lit_intriguing.models.optimised import Optimised
+from lit_intriguing.models.quocnet.local_filters import materialise
 from lit_intriguing.models.quocnet.network import QuocNet, Stage
 from lit_intriguing.models.quocnet.sharded import shard_positions
 
@@ -24,13 +25,13 @@ class Objective(NamedTuple):
             pixels, mean over examples.
         sparsity: Sum of the pools, mean over examples.
         unexplained: The squared error as a share of the image's squares.
-        features: Of the stage, `(N, maps, rows, columns)`.
+        pooled: The stage's pools, `(N, maps, rows, columns)`.
     """
 
     reconstruction: Tensor
     sparsity: Tensor
     unexplained: Tensor
-    features: Tensor
+    pooled: Tensor
 
 
 def objective(stage: Stage, x: Tensor) -> Objective:
@@ -38,7 +39,8 @@ def objective(stage: Stage, x: Tensor) -> Objective:
 
     `|W' W x - x|^2 + lambda * sum_j sqrt(eps + H_j (W x)^2)`: W are the stage's filters at all
     positions, so that they rebuild the whole image together; H_j are its pools. The groups that
-    they pool overlap, which makes it topographic.
+    they pool overlap, which makes it topographic. An untied decoder has other filters in the place
+    of W', so that the sum of pools alone can be made small by small W and large ones there.
 
     Args:
         stage: The stage.
@@ -49,7 +51,7 @@ def objective(stage: Stage, x: Tensor) -> Objective:
     error = (stage.filters.decode(y) - x).square().sum()
     # An image of one colour has no contrast left to rebuild.
     share = error.detach() / x.detach().square().sum().clamp(min=torch.finfo(x.dtype).tiny)
-    return Objective(error / len(x), pooled.sum() / len(x), share, stage.contrast(pooled))
+    return Objective(error / len(x), pooled.sum() / len(x), share, pooled)
 
 
 class ReconstructionTICA(Optimised):
@@ -121,10 +123,12 @@ class ReconstructionTICA(Optimised):
             x = self.network.prepare(x)
             for stage in self.network.stages[: trained.start]:
                 x = stage(x)
-        found = []
-        for number in trained:
-            found.append(objective(self.network.stages[number], x))
-            x = found[-1].features
+        found, below = list[Objective](), None
+        for stage in self.network.stages[trained.start : trained.stop]:
+            if below is not None:
+                x = below.contrast(found[-1].pooled)
+            found.append(objective(stage, x))
+            below = stage
         return found
 
     def loss(self, found: Iterable[Objective]) -> Tensor:
@@ -136,6 +140,9 @@ class ReconstructionTICA(Optimised):
     def configure_model(self) -> None:
         """Share the positions of all stages among the processes of `ModelParallelStrategy`.
 
+        A network that was made on the device meta gets its weights here: each process those of its
+        own positions.
+
         Raises:
             UserError: If there are more processes than positions.
         """
@@ -143,6 +150,7 @@ class ReconstructionTICA(Optimised):
         if mesh is not None:
             for stage in self.network.stages:
                 shard_positions(stage.filters, mesh)
+        materialise(self.network)
 
     def setup(self, stage: str) -> None:
         """Refuse images of data that say what they are, if they do not fit; and too short a run.

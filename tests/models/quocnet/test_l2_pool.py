@@ -17,7 +17,30 @@ def test_it_is_the_root_of_the_sum_of_squares_of_each_window(
     windows = x.unfold(2, high, down).unfold(3, wide, across)
     assert torch.allclose(pool(x), (windows.square().sum((-2, -1)) + 0.01).sqrt())
     assert pool(x).shape[1:] == pool.output_shape((3, 6, 7))
-    assert torch.autograd.gradcheck(pool, (x[:1, :1].clone().requires_grad_(),))
+    small = x[:1, :1].clone().requires_grad_()
+    assert torch.autograd.gradcheck(pool, small)
+    assert torch.autograd.gradgradcheck(pool, small)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_in_half_precision_a_window_is_added_up_in_whole(dtype: torch.dtype) -> None:
+    x = torch.rand(2, 3, 12, 12, generator=torch.Generator().manual_seed(0)).to(dtype)
+    found = L2Pool(9, eps=1e-6)(x)
+    assert found.dtype == dtype
+    wanted = L2Pool(9, eps=1e-6)(x.double())
+    # As much as rounding once each of squares, sums and roots.
+    torch.testing.assert_close(found.double(), wanted, rtol=2 * torch.finfo(dtype).eps, atol=0.0)
+
+
+def test_it_bears_torch_func_and_other_layouts_of_memory() -> None:
+    pool = L2Pool(3, (1, 2), eps=0.01)
+    x = torch.rand(4, 2, 5, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    turned = x.permute(2, 3, 0, 1).contiguous().permute(2, 3, 0, 1)
+    assert torch.equal(pool(turned), pool(x))
+    each = torch.func.vmap(torch.func.grad(lambda one: pool(one[None]).sum()))(x)
+    leaf = x.clone().requires_grad_()
+    (together,) = torch.autograd.grad(pool(leaf).sum(), leaf)
+    assert torch.allclose(each, together)
 
 
 def test_its_slope_at_zero_is_zero_and_finite() -> None:

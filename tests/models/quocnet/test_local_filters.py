@@ -86,6 +86,25 @@ def test_the_decoder_is_the_transpose_with_gradients_of_finite_differences() -> 
     assert torch.autograd.gradgradcheck(run, (y, weight))
 
 
+def test_an_untied_decoder_has_filters_of_its_own_with_gradients_of_finite_differences() -> None:
+    found = layer(0.0003, **SMALL, untied_decoder=True)
+    x, y = images(found), torch.randn(2, *found.output_shape, dtype=torch.float64)
+    assert not torch.allclose((found.decode(y) * x).sum(), (found(x) * y).sum())
+    tied = layer(**SMALL)
+    assert dict(tied.named_parameters()).keys() == {"weight"}
+    with torch.no_grad():
+        tied.weight.copy_(found.decoder_weight)
+    assert torch.allclose(found.decode(y), tied.decode(y))
+
+    def run(y: Tensor, weight: Tensor) -> Tensor:
+        return functional_call(Decoder(found), {"filters.decoder_weight": weight}, (y,))
+
+    weight = found.decoder_weight.detach().requires_grad_()
+    assert torch.autograd.gradcheck(run, (y.requires_grad_(), weight))
+    found.decode(found(x)).square().sum().backward()
+    assert all(float(one.grad.norm()) > 0 for one in found.parameters())
+
+
 class Decoder(nn.Module):
     def __init__(self, filters: LocalFilters) -> None:
         super().__init__()
@@ -135,6 +154,42 @@ def test_filters_begin_with_the_norm_asked_for() -> None:
     found = LocalFilters((3, 20, 20), maps=8, kernel=8, scale=0.1)
     assert float(found.weight.detach().norm(dim=2).mean()) == pytest.approx(0.1, rel=0.01)
     assert found.filters.shape == (169, 8, 3, 8, 8)
+
+
+def test_positions_are_drawn_alike_whoever_draws_them_and_anew_each_time() -> None:
+    found = layer(untied_decoder=True).float()
+    few = torch.empty(5, *found.weight.shape[1:])
+    found.draw("weight", few, first=7)
+    assert torch.equal(few, found.weight[7:12])
+    banks = {tuple(one.flatten().tolist()) for name in found.parameters() for one in name}
+    assert len(banks) == 2 * len(found.positions)
+    before = found.weight.detach().clone()
+    found.reset_parameters()
+    assert not torch.isclose(found.weight, before).any()
+
+
+def test_weights_made_on_meta_get_the_values_they_would_have_had_or_those_of_a_checkpoint() -> None:
+    torch.manual_seed(3)
+    wanted = LocalFilters(SMALL["input_shape"], kernel=3, untied_decoder=True)  # type: ignore[arg-type]
+    x = torch.rand(1, 1, 5, 4)
+
+    def made() -> LocalFilters:
+        torch.manual_seed(3)
+        return LocalFilters((1, 5, 4), kernel=3, untied_decoder=True, device="meta")
+
+    found = made()
+    with pytest.raises(UserError, match=r"no values yet.* device meta: call its `materialise`"):
+        found(x)
+    with pytest.raises(UserError, match="no values yet"):
+        found.decode(wanted(x))
+    found.requires_grad_(False).materialise()
+    assert torch.equal(found.decode(found(x)), wanted.decode(wanted(x)))
+    assert not found.weight.requires_grad
+    torch.nn.init.ones_(wanted.weight)
+    loaded = made()
+    loaded.load_state_dict(wanted.state_dict())
+    assert torch.equal(loaded.decode(loaded(x)), wanted.decode(wanted(x)))
+    assert loaded.weight.requires_grad
 
 
 @pytest.mark.parametrize(

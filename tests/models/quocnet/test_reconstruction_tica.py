@@ -161,6 +161,43 @@ def test_a_checkpoint_brings_its_network_and_one_of_another_shape_is_refused(
         )
 
 
+def test_a_network_made_on_meta_trains_as_another_does_and_its_checkpoint_loads(
+    tmp_path: Path,
+) -> None:
+    ends = []
+    for device in (None, "meta"):
+        found = model(sizes={"device": device})
+        run = trainer(max_epochs=1, limit_train_batches=3)
+        run.fit(found, datamodule=Images())
+        ends.append(weights(found))
+    for one, other in zip(*ends, strict=True):
+        assert torch.equal(one, other)
+    run.save_checkpoint(tmp_path / "meta.ckpt")
+    again = ReconstructionTICA.load_from_checkpoint(tmp_path / "meta.ckpt", map_location="cpu")
+    x = torch.rand(2, 1, 8, 8)
+    assert torch.equal(again(x), found(x))
+
+
+def test_an_untied_decoder_is_trained_and_kept_in_the_checkpoint(tmp_path: Path) -> None:
+    found, run = model(sizes={"untied_decoder": True}, optimizer=adam), trainer(max_epochs=2)
+    before = [one.detach().clone() for one in found.parameters()]
+    assert len(before) == 4
+    run.fit(found, datamodule=Images())
+    assert run.callback_metrics["train/unexplained_1"] < 0.7
+    assert not any(map(torch.equal, before, found.parameters()))
+    run.save_checkpoint(tmp_path / "untied.ckpt")
+    again = ReconstructionTICA.load_from_checkpoint(tmp_path / "untied.ckpt", map_location="cpu")
+    assert all(map(torch.equal, again.parameters(), found.parameters()))
+
+
+def test_the_last_stage_is_not_normalised_in_vain() -> None:
+    found, calls = model(), list[str]()
+    for number, stage in enumerate(found.network.stages, 1):
+        stage.contrast.register_forward_hook(lambda *_, name=str(number): calls.append(name))
+    loss_of(found, torch.rand(2, 1, 8, 8))
+    assert calls == ["1"]
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

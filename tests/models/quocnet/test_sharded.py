@@ -11,14 +11,14 @@ import torch
 from lightning.pytorch import Callback, Trainer, seed_everything
 from torch import Tensor
 
-from lit_intriguing.models import QuocNet, ReconstructionTICA
+from lit_intriguing.errors import UserError
+from lit_intriguing.models import LocalFilters, QuocNet, ReconstructionTICA
+from lit_intriguing.models.quocnet.sharded import shard_positions
 from tests.models.quocnet.test_reconstruction_tica import Images
 
 ROOT = Path(__file__).parents[3]
 SIZES: dict[str, Any] = {"input_shape": [1, 8, 8], "stages": 2, "maps": 3, "kernel": [4, 2],
                          "pool": 2, "contrast": 3, "scale": 0.5}  # fmt: skip
-
-pytestmark = pytest.mark.slow
 
 _SCRIPT = """
 from pathlib import Path
@@ -27,7 +27,7 @@ from tests.models.quocnet.test_sharded import train
 
 if __name__ == "__main__":
     strategy = ModelParallelStrategy(data_parallel_size={data}, tensor_parallel_size={positions})
-    train(Path({folder!r}), strategy, {data} * {positions}, {checkpoint!r}, {epochs})
+    train(Path({folder!r}), strategy, {data} * {positions}, {checkpoint!r}, {epochs}, {device!r})
 """
 
 
@@ -45,11 +45,17 @@ class Losses(Callback):
 
 
 def train(
-    folder: Path, strategy: Any, devices: int, checkpoint: str | None = None, epochs: int = 4
+    folder: Path,
+    strategy: Any,
+    devices: int,
+    checkpoint: str | None = None,
+    epochs: int = 4,
+    device: str | None = None,
 ) -> None:
     """Train a small network on full batches; write its losses, sizes and weights."""
     seed_everything(0, verbose=False)
-    model = ReconstructionTICA(QuocNet(**SIZES), optimizer=lambda p: torch.optim.Adam(p, lr=1e-2))
+    network = QuocNet(**SIZES, device=device)
+    model = ReconstructionTICA(network, optimizer=lambda p: torch.optim.Adam(p, lr=1e-2))
     kept = Losses()
     run = Trainer(
         strategy=strategy, devices=devices, accelerator="cpu", max_epochs=epochs, logger=False,
@@ -68,14 +74,24 @@ def train(
 
 
 def trained(
-    folder: Path, data: int, positions: int, checkpoint: str | None = None, epochs: int = 4
+    folder: Path,
+    data: int,
+    positions: int,
+    checkpoint: str | None = None,
+    epochs: int = 4,
+    device: str | None = None,
 ) -> list[dict[str, Any]]:
     """What each process of a training of its own wrote."""
     folder.mkdir()
     script = folder / "script.py"
     script.write_text(
         _SCRIPT.format(
-            data=data, positions=positions, folder=str(folder), checkpoint=checkpoint, epochs=epochs
+            data=data,
+            positions=positions,
+            folder=str(folder),
+            checkpoint=checkpoint,
+            epochs=epochs,
+            device=device,
         )
     )
     done = subprocess.run(
@@ -101,10 +117,29 @@ def assert_close(found: list[Tensor], wanted: list[Tensor]) -> None:
         assert torch.allclose(one, other, rtol=1e-5, atol=1e-6)
 
 
+class Mesh:
+    """Says how many processes share positions, and nothing more."""
+
+    def __init__(self, processes: int) -> None:
+        self.size = lambda: processes
+
+    def __getitem__(self, name: str) -> "Mesh":
+        return self
+
+
+def test_more_processes_than_positions_are_refused() -> None:
+    few = LocalFilters((1, 4, 4), kernel=3)  # 4 positions
+    with pytest.raises(UserError, match=r"5 processes .* share 4 positions: use at most 4"):
+        shard_positions(few, Mesh(5))  # type: ignore[arg-type]
+    assert isinstance(few.weight, torch.nn.Parameter)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("device", [None, "meta"])
 def test_two_processes_that_share_an_odd_number_of_positions_train_as_one_does(
-    tmp_path: Path, alone: dict[str, Any]
+    tmp_path: Path, alone: dict[str, Any], device: str | None
 ) -> None:
-    both = trained(tmp_path / "two", 1, 2)
+    both = trained(tmp_path / "two", 1, 2, device=device)
     sizes = [one.numel() for one in alone["weights"]]
     assert len(alone["losses"]) == 4
     for one in both:
@@ -114,6 +149,7 @@ def test_two_processes_that_share_an_odd_number_of_positions_train_as_one_does(
     assert both[0]["here"][0] - both[1]["here"][0] == sizes[0] // 25  # 13 positions and 12
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_two_processes_goes_on_with_three(
     tmp_path: Path, alone: dict[str, Any]
 ) -> None:
@@ -125,6 +161,7 @@ def test_a_checkpoint_of_two_processes_goes_on_with_three(
         assert_close(one["weights"], alone["weights"])
 
 
+@pytest.mark.slow
 def test_gradients_are_averaged_over_groups_that_share_the_data(
     tmp_path: Path, alone: dict[str, Any]
 ) -> None:
