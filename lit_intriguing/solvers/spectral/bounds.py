@@ -14,10 +14,11 @@ from lit_intriguing.solvers.spectral.padded_axis import PaddedAxis
 from lit_intriguing.solvers.spectral.peak import Peak, find_peak, find_peaks, norms_at
 from lit_intriguing.solvers.spectral.rounding import rounded_up
 from lit_intriguing.solvers.spectral.samples import (
-    MOST,
     Samples,
     batches_of_groups,
+    farthest,
     greatest_sample,
+    leaning,
     margin,
 )
 from lit_intriguing.solvers.spectral.stripes import SIDE, striped, worthwhile
@@ -30,7 +31,13 @@ CLOSE = 1e-6
 """The same of the greatest sample."""
 
 FEW = 4096
-"""Samples beside exact stripes up to which each is looked at by itself, without the supremum."""
+"""Samples up to which nobody asks for the supremum to save work."""
+
+FAR = 0.25
+"""Distance of any frequency from a sample, at most, with which the supremum saves no work."""
+
+VERY_MANY = 2**25
+"""Samples beyond which they are as good as all frequencies: within 1e-6 in two dimensions."""
 
 MIDDLING = 11
 """Outputs a side from which the image's edge need not be taken exactly in one dimension."""
@@ -93,7 +100,7 @@ def padded(found: Symbol, axes: Sequence[PaddedAxis]) -> float:
         if bound is not None:
             return bound
     worth = worthwhile(found, axes)
-    if not worth or math.prod(periods) > MOST:
+    if not worth or math.prod(periods) > VERY_MANY:
         return _sampled(found, peak, periods)
     above = None if _are_few(found, periods) else _supremum(found, peak, 1e-3)
     return striped(found, peak, axes, worth, above)
@@ -136,15 +143,17 @@ def _sampled(
     found: Symbol, peak: Peak, sizes: Sequence[int], thetas: Sequence[float] | None = None
 ) -> float:
     sizes = [size if count > 1 else 1 for size, count in zip(sizes, found.counts, strict=True)]
-    if math.prod(sizes) > MOST:  # so close to each other that they are as good as all frequencies
+    if math.prod(sizes) > VERY_MANY:
         return _supremum(found, peak, TOLERANCE)
     ways = [(0.5, 0.0) if size > 1 else (0.0,) for size in sizes]
     choices = itertools.product(*ways) if thetas is None else [tuple(thetas)]
     scores = {choice: _at_peak(found, peak, sizes, choice) for choice in choices}
     best = min(scores, key=lambda choice: scores[choice])
-    tau = scores[best] * (1 + CLOSE)
+    tau, lean = scores[best] * (1 + CLOSE), None
+    if not _are_few(found, sizes) and farthest(found, sizes) > FAR:  # few in one dimension
+        lean = leaning(tau, _supremum(found, peak, 1e-3))
     for groups in batches_of_groups(found, sizes):
-        tau = greatest_sample(found, Samples(found, sizes, best, groups), tau, CLOSE)
+        tau = greatest_sample(found, Samples(found, sizes, best, groups, lean), tau, CLOSE)
     return rounded_up(tau + margin(found, tau))
 
 

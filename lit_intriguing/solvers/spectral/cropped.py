@@ -247,7 +247,7 @@ def _pass(crop: Crop, basis: Tensor, level: float, patient: bool) -> list[tuple[
     missing: list[tuple[float, Tensor]] = []
     every = Samples(crop.found, crop.sizes, crop.thetas, [crop.group]).open()[:, 1:]
     shift = level * SHARE * (basis @ basis.mT)
-    for index in every.split(crop.found.batch):
+    for index in torch.split(every, crop.found.batch):
         if patient and len(missing) > TOPS:  # the target is too low
             break
         squares = crop.squares(index)

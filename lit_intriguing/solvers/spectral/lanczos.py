@@ -117,7 +117,8 @@ def top_values(squares: Tensor, steps: int = QUICK) -> Tensor:
     alpha, beta = (torch.cat(parts, -1)[:, 0].double() for parts in (diagonal, second))
     sides = (torch.diag_embed(beta[:, :-1], side) for side in (1, -1))
     tops = torch.linalg.eigvalsh(torch.diag_embed(alpha) + sum(sides))[:, -1]
-    return tops.clamp(min=0) * scale
+    values: Tensor = tops.clamp(min=0) * scale
+    return values
 
 
 def miss(dimension: int, risk: float) -> float:

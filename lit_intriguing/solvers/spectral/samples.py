@@ -24,14 +24,26 @@ from lit_intriguing.solvers.spectral.symbol import Symbol
 WIDEST = 1.3
 """Angle beyond which a sample answers for no other: the cosine divides the rounding errors."""
 
-MARKS = 2**20
+MARKS = 2**18
 """Samples that are marked at once, and the most in a ball."""
 
-MOST = 2**26
-"""Samples, of one or several groups, that are looked after at once."""
+MOST = 2**22
+"""Samples of several groups that are looked after at once."""
 
 SPARE = 5e-4
 """How much higher than its estimate a norm is taken to be, relative, to choose a ball."""
+
+
+def farthest(found: Symbol, sizes: Sequence[int]) -> float:
+    """Return `w_0`, within which of any frequency a sample lies."""
+    pairs = zip(found.counts, sizes, strict=True)
+    return (1 + 1e-12) * sum(math.pi * (count - 1) / (2 * size) for count, size in pairs)
+
+
+def leaning(tau: float, above: float) -> float:
+    """Return at least the arc cosine of a target over an upper bound of the supremum."""
+    # The quotient's rounding moves an angle next to zero by less than 1e-7.
+    return math.acos(min(1.0, tau / above)) + 1e-7
 
 
 class Samples:
@@ -58,7 +70,7 @@ class Samples:
         self._sizes, self._thetas = torch.tensor(sizes), torch.tensor(thetas, dtype=torch.float64)
         taps = torch.tensor(found.counts, dtype=torch.float64)
         self._steps = math.pi * (taps - 1) / self._sizes * (1 + 1e-12)
-        self._lean = float(self._steps.sum()) / 2 if lean is None else lean
+        self._lean = farthest(found, sizes) if lean is None else lean
         self._open = torch.ones(len(self._groups), *sizes, dtype=torch.bool)
         self._mirrored = not found.taps.is_complex() and set(thetas) <= {0.0, 0.5}
         if self._mirrored:  # A(-xi) is the conjugate of A(xi)
@@ -101,7 +113,7 @@ class Samples:
     def centres(self, batch: int) -> Iterator[Tensor]:
         """Yield samples to look at: batches of open ones, from coarse lattices to all."""
         for index in self._lattices():
-            for rows in index.split(batch):
+            for rows in torch.split(index, batch):
                 still = rows[self._open[tuple(rows.T)]]
                 if len(still):
                     yield still
@@ -149,9 +161,10 @@ class Samples:
 
     def close(self, index: Tensor, counts: Tensor) -> None:
         """Mark the balls around samples as done."""
-        part = (counts.cumsum(0) // MARKS).unique_consecutive(return_counts=True)[1].tolist()
-        for some, sizes in zip(index.split(part), counts.split(part), strict=True):
-            self._close(some, sizes)
+        _, sizes = torch.unique_consecutive(counts.cumsum(0) // MARKS, return_counts=True)
+        parts = (torch.split(whole, sizes.tolist()) for whole in (index, counts))
+        for pair in zip(*parts, strict=True):
+            self._close(*pair)
 
     def _close(self, index: Tensor, counts: Tensor) -> None:
         centre = index.repeat_interleave(counts, 0)
@@ -231,9 +244,10 @@ def _failing(
     levels = samples.limits(distances, tau).square()
     for proves in (clearly_below, definite):
         passed = proves(squares, levels)
-        samples.close(index[passed], counts[passed])
-        index, squares = index[~passed], squares[~passed]
-        counts, levels = counts[~passed], levels[~passed]
+        if passed.any():  # otherwise nothing is copied
+            samples.close(index[passed], counts[passed])
+            index, squares = index[~passed], squares[~passed]
+            counts, levels = counts[~passed], levels[~passed]
     return index, squares
 
 

@@ -15,6 +15,7 @@ from lit_intriguing.solvers.spectral.rounding import rounded_up
 from lit_intriguing.solvers.spectral.samples import (
     Samples,
     batches_of_groups,
+    leaning,
     margin,
     samples_above,
 )
@@ -137,13 +138,12 @@ def _not_below(
     found: Symbol, plan: Plan, tau: float, above: float | None
 ) -> Iterator[tuple[Tensor, int]]:
     """Yield frequency and group of the stripes with a sample whose norm exceeds tau, each once."""
-    # The quotient's rounding moves an angle next to zero by less than 1e-7.
-    lean = math.inf if above is None else math.acos(min(1.0, tau / above)) + 1e-7
+    lean = math.inf if above is None else leaning(tau, above)
     for groups in batches_of_groups(found, plan.sizes):
         samples = Samples(found, plan.sizes, plan.thetas, groups, lean)
         index = samples_above(found, samples, tau)
         index[:, 1 + plan.exact] = 0
-        index = index.unique(dim=0)
+        index = torch.unique(index, dim=0)
         yield from zip(samples.angles(index), samples.groups(index).tolist(), strict=True)
 
 

@@ -162,3 +162,17 @@ def test_marks_that_do_not_fit_at_once_are_set_all_the_same(monkeypatch) -> None
     found = symbol(drawn(3, 3, 3, 3), 1, (1, 1), (1, 1))
     truth = float(norms(found, (31, 30), (0.0, 0.5)).max())
     assert truth <= sampled(found, (31, 30), (0.0, 0.5)) <= truth * (1 + 1e-5)
+
+
+def test_of_very_many_samples_all_frequencies_are_bounded(monkeypatch) -> None:
+    found = symbol(drawn(3, 3, 3, 3), 1, (1, 1), (1, 1))
+    truth = sampled(found, (40, 40))
+    monkeypatch.setattr("lit_intriguing.solvers.spectral.bounds.VERY_MANY", 1000)
+    assert truth * (1 - 1e-5) <= sampled(found, (40, 40)) <= truth * 1.02
+
+
+@pytest.mark.parametrize("theta", [0.0, 0.5])
+def test_where_samples_are_few_in_one_dimension_the_supremum_helps(theta: float) -> None:
+    found = symbol(drawn(5, 5, 3, 3), 1, (1, 1), (1, 1))
+    truth = float(norms(found, (3, 2000), (theta, theta)).max())
+    assert truth * (1 - 1e-13) <= sampled(found, (3, 2000), (theta, theta)) <= truth * (1 + 1e-5)
