@@ -20,10 +20,10 @@ ENOUGH = 4096
 
 @dataclass(frozen=True)
 class Cells:
-    """Boxes of frequencies, each with a frequency in it that stands for it.
+    """Boxes of frequencies, each of which its centre stands for.
 
     Attributes:
-        low: First corner, `(B, d)`, in steps of a grid or in radians.
+        low: First corner, `(B, d)`, in radians.
         high: Last corner, both included.
         groups: `(B,)`, which group of channels.
     """
