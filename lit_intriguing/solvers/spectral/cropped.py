@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from lit_intriguing.solvers.spectral.cells import Samples
 from lit_intriguing.solvers.spectral.dense import certified_norm, definite
 from lit_intriguing.solvers.spectral.lanczos import top_eigenvector
 from lit_intriguing.solvers.spectral.padded_axis import PaddedAxis
 from lit_intriguing.solvers.spectral.peak import Peak, norms_at
 from lit_intriguing.solvers.spectral.rounding import frobenius, gamma, rounded_up
+from lit_intriguing.solvers.spectral.samples import Samples
 from lit_intriguing.solvers.spectral.stripes import fall_of
 from lit_intriguing.solvers.spectral.symbol import Symbol
 
@@ -28,10 +28,6 @@ ROUNDS = 6
 
 TOPS = 6
 """Samples whose top vectors are looked at before the first pass."""
-
-CHUNK = 2**19
-"""Numbers of a batch of matrices: they stay in the cache."""
-
 
 Index = tuple[int, ...]
 Few = dict[Index, tuple[Tensor, Tensor]]
@@ -249,10 +245,9 @@ def _pass(crop: Crop, basis: Tensor, level: float, patient: bool) -> list[tuple[
     """
     crop.few.clear()
     missing: list[tuple[float, Tensor]] = []
-    domain = Samples(crop.sizes, crop.thetas, parts=max(crop.sizes)).halved()
-    every = domain.cells(1).low
+    every = Samples(crop.found, crop.sizes, crop.thetas, [crop.group]).open()[:, 1:]
     shift = level * SHARE * (basis @ basis.mT)
-    for index in torch.split(every, max(1, CHUNK // shift.numel())):
+    for index in torch.split(every, crop.found.batch):
         if patient and len(missing) > TOPS:  # the target is too low
             break
         squares = crop.squares(index)

@@ -90,6 +90,11 @@ def _fill_lower(squares: Tensor, rows: Tensor) -> None:
     _fill_lower(squares[..., half:, half:], lower)
 
 
+def clearly_below(squares: Tensor, levels: Tensor) -> Tensor:
+    """Whether the Frobenius norm of each Gram matrix is at most its level, as for `definite`."""
+    return frobenius(squares) <= levels
+
+
 def definite(squares: Tensor, levels: Tensor) -> Tensor:
     """Whether `level I - G` passes a Cholesky factorisation in floating point, for each matrix.
 

@@ -11,6 +11,9 @@ Operator = Callable[[Tensor], Tensor]
 ROOM = 2**28
 """Numbers that the vectors of a run may have together: 2 GiB."""
 
+QUICK = 16
+"""Products after which a rough estimate of a top eigenvalue is made."""
+
 STEPS = 400
 """At most that many steps of a run for a bound."""
 
@@ -84,6 +87,38 @@ def top_eigenvector(operator: Operator, start: Tensor, steps: int = 300) -> tupl
                 break
     value, vector, _ = krylov.ritz_vector()
     return value, vector
+
+
+def top_values(squares: Tensor, steps: int = QUICK) -> Tensor:
+    """Estimate the largest eigenvalue of each of some Hermitian matrices, from below.
+
+    Args:
+        squares: `(B, k, k)` complex128, positive semidefinite, not beyond the range of float32.
+        steps: At most that many products, without reorthogonalisation.
+
+    Returns:
+        `(B,)` float64: as a rule within 1e-3 after 16 steps, at most about 1e-7 above the truth.
+    """
+    scale = squares.diagonal(dim1=-2, dim2=-1).real.amax().clamp(min=1e-300)
+    single = squares.to(torch.complex64)  # half of the memory traffic
+    single /= scale
+    generator = torch.Generator().manual_seed(0)
+    draw = torch.randn(1, 1, squares.shape[-1], dtype=torch.float64, generator=generator)
+    vector = (draw / torch.linalg.vector_norm(draw)).to(single).expand(len(squares), -1, -1)
+    before, beta = torch.zeros_like(vector), single.new_zeros(len(squares), 1, 1).real
+    diagonal, second = list[Tensor](), list[Tensor]()
+    for _ in range(min(steps, squares.shape[-1])):
+        w = vector @ single - beta * before  # from the left it is several times as fast
+        diagonal.append((w * vector.conj()).sum(-1, keepdim=True).real)
+        w = w - diagonal[-1] * vector
+        beta = torch.linalg.vector_norm(w, dim=-1, keepdim=True)
+        second.append(beta)
+        before, vector = vector, w / beta.clamp(min=1e-30)
+    alpha, beta = (torch.cat(parts, -1)[:, 0].double() for parts in (diagonal, second))
+    sides = (torch.diag_embed(beta[:, :-1], side) for side in (1, -1))
+    tops = torch.linalg.eigvalsh(torch.diag_embed(alpha) + sum(sides))[:, -1]
+    values: Tensor = tops.clamp(min=0) * scale
+    return values
 
 
 def miss(dimension: int, risk: float) -> float:

@@ -8,11 +8,17 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lit_intriguing.solvers.spectral.cells import Cells, Samples, frequencies_above
 from lit_intriguing.solvers.spectral.lanczos import ROOM
 from lit_intriguing.solvers.spectral.padded_axis import PaddedAxis
 from lit_intriguing.solvers.spectral.peak import Peak, norms_at
 from lit_intriguing.solvers.spectral.rounding import rounded_up
+from lit_intriguing.solvers.spectral.samples import (
+    Samples,
+    batches_of_groups,
+    leaning,
+    margin,
+    samples_above,
+)
 from lit_intriguing.solvers.spectral.symbol import Symbol
 from lit_intriguing.solvers.spectral.toeplitz import Toeplitz
 
@@ -90,40 +96,55 @@ def _kept(axis: PaddedAxis, count: int) -> Tensor:
     return (places >= axis.first) & (places < axis.first + axis.pixels)
 
 
+def worthwhile(found: Symbol, axes: Sequence[PaddedAxis]) -> list[int]:
+    """Return the dimensions that can be taken exactly: none is too long, or too much work."""
+    return [i for i in range(len(axes)) if _is_worth(found, axes[i], i)]
+
+
 def striped(
-    found: Symbol, peak: Peak, axes: Sequence[PaddedAxis], above: float | None
-) -> float | None:
+    found: Symbol,
+    peak: Peak,
+    axes: Sequence[PaddedAxis],
+    worth: Sequence[int],
+    above: float | None,
+) -> float:
     """Bound the norm of a zero-padded convolution.
 
     Args:
         found: Its symbol.
         peak: Of the symbol's norm.
         axes: Its dimensions.
+        worth: Those of which one is taken exactly; see `worthwhile`.
         above: An upper bound of the symbol's norm, which saves work where samples are many; without
             it each is looked at by itself.
 
     Returns:
-        The bound; None where every dimension is long or its factorisations are too much work.
+        The bound.
     """
-    worth = [i for i in range(len(axes)) if _is_worth(found, axes[i], i)]
-    if not worth:
-        return None
     plan = _best_plan(found, peak, axes, worth)
     stripes = Stripes(found, axes[plan.exact], plan.exact)
     phases = _phases(found, axes, plan.exact)
     at_peak = [stripes.at(angles, peak.group, phases) for angles in _beside(peak, plan)]
     tau = max(max(matrix.estimate() for matrix in at_peak), 1e-6 * peak.norm) * (1 + TOLERANCE)
-    parts = max(plan.sizes) if above is None else 2 * max(found.counts)
-    domain = Samples(plan.sizes, plan.thetas, parts)
-    if not found.taps.is_complex():
-        domain.halved()
-    cells, margin = frequencies_above(found, domain, tau, above)
-    bound = tau + margin
-    for angles, group in _stripes_of(cells, domain.point(cells), plan.exact):
+    bound = tau + margin(found, tau)
+    for angles, group in _not_below(found, plan, tau, above):
         matrix = stripes.at(angles, group, phases)
         tau = _raised(matrix, tau)
         bound = max(bound, matrix.norm_below(tau) + stripes.error)
     return rounded_up(bound)
+
+
+def _not_below(
+    found: Symbol, plan: Plan, tau: float, above: float | None
+) -> Iterator[tuple[Tensor, int]]:
+    """Yield frequency and group of the stripes with a sample whose norm exceeds tau, each once."""
+    lean = math.inf if above is None else leaning(tau, above)
+    for groups in batches_of_groups(found, plan.sizes):
+        samples = Samples(found, plan.sizes, plan.thetas, groups, lean)
+        index = samples_above(found, samples, tau)
+        index[:, 1 + plan.exact] = 0
+        index = torch.unique(index, dim=0)
+        yield from zip(samples.angles(index), samples.groups(index).tolist(), strict=True)
 
 
 def _is_worth(found: Symbol, axis: PaddedAxis, exact: int) -> bool:
@@ -200,16 +221,6 @@ def _beside(peak: Peak, plan: Plan) -> Iterator[Tensor]:
     place = (peak.angles * sizes / (2 * math.pi) - thetas).floor()
     for side in itertools.product(*sides):
         yield 2 * math.pi * ((place + torch.tensor(side)) % sizes + thetas) / sizes
-
-
-def _stripes_of(cells: Cells, points: Tensor, exact: int) -> Iterator[tuple[Tensor, int]]:
-    """Each stripe once."""
-    key = torch.cat([cells.groups[:, None].double(), cells.low], 1)
-    key[:, 1 + exact] = 0
-    _, which = torch.unique(key, dim=0, return_inverse=True)
-    for stripe in range(int(which.max()) + 1 if len(which) else 0):
-        row = int((which == stripe).nonzero()[0, 0])
-        yield points[row], int(cells.groups[row])
 
 
 def _raised(matrix: Toeplitz, tau: float) -> float:

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from lit_intriguing.solvers.spectral.rounding import UNIT, gamma
 
-CHUNK = 2**21
-"""Numbers of a batch of matrices that are worked on at once."""
+CHUNK = 2**19
+"""Numbers of a batch of matrices that are worked on at once: they stay in the cache."""
 
 
 @dataclass(frozen=True)

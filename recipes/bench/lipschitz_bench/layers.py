@@ -70,6 +70,11 @@ NETWORKS: dict[str, dict[str, Convolution | Dense]] = {
         "layer4 3x3": Convolution(512, 7, 512, 3, 1, 1),
         "fc": (2048, 1000),
     },
+    "sides": {
+        f"{channels} channels, side {side}": Convolution(channels, side, channels, 3, 1, 1)
+        for channels in (64, 128, 256)
+        for side in (8, 32, 64)
+    },
 }
 """Shapes that occur several times stand once; the dense layers of VGG-16 are left out."""
 
