@@ -133,7 +133,7 @@ def comparison_table(rows: Mapping[str, RowSummary]) -> list[list[Cell]]:
     """
     table: list[list[Cell]] = []
     for name, row in rows.items():
-        if row.against in rows:
+        if row.against is not None and row.against in rows:
             differences = _differences(row.final, rows[row.against].final)
             numbers = [_mean(differences), *interval_of_mean(differences)]
             signed = ["" if math.isnan(one) else f"{one:+.2f}" for one in numbers]
