@@ -1,6 +1,7 @@
 """The claims of the paper, what this package measured of each, and the verdict."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
@@ -74,11 +75,24 @@ def filled(claim: dict[str, Any], folder: Path) -> dict[str, Any]:
         "mean": f"{mean(errors):.2f}",
         "interval": f"[{low:.2f}, {high:.2f}]",
         "range": f"{min(errors):.2f} to {max(errors):.2f}",
-        "seeds": f"seeds {seeds[0]} to {seeds[-1]}",
+        "seeds": f"seeds {_listed(seeds)}",
     }
     date = max(run["date"] for run in study["runs"])
     ours = claim["ours"].format(**figures)
     return {**claim, "ours": ours, "command": study["command"], "date": date}
+
+
+def _listed(seeds: Sequence[int]) -> str:
+    """Return sorted numbers in words.
+
+    >>> _listed([4, 5, 6]), _listed([4, 6, 7]), _listed([4])
+    ('4 to 6', '4, 6 and 7', '4')
+    """
+    first, last = seeds[0], seeds[-1]
+    if len(seeds) > 2 and last - first == len(seeds) - 1:
+        return f"{first} to {last}"
+    *rest, final = map(str, seeds)
+    return f"{', '.join(rest)} and {final}" if rest else final
 
 
 def _as_text(claim: dict[str, Any]) -> dict[str, str]:
