@@ -27,6 +27,7 @@ TRUSTED = (
     "lit_intriguing.models",
     "lit_intriguing.pools",
     "lit_intriguing.schemes",
+    "lit_intriguing.solvers",
     "lit_intriguing.types",
     "lit_intriguing.units",
     "torch.nn",

@@ -101,7 +101,7 @@ def fit_on_the_digits(recipe: str, capsys: pytest.CaptureFixture[str], *options:
 def test_papers_scheme_runs_on_the_digits_and_finds_minimal_examples_of_each_layer(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    fit_on_the_digits("adv_mnist_lbfgs/to_the_letter", capsys, "--trainer.max_epochs=20")
+    fit_on_the_digits("adv_mnist_lbfgs/minimal", capsys, "--trainer.max_epochs=20")
     for rows in logged_of_each_layer(tmp_path).values():
         assert len(rows) >= 5
         assert all(row["success"] > 0.9 and 0 < row["distortion"] < 0.5 for row in rows)
