@@ -98,6 +98,7 @@ def fit_on_the_digits(recipe: str, capsys: pytest.CaptureFixture[str], *options:
     assert max(errors_of(output)) < 0.06
 
 
+@pytest.mark.slow
 def test_papers_scheme_runs_on_the_digits_and_finds_minimal_examples_of_each_layer(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
