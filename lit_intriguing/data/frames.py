@@ -56,7 +56,8 @@ class Frames(FileDataModule):
         validation: Share of the frames to hold out for validation.
         limit: Take no more frames of each part than that.
         in_memory: Keep all frames in memory, at their size.
-        unreadable: Leave frames out that cannot be decoded (skip), or stop.
+        unreadable: Leave frames out that cannot be decoded (skip), or stop. One of a data set of
+            litdata always ends the run.
         drop_last: Leave out the training frames of an epoch that do not fill a batch.
         seed: Seed of the order of training frames; None for the run's own (`seed_everything`).
 

@@ -20,6 +20,7 @@ import copy
 import datetime
 import io
 import json
+import sys
 from collections.abc import Callable, Sequence
 from itertools import product
 from pathlib import Path
@@ -39,6 +40,8 @@ from lit_intriguing.whole_files import write_json
 RECIPES = Path(__file__).parents[1]
 RECIPE = RECIPES / "quocnet_cifar.yaml"
 RESULTS = RECIPES / "results" / "car_features.json"
+VARIED = ("stages", "maps", "kernel", "pool", "pixels")
+"""Options of the network by which runs are told apart."""
 STRENGTHS = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
 """C of scikit-learn, the inverse of the regularisation."""
 
@@ -82,6 +85,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def named(word: str) -> tuple[str, Any]:
     """Return name and value of `NAME=VALUE`."""
     name, _, value = word.partition("=")
+    if name not in VARIED:
+        sys.exit(
+            f"--network: {name!r} is none of {', '.join(VARIED)}, by which runs are told apart"
+        )
     return name, json.loads(value)
 
 
@@ -95,7 +102,7 @@ def with_network(config: dict[str, Any], network: dict[str, Any]) -> dict[str, A
 def sizes(config: dict[str, Any]) -> dict[str, Any]:
     """Return the options of a configuration's network that the study varies."""
     given = config["model"]["init_args"]["network"]["init_args"]
-    return {name: given[name] for name in ("stages", "maps", "kernel", "pool", "pixels")}
+    return {name: given[name] for name in VARIED}
 
 
 def is_done(run: Run, one: Run, held_out: bool) -> bool:

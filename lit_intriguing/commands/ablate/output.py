@@ -200,6 +200,8 @@ def write_files(
     if compared := comparison_table(rows):
         table = csv_table(COMPARISON_COLUMNS, compared, newline="\r\n")
         write_bytes(folder / "comparison.csv", table.encode())
+    else:  # of another study in this folder
+        (folder / "comparison.csv").unlink(missing_ok=True)
     write_bytes(folder / "ablation.md", _page(rows, title).encode())
     figure = dot_plot(
         {name: torch.tensor(row.final.percents) for name, row in rows.items()},

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lit_intriguing.commands.reproduce.runners import OwnProcess, asked_to_end
+from lit_intriguing.commands.reproduce.runners import OwnProcess, asked_to_end, end_all
 from lit_intriguing.data_folder import DATA_VARIABLE, data_folder
 from lit_intriguing.errors import InterruptedRunError
 from lit_intriguing.paper.plan import Plan, Step
@@ -83,17 +83,22 @@ class ReproductionRun:
                     self._tell_of(step, unfinished, done)
                     running[step] = self._begin(step, records)
                 for step in [one for one, begun in running.items() if begun.has_ended()]:
-                    record = running.pop(step).record()
+                    record = running[step].record()
+                    if record.status == InterruptedRunError.status:
+                        continue  # the others' records come first
+                    del running[step]
                     records.save(step, record)
                     done[step.name] = None if record.status else record
                     if record.status:
                         failed[step] = (step, step.line(self.output), record.reason)
                         _say(f"  failed: {step.name}: {record.reason}")
+                if any(one.status == InterruptedRunError.status for one in running.values()):
+                    raise KeyboardInterrupt
         except KeyboardInterrupt:
             raise InterruptedRunError(_STOPPED) from None
         finally:
-            for begun in running.values():
-                begun.stop()
+            jobs = [begun.job for begun in running.values()]
+            end_all(job for job in jobs if isinstance(job, OwnProcess))
         return [failed[step] for step in self.plan.steps if step in failed]
 
     def _tell_of(self, step: Step, rest: list[Step], done: dict[str, Record | None]) -> None:
@@ -137,20 +142,9 @@ class _Begun:
     status: int | None = None
 
     def has_ended(self) -> bool:
-        """Return whether the step has ended; where it has not, wait a moment.
-
-        Raises:
-            InterruptedRunError: The user stopped it.
-        """
+        """Return whether the step has ended; where it has not, wait a moment."""
         self.status = self.job if isinstance(self.job, int) else self.job.status(_LOOK)
-        if self.status == InterruptedRunError.status:
-            raise InterruptedRunError(_STOPPED)
         return self.status is not None
-
-    def stop(self) -> None:
-        """End it, if it is a process that runs."""
-        if not isinstance(self.job, int):
-            self.job.stop()
 
     def record(self) -> Record:
         """Return how the step ended."""

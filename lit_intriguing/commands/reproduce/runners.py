@@ -5,8 +5,9 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import FrameType
 
@@ -35,6 +36,8 @@ def in_this_process(words: list[str], folder: Path, log: Path) -> int:
         with log.open("a", encoding="utf-8") as file, contextlib.chdir(folder), silence(file):
             try:
                 cli.main(words)
+            except AskedToEndError:
+                raise
             except SystemExit as error:
                 return error.code if isinstance(error.code, int) else int(error.code is not None)
             except Exception:
@@ -48,8 +51,8 @@ def in_this_process(words: list[str], folder: Path, log: Path) -> int:
 class OwnProcess:
     """A command line in a process of its own; see `in_this_process`.
 
-    Within `asked_to_end` and with `stop` at the end, whatever ends this process ends the other too,
-    but for a kill that nobody can catch.
+    Within `asked_to_end` and with `end_all` at the end, whatever ends this process ends the other
+    too, but for a kill that nobody can catch.
     """
 
     def __init__(self, words: list[str], folder: Path, log: Path) -> None:
@@ -69,14 +72,40 @@ class OwnProcess:
         except subprocess.TimeoutExpired:
             return None
 
-    def stop(self) -> None:
-        """End the process in order, so that it keeps what it has; by force if it does not end."""
-        if self.status(_BY_ITSELF) is not None:
-            return
+    def terminate(self) -> None:
+        """Ask the process to end in order, so that it keeps what it has."""
         self._process.terminate()
-        if self.status(_PATIENCE) is None:
-            self._process.kill()
-            self._process.wait()
+
+    def kill(self) -> None:
+        """End the process by force."""
+        self._process.kill()
+        self._process.wait()
+
+
+def end_all(processes: Iterable[OwnProcess]) -> None:
+    """End processes together: they have a time to do so by themselves, and one when asked.
+
+    Meanwhile this process hears no further signal, so that none of them is left.
+    """
+    before = {one: signal.signal(one, signal.SIG_IGN) for one in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        left = _still_there(processes, _BY_ITSELF)
+        for one in left:
+            one.terminate()
+        for one in _still_there(left, _PATIENCE):
+            one.kill()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _still_there(processes: Iterable[OwnProcess], seconds: float) -> list[OwnProcess]:
+    end = time.monotonic() + seconds
+    return [one for one in processes if one.status(max(0.0, end - time.monotonic())) is None]
+
+
+class AskedToEndError(SystemExit):
+    """SIGTERM, which ends this process and not a step alone."""
 
 
 @contextlib.contextmanager
@@ -90,4 +119,4 @@ def asked_to_end() -> Iterator[None]:
 
 
 def _end(number: int, frame: FrameType | None) -> None:
-    sys.exit(128 + number)
+    raise AskedToEndError(128 + number)

@@ -78,10 +78,9 @@ class StreamedImages(PreparedFrames):
         if self._opened is None or self._opened[0] != os.getpid():
             self._opened = os.getpid(), _open(self.frames.source)
         number = int(self.frames.numbers[index])
-        item = self._opened[1][number]
         try:
-            return _pixels(_frame(item), self.channels)
-        except ValueError as error:
+            return _pixels(_frame(self._opened[1][number]), self.channels)
+        except (OSError, RuntimeError, TypeError, ValueError) as error:
             raise UserError(
                 f"item {number} of {self.frames.source} is no frame ({error}): write images, uint8 "
                 "tensors (channels, height, width), or tuples or dicts with one first or as 'image'"

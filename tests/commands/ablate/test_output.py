@@ -81,6 +81,7 @@ def test_comparisons_have_a_table_in_the_page_and_a_file(tmp_path):
 
 
 def test_without_comparisons_there_is_neither(tmp_path):
+    (tmp_path / "comparison.csv").write_text("of an older study")
     write_files(ROWS, tmp_path, title="Study", reference=None, reference_label="")
     assert "Compared" not in (tmp_path / "ablation.md").read_text()
     assert not (tmp_path / "comparison.csv").exists()

@@ -232,6 +232,41 @@ def test_two_steps_run_at_a_time_in_processes_of_their_own(tmp_path: Path) -> No
     assert all(Records(tmp_path).done(step) for step in NEEDY)
 
 
+def test_all_processes_are_ended_when_one_is_stopped_and_what_is_done_stays(
+    tmp_path: Path,
+) -> None:
+    class Stopped(Sleeper):
+        def __init__(self, words: list[str], folder: Path, log: Path) -> None:
+            super().__init__(words, folder, log)
+            script = {"a": "sleep 600", "ab": f"sleep 1; exit {InterruptedRunError.status}"}
+            self._process.wait()
+            self._process = subprocess.Popen(["sh", "-c", script[log.stem]])
+            started.append(self._process)
+
+    started: list[subprocess.Popen[bytes]] = []
+    plan = Plan(FULL, (), tuple(NEEDY), {})
+    start = time.monotonic()
+    with pytest.raises(InterruptedRunError, match="goes on from here"):
+        ReproductionRun(plan, tmp_path, Stopped, workers=2).all_steps()
+    assert time.monotonic() - start < 20
+    assert [one.poll() is not None for one in started] == [True, True]
+    assert not Records(tmp_path).load(NEEDY[0])
+
+
+def test_sigterm_ends_a_step_in_this_process_and_this_process(tmp_path: Path) -> None:
+    code = (
+        "import os, signal, sys\nfrom pathlib import Path\n"
+        "from lit_intriguing import cli\n"
+        "from lit_intriguing.commands.reproduce.runners import asked_to_end, in_this_process\n"
+        "cli.main = lambda words: os.kill(os.getpid(), signal.SIGTERM)\n"
+        "with asked_to_end():\n    in_this_process([], Path('.'), Path('log'))\nprint('goes on')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (128 + signal.SIGTERM, ""), done.stderr
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [({"workers": 0}, "at least 1, not 0"), ({"workers": 2, "quick": True}, "leave out --workers")],

@@ -40,6 +40,12 @@ def test_the_symbol_at_zero_is_the_sum_of_the_taps_of_each_phase() -> None:
     torch.testing.assert_close(zero.real, torch.stack(phases, -1).flatten(1))
 
 
+def test_a_symbol_of_zeros_has_the_norm_0() -> None:
+    found = symbol(torch.zeros(2, 2, 3, 3, dtype=torch.float64), 1, (1, 1), (1, 1))
+    assert sampled(found, (8, 1024)) == 0.0
+    assert supremum(found) == 0.0
+
+
 @pytest.mark.parametrize("dims", [1, 2, 3])
 def test_the_supremum_is_not_undercut_and_within_its_tolerance(dims: int) -> None:
     found = symbol(kernel(2, 2, *[3] * dims), 1, [1] * dims, [1] * dims)
