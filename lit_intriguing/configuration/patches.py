@@ -2,12 +2,19 @@
 
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lit_intriguing.errors import UsageError
 from lit_intriguing.spelling import did_you_mean
 
 Config = dict[str, Any]
+
+if TYPE_CHECKING:
+    Patch = Config
+else:
+    # As an option: of a value that may be anything jsonargparse takes a mapping with `class_path`
+    # for the class's whole arguments and adds their defaults, which would replace the base's.
+    Patch = dict
 
 
 def merged(base: Any, *patches: Any) -> Any:

@@ -143,6 +143,7 @@ def test_all_callbacks_are_here() -> None:
     assert here == set(names)
 
 
+@pytest.mark.integration
 @pytest.mark.filterwarnings("ignore:Training ended after 2 evaluations")
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
 @pytest.mark.parametrize("name", MEASURING)

@@ -48,6 +48,7 @@ def test_every_column_is_named_once_and_every_image_has_its_caption():
     assert png(figure).startswith(b"\x89PNG")
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("pixels", [8, 28, 227])
 def test_captions_touch_neither_each_other_nor_the_next_row_nor_the_border(pixels: int):
     images = torch.rand(7, 3, pixels, pixels, generator=torch.Generator().manual_seed(0))

@@ -30,6 +30,7 @@ def test_names_and_coherence_stand_at_the_middle_of_their_row():
     assert axis.get_title(loc="left") == "units"
 
 
+@pytest.mark.integration
 def test_colours_and_long_titles():
     images = torch.rand(4, 8, 3, 16, 16)
     names, coherence = [f"random {n}" for n in range(4)], [0.1] * 4

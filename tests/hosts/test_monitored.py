@@ -144,6 +144,7 @@ def rows(folder: Path, series: str) -> list[dict[str, str]]:
     ]
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("name", NAMES[:3])
 def test_loggers_get_the_same_whether_it_is_monitored_or_not(tmp_path: Path, name: str) -> None:
     for folder in ("alone", "watched"):

@@ -144,6 +144,7 @@ def test_a_loss_that_never_succeeds_ends(squared: bool) -> None:
     assert torch.equal(found.x, fun.x)
 
 
+@pytest.mark.integration
 @SQUARED
 def test_points_that_succeed_at_once_stay(squared: bool) -> None:
     fun = Classifier(5)

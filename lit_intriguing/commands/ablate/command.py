@@ -1,14 +1,55 @@
 """`lightning ablate`: options to what is asked for."""
 
+import re
 from collections.abc import Sequence
+
+import yaml
 
 from lit_intriguing.commands.ablate.options import Ablation
 from lit_intriguing.commands.ablate.plan import Row
+from lit_intriguing.configuration.files import yaml_value
 from lit_intriguing.configuration.parsing import by_name, parsed
+from lit_intriguing.configuration.patches import Config
+from lit_intriguing.errors import UsageError
+
+_DOTTED = re.compile(r"--(overrides|tuning)\.([^=]+)(?:=(.*))?", re.S)
 
 
 def parse(arguments: Sequence[str]) -> Ablation:
-    """Make a study of the command's arguments; see `configuration.parsing.parsed`."""
-    values = parsed(Ablation, "lightning ablate", arguments).as_dict()
+    """Make a study of the command's arguments; see `configuration.parsing.parsed`.
+
+    `--overrides.trainer.max_epochs 3` sets one value of a change and leaves its others.
+    """
+    rest, single = _single_values(arguments)
+    values = parsed(Ablation, "lightning ablate", rest).as_dict()
+    for option, keys, value in single:
+        inner = values[option]
+        for key in keys[:-1]:
+            if not isinstance(inner.get(key), dict):
+                inner[key] = {}
+            inner = inner[key]
+        inner[keys[-1]] = value
     values["rows"] = by_name(values["rows"], Row)
     return Ablation(**values)
+
+
+def _single_values(
+    arguments: Sequence[str],
+) -> tuple[list[str], list[tuple[str, list[str], Config]]]:
+    """Take single values of changes out of the arguments: option, keys, value."""
+    rest: list[str] = []
+    single = []
+    words = iter(arguments)
+    for word in words:
+        if not (match := _DOTTED.fullmatch(word)):
+            rest.append(word)
+            continue
+        option, address, text = match.groups()
+        text = next(words, None) if text is None else text
+        if text is None:
+            raise UsageError(f"{word}: expected a value behind it.")
+        try:
+            single.append((option, address.split("."), yaml_value(text)))
+        except yaml.YAMLError as error:
+            raise UsageError(f"{word}: the value is not valid YAML.") from error
+    return rest, single

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
 from lit_intriguing.commands.ablate.checks import check, note_other_program, note_other_study
 from lit_intriguing.commands.ablate.output import (
@@ -19,7 +19,7 @@ from lit_intriguing.commands.ablate.output import (
 from lit_intriguing.commands.ablate.plan import Plan, Row
 from lit_intriguing.commands.ablate.run import AblationRun
 from lit_intriguing.configuration.merging import merged_files
-from lit_intriguing.configuration.patches import merged
+from lit_intriguing.configuration.patches import Patch, merged
 from lit_intriguing.errors import UsageError, UserError
 from lit_intriguing.spelling import did_you_mean
 from lit_intriguing.tables import terminal_table
@@ -63,8 +63,8 @@ class Ablation:
     rows: dict[str, Row]
     seeds: list[int]
     out_dir: str
-    overrides: dict[str, Any] = field(default_factory=dict)
-    tuning: dict[str, Any] = field(default_factory=dict)
+    overrides: Patch = field(default_factory=dict)
+    tuning: Patch = field(default_factory=dict)
     tune_seeds: list[int] = field(default_factory=lambda: [0])
     seed_keys: list[str] = field(default_factory=lambda: ["seed_everything"])
     workers: int = 1

@@ -2,9 +2,8 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
-from lit_intriguing.configuration.patches import Config, merged, missing_class, with_value
+from lit_intriguing.configuration.patches import Config, Patch, merged, missing_class, with_value
 from lit_intriguing.errors import UsageError
 from lit_intriguing.spelling import did_you_mean
 from lit_intriguing.training_runs.store import Run, Stage
@@ -21,8 +20,8 @@ class Row:
         against: Another row, which this one is compared with seed by seed.
     """
 
-    candidates: list[dict[str, Any]]
-    overrides: dict[str, Any] = field(default_factory=dict)
+    candidates: list[Patch]
+    overrides: Patch = field(default_factory=dict)
     against: str | None = None
 
 

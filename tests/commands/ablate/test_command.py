@@ -1,9 +1,12 @@
+import json
+
 import pytest
 import yaml
 
 from lit_intriguing.cli import main
 from lit_intriguing.commands.ablate.checks import check
 from lit_intriguing.commands.ablate.command import parse
+from lit_intriguing.commands.ablate.plan import Row
 from lit_intriguing.configuration import shipped
 from lit_intriguing.training_runs.store import RunStore
 
@@ -169,3 +172,46 @@ def test_help_lists_the_options_of_a_study(option, capsys):
     assert err == ""
     for name in ("--config", "--rows", "--seeds", "--workers", "--out_dir"):
         assert name in out
+
+
+def test_a_change_of_a_class_keeps_what_it_does_not_name():
+    attack = {"class_path": "lit_intriguing.attacks.BoxLBFGS", "init_args": {"batch_size": 20}}
+    sgd = {"class_path": "torch.optim.SGD", "init_args": {"lr": 0.1}}
+    optimizer = {"model": {"init_args": {"optimizer": sgd}}}
+    rows = {"a": {"overrides": {"attack": attack}, "candidates": [optimizer]}}
+    words = [f"--rows={json.dumps(rows)}", f"--overrides={json.dumps(optimizer)}"]
+    study = parse([*DIGITS, *words, f"--tuning={json.dumps(optimizer)}"])
+    # With the defaults of the classes, it would replace more of the base than it says.
+    assert study.rows["a"] == Row([optimizer], {"attack": attack})
+    assert study.overrides == study.tuning == optimizer
+
+
+@pytest.mark.parametrize("form", ["--{}={}", "--{} {}"])
+def test_one_value_of_a_change_leaves_its_others(form):
+    def words(address, value):
+        return form.format(address, value).split(" ")
+
+    text = "--overrides={trainer: {max_epochs: 8, callbacks: {Timer: {init_args: {a: 1}}}}}"
+    single = [
+        *words("overrides.trainer.callbacks.Timer", "null"),
+        *words("overrides.trainer.max_steps", "3"),
+        *words("overrides.model.init_args.widths", "[64,10]"),
+        *words("tuning.data.init_args.validation", "20"),
+    ]
+    study = parse([*DIGITS, text, *single])
+    assert study.overrides == {
+        "trainer": {"max_epochs": 8, "max_steps": 3, "callbacks": {"Timer": None}},
+        "model": {"init_args": {"widths": [64, 10]}},
+    }
+    assert study.tuning == {"data": {"init_args": {"validation": 20}}}
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--tuning.data"], "--tuning.data: expected a value behind it."),
+        (["--tuning.data={"], "--tuning.data={: the value is not valid YAML."),
+    ],
+)
+def test_one_value_of_a_change_that_is_none_is_refused(words, expected, tmp_path, capsys):
+    assert expected in complaint([*DIGITS, f"--out_dir={tmp_path}/out", *words], capsys)

@@ -79,6 +79,7 @@ def test_the_command_gives_what_the_function_gives(weights: Path, tmp_path: Path
     assert found["clean"].shape == (360, 16)
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(("split", "count"), [("train", 1337), ("validation", 100)])
 def test_other_splits_are_attacked_in_their_own_order(
     split: str, count: int, weights: Path, tmp_path: Path

@@ -74,6 +74,7 @@ def test_a_second_call_attacks_nothing_nor_does_one_for_other_points(models, tmp
     assert other == study(tmp_path / "fresh", models, noise=[0.3]).run(io.StringIO())
 
 
+@pytest.mark.integration
 def test_failed_models_and_those_without_rows_lose_nothing_of_the_others(models, tmp_path, capsys):
     odd = {"loud": Loud(), "never": NeverCorrect(), "gone": ModelSource(checkpoint="none.ckpt")}
     with pytest.raises(UserError, match="'gone', 'loud' failed, and the tables lack them"):
