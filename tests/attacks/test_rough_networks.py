@@ -84,6 +84,7 @@ def plateaus(activation: type[nn.Module], seed: int) -> nn.Sequential:
     return net.requires_grad_(False)
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(
     ("mode", "activation", "least"),
     [("fast", nn.Tanh, 0.99), ("paper", nn.Tanh, 0.98), ("fast", nn.ReLU, 0.95)],

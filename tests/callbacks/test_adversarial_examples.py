@@ -182,6 +182,7 @@ def test_a_run_is_bit_for_bit_the_same_with_and_without(
     check_no_trace(situation, "", tmp_path)
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("layer", ["conv", "head.3"])
 def test_a_hidden_layer_and_the_drawing_leave_no_trace(layer: str, tmp_path: Path) -> None:
     check_no_trace(SITUATIONS["validation"], layer, tmp_path)

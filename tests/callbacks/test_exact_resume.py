@@ -212,6 +212,7 @@ def test_restarted_several_times_it_trains_no_longer(
     assert torch.equal(weights(again), weights(train(tmp_path / "whole", **options)))
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(
     "options",
     [

@@ -247,6 +247,7 @@ def same(one: Any, other: Any) -> bool:
     return all(map(torch.equal, weights(one), weights(other)))
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("host", HOSTS)
 def test_who_looks_on_changes_nothing_or_is_refused_in_a_sentence(
     host: str, tmp_path: Path

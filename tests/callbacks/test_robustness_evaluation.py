@@ -65,6 +65,7 @@ def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(name, lambda *args, **options: new_figure(1, 1))
 
 
+@pytest.mark.integration
 @pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize("kind", ["validation", "stream", "accumulation", "bf16"])
 def test_a_run_is_bit_for_bit_the_same_with_and_without(kind: str, tmp_path: Path) -> None:
@@ -219,6 +220,7 @@ def test_wrong_options_are_refused_at_once(options: dict[str, Any], message: str
         evaluation(**options)
 
 
+@pytest.mark.integration
 @pytest.mark.usefixtures("undrawn")
 def test_a_resumed_run_goes_on_with_the_same_examples_and_their_history(tmp_path: Path) -> None:
     def fit(callback: RobustnessEvaluation, epochs: int, **options: Any) -> Any:
@@ -255,6 +257,7 @@ class Wide(LightningModule):
         return torch.optim.Adam(self.parameters(), lr=0.01)
 
 
+@pytest.mark.integration
 @pytest.mark.usefixtures("undrawn")
 def test_dense_stacks_are_certified_unasked_and_others_when_asked(tmp_path: Path) -> None:
     def certified(host: Any, **options: Any) -> float:
@@ -269,6 +272,7 @@ def test_dense_stacks_are_certified_unasked_and_others_when_asked(tmp_path: Path
     assert 0 < certified(Host(), certify=True) <= 1
 
 
+@pytest.mark.integration
 def test_the_whole_is_drawn_as_a_figure(tmp_path: Path) -> None:
     options = {"attacks": {"near": BoxLBFGS()}, "sizes": {"l2": [0.5]}, "model": "net"}
     trainer(tmp_path, evaluation(**options)).fit(Wide(), shuffled())

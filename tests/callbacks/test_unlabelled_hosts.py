@@ -95,6 +95,7 @@ def transfer(kind: Kind, **options: Any) -> TransferEvaluation:
     return TransferEvaluation(**{"examples": N, **own, **options})
 
 
+@pytest.mark.integration
 @pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize("name", KINDS)
 def test_a_run_is_bit_for_bit_the_same_with_and_without(name: str, tmp_path: Path) -> None:

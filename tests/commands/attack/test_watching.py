@@ -39,6 +39,7 @@ def test_the_examples_are_the_same_and_the_table_ends_with_their_distortion(
     assert (tmp_path / "with" / FIGURE).read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.integration
 def test_what_is_done_is_drawn_again_with_what_was_watched_and_else_refused(
     weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -103,6 +103,7 @@ def test_the_command_gives_what_the_function_gives(weights: Path, tmp_path: Path
         assert torch.equal(found[name].nan_to_num(-1.0), column.nan_to_num(-1.0)), name
 
 
+@pytest.mark.integration
 def test_an_interrupted_evaluation_goes_on_and_ends_with_the_same_bits(
     weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

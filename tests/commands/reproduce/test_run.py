@@ -253,6 +253,7 @@ def test_all_processes_are_ended_when_one_is_stopped_and_what_is_done_stays(
     assert not Records(tmp_path).load(NEEDY[0])
 
 
+@pytest.mark.integration
 def test_sigterm_ends_a_step_in_this_process_and_this_process(tmp_path: Path) -> None:
     code = (
         "import os, signal, sys\nfrom pathlib import Path\n"

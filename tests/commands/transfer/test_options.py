@@ -106,6 +106,7 @@ def test_a_second_call_attacks_nothing_and_a_new_model_is_attacked_alone(models,
     assert more.row("for a").cells[:2] == first.row("for a").cells
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(
     ("options", "made"),
     [

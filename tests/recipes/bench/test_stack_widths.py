@@ -12,6 +12,7 @@ assert oracle_attacks.BENCH.is_dir()  # importing it lets the script be found
 script = importlib.import_module("stack_widths")
 
 
+@pytest.mark.integration
 def test_each_width_has_a_row_with_its_own_bounds(capsys: pytest.CaptureFixture[str]) -> None:
     script.main(["--widths", "12", "20", "--seed", "3"])
     rows = [line.split("|")[1:-1] for line in capsys.readouterr().out.splitlines()[2:]]

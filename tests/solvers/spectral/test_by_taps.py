@@ -75,6 +75,7 @@ def test_unfolding_is_closer_than_the_sum_of_taps_and_left_out_where_it_is_large
     assert by_taps.by_taps(found) == pytest.approx(taps, rel=1e-9)
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(
     ("shape", "stride", "groups"),
     [
