@@ -26,7 +26,7 @@ def checked_arguments(kind: Class) -> Class:
 
     Args:
         kind: The class, changed in place; its constructor then raises `ValueError` with the name of
-            the argument.
+            the argument, and with an example where the class has `example_arguments` of that name.
 
     Examples:
         >>> @checked_arguments
@@ -44,9 +44,10 @@ def checked_arguments(kind: Class) -> Class:
         given = signature.bind(self, *args, **kwargs).arguments
         for name, wanted in _annotations(build).items():
             if name in given and not _fits(given[name], wanted):
+                example = getattr(kind, "example_arguments", {}).get(name)
                 raise ValueError(
                     f"{kind.__name__}: {name} must be {_in_words(wanted)}, "
-                    f"not {_shown(given[name])}."
+                    f"not {_shown(given[name])}.{f' For example {example}.' if example else ''}"
                 )
         build(self, *args, **kwargs)
 
@@ -110,7 +111,7 @@ def _in_words(wanted: Any) -> str:
     if origin is Literal:
         return " or ".join(map(repr, inner))
     if isinstance(origin, type) and issubclass(origin, Mapping):
-        return f"a mapping to {_in_words(inner[1])}"
+        return f"a mapping, each value {_in_words(inner[1])}"
     if isinstance(origin, type) and issubclass(origin, Sequence):
         return "a list of names" if inner[0] is str else f"a list, each {_in_words(inner[0])}"
     if origin is Callable or origin is type or "Callable" in str(origin):

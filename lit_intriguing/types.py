@@ -171,6 +171,8 @@ class Perturbation:
             if successes:  # a failure is often the clean example itself
                 mean = self.distortion[self.success].double().mean().item()
                 parts.append(f"mean distortion {mean:.4g}")
+            if unchanged := int((self.success & (self.distortion == 0)).sum()):
+                parts.append(f"{unchanged} met the goal unchanged")
             parts.append(f"{self.queries.double().mean().item():.1f} queries each")
         if self.info:
             parts.append(f"info: {', '.join(self.info)}")

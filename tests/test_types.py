@@ -127,6 +127,15 @@ def test_limits_of_unfit_shape_are_refused_with_both_shapes() -> None:
         Bounds([0.0] * 3, [1.0] * 3).clamp(torch.zeros(1, 2, 4))
 
 
+def test_what_met_the_goal_unchanged_is_counted_where_a_perturbation_is_printed() -> None:
+    clean = torch.zeros(3, 4)
+    queries, success = torch.ones(3).long(), torch.tensor([True, True, False])
+    moved = clean.clone()
+    moved[0] = 0.5
+    assert "1 met the goal unchanged" in repr(Perturbation(clean, moved, success, queries))
+    assert "unchanged" not in repr(Perturbation(clean, clean + 1, success, queries))
+
+
 def test_distortion_is_the_root_mean_square_change_of_each_row() -> None:
     clean = torch.zeros(2, 2, 2)
     adversarial = torch.tensor([[[3.0, 0.0], [0.0, 4.0]], [[0.0, 0.0], [0.0, 0.0]]])

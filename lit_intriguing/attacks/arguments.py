@@ -83,8 +83,14 @@ def check_inside(x: Tensor, bounds: Bounds, slack: float = 1e-6) -> None:
     x = x[~torch.isnan(x).flatten(1).any(1)]
     if bool(bounds.contains(x, slack * widest).all()):
         return
+    least, most = x.min().item(), x.max().item()
+    advice = (
+        "If they were normalised, give the bounds in the same units, per channel: "
+        "lower=[(0 - mean) / std, ...], upper=[(1 - mean) / std, ...]."
+    )
+    if least >= 0 and 2 < most <= 255:
+        advice = "If they are pixels of 0 to 255, divide them by 255, or give upper=255."
     raise ValueError(
-        f"The inputs range from {x.min().item():.4g} to {x.max().item():.4g} and leave the bounds "
-        f"{bounds.lower} .. {bounds.upper}. If they were normalised, give the bounds in the same "
-        "units, per channel: lower=[(0 - mean) / std, ...], upper=[(1 - mean) / std, ...]."
+        f"The inputs range from {least:.4g} to {most:.4g} and leave the bounds "
+        f"{bounds.lower} .. {bounds.upper}. {advice}"
     )

@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
@@ -139,6 +139,9 @@ class AdversarialTraining(AroundTrainingStep):
             like.
     """
 
+    example_arguments: ClassVar[dict[str, str]] = {
+        "layers": '{"": PerturbedLayer(GradientAttack(eps=1.0))}, where "" is the input'
+    }
     pools: LayerPools
     measures: Measures
 

@@ -155,6 +155,11 @@ class Classifier(Trained):
         # A strategy that shards has loaded the weights by now, and taken them out.
         weights = checkpoint.get("state_dict", self.state_dict())
         saved = _saved_widths(weights)
+        if saved and saved[0] != self.widths[0]:
+            raise UserError(
+                f"the checkpoint is of data with {saved[0]} features, this network is for "
+                f"{self.widths[0]}: use the recipe or configuration that it was trained with"
+            )
         if saved != self.widths:
             raise UserError(
                 f"the checkpoint holds a network of {_dashes(saved)}, this one is "

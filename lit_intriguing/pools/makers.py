@@ -191,7 +191,7 @@ class Makers:
         self.pools.store(name, batch, examples, usable)
         whole = bool(usable.all())
         if not len(batch.x) or not (whole or bool(usable.any())):
-            self._warn(name, f"Layer {name!r}: no row of a batch had a gradient, and none joined.")
+            self._warn(name, f"Layer {name!r}: {_no_gradient(batch.x)}")
         elif due:
             if not whole:
                 batch, examples = _some(batch, examples, usable)
@@ -248,3 +248,9 @@ def _some(batch: Batch, examples: Examples, rows: Tensor) -> tuple[Batch, Exampl
     return Batch(batch.x[rows], labels, some_rows(batch.rest, rows)), replace(
         examples, clean=examples.clean[rows], adversarial=examples.adversarial[rows]
     )
+
+
+def _no_gradient(x: Tensor) -> str:
+    said = "no row of a batch had a gradient, and none joined."
+    broken = x.is_floating_point() and not bool(x.isfinite().all())
+    return f"{said} Its inputs hold NaN or infinite values." if broken else said

@@ -193,6 +193,15 @@ def test_inputs_outside_the_bounds_are_refused_with_their_range_and_a_hint() -> 
         GradientAttack(0.1)(lambda x: x, x, Targeted(torch.tensor([0, 1])))
 
 
+def test_pixels_of_0_to_255_are_told_from_normalised_ones_and_the_advice_works() -> None:
+    x = torch.tensor([[0.0, 128.0], [3.0, 255.0]])
+    goal = Targeted(torch.tensor([0, 1]))
+    with pytest.raises(ValueError, match="divide them by 255, or give upper=255"):
+        GradientAttack(0.1)(lambda x: x, x, goal)
+    GradientAttack(0.1)(lambda x: x, x / 255, goal)
+    GradientAttack(0.1)(lambda x: x, x, goal, bounds=Bounds(upper=255))
+
+
 def test_inputs_may_leave_the_bounds_by_rounding_relative_to_the_box() -> None:
     check_inside(torch.tensor([[1 + 5e-7, -5e-7]]), Bounds())
     check_inside(torch.tensor([[255.00005]]), Bounds(0.0, 255.0))

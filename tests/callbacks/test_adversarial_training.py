@@ -998,3 +998,13 @@ def test_checkpoints_without_pools_go_on(tmp_path: Any) -> None:
     again = trainer(callback, max_steps=3)
     again.fit(Host(), TensorLoader(*data(), N), ckpt_path=tmp_path / "a.ckpt")
     assert len(callback.pools.by_layer[""])
+
+
+@pytest.mark.parametrize(
+    "layers", [{"": GradientAttack(1.0)}, PerturbedLayer(GradientAttack(1.0))], ids=["attack", "no"]
+)
+def test_layers_of_another_kind_are_refused_with_an_example_that_works(layers: Any) -> None:
+    with pytest.raises(ValueError, match="a mapping, each value of type PerturbedLayer") as caught:
+        AdversarialTraining(layers)
+    example = str(caught.value).partition("For example ")[2].partition(", where")[0]
+    AdversarialTraining(eval(example))

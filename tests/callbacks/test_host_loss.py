@@ -759,3 +759,10 @@ def test_examples_that_join_where_the_formula_does_not_hold_are_warned_about() -
         with pytest.warns(UserWarning, match=r"does not follow the formula.* Set keep_out=True"):
             fit(Host(dense(), by_class), batch, callback)
     fit(Host(dense(), by_class), batch, AdversarialTraining({"": plan()}, keep_out=True))
+
+
+def test_inputs_that_are_not_numbers_are_said_to_be_none() -> None:
+    host = Host(dense(), mse)
+    broken = torch.full_like(rows(), torch.nan)
+    with pytest.warns(UserWarning, match="none joined. Its inputs hold NaN or infinite values"):
+        fit(host, (broken, rows(seed=1)[:, :3]), AdversarialTraining({"": plan()}), steps=1)

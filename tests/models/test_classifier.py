@@ -333,6 +333,7 @@ def test_the_widths_of_a_checkpoint_with_wrapped_layers_are_read() -> None:
 @pytest.mark.parametrize(
     ("other", "message"),
     [
+        ({"widths": (5, 6, 3)}, "data with 4 features, this network is for 5: use the recipe"),
         ({"widths": (4, 7, 3)}, "holds a network of 4-6-3, this one is 4-7-3"),
         ({"widths": (4, 6, 6, 3)}, "holds a network of 4-6-3, this one is 4-6-6-3"),
         ({"activation": nn.Sigmoid}, r"activation ReLU\(\), this one Sigmoid\(\)"),

@@ -9,7 +9,7 @@ from statistics import mean
 from lit_intriguing.commands.report.result import Result
 from lit_intriguing.intervals import interval_of_mean
 from lit_intriguing.paper.claims import VERDICTS, Claim
-from lit_intriguing.paper.plan import Place, Plan, Step
+from lit_intriguing.paper.plan import Place, Plan, Step, newest_file
 from lit_intriguing.paper.records import Record, Records
 
 
@@ -233,9 +233,11 @@ def in_short(results: Sequence[Result], part: str = "") -> list[str]:
 
 
 def _before(step: Step, plan: Plan, root: Path) -> list[Step]:
-    """Return the steps whose checkpoints a step takes, and that have left none."""
-    return [
-        one
-        for one in plan.steps
-        if one.folder in step.needs() and not list((root / one.folder).rglob("*.ckpt"))
-    ]
+    """Return the steps whose networks a step takes and that have left none, in their order."""
+    found: dict[str, Step] = {}
+    for one in plan.steps:
+        if one.name == step.name:
+            break
+        if step.uses(one.folder) and newest_file(root / one.folder, "*.ckpt") is None:
+            found |= {other.name: other for other in [*_before(one, plan, root), one]}
+    return list(found.values())

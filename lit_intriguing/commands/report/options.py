@@ -69,8 +69,10 @@ class Report:
 
 def in_words(contents: Contents) -> str:
     """Return a line for a terminal: how much of the paper a page holds, and what is missing."""
-    missing = [one.place.name for one in contents.places if one.missing]
-    whole = f"{contents.measured} of {len(contents.claims)} claims have results here"
-    lines = [f"{whole}; missing: {', '.join(missing)}" if missing else f"{whole}; nothing missing"]
+    without = dict.fromkeys(Path(one.claim.page).stem for one in contents.claims if not one.here)
+    line = f"{contents.measured} of {len(contents.claims)} claims have results here"
+    if without:
+        line += f"; those of these recipes have none: {', '.join(without)}"
+    lines = [line]
     lines += [f"  {one.folder}: {one.problem}" for one in contents.problems]
     return "\n".join(lines)

@@ -22,6 +22,7 @@ from lit_intriguing.paper.records import Record, Records
 from tests.commands.report import folders
 
 CLAIMS = len(read_claims(shipped.results()))
+CARS = ("quocnet_cifar", "quocnet_cifar/cars", "figure6")
 LOADING = {"src", "href", "srcset", "poster", "data", "action", "background", "xlink:href"}
 VOID = {"meta", "link", "img", "br", "hr", "input"}
 
@@ -145,6 +146,18 @@ def test_what_is_missing_is_named_with_commands_that_the_plan_has(whole: tuple[s
     before, _, after = text.partition("Figure 5: ")
     assert before
     assert after.split("Figure 6: ")[0].count("Missing here. Made by:") == 1
+
+
+def test_before_a_missing_command_stand_those_whose_networks_it_takes(
+    whole: tuple[str, Read],
+) -> None:
+    _, read = whole
+    text = " ".join(read.text.split())
+    figure6 = text.partition("Figure 6: ")[2].partition("Figure 7: ")[0]
+    places = [figure6.index(f"--config recipes/{name}.yaml") for name in CARS]
+    assert places == sorted(places)
+    probing = text.partition("Probing: ")[2].partition("Further results")[0]
+    assert probing.index("recipes/figure7.yaml") < probing.index("recipes/probe_mnist.yaml")
 
 
 def test_a_result_of_no_step_is_a_further_one(whole: tuple[str, Read]) -> None:

@@ -18,7 +18,8 @@ from lit_intriguing.commands.report.result import (
 KIND, FILE = "transfer", "transfer.csv"
 _CAPTION = (
     "Error of the column's network on the row's images, %, with 95% intervals. "
-    "Distortion: mean root mean square change of a pixel."
+    "Distortion: mean root mean square change of a pixel. The row `clean` is of the images that "
+    "were attacked, before that."
 )
 Row = Mapping[str, str]
 
