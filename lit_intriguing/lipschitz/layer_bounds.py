@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 from lit_intriguing.lipschitz.norm import Norm
 from lit_intriguing.lipschitz.registry import Shape
+from lit_intriguing.tables import terminal_table
 
 Cell = str | int | float
 
@@ -84,6 +85,12 @@ class NetworkNorm:
         if self.joint is not None:
             rows.append(["network", "joint", "", *_cells(self.joint)])
         return ["layer", "type", "input", "norm", "kind", "note"], rows
+
+    def __str__(self) -> str:
+        """Return the table as text."""
+        columns, rows = self.table()
+        shown = [[f"{c:.6g}" if isinstance(c, float) else c for c in row] for row in rows]
+        return terminal_table(columns, shown)
 
 
 def _shape_text(shape: Shape | None) -> str:

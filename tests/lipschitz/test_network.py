@@ -331,6 +331,10 @@ def test_the_table_has_a_row_for_each_layer_and_the_network() -> None:
         ["network", "product", ""],
     ]
     assert rows[2][3:5] == [math.inf, "unknown"]
+    lines = [line.split() for line in str(found).splitlines()]
+    assert lines[0] == columns
+    assert lines[2][:4] == ["1", "Sigmoid", "4", "0.25"]
+    assert lines[3][:5] == ["2", "LSTM", "4", "inf", "unknown"]
 
 
 @pytest.mark.parametrize("attached", [False, True])
