@@ -157,9 +157,7 @@ class Pairs:
         reach = self.reach / torch.linalg.vector_norm(self.a, dim=1).clamp_(min=tiny)
         return torch.where(good, curvature / square, reach)
 
-    def apply(
-        self, multiplier: Tensor, free: Free | None, scale: Tensor | None = None
-    ) -> Product:
+    def apply(self, multiplier: Tensor, free: Free | None, scale: Tensor | None = None) -> Product:
         """Apply the inverse Hessian on the free coordinates to r and a.
 
         Args:

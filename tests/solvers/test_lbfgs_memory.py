@@ -102,6 +102,24 @@ def test_inner_products_with_the_inverse_hessian_are_those_of_the_matrix(anchore
         torch.testing.assert_close(inner[..., problem], both @ matrix @ both.T)
 
 
+@pytest.mark.parametrize("problems", [1, 2])
+def test_directions_are_the_same_in_smaller_blocks(
+    problems: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = Walk(True, 4).direction()
+    room = problems * 4 * DIMENSIONS * torch.float64.itemsize // torch.get_num_threads()
+    monkeypatch.setattr("lit_intriguing.solvers.lbfgs_memory._CACHE", room)
+    walk, sizes = Walk(True, 4), []
+
+    def free(part: slice) -> Tensor:
+        sizes.append(part.stop - part.start)
+        return torch.ones(SLOTS, DIMENSIONS, dtype=torch.float64)[part]
+
+    walk.pairs.apply(MULTIPLIER, free, SCALE)
+    assert max(sizes) <= problems
+    torch.testing.assert_close(walk.direction(), expected)
+
+
 def test_direction_goes_with_the_length() -> None:
     walk = Walk(True, 2)
     length = torch.linspace(0.0, 1.0, SLOTS, dtype=torch.float64)
