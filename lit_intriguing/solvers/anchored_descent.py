@@ -9,6 +9,7 @@ from torch import Tensor
 from lit_intriguing.solvers.box import Box
 from lit_intriguing.solvers.descent import Descent
 from lit_intriguing.solvers.evaluation import Evaluation, squared_lengths
+from lit_intriguing.solvers.lbfgs_memory import Free
 from lit_intriguing.solvers.line_search import Step, cut, decreases_enough, next_scale, rounding_of
 
 
@@ -56,20 +57,26 @@ class AnchoredDescent(Descent):
     def _scale(self) -> Tensor:
         return self.scale
 
-    def _free_coordinates(self) -> Tensor:
-        """Return 0 where `x` is at a limit and `-g` points out of the box, else 1: `(n, D)`.
+    def _free_coordinates(self) -> Free:
+        """Return what is 0 where `x` is at a limit and `-g` points out of the box, else 1.
 
         Inside the box a coordinate is free even where g is 0, as it is at a minimiser: the next
         multiplier moves it again.
         """
-        # x - g, since r is x - x0.
-        toward, spare = self.pairs.spares
-        column = self.multiplier.unsqueeze(1)
-        toward = torch.addcmul(self.anchor, self.pairs.a, column, value=-1, out=toward)
-        return self._box.free(self.x, toward, out=self._free, spare=spare)
+        columns = self.multiplier.unsqueeze(1)
 
-    def _masked(self, step: Tensor, free: Tensor, out: Tensor) -> Tensor:
-        return torch.addcmul(self.x, step, free, out=out)
+        def free(part: slice) -> Tensor:
+            x = self.x[part]
+            toward, spare = (space[: len(x)] for space in self.pairs.spares)
+            # x - g, since r is x - x0.
+            a, column = self.pairs.a[part], columns[part]
+            toward = torch.addcmul(self.anchor[part], a, column, value=-1, out=toward)
+            return self._box.free(x, toward, out=self._free[part], spare=spare)
+
+        return free
+
+    def _masked(self, part: slice, step: Tensor) -> Tensor:
+        return torch.addcmul(self.x[part], step, self._free[part], out=self._trial[part])
 
     def test(self, trial: Tensor, found: Evaluation) -> AnchoredStep:
         """Test the trial points; set the next scale."""

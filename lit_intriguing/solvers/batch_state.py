@@ -55,10 +55,16 @@ class Slots:
         return filled
 
     def worth_keeping(self) -> Tensor | None:
-        """Return the slots that work (an index) once it pays to drop the others, else None."""
-        if self._next < self._count or not 0 < self._alive <= _WORTH * len(self.problems):
+        """Return the slots that work (an index) once it pays to drop the others, else None.
+
+        Their new order moves only those that lie behind the last place that is left.
+        """
+        left = self._alive
+        if self._next < self._count or not 0 < left <= _WORTH * len(self.problems):
             return None
-        return self.working.nonzero().squeeze(1)
+        kept = torch.arange(left, device=self.working.device)
+        kept[~self.working[:left]] = left + self.working[left:].nonzero().squeeze(1)
+        return kept
 
     def keep(self, slots: Tensor) -> None:
         """Drop all slots but these (an index)."""

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from lit_intriguing.solvers.box import Box
 from lit_intriguing.solvers.evaluation import Evaluation, squared_lengths
-from lit_intriguing.solvers.lbfgs_memory import Pairs, Product
+from lit_intriguing.solvers.lbfgs_memory import Free, Pairs, Product
 from lit_intriguing.solvers.line_search import Step
 
 _FORGET_BELOW = 1e-8
@@ -73,23 +73,33 @@ class Descent(ABC):
         inner, multiplier = product.inner, self.multiplier
         cross = torch.addcmul(inner[0, 1] + inner[1, 0], inner[1, 1], multiplier)
         self._slope = torch.addcmul(inner[0, 0], cross, multiplier).neg_()
-        step = self.pairs.combine(product, multiplier, self.length, self.pairs.spares[0])
-        self._replace_ascents(step)
-        if free is None:
-            return torch.add(self.x, step, out=self._trial)
-        return self._box.project_(self._masked(step, free, self._trial))
+        self._replace_ascents(product)
+        for part, step in self.pairs.combine(product, multiplier, self.length):
+            if self._bounded:
+                self._box.project_(self._masked(part, step))
+            else:
+                torch.add(self.x[part], step, out=self._trial[part])
+        return self._trial
 
     @abstractmethod
     def _scale(self) -> Tensor | None:
         """Return what the inverse Hessian starts from, `(n,)`; None: as the memory has it."""
 
     @abstractmethod
-    def _free_coordinates(self) -> Tensor:
-        """Return 1 for the coordinates that the inverse Hessian moves, else 0: `(n, D)`."""
+    def _free_coordinates(self) -> Free:
+        """Return which coordinates the inverse Hessian moves; write it to `_free`, `(n, D)`."""
 
     @abstractmethod
-    def _masked(self, step: Tensor, free: Tensor, out: Tensor) -> Tensor:
-        """Write `x + step` with the step of the free coordinates to `out`; return it."""
+    def _masked(self, part: slice, step: Tensor) -> Tensor:
+        """Write `x + step` with the step of the free coordinates to `_trial`, for some problems.
+
+        Args:
+            part: Which k of the n.
+            step: Theirs, `(k, D)`.
+
+        Returns:
+            What was written.
+        """
 
     @abstractmethod
     def test(self, trial: Tensor, found: Evaluation) -> Step:
@@ -142,20 +152,20 @@ class Descent(ABC):
         """Return the inner product of each problem's vectors, `(n,)`, without new memory."""
         return torch.mul(u, v, out=self.pairs.spares[0]).sum(1)
 
-    def _replace_ascents(self, step: Tensor) -> None:
+    def _replace_ascents(self, product: Product) -> None:
         """Take minus the gradient where the direction does not descend, or the memory misleads."""
         good = (self._slope < 0).logical_and_(self.length >= _FORGET_BELOW).logical_or_(self.fresh)
         slots = good.logical_not_().nonzero().squeeze(1)
         if not len(slots):
             return
         self.pairs.forget(slots)
+        product.coefficients[..., slots] = 0.0
         r, a = (v.index_select(0, slots) for v in (self.pairs.r, self.pairs.a))
         gradient = r.addcmul_(a, self.multiplier[slots].unsqueeze(1))
         if self._bounded:
             gradient *= self._free.index_select(0, slots)
         square = squared_lengths(gradient)
-        first = self._scale()
-        tiny = torch.finfo(square.dtype).tiny
-        scale = square.clamp(min=tiny).rsqrt() if first is None else first[slots]
-        step[slots] = gradient.mul_((-scale * self.length[slots]).unsqueeze(1))
-        self._slope[slots] = -square * scale
+        if self._scale() is None:
+            tiny = torch.finfo(square.dtype).tiny
+            product.scale[slots] = square.clamp(min=tiny).rsqrt()
+        self._slope[slots] = -square * product.scale[slots]

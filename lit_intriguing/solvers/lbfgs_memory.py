@@ -1,5 +1,6 @@
 """The limited memory of L-BFGS for many problems at once."""
 
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import torch
@@ -12,10 +13,17 @@ _CURVATURE, _COSINE = 1e-4, 1e-8
 
 
 _BLOCKS = 2
-"""Problems are masked block by block, in so many blocks, to save work space."""
+"""Problems are masked block by block, in at least so many blocks, to save work space."""
+
+_CACHE = 2**20
+"""Bytes of the masked vectors of a block, for each thread of a CPU: they stay in its cache."""
 
 _SPARES = 4 // _BLOCKS
 """Four vectors of a problem are masked: room for so many of all problems between two products."""
+
+
+Free = Callable[[slice], Tensor]
+"""Returns of some problems 1 for a free coordinate, 0 for one held at its limit, `(k, D)`."""
 
 
 class Product(NamedTuple):
@@ -54,7 +62,7 @@ class Pairs:
             the two vectors (r, a) that the inverse Hessian is applied to: `(n, m + 1, 2, D)`.
         r: The first vector, `(n, D)`, a view to write to.
         a: The second vector, likewise.
-        spares: Two work spaces, `(n, D)` each, free to use between two calls of `apply`.
+        spares: Two work spaces, `(n, D)` each, free to use between `combine` and `apply`.
         usable: 1 where a pair may be used, `(m, n)`.
         reach: Length of a step without any pair, for want of an anchor, `(n,)`; at first 1.
     """
@@ -85,7 +93,11 @@ class Pairs:
         spares = self._work[: _SPARES * slots * dimensions].view(_SPARES, slots, dimensions)
         self.spares = spares.unbind()
         block = -(-slots // _BLOCKS)
-        self._parts = [slice(i, min(i + block, slots)) for i in range(0, slots, block or 1)]
+        if vectors.device.type == "cpu":
+            bytes_masked = 4 * dimensions * vectors.element_size()
+            block = min(block, _CACHE * torch.get_num_threads() // max(1, bytes_masked))
+        block = max(1, block)
+        self._parts = [slice(i, min(i + block, slots)) for i in range(0, slots, block)]
 
     def store(self, trial: Tensor, x: Tensor, gradient: Tensor, finite: Tensor) -> Tensor:
         """Store the pair from `x` to `trial` in place of the oldest; return the step.
@@ -116,9 +128,10 @@ class Pairs:
 
     def keep(self, slots: Tensor) -> None:
         """Drop all slots but these (an index)."""
+        moved = (slots != torch.arange(len(slots), device=slots.device)).nonzero().squeeze(1)
         # Vector by vector, in place: a copy of all of them would nearly double the memory.
         for vector in self._flat.unbind(1):
-            vector[: len(slots)] = vector[slots]
+            vector.index_copy_(0, moved, vector.index_select(0, slots[moved]))
         self.usable, self.reach = self.usable[:, slots].contiguous(), self.reach[slots]
         self._gram = self._gram.keep(slots)
         self._loops = TwoLoops(self.size, len(slots), self.vectors)
@@ -144,14 +157,12 @@ class Pairs:
         reach = self.reach / torch.linalg.vector_norm(self.a, dim=1).clamp_(min=tiny)
         return torch.where(good, curvature / square, reach)
 
-    def apply(
-        self, multiplier: Tensor, free: Tensor | None, scale: Tensor | None = None
-    ) -> Product:
+    def apply(self, multiplier: Tensor, free: Free | None, scale: Tensor | None = None) -> Product:
         """Apply the inverse Hessian on the free coordinates to r and a.
 
         Args:
             multiplier: Weight of f in the Hessian, `(n,)`.
-            free: 1 for a free coordinate, 0 for one held at its limit, `(n, D)`; None: all free.
+            free: Asked for one block of problems after the other; None: all free.
             scale: What it starts from, times the identity, `(n,)`; None: the newest pair's
                 `s.y / y.y` (Nocedal and Wright 2006, eq. 7.20), and where there is none
                 `reach / |a|`.
@@ -166,7 +177,7 @@ class Pairs:
             if free is None:
                 masked.copy_(changed)
             else:
-                torch.mul(changed, free[part, None, None], out=masked)
+                torch.mul(changed, free(part)[:, None, None], out=masked)
             self._gram.multiply(part, self._flat[part], masked.flatten(1, 2))
         self._gram.update(newest)
         inverse = self._fill_loops(multiplier)
@@ -214,15 +225,26 @@ class Pairs:
         inner = crossed.addcmul_(gram.vv, scale)
         return Product(self._coefficients, scale, inner, inverse)
 
-    def combine(self, product: Product, multiplier: Tensor, length: Tensor, out: Tensor) -> Tensor:
-        """Write `-length * H (r + multiplier * a)` on all coordinates to `out`, `(n, D)`."""
+    def combine(
+        self, product: Product, multiplier: Tensor, length: Tensor
+    ) -> Iterator[tuple[slice, Tensor]]:
+        """Yield `-length * H (r + multiplier * a)` on all coordinates, block by block.
+
+        The last block first: its vectors may still be in the cache.
+
+        Yields:
+            Which problems, and theirs, `(k, D)`, valid until the next.
+        """
         c, weights = product.coefficients, self._weights
         torch.addcmul(c[:, :, 0], c[:, :, 1], multiplier, out=weights[:-1])
         weights[-1, 0] = product.scale
         torch.mul(product.scale, multiplier, out=weights[-1, 1])
-        by_problem = (weights.flatten(0, 1) * -length).t().contiguous()
-        torch.bmm(by_problem.unsqueeze(1), self._flat, out=out.unsqueeze(1))
-        return out
+        by_problem = (weights.flatten(0, 1) * -length).t().contiguous().unsqueeze(1)
+        for part in reversed(self._parts):
+            vectors = self._flat[part]
+            out = self._work[: vectors[:, 0].numel()].view_as(vectors[:, :1])
+            torch.bmm(by_problem[part], vectors, out=out)
+            yield part, out.squeeze(1)
 
     def _newest_scale(self, inverse: Tensor) -> Tensor:
         """Return what the inverse Hessian starts from by the newest usable pair, `(n,)`."""

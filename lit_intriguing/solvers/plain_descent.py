@@ -6,6 +6,7 @@ from torch import Tensor
 from lit_intriguing.solvers.box import Box
 from lit_intriguing.solvers.descent import Descent
 from lit_intriguing.solvers.evaluation import Evaluation, squared_lengths
+from lit_intriguing.solvers.lbfgs_memory import Free
 from lit_intriguing.solvers.line_search import (
     Step,
     cut,
@@ -33,8 +34,8 @@ class PlainDescent(Descent):
     def _scale(self) -> None:
         return None
 
-    def _free_coordinates(self) -> Tensor:
-        """Return 0 where a step of steepest descent ends at a limit, else 1: `(n, D)`.
+    def _free_coordinates(self) -> Free:
+        """Return what is 0 where a step of steepest descent ends at a limit, else 1.
 
         From wherever it starts: so many limits are found in one step.
         """
@@ -42,15 +43,17 @@ class PlainDescent(Descent):
         toward = torch.addcmul(self.x, self.pairs.a, column, value=-1, out=self._toward)
         self._box.project_(toward)
         torch.ne(toward, self._box.lower, out=self._free)
-        return self._free.mul_(torch.ne(toward, self._box.upper, out=self.pairs.spares[0]))
+        self._free.mul_(torch.ne(toward, self._box.upper, out=self.pairs.spares[0]))
+        return lambda part: self._free[part]
 
-    def _masked(self, step: Tensor, free: Tensor, out: Tensor) -> Tensor:
-        """Write `x + step` to `out`, with the other coordinates on the way to their limits."""
-        held = self._toward.sub_(self.x)
+    def _masked(self, part: slice, step: Tensor) -> Tensor:
+        """Write `x + step` to `_trial`, with the other coordinates on the way to their limits."""
+        x, free, out = self.x[part], self._free[part], self._trial[part]
+        held = self._toward[part].sub_(x)
         held.addcmul_(held, free, value=-1)
-        self._slope += torch.mul(held, self.pairs.a, out=self.pairs.spares[1]).sum(1)
-        torch.addcmul(self.x, step, free, out=out)
-        return out.addcmul_(held, self.length.unsqueeze(1))
+        self._slope[part] += torch.mul(held, self.pairs.a[part], out=out).sum(1)
+        torch.addcmul(x, step, free, out=out)
+        return out.addcmul_(held, self.length[part].unsqueeze(1))
 
     def test(self, trial: Tensor, found: Evaluation) -> Step:
         """Test the trial points; set the next length."""

@@ -1,6 +1,6 @@
 import torch
 
-from lit_intriguing.solvers.batch_state import SlotTable
+from lit_intriguing.solvers.batch_state import Slots, SlotTable
 
 
 def test_rows_begin_as_told_and_are_views_to_write_to() -> None:
@@ -26,3 +26,19 @@ def test_kept_slots_keep_their_numbers_and_are_still_written_to() -> None:
     numbers.keep(torch.tensor([3, 1]))
     numbers["steps"].add_(10)
     assert numbers["steps"].tolist() == [13.0, 11.0]
+
+
+def test_slots_that_are_kept_stay_in_place_but_for_those_behind_the_last_place_left() -> None:
+    slots = Slots(10, 10, torch.device("cpu"))
+    slots.finish(torch.tensor([0, 8]))
+    kept = slots.worth_keeping()
+    assert kept is not None
+    slots.keep(kept)
+    assert slots.problems.tolist() == [9, 1, 2, 3, 4, 5, 6, 7]
+    assert slots.working.all()
+
+
+def test_slots_are_not_dropped_while_most_of_them_work() -> None:
+    slots = Slots(10, 10, torch.device("cpu"))
+    slots.finish(torch.tensor([3]))
+    assert slots.worth_keeping() is None

@@ -16,6 +16,13 @@ def normal(*shape: int) -> Tensor:
     return torch.randn(*shape, dtype=torch.float64, generator=generator)
 
 
+def combined(pairs: Pairs, product: Product, multiplier: Tensor, length: Tensor) -> Tensor:
+    out = torch.full((len(length), DIMENSIONS), torch.nan, dtype=torch.float64)
+    for part, step in pairs.combine(product, multiplier, length):
+        out[part] = step
+    return out
+
+
 class Walk:
     """Points and gradients of convex quadratics, one a problem, and the pairs between them."""
 
@@ -40,13 +47,13 @@ class Walk:
         self.apply()
 
     def apply(self, free: Tensor | None = None) -> Product:
-        return self.pairs.apply(MULTIPLIER, free, SCALE if self.anchored else None)
+        mask = None if free is None else free.__getitem__
+        return self.pairs.apply(MULTIPLIER, mask, SCALE if self.anchored else None)
 
     def direction(self, free: Tensor | None = None, length: Tensor | None = None) -> Tensor:
         product = self.apply(free)
         length = torch.ones(SLOTS, dtype=torch.float64) if length is None else length
-        out = torch.empty(SLOTS, DIMENSIONS, dtype=torch.float64)
-        return self.pairs.combine(product, MULTIPLIER, length, out)
+        return combined(self.pairs, product, MULTIPLIER, length)
 
     def inverse_hessian(self, problem: int, steps: range) -> Tensor:
         """Return the BFGS matrix (Nocedal and Wright 2006, eq. 6.17) after some steps."""
@@ -95,6 +102,24 @@ def test_inner_products_with_the_inverse_hessian_are_those_of_the_matrix(anchore
         torch.testing.assert_close(inner[..., problem], both @ matrix @ both.T)
 
 
+@pytest.mark.parametrize("problems", [1, 2])
+def test_directions_are_the_same_in_smaller_blocks(
+    problems: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = Walk(True, 4).direction()
+    room = problems * 4 * DIMENSIONS * torch.float64.itemsize // torch.get_num_threads()
+    monkeypatch.setattr("lit_intriguing.solvers.lbfgs_memory._CACHE", room)
+    walk, sizes = Walk(True, 4), []
+
+    def free(part: slice) -> Tensor:
+        sizes.append(part.stop - part.start)
+        return torch.ones(SLOTS, DIMENSIONS, dtype=torch.float64)[part]
+
+    walk.pairs.apply(MULTIPLIER, free, SCALE)
+    assert max(sizes) <= problems
+    torch.testing.assert_close(walk.direction(), expected)
+
+
 def test_direction_goes_with_the_length() -> None:
     walk = Walk(True, 2)
     length = torch.linspace(0.0, 1.0, SLOTS, dtype=torch.float64)
@@ -139,9 +164,8 @@ def test_kept_slots_go_on_as_before() -> None:
     expected = walk.direction()[keep]
     walk.pairs.keep(keep)
     product = walk.pairs.apply(MULTIPLIER[keep], None, SCALE[keep])
-    out = torch.empty(3, DIMENSIONS, dtype=torch.float64)
-    length = torch.ones(3, dtype=torch.float64)
-    torch.testing.assert_close(walk.pairs.combine(product, MULTIPLIER[keep], length, out), expected)
+    found = combined(walk.pairs, product, MULTIPLIER[keep], torch.ones(3, dtype=torch.float64))
+    torch.testing.assert_close(found, expected)
 
 
 def test_a_loaded_slot_stands_still_and_disturbs_no_other() -> None:
