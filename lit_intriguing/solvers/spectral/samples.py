@@ -229,7 +229,7 @@ def greatest_sample(found: Symbol, samples: Samples, tau: float, tolerance: floa
         if not len(index):
             continue
         squares = found.squares_at(samples.angles(index), samples.groups(index))
-        steps = itertools.repeat(STEPS)
+        steps: Iterator[int] = itertools.repeat(STEPS)
         if count and samples.flat:
             counts = torch.full((len(index),), count)
             steps = itertools.chain([QUICK], steps)
