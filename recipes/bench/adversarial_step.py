@@ -7,8 +7,8 @@ else: no log, no hook, the training's own forward serves the gradients. Through 
 stay on the device and a CSV logger is written to every 50 steps. The same with the goal `HostLoss`,
 which keeps the gradients of the host's own backward pass, against the same bare loop. Then the
 plainest use, a pool of the input's examples of one step in Linf by `HostLoss`, against a plain FGSM
-loop: the gradient by the images, its sign, and a step on the images and the examples. The same
-loop as the step of a LightningModule without callbacks shows what Lightning itself takes. Also: clean
+loop: the gradient by the images, its sign, and a step on the images and the examples. The same loop
+as the step of a LightningModule without callbacks shows what Lightning itself takes. Also: clean
 training with the callback attached but idle, against clean training without it. Blocks of steps
 alternate in one process, so that a busy machine slows all alike; seconds are those of the process.
 Run it with
