@@ -195,7 +195,10 @@ def no_gradient(where: str = "its input") -> str:
 def has_direction(gradient: Tensor) -> Tensor:
     """Return for which examples a gradient `(N, *S)` is finite and not zero: bool `(N,)`."""
     flat = gradient.flatten(1)
-    return flat.isfinite().all(1) & (flat != 0).any(1)
+    if not flat.shape[1]:
+        return torch.zeros(len(flat), dtype=torch.bool, device=flat.device)
+    largest = flat.abs().amax(1)  # NaN where there is one; a tenth of the time of `isfinite`
+    return (largest > 0) & (largest < math.inf)
 
 
 def row_lengths(gradient: Tensor) -> Tensor:

@@ -7,7 +7,8 @@ else: no log, no hook, the training's own forward serves the gradients. Through 
 stay on the device and a CSV logger is written to every 50 steps. The same with the goal `HostLoss`,
 which keeps the gradients of the host's own backward pass, against the same bare loop. Then the
 plainest use, a pool of the input's examples of one step in Linf by `HostLoss`, against a plain FGSM
-loop: the gradient by the images, its sign, and a step on the images and the examples. Also: clean
+loop: the gradient by the images, its sign, and a step on the images and the examples. The same loop
+as the step of a LightningModule without callbacks shows what Lightning itself takes. Also: clean
 training with the callback attached but idle, against clean training without it. Blocks of steps
 alternate in one process, so that a busy machine slows all alike; seconds are those of the process.
 Run it with
@@ -24,9 +25,10 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable
+from typing import Any
 
 import torch
-from lightning.pytorch import Callback, Trainer, seed_everything
+from lightning.pytorch import Callback, LightningModule, Trainer, seed_everything
 from lightning.pytorch.loggers import CSVLogger
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
@@ -132,22 +134,59 @@ def bare_examples(
 
 def plain_fgsm(x: Tensor, y: Tensor, batch: int) -> None:
     """Train an epoch on images and their FGSM examples, as one writes it in plain PyTorch."""
-    model = nn.Sequential(
-        nn.Linear(784, 100), nn.ReLU(), nn.Linear(100, 100), nn.ReLU(), nn.Linear(100, 10)
-    ).to(x.device)
+    model = plain_network().to(x.device)
     optimizer = torch.optim.Adam(model.parameters(), lr=3e-3, weight_decay=1e-5, fused=True)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, -(-len(x) // batch))
     for rows in torch.randperm(len(x), device=x.device).split(batch):
-        clean, labels = x[rows].flatten(1), y[rows]
-        clean.requires_grad_()
-        (gradient,) = torch.autograd.grad(F.cross_entropy(model(clean), labels), clean)
-        clean = clean.detach()
-        examples = clean + FGSM * gradient.sign()
-        loss = F.cross_entropy(model(clean), labels) + F.cross_entropy(model(examples), labels)
+        loss = fgsm_loss(model, x[rows].flatten(1), y[rows])
         optimizer.zero_grad()
-        (loss / 2).backward()
+        loss.backward()
         optimizer.step()
         schedule.step()
+
+
+def fgsm_loss(model: nn.Module, clean: Tensor, labels: Tensor) -> Tensor:
+    """Return the mean of the losses on images and on their FGSM examples."""
+    clean.requires_grad_()
+    (gradient,) = torch.autograd.grad(F.cross_entropy(model(clean), labels), clean)
+    clean = clean.detach()
+    examples = clean + FGSM * gradient.sign()
+    loss = F.cross_entropy(model(clean), labels) + F.cross_entropy(model(examples), labels)
+    return loss / 2
+
+
+def plain_network() -> nn.Sequential:
+    """Return the network of the plain loop."""
+    return nn.Sequential(
+        nn.Flatten(), nn.Linear(784, 100), nn.ReLU(), nn.Linear(100, 100), nn.ReLU(),
+        nn.Linear(100, 10),
+    )  # fmt: skip
+
+
+class PlainFGSM(LightningModule):
+    """The plain loop's step, with as little around it as Lightning bears.
+
+    Args:
+        steps: Of the schedule.
+    """
+
+    def __init__(self, steps: int) -> None:
+        super().__init__()
+        self.net, self.steps = plain_network(), steps
+
+    def training_step(self, batch: list[Tensor], batch_idx: int) -> Tensor:
+        """Return the loss on the batch and its examples."""
+        x, y = batch
+        return fgsm_loss(self.net, x.flatten(1), y)
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        """Return those of the plain loop."""
+        optimizer = torch.optim.Adam(self.parameters(), lr=3e-3, weight_decay=1e-5, fused=True)
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, self.steps)
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
+        }
 
 
 def one_pool(batch: int) -> AdversarialTraining:
@@ -178,7 +217,12 @@ def pools(
 
 
 def through_lightning(
-    x: Tensor, y: Tensor, batch: int, callbacks: list[Callback], folder: str | None
+    x: Tensor,
+    y: Tensor,
+    batch: int,
+    callbacks: list[Callback],
+    folder: str | None,
+    model: LightningModule | None = None,
 ) -> None:
     """Train an epoch by `Trainer.fit`, its start and end included."""
     trainer = Trainer(
@@ -191,7 +235,7 @@ def through_lightning(
         enable_checkpointing=False,
         enable_model_summary=False,
     )
-    model = Classifier(
+    model = model or Classifier(
         optimizer=lambda parameters: torch.optim.Adam(
             parameters, lr=3e-3, weight_decay=1e-5, fused=True
         ),
@@ -236,6 +280,9 @@ def main() -> None:
             "clean, callback idle": lambda: through_lightning(x, y, n, [pools(n, 1, never)], None),
             "plain FGSM loop": lambda: plain_fgsm(x, y, n),
             "one pool, the host's loss": lambda: through_lightning(x, y, n, [one_pool(n)], folder),
+            "plain FGSM in Lightning": lambda: through_lightning(
+                x, y, n, [], folder, PlainFGSM(-(-len(x) // n))
+            ),
         }
         for run in runs.values():
             run()
@@ -251,6 +298,8 @@ def main() -> None:
     plain = statistics.median(block[6] / block[5] for block in blocks)
     print(f"idle / clean {idle:.3f} (goal: at most 1.02)")
     print(f"one pool / plain FGSM {plain:.2f} (goal: at most 1.15)")
+    lightning = statistics.median(block[7] / block[5] for block in blocks)
+    print(f"plain FGSM in Lightning / plain FGSM {lightning:.2f}")
 
 
 if __name__ == "__main__":

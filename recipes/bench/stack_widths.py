@@ -18,7 +18,6 @@ import torch
 from torch import nn
 
 from lit_intriguing.lipschitz import network_norm
-from lit_intriguing.numerics import flush_denormals
 
 INPUTS, OUTPUTS = 784, 10
 
@@ -55,7 +54,6 @@ def network(width: int, seed: int) -> nn.Sequential:
 def measure(width: int, seed: int, threads: int) -> Measured:
     """Bound the network of a width."""
     torch.set_num_threads(threads)
-    flush_denormals()
     model = network(width, seed)
     start = time.process_time()
     found = network_norm(model, (INPUTS,))

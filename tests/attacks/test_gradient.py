@@ -242,6 +242,22 @@ def test_rows_without_a_usable_gradient_stay_and_harm_no_other(norm: float) -> N
     assert torch.equal(x, kept)
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_a_direction_needs_finite_entries_of_which_one_is_not_zero(dtype: torch.dtype) -> None:
+    tiny, most = torch.finfo(dtype).tiny, torch.finfo(dtype).max
+    rows = {
+        (0.0, -0.0, -tiny): True,
+        (-most, most, 0.0): True,
+        (0.0, -0.0, 0.0): False,
+        (1.0, math.nan, 2.0): False,
+        (math.nan, math.inf, 0.0): False,
+        (0.0, -math.inf, 0.0): False,
+    }
+    gradient = torch.tensor([list(row) for row in rows], dtype=dtype)
+    assert has_direction(gradient.view(-1, 3, 1)).tolist() == list(rows.values())
+    assert has_direction(gradient[:2, :0]).tolist() == [False, False]
+
+
 @NORMS
 @pytest.mark.parametrize("lengths", [False, True])
 def test_ascent_is_the_step_against_the_opposite_gradient(norm: float, lengths: bool) -> None:

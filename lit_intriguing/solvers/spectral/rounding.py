@@ -8,6 +8,9 @@ from torch import Tensor
 UNIT = 2.0**-53
 """Unit roundoff of float64."""
 
+SINGLE_UNIT = 2.0**-24
+"""Unit roundoff of float32."""
+
 
 def gamma(terms: int) -> float:
     """Return the relative error of a sum of so many products (Higham 2002, lemma 3.1), with slack.

@@ -10,6 +10,7 @@ sample, so that the greatest norm m of the samples is at least `S cos(w_0)` (Ehl
 is at most `tau cos(w + w_0) / cos(w_0)`: nothing needs to be known of S before.
 """
 
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 from functools import cached_property
@@ -17,8 +18,14 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from lit_intriguing.solvers.spectral.dense import clearly_below, definite, norm_below
-from lit_intriguing.solvers.spectral.lanczos import top_values
+from lit_intriguing.solvers.spectral.dense import (
+    clearly_below,
+    definite,
+    definite_in_single,
+    norm_below,
+    single_pays,
+)
+from lit_intriguing.solvers.spectral.lanczos import QUICK, STEPS, top_values
 from lit_intriguing.solvers.spectral.symbol import Symbol
 
 WIDEST = 1.3
@@ -72,6 +79,7 @@ class Samples:
         self._steps = math.pi * (taps - 1) / self._sizes * (1 + 1e-12)
         self._lean = farthest(found, sizes) if lean is None else lean
         self._open = torch.ones(len(self._groups), *sizes, dtype=torch.bool)
+        self._widest = 0
         self._mirrored = not found.taps.is_complex() and set(thetas) <= {0.0, 0.5}
         if self._mirrored:  # A(-xi) is the conjugate of A(xi)
             longest = max(range(len(sizes)), key=lambda i: sizes[i])
@@ -98,6 +106,17 @@ class Samples:
         """Whether no sample answers for another."""
         return len(self._ball[1]) == 1
 
+    @cached_property
+    def beside(self) -> int:
+        """How many samples are in the ball of one and its neighbours in each dimension."""
+        step = min(float(self._steps.max()) * (1 + 1e-9), float(self._ball[1][-1]))
+        return int((self._ball[1] <= step).sum())
+
+    @property
+    def flat(self) -> bool:
+        """Whether none of the balls chosen last was wider than that: heights tell little."""
+        return 0 < self._widest <= self.beside
+
     def open(self) -> Tensor:
         """Return those that are open, `(B, 1 + d)`: place among the groups, and j."""
         return self._open.nonzero()
@@ -110,15 +129,18 @@ class Samples:
         """Return groups of channels, `(B,)`."""
         return self._groups[index[:, 0]]
 
-    def centres(self, batch: int) -> Iterator[Tensor]:
-        """Yield samples to look at: batches of open ones, from coarse lattices to all."""
-        for index in self._lattices():
+    def centres(self, batch: int) -> Iterator[tuple[Tensor, int]]:
+        """Yield samples to look at: batches of open ones, from coarse lattices to all.
+
+        With each batch comes the size of the balls that it is made for, 0 where it may be any.
+        """
+        for index, count in self._lattices():
             for rows in torch.split(index, batch):
                 still = rows[self._open[tuple(rows.T)]]
                 if len(still):
-                    yield still
+                    yield still, count
 
-    def _lattices(self) -> Iterator[Tensor]:
+    def _lattices(self) -> Iterator[tuple[Tensor, int]]:
         width = float(self._ball[1][-1])
         while not self.alone:
             strides = (width / self._steps.clamp(min=1e-300)).clamp(max=self._sizes).long()
@@ -127,15 +149,18 @@ class Samples:
             strides = strides.clamp(min=1)
             every = (slice(None), *(slice(None, None, stride) for stride in strides.tolist()))
             found = self._open[every].nonzero()
-            yield torch.cat([found[:, :1], found[:, 1:] * strides], 1)
+            self._widest = 0
+            yield torch.cat([found[:, :1], found[:, 1:] * strides], 1), 0
             width /= 2
+            if self._widest:  # no lattice between is as fine as its balls
+                width = min(width, float(self._ball[1][self._widest - 1]))
         every_one = self.open()
         dims = len(self._sizes)
         code = every_one[:, 1:] @ torch.arange(1, dims + 1) % (2 * dims + 1)
-        yield every_one[code == 0]  # with their neighbours they are all
-        yield every_one
+        yield every_one[code == 0], self.beside  # with their neighbours they are all
+        yield every_one, 1
 
-    def widths(self, heights: Tensor, tau: float) -> tuple[Tensor, Tensor]:
+    def widths(self, heights: Tensor, tau: float) -> Tensor:
         """Choose balls.
 
         Args:
@@ -143,17 +168,20 @@ class Samples:
             tau: The target.
 
         Returns:
-            How many samples are in each ball, and the distance of the farthest, `(B,)`.
+            How many samples are in each ball, `(B,)`.
         """
         if self.alone:
-            return torch.ones(len(heights), dtype=torch.long), torch.zeros_like(heights)
+            self._widest = 1
+            return torch.ones(len(heights), dtype=torch.long)
         share = heights * (1 + SPARE) / tau * math.cos(self._lean)
         wide = share.clamp(max=1).arccos() - self._lean
         counts = torch.searchsorted(self._ball[1], wide, right=True).clamp(min=1)
-        return counts, self._ball[1][counts - 1]
+        self._widest = max(self._widest, int(counts.max()))
+        return counts
 
-    def limits(self, distances: Tensor, tau: float) -> Tensor:
-        """Return the norm that the sample in the middle of a ball may have, `(B,)`."""
+    def limits(self, counts: Tensor, tau: float) -> Tensor:
+        """Return the norm that the sample in the middle of a ball of so many may have, `(B,)`."""
+        distances = self._ball[1][counts - 1]
         if self.alone:
             return torch.full_like(distances, tau)
         low = (distances + self._lean).cos() / math.cos(self._lean) * tau * (1 - 1e-13)
@@ -195,16 +223,52 @@ def greatest_sample(found: Symbol, samples: Samples, tau: float, tolerance: floa
     Returns:
         The target at the end: the norms are at most that and `margin`.
     """
-    for index in samples.centres(found.batch):
+    for index, count in samples.centres(found.batch):
+        if count == 1 and samples.flat:
+            index = _left_by_single(found, samples, index, tau)
+        if not len(index):
+            continue
         squares = found.squares_at(samples.angles(index), samples.groups(index))
-        heights = top_values(squares).sqrt()
-        tau = max(tau, float(heights.max()) * (1 + tolerance))
-        left, squares = _failing(samples, index, squares, tau, heights)
-        extra = tolerance
-        while len(left):  # an estimate was too low
-            tau = max(tau, float(top_values(squares, steps=300).max()) ** 0.5 * (1 + extra))
-            left, squares = _failing(samples, left, squares, tau)
-            extra *= 4
+        steps: Iterator[int] = itertools.repeat(STEPS)
+        if count and samples.flat:
+            counts = torch.full((len(index),), count)
+            steps = itertools.chain([QUICK], steps)
+        else:
+            heights = top_values(squares).sqrt()
+            tau = max(tau, float(heights.max()) * (1 + tolerance))
+            counts = samples.widths(heights, tau)
+        left, squares = _failing(samples, index, squares, tau, counts)
+        tau = _raised(samples, left, squares, tau, tolerance, steps)
+    return tau
+
+
+def _left_by_single(found: Symbol, samples: Samples, index: Tensor, tau: float) -> Tensor:
+    """Test samples by themselves in single precision, close them, and return those that failed."""
+    if not single_pays(min(found.taps.shape[-2:]), found.taps.device):
+        return index
+    squares = found.squares_at(samples.angles(index), samples.groups(index), single=True)
+    levels = torch.full((len(index),), tau * tau, dtype=torch.float64)
+    passed = definite_in_single(squares, levels)
+    samples.close(index[passed], torch.ones(int(passed.sum()), dtype=torch.long))
+    return index[~passed]
+
+
+def _raised(
+    samples: Samples,
+    left: Tensor,
+    squares: Tensor,
+    tau: float,
+    tolerance: float,
+    steps: Iterator[int],
+) -> float:
+    """Return the target with which each of the samples left passes by itself; close them."""
+    extra = tolerance
+    for count in steps:
+        left, squares = _failing(samples, left, squares, tau)
+        if not len(left):
+            break
+        tau = max(tau, float(top_values(squares, count).max()) ** 0.5 * (1 + extra))
+        extra *= 4 if count > QUICK else 1
     return tau
 
 
@@ -220,29 +284,31 @@ def samples_above(found: Symbol, samples: Samples, tau: float) -> Tensor:
         Those that do not pass, `(B, 1 + d)`; the norms of the others are at most tau and `margin`.
     """
     above = []
-    for index in samples.centres(found.batch):
+    for index, _ in samples.centres(found.batch):
         squares = found.squares_at(samples.angles(index), samples.groups(index))
-        heights = None if samples.alone else top_values(squares).sqrt()
-        left, squares = _failing(samples, index, squares, tau, heights)
-        if heights is not None:
-            left, squares = _failing(samples, left, squares, tau)
+        left = index
+        if not samples.alone:
+            counts = samples.widths(top_values(squares).sqrt(), tau)
+            left, squares = _failing(samples, left, squares, tau, counts)
+        left, _ = _failing(samples, left, squares, tau)
         samples.close(left, torch.ones(len(left), dtype=torch.long))
         above.append(left)
     return torch.cat(above)
 
 
 def _failing(
-    samples: Samples, index: Tensor, squares: Tensor, tau: float, heights: Tensor | None = None
+    samples: Samples, index: Tensor, squares: Tensor, tau: float, counts: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Test samples, each for the ball that its height allows or without one for itself; close them.
+    """Test samples, each for a ball of so many or without one for itself; close them.
 
     Returns:
         Those that failed, and their Gram matrices.
     """
-    lone = torch.ones(len(index), dtype=torch.float64)
-    counts, distances = samples.widths(tau * lone if heights is None else heights, tau)
-    levels = samples.limits(distances, tau).square()
-    for proves in (clearly_below, definite):
+    counts = torch.ones(len(index), dtype=torch.long) if counts is None else counts
+    levels = samples.limits(counts, tau).square()
+    # A sample by itself has as a rule room for the rounding of single precision, a ball none.
+    cheap = (clearly_below, definite_in_single) if bool((counts == 1).all()) else (clearly_below,)
+    for proves in (*cheap, definite):
         passed = proves(squares, levels)
         if passed.any():  # otherwise nothing is copied
             samples.close(index[passed], counts[passed])

@@ -84,8 +84,13 @@ class Symbol:
         """
         return _evaluated(self.taps, self.offsets, angles, groups)
 
-    def squares_at(self, angles: Tensor, groups: Tensor) -> Tensor:
+    def squares_at(self, angles: Tensor, groups: Tensor, *, single: bool = False) -> Tensor:
         """Evaluate `A* A` or `A A*`, whichever is smaller, at frequencies; see `at`.
+
+        Args:
+            angles: As there.
+            groups: As there.
+            single: Whether rounded to complex64, which saves memory traffic.
 
         Returns:
             `(B, k, k)`, complex, Hermitian.
@@ -98,10 +103,11 @@ class Symbol:
                 _combined(wave, part, groups)
                 for wave, part in zip((turns.cos(), turns.sin()), parts, strict=True)
             )
-            value = torch.complex(even, odd)
+            value = torch.complex(even.float(), odd.float()) if single else torch.complex(even, odd)
             return value.reshape(len(angles), *coefficients.shape[-2:])
         half = _evaluated(coefficients[:, 0], offsets, angles, groups)
-        return half + half.mH
+        value = half + half.mH
+        return value.to(torch.complex64) if single else value
 
     @cached_property
     def _squares(self) -> tuple[Tensor, Tensor]:

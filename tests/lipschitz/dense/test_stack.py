@@ -278,3 +278,18 @@ def test_a_matrix_is_proven_definite_only_where_its_error_leaves_it_so() -> None
     none = torch.zeros_like(matrices)
     assert proven_definite(matrices, none).tolist() == [True, False, True, False]
     assert proven_definite(matrices, none + 1e-9).tolist() == [True, False, False, False]
+
+
+def test_denormal_numbers_make_no_difference_to_the_bound() -> None:
+    """Nor do weights that decay has driven far down; the process's own setting is left alone."""
+    weights = [weight.float() for weight in random_weights(0, [40, 30, 30, 5])]
+    torch.set_flush_denormal(False)
+    try:
+        weights[0][:, :15] *= 1e-39  # pixels that are always black
+        assert weights[0][0, 0] != 0
+        kept = stack_norm(weights, [RELU, RELU], steps=40)
+        assert weights[0][0, 0] * 1.5 != 0
+    finally:
+        torch.set_flush_denormal(True)  # as tests/conftest.py has it
+    assert stack_norm(weights, [RELU, RELU], steps=40).value == pytest.approx(kept.value, rel=1e-9)
+    assert weights[0][0, 0] * 1.5 == 0

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from lit_intriguing.solvers.spectral import certified_norm
-from lit_intriguing.solvers.spectral.dense import gram
+from lit_intriguing.solvers.spectral.dense import SINGLE, definite_in_single, gram
 
 
 def draw(*shape: int, dtype: torch.dtype = torch.float64) -> Tensor:
@@ -47,3 +47,43 @@ def test_a_gram_matrix_put_together_from_blocks_is_the_product(shape) -> None:
     matrix = draw(*shape, dtype=torch.complex128)
     tall = matrix if shape[-2] >= shape[-1] else matrix.mH
     torch.testing.assert_close(gram(matrix).tril(), (tall.mH @ tall).tril())
+
+
+def hermitian(values: Tensor) -> Tensor:
+    """A matrix of these eigenvalues, its vectors drawn."""
+    basis = torch.linalg.qr(draw(len(values), len(values), dtype=torch.complex128)).Q
+    matrix = (basis * values) @ basis.mH
+    return (matrix + matrix.mH) / 2
+
+
+SPECTRA = {
+    "all nearly equal": lambda n: 1 - 1e-6 * torch.arange(n, dtype=torch.float64),
+    "one alone": lambda n: torch.cat([torch.ones(1), torch.zeros(n - 1)]).double(),
+    "even": lambda n: torch.linspace(1, 0, n, dtype=torch.float64),
+}
+
+
+@pytest.mark.parametrize("scale", [1e-19, 1.0, 1e19])
+@pytest.mark.parametrize("order", [64, 130, 256, 319])
+@pytest.mark.parametrize("spectrum", SPECTRA)
+def test_single_precision_proves_no_level_below_the_largest_eigenvalue(
+    spectrum: str, order: int, scale: float
+) -> None:
+    squares = (scale * hermitian(SPECTRA[spectrum](order)))[None]
+    for share in (0.9, 0.999, 1 - 1e-6, 1 - 1e-12):
+        level = torch.tensor([share * scale], dtype=torch.float64)
+        assert not definite_in_single(squares, level)
+        assert not definite_in_single(squares.to(torch.complex64), level)
+    assert definite_in_single(squares, torch.tensor([1.03 * scale], dtype=torch.float64))
+
+
+def test_single_precision_proves_nothing_of_other_orders_and_sizes_or_without_numbers() -> None:
+    for order in (SINGLE.start - 1, SINGLE.stop):
+        assert not definite_in_single(hermitian(torch.zeros(order))[None], torch.ones(1).double())
+    squares = hermitian(torch.zeros(64))[None]
+    for level in (1e-21, 1e21, 0.0, -1.0):
+        assert not definite_in_single(squares, torch.tensor([level], dtype=torch.float64))
+    for bad in (torch.nan, torch.inf):
+        broken = squares.clone()
+        broken[0, 40, 7] = bad
+        assert not definite_in_single(broken, torch.ones(1).double())

@@ -109,6 +109,51 @@ def test_few_of_the_samples_of_a_wide_layer_are_factorised(monkeypatch) -> None:
     assert sum(looked) < 0.3 * 65 * 33
 
 
+def isometry_with_bumps(bumps: list[tuple[float, float]], noise: float) -> Tensor:
+    """A shift by one pixel with noise, and one direction that peaks at each of some frequencies."""
+    weight = noise * drawn(72, 72, 3, 3)
+    weight[:, :, 1, 1] += torch.linalg.qr(drawn(72, 72)).Q
+    for k, (frequency, height) in enumerate(bumps):
+        wave = torch.cos(frequency * (torch.arange(3, dtype=torch.float64) - 1))
+        vectors = drawn(2, 72, 72)[:, :, k]
+        weight += height * torch.einsum("i,j,k,l->ijkl", *vectors, wave, wave) / 72
+    return weight
+
+
+WIDE = {
+    "random": drawn(72, 72, 3, 3),
+    "nearly an isometry": isometry_with_bumps([], 1e-4),
+    "nearly equal peaks": isometry_with_bumps([(0.7, 0.1), (2.1, 0.1003), (1.4, 0.0999)], 1e-3),
+}
+
+
+@pytest.mark.parametrize("case", WIDE)
+def test_wide_layers_that_are_flat_are_bounded_with_single_precision(
+    case: str, monkeypatch
+) -> None:
+    passed = []
+    right = module.definite_in_single
+
+    def counted(squares: Tensor, levels: Tensor) -> Tensor:
+        found = right(squares, levels)
+        passed.append(int(found.sum()))
+        return found
+
+    monkeypatch.setattr(module, "definite_in_single", counted)
+    found = symbol(WIDE[case], 1, (1, 1), (1, 1))
+    truth = float(norms(found, (20, 21), (0.0, 0.5)).max())
+    assert truth * (1 - 1e-13) <= sampled(found, (20, 21), (0.0, 0.5)) <= truth * (1 + 1e-5)
+    assert sum(passed) > 20 or case == "nearly an isometry"  # there all are too near the target
+
+
+def test_gram_matrices_rounded_to_single_precision_are_those_of_float64() -> None:
+    for weight in (drawn(8, 9, 3, 3), torch.complex(drawn(8, 9, 3, 3), drawn(8, 9, 3, 3) ** 2)):
+        found = symbol(weight, 1, (1, 1), (1, 1))
+        where = drawn(7, 2), torch.zeros(7, dtype=torch.long)
+        exact = found.squares_at(*where)
+        assert torch.equal(found.squares_at(*where, single=True), exact.to(torch.complex64))
+
+
 @pytest.mark.parametrize("theta", [0.0, 0.5, 0.3])
 def test_a_ball_and_its_mirror_image_are_closed_and_nothing_else(theta: float) -> None:
     sizes, counts = (19, 24), (3, 2)
@@ -118,14 +163,17 @@ def test_a_ball_and_its_mirror_image_are_closed_and_nothing_else(theta: float) -
     real = theta != 0.3
     assert len(before) < 0.7 * 456 if real else len(before) == 456
     heights = torch.tensor([0.5], dtype=torch.float64)
-    count, distance = samples.widths(heights, 1.0)
+    count = samples.widths(heights, 1.0)
+    limit = float(samples.limits(count, 1.0))
     centre = samples.open()[5:6]
     samples.close(centre, count)
     after = {tuple(row) for row in samples.open()[:, 1:].tolist()}
     steps = [math.pi * (q - 1) / m for q, m in zip(counts, sizes, strict=True)]
+    lean = sum(steps) / 2
+    distance = math.acos(limit * math.cos(lean)) - lean
     ball = set()
     for offset in itertools.product(range(-9, 10), range(-12, 13)):
-        if sum(abs(o) * s for o, s in zip(offset, steps, strict=True)) <= float(distance) + 1e-9:
+        if sum(abs(o) * s for o, s in zip(offset, steps, strict=True)) <= distance + 1e-9:
             j = [int(c) + o for c, o in zip(centre[0, 1:], offset, strict=True)]
             ball.add(tuple(a % m for a, m in zip(j, sizes, strict=True)))
             if real:
