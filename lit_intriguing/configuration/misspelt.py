@@ -19,7 +19,7 @@ from lit_intriguing.configuration.arguments import written
 from lit_intriguing.configuration.files import yaml_value
 from lit_intriguing.errors import UsageError
 from lit_intriguing.private import of_jsonargparse
-from lit_intriguing.spelling import did_you_mean
+from lit_intriguing.spelling import did_you_mean, nearest
 
 SPEC_KEYS = frozenset({"class_path", "init_args", "dict_kwargs"})
 CLASSES = frozenset(
@@ -243,8 +243,19 @@ def _check_names(
         name = str(written_name).removesuffix("+")
         if name not in names | extra:
             owner = getattr(target, "__name__", str(target))
-            suggestion = did_you_mean(name, names | extra)
+            others = f" It has {', '.join(sorted(names))}." if names else ""
+            suggestion = did_you_mean(name, names | extra) or _of_parts(name, target) or others
             raise UsageError(f"{key}: {owner} has no parameter '{name}'.{suggestion}")
+
+
+def _of_parts(name: str, target: Any) -> str:
+    """Name the part of a class's argument that has a parameter of this name, or one like it."""
+    for argument, hint in hints_of(target).items():
+        for part in _dataclasses(_inside(hint)) if hint is not None else ():
+            names: Collection[str] = class_paths.parameters(part) or ()
+            if like := name if name in names else nearest(name, names):
+                return f" Each {part.__name__} of its '{argument}' has '{like}'."
+    return ""
 
 
 def _check_model(path: str, target: Any) -> None:

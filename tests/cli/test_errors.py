@@ -88,6 +88,14 @@ TYPOS = {
         callback("tests.cli.test_errors.Layered", layers={"": {"wieght": 2.0}}),
         "trainer.callbacks[0].init_args.layers.'': Layer has no parameter 'wieght'.",
     ),
+    "a key of a dataclass that stands beside it": (
+        callback("tests.cli.test_errors.Layered", layers={}, wieght=2.0),
+        "Layered has no parameter 'wieght'. Each Layer of its 'layers' has 'weight'.",
+    ),
+    "a key like no other": (
+        callback("tests.cli.test_errors.Layered", layers={}, qqqq=2.0),
+        "Layered has no parameter 'qqqq'. It has ",
+    ),
     "a key of an optional dataclass": (
         callback("tests.cli.test_errors.Layered", layers={}, first={"pol": 3}),
         "Did you mean 'pool'?",
