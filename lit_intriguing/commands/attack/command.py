@@ -5,6 +5,7 @@ from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lit_intriguing.commands.attack.job import AttackJob
 from lit_intriguing.commands.attack.run import AttackRun
 from lit_intriguing.commands.attack.summary import Summary
+from lit_intriguing.splice import INPUT
 from lit_intriguing.splits.resumable_store import Store
 from lit_intriguing.splits.split import SplitData
 from lit_intriguing.splits.stored_loop import run_stored
@@ -40,6 +41,8 @@ def attack_split(
     finished = run_stored(trainer, model, loop, ckpt_path, weights_only, "attacked")
     summary = Summary.of(finished["summary"])
     if trainer.is_global_zero:
+        where = "the input" if job.layer == INPUT else f"layer {job.layer!r}"
+        print(f"{'attack':<20} {job.attack!r} of {where}, goal {job.goal!r}")
         table = summary.text(job.pictures.paper_distortion)
         print(f"{table}\n{', '.join(finished['files'])} in {store.folder}", flush=True)
     return summary

@@ -59,6 +59,7 @@ def test_examples_summary_and_figure_are_written_and_the_numbers_printed(
     assert int(examples["attacked"].sum()) == int(row["attacked"])
     assert float(row["success"]) > 0.5
     assert f"success              {float(row['success']):.2%}\n" in out
+    assert "of the input, goal RandomTargets()\nimages               200\n" in out
 
 
 def test_the_command_gives_what_the_function_gives(weights: Path, tmp_path: Path) -> None:
