@@ -88,7 +88,7 @@ def check_inside(x: Tensor, bounds: Bounds, slack: float = 1e-6) -> None:
         "If they were normalised, give the bounds in the same units, per channel: "
         "lower=[(0 - mean) / std, ...], upper=[(1 - mean) / std, ...]."
     )
-    if least >= 0 and 2 < most <= 255:
+    if least >= 0 and 20 < most <= 255:
         advice = "If they are pixels of 0 to 255, divide them by 255, or give upper=255."
     raise ValueError(
         f"The inputs range from {least:.4g} to {most:.4g} and leave the bounds "

@@ -251,7 +251,7 @@ def _check_names(
 def _of_parts(name: str, target: Any) -> str:
     """Name the part of a class's argument that has a parameter of this name, or one like it."""
     for argument, hint in hints_of(target).items():
-        for part in _dataclasses(_inside(hint)) if hint is not None else ():
+        for part in _dataclasses(_inside(hint)) if argument != "return" else ():
             names: Collection[str] = class_paths.parameters(part) or ()
             if like := name if name in names else nearest(name, names):
                 return f" Each {part.__name__} of its '{argument}' has '{like}'."
@@ -317,6 +317,7 @@ def _inside(hint: Any) -> Any:
     """Return the type of a dictionary's values, or None where it is not known."""
     for option in _options(hint):
         origin = typing.get_origin(option)
-        if isinstance(origin, type) and issubclass(origin, Mapping):
-            return typing.get_args(option)[1]
+        inner = typing.get_args(option)
+        if isinstance(origin, type) and issubclass(origin, Mapping) and len(inner) == 2:
+            return inner[1]
     return None

@@ -191,7 +191,8 @@ class Makers:
         self.pools.store(name, batch, examples, usable)
         whole = bool(usable.all())
         if not len(batch.x) or not (whole or bool(usable.any())):
-            self._warn(name, f"Layer {name!r}: {_no_gradient(batch.x)}")
+            if name not in self._warned:
+                self._warn(name, f"Layer {name!r}: {_no_gradient(batch.x)}")
         elif due:
             if not whole:
                 batch, examples = _some(batch, examples, usable)

@@ -62,7 +62,8 @@ class Pairs:
             the two vectors (r, a) that the inverse Hessian is applied to: `(n, m + 1, 2, D)`.
         r: The first vector, `(n, D)`, a view to write to.
         a: The second vector, likewise.
-        spares: Two work spaces, `(n, D)` each, free to use between `combine` and `apply`.
+        spares: Two work spaces, `(n, D)` each, free to use between `combine` and `apply`, and for a
+            `Free` while it works: what it returns must lie elsewhere.
         usable: 1 where a pair may be used, `(m, n)`.
         reach: Length of a step without any pair, for want of an anchor, `(n,)`; at first 1.
     """
@@ -113,7 +114,10 @@ class Pairs:
         torch.sub(gradient, self.a, out=change)
         self.usable[self._next] = finite
         if not bool(finite.all()):
-            change[~finite] = 0.0
+            broken = ~finite
+            change[broken] = 0.0
+            # A coefficient of 0 does not undo what is infinite.
+            step[broken] = step[broken].nan_to_num(0.0, 0.0, 0.0)
         self._next = (self._next + 1) % self.size
         return step
 

@@ -1,6 +1,7 @@
 """A typo gives one line that names it and the nearest right spelling, and status 2."""
 
 import importlib.util
+import typing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +32,13 @@ class Layered(Callback):
     def __init__(self, layers: dict[str, Layer], first: Layer | None = None) -> None:
         self.layers = layers
         self.first = first
+
+
+class Loose(Callback):
+    """A callback with a dictionary whose types are not given."""
+
+    def __init__(self, options: typing.Dict = None) -> None:  # noqa: UP006, RUF013
+        self.options = options
 
 
 def callback(path: str, **init_args: object) -> dict[str, object]:
@@ -91,6 +99,10 @@ TYPOS = {
     "a key of a dataclass that stands beside it": (
         callback("tests.cli.test_errors.Layered", layers={}, wieght=2.0),
         "Layered has no parameter 'wieght'. Each Layer of its 'layers' has 'weight'.",
+    ),
+    "a key beside a dictionary of no known types": (
+        callback("tests.cli.test_errors.Loose", qqqq=2.0),
+        "Loose has no parameter 'qqqq'. It has options.",
     ),
     "a key like no other": (
         callback("tests.cli.test_errors.Layered", layers={}, qqqq=2.0),

@@ -13,24 +13,34 @@ from lit_intriguing.configuration.patches import Config
 from lit_intriguing.errors import UsageError
 
 _DOTTED = re.compile(r"--(overrides|tuning)\.([^=]+)(?:=(.*))?", re.S)
+_PROGRAM = "lightning ablate"
 
 
 def parse(arguments: Sequence[str]) -> Ablation:
     """Make a study of the command's arguments; see `configuration.parsing.parsed`.
 
-    `--overrides.trainer.max_epochs 3` sets one value of a change and leaves its others.
+    `--overrides.trainer.max_epochs 3` sets one value of a change, after all else, and leaves its
+    others.
     """
     rest, single = _single_values(arguments)
-    values = parsed(Ablation, "lightning ablate", rest).as_dict()
+    printed = [word for word in rest if single and word.split("=")[0] == "--print_config"]
+    others = [word for word in rest if word not in printed]
+    values = parsed(Ablation, _PROGRAM, others).as_dict()
     for option, keys, value in single:
-        inner = values[option]
-        for key in keys[:-1]:
-            if not isinstance(inner.get(key), dict):
-                inner[key] = {}
-            inner = inner[key]
-        inner[keys[-1]] = value
+        _set(values[option], keys, value)
+    if printed:
+        text = yaml.safe_dump(values, default_flow_style=True, width=float("inf"), sort_keys=False)
+        parsed(Ablation, _PROGRAM, ["--config", text.strip(), *printed])
     values["rows"] = by_name(values["rows"], Row)
     return Ablation(**values)
+
+
+def _set(change: Config, keys: Sequence[str], value: Config) -> None:
+    for key in keys[:-1]:
+        if not isinstance(change.get(key), dict):
+            change[key] = {}
+        change = change[key]
+    change[keys[-1]] = value
 
 
 def _single_values(
@@ -45,8 +55,8 @@ def _single_values(
             rest.append(word)
             continue
         option, address, text = match.groups()
-        text = next(words, None) if text is None else text
-        if text is None:
+        text = next(words, "--") if text is None else text
+        if text.startswith("--"):
             raise UsageError(f"{word}: expected a value behind it.")
         try:
             single.append((option, address.split("."), yaml_value(text)))

@@ -133,7 +133,7 @@ def definite_in_single(squares: Tensor, levels: Tensor) -> Tensor:
     unit of its Frobenius norm. Both are taken from the level before.
 
     Args:
-        squares: `(B, k, k)` complex128, or those rounded to complex64; the lower triangle counts.
+        squares: `(B, k, k)` complex128, or those rounded to complex64, whole Hermitian matrices.
         levels: `(B,)` float64.
 
     Returns:

@@ -223,9 +223,13 @@ def greatest_sample(found: Symbol, samples: Samples, tau: float, tolerance: floa
     Returns:
         The target at the end: the norms are at most that and `margin`.
     """
+    single = single_pays(min(found.taps.shape[-2:]), found.taps.device)
     for index, count in samples.centres(found.batch):
-        if count == 1 and samples.flat:
+        by_single = single and count == 1 and samples.flat
+        if by_single:
+            every = len(index)
             index = _left_by_single(found, samples, index, tau)
+            single = len(index) < every  # of a near isometry it proves nothing
         if not len(index):
             continue
         squares = found.squares_at(samples.angles(index), samples.groups(index))
@@ -244,8 +248,6 @@ def greatest_sample(found: Symbol, samples: Samples, tau: float, tolerance: floa
 
 def _left_by_single(found: Symbol, samples: Samples, index: Tensor, tau: float) -> Tensor:
     """Test samples by themselves in single precision, close them, and return those that failed."""
-    if not single_pays(min(found.taps.shape[-2:]), found.taps.device):
-        return index
     squares = found.squares_at(samples.angles(index), samples.groups(index), single=True)
     levels = torch.full((len(index),), tau * tau, dtype=torch.float64)
     passed = definite_in_single(squares, levels)

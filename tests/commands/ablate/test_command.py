@@ -206,10 +206,19 @@ def test_one_value_of_a_change_leaves_its_others(form):
     assert study.tuning == {"data": {"init_args": {"validation": 20}}}
 
 
+def test_one_value_of_a_change_is_printed_with_the_configuration(capsys):
+    with pytest.raises(SystemExit) as ended:
+        parse([*DIGITS, "--print_config", "--overrides.trainer.max_epochs=3"])
+    assert ended.value.code == 0
+    printed = yaml.safe_load(capsys.readouterr().out)
+    assert printed["overrides"] == {"trainer": {"max_epochs": 3}}
+
+
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
         (["--tuning.data"], "--tuning.data: expected a value behind it."),
+        (["--tuning.data", "--workers", "2"], "--tuning.data: expected a value behind it."),
         (["--tuning.data={"], "--tuning.data={: the value is not valid YAML."),
     ],
 )
