@@ -12,7 +12,7 @@ from lit_intriguing.errors import UserError
 from lit_intriguing.models.autoencoder import FrozenLayer
 from lit_intriguing.models.centring import Centring
 from lit_intriguing.models.decay import paper_decay
-from lit_intriguing.models.described import way_out
+from lit_intriguing.models.described import KEY, way_out
 from lit_intriguing.models.trained import Trained
 from lit_intriguing.private.of_torch import own_parts
 
@@ -155,7 +155,7 @@ class Classifier(Trained):
         # A strategy that shards has loaded the weights by now, and taken them out.
         weights = checkpoint.get("state_dict", self.state_dict())
         saved = _saved_widths(weights)
-        if saved and saved[0] != self.widths[0]:
+        if saved and saved[0] != self.widths[0] and KEY in checkpoint:
             raise UserError(
                 f"the checkpoint is of data with {saved[0]} features, this network is for "
                 f"{self.widths[0]}: use the recipe or configuration that it was trained with"
