@@ -12,7 +12,7 @@ from lit_intriguing.training_runs.store import RunStore
 
 RECIPES = {
     name: ["--config", f"recipes/{name}.yaml"]
-    for name in ("adv_digits_ablation", "adv_mnist_ablation")
+    for name in ("adv_digits_ablation", "adv_mnist_ablation", "adv_mnist_layers")
 }
 DIGITS = RECIPES["adv_digits_ablation"]
 
