@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from typing import Any
 
 import yaml
 
@@ -35,7 +36,8 @@ def parse(arguments: Sequence[str]) -> Ablation:
     return Ablation(**values)
 
 
-def _set(change: Config, keys: Sequence[str], value: Config) -> None:
+def _set(change: Config, keys: Sequence[str], value: Any) -> None:
+    """Set one value of a change, under mappings that are made where there are none."""
     for key in keys[:-1]:
         if not isinstance(change.get(key), dict):
             change[key] = {}
@@ -45,7 +47,7 @@ def _set(change: Config, keys: Sequence[str], value: Config) -> None:
 
 def _single_values(
     arguments: Sequence[str],
-) -> tuple[list[str], list[tuple[str, list[str], Config]]]:
+) -> tuple[list[str], list[tuple[str, list[str], Any]]]:
     """Take single values of changes out of the arguments: option, keys, value."""
     rest: list[str] = []
     single = []

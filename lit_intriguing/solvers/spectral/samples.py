@@ -225,8 +225,7 @@ def greatest_sample(found: Symbol, samples: Samples, tau: float, tolerance: floa
     """
     single = single_pays(min(found.taps.shape[-2:]), found.taps.device)
     for index, count in samples.centres(found.batch):
-        by_single = single and count == 1 and samples.flat
-        if by_single:
+        if single and count == 1 and samples.flat:
             every = len(index)
             index = _left_by_single(found, samples, index, tau)
             single = len(index) < every  # of a near isometry it proves nothing
