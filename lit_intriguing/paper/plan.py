@@ -3,7 +3,7 @@
 import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,7 @@ class Step:
         study: Steps that differ in their seed alone share it; else its name.
         shows: Names of the places that its results belong to.
         pages: Of the claims that it checks, below `recipes/`.
+        further: Whether it goes beyond the paper, and runs only where that is asked for.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Step:
     study: str
     shows: tuple[str, ...] = ()
     pages: tuple[str, ...] = ()
+    further: bool = False
 
     def needs(self) -> list[str]:
         """Return the folders whose checkpoints the command takes."""
@@ -103,6 +105,10 @@ class Plan:
         """Return the steps that check the claims of a page, each study once."""
         return _each_study_once(step for step in self.steps if page in step.pages)
 
+    def of_the_paper(self) -> "Plan":
+        """Return the plan without the steps that go beyond the paper."""
+        return replace(self, steps=tuple(step for step in self.steps if not step.further))
+
     def of_folder(self, folder: str) -> Step | None:
         """Return the step whose results a folder holds, or a folder in that."""
         for step in self.steps:
@@ -146,6 +152,7 @@ def _steps(entry: Mapping[str, Any]) -> Iterator[Step]:
             study=entry["name"],
             shows=tuple(entry.get("shows", ())),
             pages=tuple(entry.get("pages", ())),
+            further=entry.get("further", False),
         )
 
 

@@ -36,10 +36,20 @@ def test_each_place_is_made_or_left_out_with_a_reason(plan: Plan) -> None:
         assert bool(plan.of_place(name)) != (name in plan.left_out), name
 
 
-def test_the_full_plan_leaves_nothing_out_and_checks_each_claim() -> None:
+def test_the_full_plan_leaves_nothing_out_and_checks_each_claim_without_further_studies() -> None:
     assert PLANS[FULL].left_out == {}
+    plan = PLANS[FULL].of_the_paper()
     for claim in read_claims(shipped.results()):
-        assert PLANS[FULL].of_page(claim.page), claim.page
+        assert plan.of_page(claim.page), claim.page
+    for place in plan.places:  # the probes are no part of the paper
+        assert plan.of_place(place.name) or place.name == "probing", place.name
+
+
+def test_no_step_of_the_paper_uses_what_a_further_study_makes() -> None:
+    plan = PLANS[FULL].of_the_paper()
+    further = [step for step in PLANS[FULL].steps if step.further]
+    assert further
+    assert not [step for step in plan.steps if any(step.uses(one.folder) for one in further)]
 
 
 def test_the_pages_of_all_steps_are_those_of_claims() -> None:

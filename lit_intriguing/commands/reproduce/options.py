@@ -25,11 +25,14 @@ class Reproduction:
             photographs and MNIST.
         output: Folder: one for each step, what each printed, and report.html.
         workers: Steps that run at a time, each in a process of its own; not with `--quick`.
+        further: Also the studies that go beyond the paper's claims, tables and figures: some 200
+            minutes more on one thread. The report names their commands either way.
     """
 
     quick: bool = False
     output: str = "reproduction"
     workers: int = 1
+    further: bool = False
 
     def run(self, runner: Runner | None = None) -> None:
         """Run what is not done yet, and write the report.
@@ -39,14 +42,16 @@ class Reproduction:
 
         Raises:
             UsageError: The folder belongs to the other plan, or is a file, or `workers` is no
-                number that can be.
+                number that can be, or `further` was asked for with `quick`.
             UserError: Steps failed (after everything else is done and written).
         """
         name, output = (QUICK if self.quick else FULL), Path(self.output)
-        self._check_workers()
+        self._check_options()
         check_folder(output)
         self._check_plan(output, name)
         plan = read_plan(shipped.results(), name)
+        if not self.further:
+            plan = plan.of_the_paper()
         runner = runner or (in_this_process if self.quick else OwnProcess)
         failed = ReproductionRun(plan, output.resolve(), runner, self.workers).all_steps()
         Report(str(output)).run()
@@ -58,11 +63,13 @@ class Reproduction:
                 f"Their commands, for use in {output}, are above."
             )
 
-    def _check_workers(self) -> None:
+    def _check_options(self) -> None:
         if self.workers < 1:
             raise UsageError(f"--workers must be at least 1, not {self.workers}.")
         if self.quick and self.workers > 1:
             raise UsageError("--quick runs in one process: leave out --workers.")
+        if self.quick and self.further:
+            raise UsageError("--quick has no further studies: leave out --further.")
 
     def _check_plan(self, output: Path, name: str) -> None:
         other = Records(output).plan()

@@ -270,13 +270,38 @@ def test_sigterm_ends_a_step_in_this_process_and_this_process(tmp_path: Path) ->
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"workers": 0}, "at least 1, not 0"), ({"workers": 2, "quick": True}, "leave out --workers")],
+    [
+        ({"workers": 0}, "at least 1, not 0"),
+        ({"workers": 2, "quick": True}, "leave out --workers"),
+        ({"further": True, "quick": True}, "leave out --further"),
+    ],
 )
-def test_a_number_of_workers_that_cannot_be_is_refused(
+def test_options_that_cannot_be_are_refused(
     options: dict[str, Any], message: str, tmp_path: Path
 ) -> None:
     with pytest.raises(UsageError, match=message):
         Reproduction(output=str(tmp_path), **options).run(Runner())
+
+
+def test_further_studies_run_where_they_are_asked_for(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    plans: list[list[str]] = []
+    monkeypatch.setattr(
+        ReproductionRun,
+        "all_steps",
+        lambda run: plans.append([one.name for one in run.plan.steps]) or [],
+    )
+    for further in (False, True):
+        Reproduction(output=str(tmp_path), further=further).run()
+    of_the_paper, all_of_them = plans
+    assert set(all_of_them) - set(of_the_paper) == {
+        "cars_cifar10",
+        "adv_mnist_layers",
+        "probe_mnist",
+    }
+    page = (tmp_path / "report.html").read_text()
+    assert "recipes/adv_mnist_layers.yaml" in page  # named, with its command
 
 
 def test_quick_needs_no_value() -> None:
@@ -284,6 +309,8 @@ def test_quick_needs_no_value() -> None:
     assert parse(["--quick", "--output", "x"]) == Reproduction(True, "x")
     assert not parse(["--quick", "false"]).quick
     assert not parse([]).quick
+    assert parse(["--further", "--workers", "2"]) == Reproduction(workers=2, further=True)
+    assert not parse([]).further
 
 
 def in_own_process(words: list[str], folder: Path, log: Path) -> int | None:
