@@ -93,7 +93,8 @@ class AdversarialTraining(AroundTrainingStep):
 
     Args:
         layers: How each layer is attacked and how its examples join, by the submodule's name; `""`
-            is the input.
+            is the input. None leaves a layer out, as `--set AdversarialTraining.layers.NAME=null`
+            does to one of a recipe's.
         alternate: Whether layers take turns, one a step, instead of joining all in each step.
         start_step: Steps before which nothing is generated or joined. A search for minimal examples
             takes long on a network that has learnt nothing yet, and finds little.
@@ -147,7 +148,7 @@ class AdversarialTraining(AroundTrainingStep):
 
     def __init__(
         self,
-        layers: dict[str, PerturbedLayer],
+        layers: Mapping[str, PerturbedLayer | None],
         alternate: bool = False,
         start_step: int = 0,
         keep_out: bool | None = None,
@@ -162,10 +163,11 @@ class AdversarialTraining(AroundTrainingStep):
         scheme: Scheme | None = None,
     ) -> None:
         super().__init__()
+        attacked = {name: plan for name, plan in layers.items() if plan is not None}
         check_whole("AdversarialTraining", 0, start_step=start_step)
         flags = {"global_pools": global_pools, "save_pools": save_pools}
         check_flags("AdversarialTraining", alternate=alternate, **flags)
-        if keep_out and any(plan.at_layer for plan in layers.values()):
+        if keep_out and any(plan.at_layer for plan in attacked.values()):
             raise ValueError("keep_out=True needs examples that join at the input: at_layer=False.")
         if loss is not None and not keep_out:
             raise ValueError("loss is for keep_out=True; else the host's own loss is used.")
@@ -176,12 +178,12 @@ class AdversarialTraining(AroundTrainingStep):
                 raise ValueError("With a scheme there are no pools: leave global_pools out.")
             from lit_intriguing.pools.fresh_batches import check_scheme
 
-            check_scheme(scheme, layers)
+            check_scheme(scheme, attacked)
         self.seed, self.global_pools, self.save_pools = seed, global_pools, save_pools
         keys = BatchKeys(inputs, labels)
         self._options = MixingOptions(keep_out, loss, model, output, keys, scheme)
         self._new_pools = functools.partial(
-            LayerPools, layers, alternate=alternate, start_step=start_step
+            LayerPools, attacked, alternate=alternate, start_step=start_step
         )
         self._reset()
         self._mixing: Mixing | FreshBatches | None = None

@@ -10,6 +10,7 @@ _EXPECTED = re.compile(
     r"Expected an? (?:typing\.)?Literal\[([^\]]*)\]"
     r"|Expected an? (?:<class ')?([\w.]*\w)"
     r"|Not of type (\w+):"
+    r"|Not a valid subclass of (\w+)"
 )
 _CLASS = re.compile(r"Problem with given class_path '([^']+)'")
 _NO_SUBCLASS = re.compile(r"Import path (\S+) does not correspond to a subclass of (\w+)")
@@ -68,7 +69,7 @@ def one_line(message: str) -> str:
     message = _NO_PATH.sub("", message)  # any class may be given in a file: not what was meant
     whole_key = _KEY.search(message)
     start = _deepest(message)
-    branch = _own_branch(message[start:]) if start else message
+    branch = _own_branch(message, start) if start else message
     value = _VALUE.search(branch) or _VALUE.search(message[start:])
     expected = list(dict.fromkeys(map(_kind, _EXPECTED.finditer(branch))))
     if whole_key is None or value is None or not expected:
@@ -80,12 +81,15 @@ def one_line(message: str) -> str:
 
 def _kind(found: re.Match[str]) -> str:
     """Say what one member of a union takes."""
-    choices, name, restricted = found.groups()
+    choices, name, restricted, owner = found.groups()
+    if owner is not None:
+        return owner
     if choices is not None:
         return " or ".join(choice.strip("'\" ") for choice in choices.split(","))
     if restricted is not None:
         return _RESTRICTED.get(restricted, restricted)
-    return "null" if name == "NoneType" else name
+    bare = name.rpartition(".")[2]
+    return {"NoneType": "null", "dot": "a class"}.get(bare, bare)  # "a dot import path"
 
 
 def _deepest(message: str) -> int:
@@ -93,9 +97,11 @@ def _deepest(message: str) -> int:
     return max((m.start() for m in _CLASS.finditer(message)), default=0)
 
 
-def _own_branch(message: str) -> str:
-    """Cut off the other members of the outer union, which complain about the same value."""
-    return message.split("\n    - ")[0]
+def _own_branch(message: str, start: int) -> str:
+    """Cut off the other members of the unions around, which complain about the same value."""
+    line = message[message.rfind("\n", 0, start) + 1 : start]
+    depth = len(line) - len(line.lstrip())
+    return re.split(rf"\n {{0,{depth}}}(?=\S)", message[start:], maxsplit=1)[0]
 
 
 def _first_member(message: str) -> str:

@@ -861,6 +861,14 @@ def test_mistakes_get_a_clear_error_at_the_start(
         fit(host(), AdversarialTraining(layers))
 
 
+def test_layer_whose_plan_is_none_is_left_out() -> None:
+    callback = AdversarialTraining({"": plan(), "net.1": None})
+    fit(Host(), callback)
+    assert set(callback.pools.by_layer) == {""}
+    with pytest.raises(ValueError, match="needs at least one layer"):
+        AdversarialTraining({"": None})
+
+
 def test_module_without_forward_is_trained_once_its_network_is_named() -> None:
     callback = AdversarialTraining({"": plan()}, model="net")
     fit(NoForward(), callback)

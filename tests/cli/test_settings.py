@@ -61,11 +61,21 @@ def test_a_shipped_recipe_is_changed_and_options_beside_it_hold(capsys):
     assert config["trainer"]["max_epochs"] == 3
 
 
+def test_null_leaves_a_layer_out(capsys):
+    words = ["fit", "--config=adv_digits", "--set=AdversarialTraining.layers.hidden1=null"]
+    found = layers(printed(words, capsys))
+    assert found.pop("hidden1") is None
+    assert all(found[name]["attack"] for name in ("", "hidden2"))
+
+
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
         ("AdversarialTraining.layers.hidden1.mx=1", "no parameter 'mx'. Did you mean 'mix'?"),
         ("AdversarialTraining.layers.hidden1.mix=two", "expected int, got 'two'."),
+        ("AdversarialTraining.layers.hidden1=3", "layers): expected PerturbedLayer or null, got"),
+        ("AdversarialTraining.layers.hidden1.goal=3", "goal): expected Goal or null, got '3'."),
+        ("trainer.logger=5", "trainer.logger: expected Logger or Iterable or bool or null, got"),
         ("Exact.x=1", "no callback and no option 'Exact'. Did you mean 'ExactResume'?"),
     ],
 )

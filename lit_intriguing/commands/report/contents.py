@@ -203,7 +203,9 @@ class Gathering:
             plan = self.plan if step in self.plan.steps else self.full
             for one in [*_before(step, plan, self.root), step]:
                 record = records.load(one)
-                reason = record.reason if record is not None and record.status else "not run here"
+                reason = "goes beyond the paper, not run here" if one.further else "not run here"
+                if record is not None and record.status:
+                    reason = record.reason
                 found[one.name] = Command(one.line(self.root), one.title, reason)
         return list(found.values())
 
