@@ -21,13 +21,15 @@ import argparse
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
 from attack_bench import images, measure, networks, table
+from attack_bench.another import attacks_of
 from attack_bench.images import Problems
 from attack_bench.measure import Measured
-from attack_bench.methods import EXTRAS, METHODS, NotApplicableError, Search
+from attack_bench.methods import EXTRAS, METHODS, Method, NotApplicableError, Search, ours
 from torch import nn
 
 from lit_intriguing.data.mnist_files import places
@@ -57,6 +59,8 @@ def arguments() -> argparse.Namespace:
         help="weights for a network instead: a state dict or a Lightning checkpoint")  # fmt: skip
     add("--photographs", type=Path, help="folder of ImageNet images, one folder a class")
     add("--untargeted", action="store_true", help="any label but the image's own is wanted")
+    add("--another", type=Path, metavar="FOLDER", help="another checkout, whose fast mode "
+        "becomes a method as well: `another`")  # fmt: skip
     add("--csv", type=Path, help="file to append the table to")
     options = parser.parse_args()
     check(parser, options)
@@ -65,6 +69,9 @@ def arguments() -> argparse.Namespace:
 
 def check(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
     """End with what is wrong with the options, before anything is run."""
+    if options.another is not None:
+        options.methods.append("another")
+        METHODS["another"] = Method(partial(another, options.another))
     unknown = [name for name in options.methods if name not in METHODS]
     if unknown:
         parser.error(f"no method {unknown[0]!r}: take {', '.join(METHODS)}")
@@ -81,6 +88,11 @@ def check(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
     for name in ("images", "slow_images", "batch", "repeat"):
         if getattr(options, name) < 1:
             parser.error(f"--{name.replace('_', '-')} must be at least 1")
+
+
+def another(checkout: Path) -> Search:
+    """Return the fast mode of another checkout."""
+    return ours("fast", attacks=attacks_of(checkout))
 
 
 def say(message: str) -> None:

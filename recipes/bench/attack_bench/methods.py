@@ -1,5 +1,6 @@
 """The attacks compared, ours and peers', behind one signature."""
 
+import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -37,21 +38,31 @@ class Method:
     counted: bool = True
 
 
-def ours(mode: str, *, box: tuple[float, float] = (0.0, 1.0), logits: float = 1.0) -> Search:
+def ours(
+    mode: str,
+    *,
+    box: tuple[float, float] = (0.0, 1.0),
+    logits: float = 1.0,
+    attacks: str = "lit_intriguing.attacks",
+) -> Search:
     """Return this package's attack in a mode; it refills its batch by itself.
 
     Args:
         mode: Of `BoxLBFGS`.
         box: Limits of the pixels that the attack sees; the network is told by `Seen`.
         logits: What the logits are multiplied by.
+        attacks: The module that it comes from.
     """
-    from lit_intriguing.attacks import BoxLBFGS, Targeted, Untargeted
-
+    module = importlib.import_module(attacks)
     low, high = box
 
     def search(model: Counted, problems: Problems, batch: int) -> Tensor:
-        attack = BoxLBFGS(mode=mode, batch_size=batch, progress=False)
-        goal = Targeted(problems.targets) if problems.targeted else Untargeted(problems.labels)
+        attack = module.BoxLBFGS(mode=mode, batch_size=batch, progress=False)
+        goal = (
+            module.Targeted(problems.targets)
+            if problems.targeted
+            else module.Untargeted(problems.labels)
+        )
         seen = model if (box, logits) == ((0.0, 1.0), 1.0) else Seen(model, box, logits).eval()
         x = low + (high - low) * problems.x
         return (attack(seen, x, goal, bounds=box).adversarial - low) / (high - low)

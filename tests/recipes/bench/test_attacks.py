@@ -2,6 +2,7 @@
 
 import csv
 import importlib
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -362,6 +363,37 @@ def test_a_peer_that_fails_is_named_and_the_others_go_on(monkeypatch, capsys, tm
     captured = capsys.readouterr()
     assert "ddn100: failed, RuntimeError: out of luck" in captured.err
     assert "| exact " in captured.out
+
+
+@pytest.fixture
+def unchanged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The list of methods as it is, whatever a test adds."""
+    monkeypatch.setattr(script, "METHODS", dict(methods.METHODS))
+
+
+@pytest.mark.integration
+@pytest.mark.usefixtures("mnist", "unchanged")
+def test_another_checkout_is_measured_beside_this_one(monkeypatch, capsys, tmp_path) -> None:
+    copy = tmp_path / "checkout" / "lit_intriguing"
+    shutil.copytree(oracle_attacks.BENCH.parents[1] / "lit_intriguing", copy)
+    box_lbfgs = copy / "attacks" / "box_lbfgs.py"
+    text = box_lbfgs.read_text()
+    box_lbfgs.write_text(
+        text.replace("\n    Stage(smoothing=0.05", "\n) and (\n    Stage(smoothing=2.0")
+    )
+    run(monkeypatch, "--networks", "fc10", "--methods", "fast", "--another", str(copy.parent),
+        "--images", "8", "--repeat", "1", "--device", "cpu", "--cache", str(tmp_path),
+        "--csv", str(tmp_path / "all.csv"))  # fmt: skip
+    rows = {row["method"]: row for row in lines_of(tmp_path / "all.csv")}
+    assert rows.keys() == {"fast", "another"}
+    assert float(rows["another"]["success"]) == 100
+    assert rows["another"]["rms"] != rows["fast"]["rms"]  # it has one rough stage alone
+
+
+@pytest.mark.usefixtures("mnist", "unchanged")
+def test_a_folder_without_the_package_is_no_checkout(monkeypatch, tmp_path) -> None:
+    with pytest.raises(SystemExit, match="there is no lit_intriguing/ with attacks in it"):
+        run(monkeypatch, "--networks", "fc10", "--another", str(tmp_path))
 
 
 @pytest.mark.parametrize(
