@@ -28,7 +28,8 @@ from tests.pages import DOCS, ROOT, Block, blocks
 
 TUTORIAL, COMING_FROM = DOCS / "tutorial.md", DOCS / "coming_from.md"
 NAMES = ("configuration", "dashboards", "lipschitz", "logging", "many_processes", "mathematics")
-PAGES = [DOCS / "index.md", TUTORIAL, COMING_FROM, *(DOCS / f"{name}.md" for name in NAMES)]
+README = ROOT / "README.md"
+PAGES = [README, DOCS / "index.md", TUTORIAL, COMING_FROM, *(DOCS / f"{name}.md" for name in NAMES)]
 PAGES += [DOCS / "robustness.md", DOCS / "scale.md"]
 PAGES = [page for page in PAGES if page.is_file()] + sorted((DOCS / "howto").glob("*.md"))
 LIBRARIES = {"foolbox": "foolbox", "ART": "art", "torchattacks": "torchattacks"}
@@ -44,7 +45,7 @@ SHORT = pytest.mark.filterwarnings("ignore:The number of training batches")
 
 
 def name_of(page: Path) -> str:
-    return page.relative_to(DOCS).as_posix()
+    return page.relative_to(ROOT).as_posix().removeprefix("docs/")
 
 
 def of(page: Path, language: str) -> list[Block]:
@@ -116,7 +117,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-LONGER = {"howto/callbacks.md", "howto/wandb.md"}
+LONGER = {"README.md", "howto/callbacks.md", "howto/wandb.md"}
 WITH_PYTHON = [
     pytest.param(page, marks=pytest.mark.integration) if name_of(page) in LONGER else page
     for page in PAGES
@@ -178,7 +179,7 @@ def test_code_beside_another_librarys_runs_with_it(
 def commands(block: Block) -> list[str]:
     """The command lines of a block, without comments; continued lines are one."""
     text = block.code.replace("\\\n", " ")
-    lines = [line.split(" #")[0].strip() for line in text.splitlines()]
+    lines = [line.split(" #")[0].strip() for line in re.split(r"\n| && ", text)]
     return [line for line in lines if line and not line.startswith("#")]
 
 
@@ -198,16 +199,19 @@ def test_a_command_of_a_page_is_understood(
         if named := NAMED.match(one.code):
             Path(named[1]).write_text(one.code)
     words = [word for word in shlex.split(line) if not re.fullmatch(r"[A-Z_]+=\S*", word)]
+    program = words[0].removeprefix(".venv/bin/")
     check = {
         "lightning": check_command,
         "pip": check_installation,
         "srun": lambda rest: check_command(rest[1:]),
         "torchrun": lambda rest: check_command(rest[rest.index("lit_intriguing") + 1 :]),
         "python": check_files,
+        "python3": check_files,
+        "pytest": check_files,
         "wandb": check_files,
     }
-    assert words[0] in check, f"teach this test to check {words[0]}"
-    check[words[0]](words[1:])
+    assert program in check, f"teach this test to check {program}"
+    check[program](words[1:])
 
 
 def check_files(words: list[str]) -> None:
@@ -229,9 +233,8 @@ def check_installation(words: list[str]) -> None:
     with (ROOT / "pyproject.toml").open("rb") as file:
         extras = tomllib.load(file)["project"]["optional-dependencies"]
     assert words[0] == "install"
-    for word in words[1:]:
-        name, asked = re.fullmatch(r"(?:\./)?([\w-]+)(?:\[(.*)\])?", word).groups()
-        assert name == "lit-intriguing"
+    for word in [word for word in words[1:] if word not in ("-q", "-e")]:
+        _, asked = re.fullmatch(r"((?:\./)?lit-intriguing|\.)(?:\[(.*)\])?", word).groups()
         assert set((asked or "").split(",")) - {""} <= set(extras)
 
 
@@ -268,5 +271,5 @@ def test_no_block_is_in_a_language_that_is_not_checked() -> None:
 def test_every_page_of_the_site_with_code_is_checked_here_or_by_name() -> None:
     """A new page with code goes into PAGES."""
     elsewhere = {"adversarial_training.md", "schemes.md", "images.md"}
-    with_code = {name_of(page) for page in DOCS.rglob("*.md") if blocks(page)}
+    with_code = {name_of(page) for page in (README, *DOCS.rglob("*.md")) if blocks(page)}
     assert with_code - elsewhere == {name_of(page) for page in PAGES if blocks(page)}
