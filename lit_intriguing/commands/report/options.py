@@ -6,6 +6,7 @@ from pathlib import Path
 import lit_intriguing
 from lit_intriguing.commands.report.contents import Contents, Gathering
 from lit_intriguing.commands.report.found import find_results
+from lit_intriguing.commands.report.markdown import claims_table
 from lit_intriguing.commands.report.page import html
 from lit_intriguing.configuration import shipped
 from lit_intriguing.errors import UsageError, UserError
@@ -25,25 +26,26 @@ class Report:
         folder: With what commands have left, at any depth.
         output: The page (null: report.html in the folder).
         title: Heading.
+        markdown: A file for the table of claims in Markdown as well (null: none).
     """
 
     folder: str
     output: str | None = None
     title: str = "Intriguing properties of neural networks"
+    markdown: str | None = None
 
     def run(self) -> None:
         """Write the page, and print where it is and what it holds.
 
         Raises:
             UsageError: There is no such folder.
-            UserError: The page cannot be written.
+            UserError: A file cannot be written.
         """
         contents = self.contents()
         path = Path(self.folder, NAME) if self.output is None else Path(self.output)
-        try:
-            write_bytes(path, html(contents).encode())
-        except OSError as error:
-            raise UserError(f"cannot write {path}: {error}. Name another: --output.") from error
+        _write(path, html(contents), "--output")
+        if self.markdown is not None:
+            _write(Path(self.markdown), claims_table(contents), "--markdown")
         print(f"{path}: {in_words(contents)}", flush=True)
 
     def contents(self) -> Contents:
@@ -65,6 +67,13 @@ class Report:
         made_by = {"lit-intriguing": lit_intriguing.__version__, **versions()}
         gathering = Gathering(root, find_results(root), plan, full)
         return gathering.contents(self.title, read_claims(source), made_by)
+
+
+def _write(path: Path, text: str, option: str) -> None:
+    try:
+        write_bytes(path, text.encode())
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error}. Name another: {option}.") from error
 
 
 def in_words(contents: Contents) -> str:

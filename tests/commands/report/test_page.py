@@ -255,12 +255,26 @@ def test_the_command_line_takes_the_folder_as_a_word(
     )
 
 
+def test_the_claims_are_also_a_table_in_markdown(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = folder / "claims.md"
+    Report(str(folder), markdown=str(table)).run()
+    lines = table.read_text().splitlines()
+    assert lines[:2] == ["| claim | the paper | measured here | verdict |", "|---|---|---|---|"]
+    assert len(lines) == 2 + CLAIMS
+    assert all(line.count(" | ") == 3 for line in lines[2:])
+    assert sum("| not run here |" in line for line in lines) == CLAIMS - 7
+    assert any("| below 1.2% | test error " in line for line in lines)
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
         (["nowhere"], "no folder nowhere. Name one in which commands have left results"),
         ([], "folder"),
         ([".", "--output", "report.css/x"], "a part of this path is a file"),
+        ([".", "--markdown", "report.css/x"], "Name another: --markdown"),
     ],
 )
 def test_what_cannot_be_is_refused_in_a_line(
