@@ -16,6 +16,10 @@ _CLASS = re.compile(r"Problem with given class_path '([^']+)'")
 _NO_SUBCLASS = re.compile(r"Import path (\S+) does not correspond to a subclass of (\w+)")
 _DENIED = re.compile(r"Importing '([^']+)' is not allowed, denied by")
 _NO_PATH = re.compile(r"\n\s*- Expected a path but .* either not accessible or invalid")
+_REQUIRED = re.compile(r"Problem with given class_path '[\w.]*?(\w+)':.*?Requirement '", re.DOTALL)
+_REQUIREMENT = re.compile(r"Requirement '([\w-]+)")
+_EXTRAS = ("mlflow", "tensorboard")
+"""Of this package, for loggers of Lightning's."""
 _REFUSED = re.compile(r"Not of type \w+: (\S+) (?:does not conform|not an integer)")
 _RESTRICTED = {
     "PositiveInt": "int > 0",
@@ -49,6 +53,8 @@ def one_line(message: str) -> str:
     "split: expected a or b, got 'x'."
     >>> one_line("Importing 'os.system' is not allowed, denied by the 'os' entry.")[:27]
     'os.system may not be named:'
+    >>> one_line("Problem with given class_path 'a.MLFlowLogger': Requirement 'mlflow>=1' not met.")
+    "MLFlowLogger needs mlflow, which is not installed: pip install 'lit-intriguing[mlflow]'"
     >>> one_line("Something    else happened")
     'Something else happened'
     """
@@ -65,6 +71,13 @@ def one_line(message: str) -> str:
         return (
             f"{key}{path} is no {kind}: give a class of that kind, or a function that says what it "
             f"returns ('-> {kind}')."
+        )
+    lacking = _REQUIRED.search(message)
+    extras = [name for name in _REQUIREMENT.findall(message) if name in _EXTRAS]
+    if lacking is not None and extras:
+        return (
+            f"{lacking[1]} needs {extras[0]}, which is not installed: pip install "
+            f"'lit-intriguing[{extras[0]}]'"
         )
     message = _NO_PATH.sub("", message)  # any class may be given in a file: not what was meant
     whole_key = _KEY.search(message)

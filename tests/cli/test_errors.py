@@ -325,3 +325,16 @@ def test_wandb_without_a_network_gives_one_line_with_the_way_out(
 
 def test_only_errors_of_loggers_are_taken_for_theirs() -> None:
     assert failed_logger(ValueError("wandb mlflow")) is None
+
+
+@pytest.mark.skipif(importlib.util.find_spec("mlflow") is not None, reason="MLflow is installed")
+def test_a_logger_whose_library_is_missing_names_our_extra(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(["fit", "--config", "adv_digits", "--config", "logger/mlflow"])
+    assert stopped.value.code
+    advice = "pip install 'lit-intriguing[mlflow]'"
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        f"lightning: MLFlowLogger needs mlflow, which is not installed: {advice}"
+    )
