@@ -181,6 +181,7 @@ class AdversarialTraining(AroundTrainingStep):
             check_scheme(scheme, attacked)
         self.seed, self.global_pools, self.save_pools = seed, global_pools, save_pools
         keys = BatchKeys(inputs, labels)
+        self._left_out = layers.keys() - attacked.keys()  # misspelt, one would leave nothing out
         self._options = MixingOptions(keep_out, loss, model, output, keys, scheme)
         self._new_pools = functools.partial(
             LayerPools, attacked, alternate=alternate, start_step=start_step
@@ -226,7 +227,7 @@ class AdversarialTraining(AroundTrainingStep):
         if self.is_new_run(trainer):
             self._reset()
         known_model(pl_module, self._options, self.pools.as_given())
-        for name in self.pools.layers:
+        for name in (*self.pools.layers, *self._left_out):
             submodule(pl_module, name)
         # Hooks cost time even when idle, but a compiled module must have them from the first call.
         if self._mixing is None and (self.pools.active() or is_compiled(pl_module)):

@@ -20,7 +20,10 @@ _REQUIRED = re.compile(r"Problem with given class_path '[\w.]*?(\w+)':.*?Require
 _REQUIREMENT = re.compile(r"Requirement '([\w-]+)")
 _EXTRAS = ("mlflow", "tensorboard")
 """Of this package, for loggers of Lightning's."""
+_ARGUMENTS = re.compile(r"the following arguments are required: (.*)")
 _REFUSED = re.compile(r"Not of type \w+: (\S+) (?:does not conform|not an integer)")
+_IN_WORDS = {"NoneType": "null", "dot": "a class or function", "import": "a class or function"}
+"""What jsonargparse calls "a dot import path string" and "an import path to a callable"."""
 _RESTRICTED = {
     "PositiveInt": "int > 0",
     "NonNegativeInt": "int >= 0",
@@ -72,7 +75,7 @@ def one_line(message: str) -> str:
             f"{key}{path} is no {kind}: give a class of that kind, or a function that says what it "
             f"returns ('-> {kind}')."
         )
-    lacking = _REQUIRED.search(message)
+    lacking = _REQUIRED.search(message[_deepest(message) :])
     extras = [name for name in _REQUIREMENT.findall(message) if name in _EXTRAS]
     if lacking is not None and extras:
         return (
@@ -83,6 +86,9 @@ def one_line(message: str) -> str:
     whole_key = _KEY.search(message)
     start = _deepest(message)
     branch = _own_branch(message, start) if start else message
+    required = _ARGUMENTS.search(branch) if start else None
+    if required is not None and whole_key is not None:
+        return f"{whole_key[1]} ({_owner(branch)}): give {required[1].strip()}, which it needs."
     value = _VALUE.search(branch) or _VALUE.search(message[start:])
     expected = list(dict.fromkeys(map(_kind, _EXPECTED.finditer(branch))))
     if whole_key is None or value is None or not expected:
@@ -102,7 +108,7 @@ def _kind(found: re.Match[str]) -> str:
     if restricted is not None:
         return _RESTRICTED.get(restricted, restricted)
     bare = name.rpartition(".")[2]
-    return {"NoneType": "null", "dot": "a class"}.get(bare, bare)  # "a dot import path"
+    return _IN_WORDS.get(bare, bare)
 
 
 def _deepest(message: str) -> int:
@@ -128,7 +134,12 @@ def _inside(message: str, start: int) -> str:
     """Name the class and its parameter, for a complaint from inside a class's arguments."""
     if start == 0:
         return ""
-    owner = _CLASS.match(message[start:])
     key = _KEY.search(message[start:])
-    name = owner.group(1).rsplit(".", 1)[-1] if owner else ""
+    name = _owner(message[start:])
     return f" ({name}.{key.group(1)})" if key else f" ({name})"
+
+
+def _owner(branch: str) -> str:
+    """Return the name of the class whose complaint begins here."""
+    owner = _CLASS.match(branch)
+    return owner[1].rpartition(".")[2] if owner else ""

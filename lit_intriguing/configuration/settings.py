@@ -162,7 +162,7 @@ def _first_name(node: Mapping[Any, Any], address: str, saying: str) -> tuple[Any
 
     A key may hold dots, as layers do; the empty key, of the input, may be written `''`.
     """
-    if address.startswith(("''.", '"".')) and "" in node:
+    if address.partition(".")[0] in ("''", '""') and "" in node:
         address = address[2:]
     for key in sorted(node, key=lambda key: len(str(key)), reverse=True):
         if address == str(key):

@@ -867,6 +867,8 @@ def test_layer_whose_plan_is_none_is_left_out() -> None:
     assert set(callback.pools.by_layer) == {""}
     with pytest.raises(ValueError, match="needs at least one layer"):
         AdversarialTraining({"": None})
+    with pytest.raises(UnknownLayerError, match="no layer 'nett"):
+        fit(Host(), AdversarialTraining({"": plan(), "nett.1": None}))
 
 
 def test_module_without_forward_is_trained_once_its_network_is_named() -> None:

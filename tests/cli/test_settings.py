@@ -61,11 +61,13 @@ def test_a_shipped_recipe_is_changed_and_options_beside_it_hold(capsys):
     assert config["trainer"]["max_epochs"] == 3
 
 
-def test_null_leaves_a_layer_out(capsys):
-    words = ["fit", "--config=adv_digits", "--set=AdversarialTraining.layers.hidden1=null"]
+@pytest.mark.parametrize(("address", "layer"), [("hidden1", "hidden1"), ("''", ""), ('""', "")])
+def test_null_leaves_a_layer_out(address, layer, capsys):
+    words = ["fit", "--config=adv_digits", f"--set=AdversarialTraining.layers.{address}=null"]
     found = layers(printed(words, capsys))
-    assert found.pop("hidden1") is None
-    assert all(found[name]["attack"] for name in ("", "hidden2"))
+    assert found.pop(layer) is None
+    assert len(found) == 2
+    assert all(plan["attack"] for plan in found.values())
 
 
 @pytest.mark.parametrize(
@@ -75,6 +77,7 @@ def test_null_leaves_a_layer_out(capsys):
         ("AdversarialTraining.layers.hidden1.mix=two", "expected int, got 'two'."),
         ("AdversarialTraining.layers.hidden1=3", "layers): expected PerturbedLayer or null, got"),
         ("AdversarialTraining.layers.hidden1.goal=3", "goal): expected Goal or null, got '3'."),
+        ("AdversarialTraining.layers.output={goal: null}", "(PerturbedLayer): give attack, which"),
         ("trainer.logger=5", "trainer.logger: expected Logger or Iterable or bool or null, got"),
         ("Exact.x=1", "no callback and no option 'Exact'. Did you mean 'ExactResume'?"),
     ],

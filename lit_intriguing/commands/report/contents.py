@@ -53,6 +53,7 @@ class Shown:
         elsewhere: Headings under which further results of these commands stand.
         commands: That made them.
         missing: That would make what is missing.
+        further: Likewise, of studies that go beyond the paper.
         left_out: Why this plan does not make it; empty where it does.
     """
 
@@ -61,6 +62,7 @@ class Shown:
     elsewhere: Sequence[str]
     commands: Sequence[Command]
     missing: Sequence[Command]
+    further: Sequence[Command] = ()
     left_out: str = ""
 
 
@@ -185,13 +187,17 @@ class Gathering:
     ) -> Shown:
         there = {self._study(result) for result in self._of(steps)}
         lacking = [step for step in steps if step.study not in there]
+        of_the_paper = [step for step in lacking if not step.further]
         left_out = self.plan.left_out.get(place.name, "")
         return Shown(
             place=place,
             results=results,
             elsewhere=elsewhere,
             commands=[Command(s.line(self.root), s.title) for s in steps if s not in lacking],
-            missing=self._missing(lacking or ([] if steps else self.full.of_place(place.name))),
+            missing=self._missing(
+                of_the_paper or ([] if steps else self.full.of_place(place.name))
+            ),
+            further=self._missing(step for step in lacking if step.further),
             left_out=left_out,
         )
 
@@ -203,9 +209,7 @@ class Gathering:
             plan = self.plan if step in self.plan.steps else self.full
             for one in [*_before(step, plan, self.root), step]:
                 record = records.load(one)
-                reason = "goes beyond the paper, not run here" if one.further else "not run here"
-                if record is not None and record.status:
-                    reason = record.reason
+                reason = record.reason if record is not None and record.status else "not run here"
                 found[one.name] = Command(one.line(self.root), one.title, reason)
         return list(found.values())
 

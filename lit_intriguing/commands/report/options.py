@@ -38,14 +38,17 @@ class Report:
         """Write the page, and print where it is and what it holds.
 
         Raises:
-            UsageError: There is no such folder.
+            UsageError: There is no such folder, or a file for the table is there already.
             UserError: A file cannot be written.
         """
+        if self.markdown is not None and Path(self.markdown).exists():
+            raise UsageError(f"--markdown {self.markdown} is there already: name another file.")
         contents = self.contents()
         path = Path(self.folder, NAME) if self.output is None else Path(self.output)
         _write(path, html(contents), "--output")
         if self.markdown is not None:
             _write(Path(self.markdown), claims_table(contents), "--markdown")
+            print(f"{self.markdown}: the claims", flush=True)
         print(f"{path}: {in_words(contents)}", flush=True)
 
     def contents(self) -> Contents:

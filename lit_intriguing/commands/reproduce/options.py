@@ -25,7 +25,7 @@ class Reproduction:
             photographs and MNIST.
         output: Folder: one for each step, what each printed, and report.html.
         workers: Steps that run at a time, each in a process of its own; not with `--quick`.
-        further: Also the studies that go beyond the paper's claims, tables and figures: some 120
+        further: Also the studies that go beyond the paper's claims, tables and figures: some 160
             minutes more on one thread. The report names their commands either way.
     """
 

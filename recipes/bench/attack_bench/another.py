@@ -1,5 +1,6 @@
 """The attack of another checkout of this package, beside that of this one in one process."""
 
+import atexit
 import importlib
 import re
 import sys
@@ -12,7 +13,7 @@ PACKAGE, RENAMED = "lit_intriguing", "another_lit_intriguing"
 
 
 def attacks_of(checkout: Path) -> str:
-    """Import the package of another checkout under another name.
+    """Import the package of another checkout under another name; one of a process.
 
     Args:
         checkout: The folder that holds `lit_intriguing/`, as `git worktree add` or
@@ -22,16 +23,19 @@ def attacks_of(checkout: Path) -> str:
         The name of its module of attacks.
 
     Raises:
-        UsageError: There is no such package.
+        UsageError: There is no such package, or it cannot be imported.
     """
     source = checkout / PACKAGE
     if not (source / "attacks").is_dir():
         raise UsageError(f"--another {checkout}: there is no {PACKAGE}/ with attacks in it.")
-    if RENAMED not in sys.modules:
-        place = Path(tempfile.mkdtemp())
-        for path in source.rglob("*.py"):
-            copy = place / RENAMED / path.relative_to(source)
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            copy.write_text(re.sub(rf"\b{PACKAGE}\b", RENAMED, path.read_text("utf-8")), "utf-8")
-        sys.path.insert(0, str(place))
-    return importlib.import_module(f"{RENAMED}.attacks").__name__
+    place = tempfile.TemporaryDirectory()
+    atexit.register(place.cleanup)
+    for path in source.rglob("*.py"):
+        copy = Path(place.name) / RENAMED / path.relative_to(source)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_text(re.sub(rf"\b{PACKAGE}\b", RENAMED, path.read_text("utf-8")), "utf-8")
+    sys.path.insert(0, place.name)
+    try:
+        return importlib.import_module(f"{RENAMED}.attacks").__name__
+    except ImportError as error:
+        raise UsageError(f"--another {checkout}: {error}") from error

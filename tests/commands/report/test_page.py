@@ -16,6 +16,7 @@ from lit_intriguing.commands.report.found import find_results
 from lit_intriguing.commands.report.options import Report
 from lit_intriguing.commands.report.pictures import BUDGET, data_uri, share_of
 from lit_intriguing.configuration import shipped
+from lit_intriguing.errors import UsageError
 from lit_intriguing.paper.claims import read_claims
 from lit_intriguing.paper.plan import FULL, QUICK, read_plan
 from lit_intriguing.paper.records import Record, Records
@@ -260,12 +261,23 @@ def test_the_claims_are_also_a_table_in_markdown(
 ) -> None:
     table = folder / "claims.md"
     Report(str(folder), markdown=str(table)).run()
+    assert f"{table}: the claims" in capsys.readouterr().out
     lines = table.read_text().splitlines()
-    assert lines[:2] == ["| claim | the paper | measured here | verdict |", "|---|---|---|---|"]
+    assert lines[0] == "| claim | the paper | in this run | this package | verdict |"
     assert len(lines) == 2 + CLAIMS
-    assert all(line.count(" | ") == 3 for line in lines[2:])
-    assert sum("| not run here |" in line for line in lines) == CLAIMS - 7
-    assert any("| below 1.2% | test error " in line for line in lines)
+    assert all(line.count(" | ") == 4 for line in lines[2:])
+    assert sum("| not run |" in line for line in lines) == CLAIMS - 7
+    assert any("| below 1.2% | test error 1.13% [0.75, 1.51], seeds 0, 1, 2 |" in x for x in lines)
+    before = table.read_bytes()
+    with pytest.raises(UsageError, match="is there already"):
+        Report(str(folder), markdown=str(table)).run()
+    assert table.read_bytes() == before
+
+
+def test_a_table_of_a_quick_run_says_that_it_is_one(tmp_path: Path) -> None:
+    Records(tmp_path).begin(QUICK)
+    Report(str(tmp_path), markdown=str(tmp_path / "claims.md")).run()
+    assert (tmp_path / "claims.md").read_text().startswith("A quick run on the digits")
 
 
 @pytest.mark.parametrize(
@@ -273,7 +285,7 @@ def test_the_claims_are_also_a_table_in_markdown(
     [
         (["nowhere"], "no folder nowhere. Name one in which commands have left results"),
         ([], "folder"),
-        ([".", "--output", "report.css/x"], "a part of this path is a file"),
+        ([".", "--output", "report.css/x"], "Name another: --output"),
         ([".", "--markdown", "report.css/x"], "Name another: --markdown"),
     ],
 )
@@ -287,7 +299,7 @@ def test_what_cannot_be_is_refused_in_a_line(
         cli.main(["report", *words])
     assert stopped.value.code
     error = capsys.readouterr().err
-    assert said in error or "cannot write" in error
+    assert said in error
     assert "Traceback" not in error
 
 

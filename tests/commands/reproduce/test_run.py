@@ -301,7 +301,8 @@ def test_further_studies_run_where_they_are_asked_for(
         "probe_mnist",
     }
     page = (tmp_path / "report.html").read_text()
-    assert "recipes/adv_mnist_layers.yaml" in page  # named, with its command
+    assert page.count("Goes further than the paper, and has not run here.") == 3
+    assert "Probing <small>(beyond the paper)</small>" in page
 
 
 def test_quick_needs_no_value() -> None:

@@ -4,6 +4,7 @@ import csv
 import importlib
 import shutil
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -366,9 +367,13 @@ def test_a_peer_that_fails_is_named_and_the_others_go_on(monkeypatch, capsys, tm
 
 
 @pytest.fixture
-def unchanged(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The list of methods as it is, whatever a test adds."""
+def unchanged(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The list of methods and what is imported, whatever a test adds."""
     monkeypatch.setattr(script, "METHODS", dict(methods.METHODS))
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    yield
+    for name in [name for name in sys.modules if name.startswith("another_lit_intriguing")]:
+        del sys.modules[name]
 
 
 @pytest.mark.integration
