@@ -25,8 +25,8 @@ from functools import partial
 from pathlib import Path
 
 import torch
+from another_checkout import module_of
 from attack_bench import images, measure, networks, table
-from attack_bench.another import attacks_of
 from attack_bench.images import Problems
 from attack_bench.measure import Measured
 from attack_bench.methods import EXTRAS, METHODS, Method, NotApplicableError, Search, ours
@@ -92,7 +92,7 @@ def check(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
 
 def another(checkout: Path) -> Search:
     """Return the fast mode of another checkout."""
-    return ours("fast", attacks=attacks_of(checkout))
+    return ours("fast", attacks=module_of(checkout, "attacks").__name__)
 
 
 def say(message: str) -> None:

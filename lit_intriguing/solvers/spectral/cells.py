@@ -4,6 +4,7 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -138,7 +139,7 @@ def _failing(found: Symbol, domain: Frequencies, cells: Cells, tau: float) -> tu
     tested = (limits > 0).nonzero()[:, 0]
     chosen = cells.select(tested)
     squares = found.squares_at(domain.point(chosen), chosen.groups)
-    for proves in (clearly_below, definite):
+    for proves in (clearly_below, partial(definite, whole=True)):
         passed = proves(squares, limits[tested].square())
         open_[tested[passed]] = False
         tested, squares = tested[~passed], squares[~passed]

@@ -252,7 +252,8 @@ def _pass(crop: Crop, basis: Tensor, level: float, patient: bool) -> list[tuple[
             break
         squares = crop.squares(index)
         squares.real.add_(shift)
-        passed = definite(squares, torch.full((len(squares),), level, dtype=torch.float64))
+        levels = torch.full((len(squares),), level, dtype=torch.float64)
+        passed = definite(squares, levels, whole=True)
         for row in (~passed).nonzero()[:, 0].tolist():
             place = tuple(int(i) for i in index[row])
             added = _added(squares[row], basis, level)

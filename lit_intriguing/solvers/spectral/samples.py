@@ -13,7 +13,7 @@ is at most `tau cos(w + w_0) / cos(w_0)`: nothing needs to be known of S before.
 import itertools
 import math
 from collections.abc import Iterator, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 
 import torch
 from torch import Tensor
@@ -309,7 +309,7 @@ def _failing(
     levels = samples.limits(counts, tau).square()
     # A sample by itself has as a rule room for the rounding of single precision, a ball none.
     cheap = (clearly_below, definite_in_single) if bool((counts == 1).all()) else (clearly_below,)
-    for proves in (*cheap, definite):
+    for proves in (*cheap, partial(definite, whole=True)):
         passed = proves(squares, levels)
         if passed.any():  # otherwise nothing is copied
             samples.close(index[passed], counts[passed])

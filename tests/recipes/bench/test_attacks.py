@@ -397,7 +397,7 @@ def test_another_checkout_is_measured_beside_this_one(monkeypatch, capsys, tmp_p
 
 @pytest.mark.usefixtures("mnist", "unchanged")
 def test_a_folder_without_the_package_is_no_checkout(monkeypatch, tmp_path) -> None:
-    with pytest.raises(SystemExit, match="there is no lit_intriguing/ with attacks in it"):
+    with pytest.raises(SystemExit, match="there is no lit_intriguing/ in it"):
         run(monkeypatch, "--networks", "fc10", "--another", str(tmp_path))
 
 

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from lit_intriguing.solvers.spectral import certified_norm
-from lit_intriguing.solvers.spectral.dense import SINGLE, definite_in_single, gram
+from lit_intriguing.solvers.spectral.dense import SINGLE, definite, definite_in_single, gram
 
 
 def draw(*shape: int, dtype: torch.dtype = torch.float64) -> Tensor:
@@ -87,3 +87,32 @@ def test_single_precision_proves_nothing_of_other_orders_and_sizes_or_without_nu
         broken = squares.clone()
         broken[0, 40, 7] = bad
         assert not definite_in_single(broken, torch.ones(1).double())
+
+
+@pytest.mark.parametrize("order", [1, 2, 63, 256, 319])
+@pytest.mark.parametrize("spectrum", SPECTRA)
+@pytest.mark.parametrize("dtype", [torch.complex128, torch.float64])
+def test_whole_matrices_are_proven_from_just_above_their_largest_eigenvalue(
+    spectrum: str, order: int, dtype: torch.dtype
+) -> None:
+    squares = hermitian(SPECTRA[spectrum](order))
+    if not dtype.is_complex:
+        squares = torch.block_diag(squares.real, squares.real)
+        squares = (squares + squares.mT) / 2
+    top = float(torch.linalg.eigvalsh(squares)[-1])
+    levels = torch.tensor([top * (1 - 1e-9), top * (1 + 1e-9), -1.0], dtype=torch.float64)
+    batch = squares.expand(3, -1, -1)
+    before = batch.clone()
+    assert definite(batch, levels, whole=True).tolist() == [False, True, False]
+    assert torch.equal(batch, before)
+    assert torch.equal(definite(batch, levels), definite(batch, levels, whole=True))
+
+
+@pytest.mark.parametrize("whole", [False, True])
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf])
+@pytest.mark.parametrize("place", [(0, 0), (40, 7), (63, 63)])
+def test_what_is_not_finite_is_not_proven(whole: bool, bad: float, place: tuple[int, int]) -> None:
+    squares = hermitian(torch.zeros(64))[None]
+    row, column = place
+    squares[0, row, column] = squares[0, column, row] = bad
+    assert not definite(squares, torch.ones(1).double(), whole=whole)

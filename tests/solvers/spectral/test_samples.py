@@ -103,7 +103,9 @@ def test_a_norm_that_falls_as_fast_as_may_be_hides_no_sample(place: float, share
 def test_few_of_the_samples_of_a_wide_layer_are_factorised(monkeypatch) -> None:
     looked = []
     right = module.definite
-    monkeypatch.setattr(module, "definite", lambda *x: looked.append(len(x[0])) or right(*x))
+    monkeypatch.setattr(
+        module, "definite", lambda *x, **how: looked.append(len(x[0])) or right(*x, **how)
+    )
     found = symbol(drawn(48, 48, 3, 3), 1, (1, 1), (1, 1))
     sampled(found, (65, 65))
     assert sum(looked) < 0.3 * 65 * 33

@@ -1,4 +1,4 @@
-"""The attack of another checkout of this package, beside that of this one in one process."""
+"""Parts of another checkout of this package, beside those of this one in one process."""
 
 import atexit
 import importlib
@@ -6,28 +6,30 @@ import re
 import sys
 import tempfile
 from pathlib import Path
+from types import ModuleType
 
 from lit_intriguing.errors import UsageError
 
 PACKAGE, RENAMED = "lit_intriguing", "another_lit_intriguing"
 
 
-def attacks_of(checkout: Path) -> str:
-    """Import the package of another checkout under another name; one of a process.
+def module_of(checkout: Path, part: str) -> ModuleType:
+    """Import a module of another checkout under another name; of one checkout in a process.
 
     Args:
         checkout: The folder that holds `lit_intriguing/`, as `git worktree add` or
             `git archive` makes it.
+        part: Name of the module in the package.
 
     Returns:
-        The name of its module of attacks.
+        The module.
 
     Raises:
         UsageError: There is no such package, or it cannot be imported.
     """
     source = checkout / PACKAGE
-    if not (source / "attacks").is_dir():
-        raise UsageError(f"--another {checkout}: there is no {PACKAGE}/ with attacks in it.")
+    if not (source / "__init__.py").is_file():
+        raise UsageError(f"--another {checkout}: there is no {PACKAGE}/ in it.")
     place = tempfile.TemporaryDirectory()
     atexit.register(place.cleanup)
     for path in source.rglob("*.py"):
@@ -36,6 +38,6 @@ def attacks_of(checkout: Path) -> str:
         copy.write_text(re.sub(rf"\b{PACKAGE}\b", RENAMED, path.read_text("utf-8")), "utf-8")
     sys.path.insert(0, place.name)
     try:
-        return importlib.import_module(f"{RENAMED}.attacks").__name__
+        return importlib.import_module(f"{RENAMED}.{part}")
     except ImportError as error:
         raise UsageError(f"--another {checkout}: {error}") from error
