@@ -1,10 +1,12 @@
 """Certified upper bounds of the largest singular values of matrices."""
 
+import functools
 import math
 
 import numpy as np
 import torch
 from scipy.linalg import get_lapack_funcs
+from threadpoolctl import ThreadpoolController
 from torch import Tensor
 
 from lit_intriguing.solvers.spectral.lanczos import top_eigenvector
@@ -132,18 +134,27 @@ def definite(squares: Tensor, levels: Tensor, *, whole: bool = False) -> Tensor:
 def _factorise(matrices: Tensor) -> Tensor:
     """Whether the Cholesky factorisation of each whole Hermitian matrix goes through: `(B,)` bool.
 
-    They are overwritten. Of large ones SciPy's LAPACK takes 0.6 to 0.7 of PyTorch's time, in the
-    lower triangle of columns: here that is the upper one of rows, which is the other's conjugate.
+    They are overwritten. Of large ones SciPy's LAPACK takes 0.6 to 0.7 of PyTorch's time on one
+    thread, in the lower triangle of columns: here that is the upper one of rows, which is the
+    other's conjugate.
     """
-    if matrices.device.type != "cpu" or matrices.shape[-1] < _SMALL:
+    order, alone = matrices.shape[-1], torch.get_num_threads() == 1
+    if matrices.device.type != "cpu" or order < _SMALL or not alone:
         return _passes(matrices)
     (factorise,) = get_lapack_funcs(("potrf",), dtype=_NUMPY[matrices.dtype])
     passed = []
-    for matrix in matrices.contiguous().numpy():
-        factor, info = factorise(matrix.T, lower=True, clean=False, overwrite_a=True)
-        # OpenBLAS takes NaN for positive.
-        passed.append(info == 0 and bool((factor.diagonal().real > 0).all()))
+    # Its own threads, which on busy cores wait for each other a hundred times as long as they work.
+    with _thread_pools().limit(limits=1, user_api="blas"):
+        for matrix in matrices.contiguous().numpy():
+            factor, info = factorise(matrix.T, lower=True, clean=False, overwrite_a=True)
+            # OpenBLAS takes NaN for positive.
+            passed.append(info == 0 and bool((factor.diagonal().real > 0).all()))
     return torch.tensor(passed, dtype=torch.bool)
+
+
+@functools.cache
+def _thread_pools() -> ThreadpoolController:
+    return ThreadpoolController()  # looks at all libraries that are loaded
 
 
 def _passes(matrices: Tensor) -> Tensor:

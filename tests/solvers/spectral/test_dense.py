@@ -1,7 +1,9 @@
+from collections.abc import Iterator
 from fractions import Fraction
 
 import pytest
 import torch
+from threadpoolctl import threadpool_info
 from torch import Tensor
 
 from lit_intriguing.solvers.spectral import certified_norm
@@ -89,7 +91,17 @@ def test_single_precision_proves_nothing_of_other_orders_and_sizes_or_without_nu
         assert not definite_in_single(broken, torch.ones(1).double())
 
 
-@pytest.mark.parametrize("order", [1, 2, 63, 256, 319])
+@pytest.fixture(params=[1, 2])
+def threads(request: pytest.FixtureRequest) -> Iterator[int]:
+    """With one, SciPy factorises large matrices; with more, PyTorch."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("threads")
+@pytest.mark.parametrize("order", [1, 2, 63, 256])
 @pytest.mark.parametrize("spectrum", SPECTRA)
 @pytest.mark.parametrize("dtype", [torch.complex128, torch.float64])
 def test_whole_matrices_are_proven_from_just_above_their_largest_eigenvalue(
@@ -108,6 +120,7 @@ def test_whole_matrices_are_proven_from_just_above_their_largest_eigenvalue(
     assert torch.equal(definite(batch, levels), definite(batch, levels, whole=True))
 
 
+@pytest.mark.usefixtures("threads")
 @pytest.mark.parametrize("whole", [False, True])
 @pytest.mark.parametrize("bad", [torch.nan, torch.inf])
 @pytest.mark.parametrize("place", [(0, 0), (40, 7), (63, 63)])
@@ -116,3 +129,14 @@ def test_what_is_not_finite_is_not_proven(whole: bool, bad: float, place: tuple[
     row, column = place
     squares[0, row, column] = squares[0, column, row] = bad
     assert not definite(squares, torch.ones(1).double(), whole=whole)
+
+
+def test_threads_of_scipys_own_are_as_many_as_before(threads: int) -> None:
+    def pools() -> list[int]:
+        return [one["num_threads"] for one in threadpool_info() if one["user_api"] == "blas"]
+
+    before = pools()
+    assert before
+    squares = hermitian(SPECTRA["even"](64))[None]
+    assert definite(squares, torch.tensor([1.1], dtype=torch.float64), whole=True)
+    assert pools() == before
