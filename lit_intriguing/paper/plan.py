@@ -44,6 +44,9 @@ class Step:
         shows: Names of the places that its results belong to.
         pages: Of the claims that it checks, below `recipes/`.
         further: Whether it goes beyond the paper, and runs only where that is asked for.
+        modules: To be imported by it, and not of this package's dependencies.
+        installed_by: Command that installs them.
+        data: Files and folders of `$LIT_INTRIGUING_DATA` that it reads and nobody downloads.
     """
 
     name: str
@@ -55,6 +58,9 @@ class Step:
     shows: tuple[str, ...] = ()
     pages: tuple[str, ...] = ()
     further: bool = False
+    modules: tuple[str, ...] = ()
+    installed_by: str = ""
+    data: tuple[str, ...] = ()
 
     def needs(self) -> list[str]:
         """Return the folders whose checkpoints the command takes."""
@@ -153,6 +159,9 @@ def _steps(entry: Mapping[str, Any]) -> Iterator[Step]:
             shows=tuple(entry.get("shows", ())),
             pages=tuple(entry.get("pages", ())),
             further=entry.get("further", False),
+            modules=tuple(entry.get("modules", ())),
+            installed_by=entry.get("installed_by", ""),
+            data=tuple(entry.get("data", ())),
         )
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from lit_intriguing.cli.subcommands import SUBCOMMANDS
 from lit_intriguing.configuration import shipped
@@ -104,3 +105,17 @@ def test_a_folder_within_that_of_a_step_belongs_to_it_and_one_beside_does_not() 
     assert inside is not None
     assert inside.name == "adv_mnist_1"
     assert plan.of_folder("table55") is None
+
+
+def test_steps_on_images_name_the_data_that_their_files_do() -> None:
+    """What a recipe reads is what its step says that it needs."""
+    for _, step in STEPS:
+        text = yaml.safe_dump(configuration(step))
+        found = set(re.findall(r"\b(imagenet/[\w./]+|cifar10)$", text, re.MULTILINE))
+        assert found == set(step.data), step.name
+
+
+def test_what_a_step_needs_to_be_installed_is_what_its_page_says() -> None:
+    (step,) = [step for _, step in STEPS if step.modules]
+    page = (shipped.results().parent / f"{step.name}.md").read_text()
+    assert step.installed_by in page

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from lit_intriguing.commands.reproduce.lacking import lacking
 from lit_intriguing.commands.reproduce.runners import OwnProcess, asked_to_end, end_all
 from lit_intriguing.data_folder import DATA_VARIABLE, data_folder
 from lit_intriguing.errors import InterruptedRunError
@@ -73,6 +74,8 @@ class ReproductionRun:
         done = {step.name: records.done(step) for step in self.plan.steps}
         self._tell_what_is_done([record for record in done.values() if record is not None])
         waiting = [step for step in self.plan.steps if done[step.name] is None]
+        for line in lacking(waiting):
+            _say(f"note: steps will fail without this: {line}")
         running: dict[Step, _Begun] = {}
         failed: dict[Step, Failed] = {}
         try:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -403,3 +404,23 @@ def test_a_wrong_option_is_refused_in_a_line(capsys: pytest.CaptureFixture[str])
         cli.main(["reproduce", "--quik"])
     assert stopped.value.code == UsageError.status
     assert "quick" in capsys.readouterr().err
+
+
+def test_what_steps_will_lack_is_said_before_they_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "data" / "there").mkdir(parents=True)
+    monkeypatch.setenv(DATA_VARIABLE, str(tmp_path / "data"))
+    needy = [
+        replace(STEPS[0], name="a", modules=("torch",), installed_by="pip install torch"),
+        replace(STEPS[0], name="b", modules=("torch", "nowhere"), installed_by="pip install it"),
+        replace(STEPS[0], name="c", data=("there", "elsewhere/x")),
+        replace(STEPS[0], name="d", data=("elsewhere/x",)),
+    ]
+    plan = Plan(QUICK, (), tuple(needy), {})
+    ReproductionRun(plan, tmp_path / "out", lambda words, folder, log: 0).all_steps()
+    notes = [line for line in capsys.readouterr().err.splitlines() if line.startswith("note")]
+    assert notes == [
+        "note: steps will fail without this: pip install it (for b)",
+        "note: steps will fail without this: put elsewhere/x into $LIT_INTRIGUING_DATA (for c, d)",
+    ]
