@@ -165,7 +165,8 @@ class Gathering:
             for step in steps
             for line in in_short([r for r in self._of([step]) if not r.problem], claim.part)
         ]
-        missing = [] if here else self._missing(steps or self.full.of_page(claim.page))
+        making = [step for step in steps or self.full.of_page(claim.page) if not step.further]
+        missing = [] if here else self._missing(making)
         return Judged(claim, here, missing)
 
     def _places(self) -> list[Shown]:

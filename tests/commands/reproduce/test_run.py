@@ -304,6 +304,10 @@ def test_further_studies_run_where_they_are_asked_for(
     page = (tmp_path / "report.html").read_text()
     assert page.count("Goes further than the paper, and has not run here.") == 3
     assert "Probing <small>(beyond the paper)</small>" in page
+    claims, _, rest = page.partition('<h2 id="table-1"')
+    assert "adv_mnist_ablation.yaml" in claims
+    assert "adv_mnist_layers.yaml" not in claims
+    assert "adv_mnist_layers.yaml" in rest
 
 
 def test_quick_needs_no_value() -> None:
