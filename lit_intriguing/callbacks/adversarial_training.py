@@ -181,7 +181,7 @@ class AdversarialTraining(AroundTrainingStep):
             check_scheme(scheme, attacked)
         self.seed, self.global_pools, self.save_pools = seed, global_pools, save_pools
         keys = BatchKeys(inputs, labels)
-        self._left_out = layers.keys() - attacked.keys()  # misspelt, one would leave nothing out
+        self._left_out = layers.keys() - attacked.keys()
         self._options = MixingOptions(keep_out, loss, model, output, keys, scheme)
         self._new_pools = functools.partial(
             LayerPools, attacked, alternate=alternate, start_step=start_step
@@ -227,8 +227,9 @@ class AdversarialTraining(AroundTrainingStep):
         if self.is_new_run(trainer):
             self._reset()
         known_model(pl_module, self._options, self.pools.as_given())
-        for name in (*self.pools.layers, *self._left_out):
+        for name in self.pools.layers:
             submodule(pl_module, name)
+        self._warn_of_strangers(pl_module)
         # Hooks cost time even when idle, but a compiled module must have them from the first call.
         if self._mixing is None and (self.pools.active() or is_compiled(pl_module)):
             self._install(trainer, pl_module)
@@ -239,6 +240,15 @@ class AdversarialTraining(AroundTrainingStep):
         if self.pools.step == 0:
             self._seed(trainer)
         self._started = True
+
+    def _warn_of_strangers(self, module: LightningModule) -> None:
+        """Say which layers are left out that are not there: the name may be misspelt."""
+        strangers = self._left_out - {name for name, _ in module.named_modules()}
+        if strangers:
+            rank_zero_warn(
+                f"AdversarialTraining leaves out {', '.join(map(repr, sorted(strangers)))}, which "
+                "the model does not have: if another layer was meant, it is attacked."
+            )
 
     def _seed(self, trainer: Trainer) -> None:
         seed = torch.initial_seed() if self.seed is None else self.seed

@@ -154,6 +154,11 @@ def _set(node: Any, address: str, value: Any, saying: str) -> Any:
         inner = _set(node.get("init_args") or {}, address, value, saying)
         return {**node, "init_args": inner}
     name, rest = _first_name(node, address, saying)
+    if rest is None and value is None and name not in node:
+        known = [str(key) or "''" for key in node]
+        raise UsageError(
+            f"{saying}: null takes out '{name}', which is not there.{did_you_mean(name, known)}"
+        )
     return {**node, name: value if rest is None else _set(node[name], rest, value, saying)}
 
 
@@ -162,7 +167,7 @@ def _first_name(node: Mapping[Any, Any], address: str, saying: str) -> tuple[Any
 
     A key may hold dots, as layers do; the empty key, of the input, may be written `''`.
     """
-    if address.partition(".")[0] in ("''", '""') and "" in node:
+    if address.partition(".")[0] in ("''", '""'):
         address = address[2:]
     for key in sorted(node, key=lambda key: len(str(key)), reverse=True):
         if address == str(key):

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -72,7 +73,7 @@ def filled(claim: dict[str, Any], folder: Path) -> dict[str, Any]:
     low, high = interval_of_mean(errors)
     seeds = sorted(run["seed"] for run in study["runs"])
     figures = {
-        "mean": f"{mean(errors):.2f}",
+        "mean": str(_rounded(mean(Decimal(str(run["test_error"])) for run in study["runs"]))),
         "interval": f"[{low:.2f}, {high:.2f}]",
         "range": f"{min(errors):.2f} to {max(errors):.2f}",
         "seeds": f"seeds {_listed(seeds)}",
@@ -80,6 +81,15 @@ def filled(claim: dict[str, Any], folder: Path) -> dict[str, Any]:
     date = max(run["date"] for run in study["runs"])
     ours = claim["ours"].format(**figures)
     return {**claim, "ours": ours, "command": study["command"], "date": date}
+
+
+def _rounded(value: Decimal) -> Decimal:
+    """Round to two digits behind the point, a half up.
+
+    >>> _rounded(Decimal("1.095"))
+    Decimal('1.10')
+    """
+    return value.quantize(Decimal("0.01"), ROUND_HALF_UP)
 
 
 def _listed(seeds: Sequence[int]) -> str:

@@ -1,6 +1,7 @@
 """Parts of another checkout of this package, beside those of this one in one process."""
 
 import atexit
+import functools
 import importlib
 import re
 import sys
@@ -27,9 +28,21 @@ def module_of(checkout: Path, part: str) -> ModuleType:
     Raises:
         UsageError: There is no such package, or it cannot be imported.
     """
+    _copied(checkout.resolve())
+    try:
+        return importlib.import_module(f"{RENAMED}.{part}")
+    except ImportError as error:
+        raise UsageError(f"--another {checkout}: {error}") from error
+
+
+@functools.cache
+def _copied(checkout: Path) -> None:
+    """Copy the package under its other name to where it can be imported."""
     source = checkout / PACKAGE
     if not (source / "__init__.py").is_file():
         raise UsageError(f"--another {checkout}: there is no {PACKAGE}/ in it.")
+    if RENAMED in sys.modules:
+        raise UsageError(f"--another {checkout}: a process can import one other checkout alone.")
     place = tempfile.TemporaryDirectory()
     atexit.register(place.cleanup)
     for path in source.rglob("*.py"):
@@ -37,7 +50,3 @@ def module_of(checkout: Path, part: str) -> ModuleType:
         copy.parent.mkdir(parents=True, exist_ok=True)
         copy.write_text(re.sub(rf"\b{PACKAGE}\b", RENAMED, path.read_text("utf-8")), "utf-8")
     sys.path.insert(0, place.name)
-    try:
-        return importlib.import_module(f"{RENAMED}.{part}")
-    except ImportError as error:
-        raise UsageError(f"--another {checkout}: {error}") from error

@@ -17,6 +17,7 @@ import torch
 from another_checkout import module_of
 from torch import nn
 
+from lit_intriguing.errors import UsageError
 from lit_intriguing.lipschitz import operator_norm
 from lit_intriguing.numerics import flush_denormals
 
@@ -99,7 +100,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(arguments)
-    another = module_of(options.another, "lipschitz").operator_norm
+    try:
+        another = module_of(options.another, "lipschitz").operator_norm
+    except UsageError as error:
+        parser.error(str(error))
     flush_denormals()
     torch.set_num_threads(1)
     print(f"| {' | '.join(HEAD)} |\n{'|---' * len(HEAD)}|")

@@ -75,6 +75,10 @@ def test_null_leaves_a_layer_out(address, layer, capsys):
     [
         ("AdversarialTraining.layers.hidden1.mx=1", "no parameter 'mx'. Did you mean 'mix'?"),
         ("AdversarialTraining.layers.hidden1.mix=two", "expected int, got 'two'."),
+        (
+            "AdversarialTraining.layers.hiden1=null",
+            "takes out 'hiden1', which is not there. Did you",
+        ),
         ("AdversarialTraining.layers.hidden1=3", "layers): expected PerturbedLayer or null, got"),
         ("AdversarialTraining.layers.hidden1.goal=3", "goal): expected Goal or null, got '3'."),
         ("AdversarialTraining.layers.output={goal: null}", "(PerturbedLayer): give attack, which"),

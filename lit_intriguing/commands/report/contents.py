@@ -188,17 +188,15 @@ class Gathering:
     ) -> Shown:
         there = {self._study(result) for result in self._of(steps)}
         lacking = [step for step in steps if step.study not in there]
-        of_the_paper = [step for step in lacking if not step.further]
+        candidates = lacking or ([] if steps else self.full.of_place(place.name))
         left_out = self.plan.left_out.get(place.name, "")
         return Shown(
             place=place,
             results=results,
             elsewhere=elsewhere,
             commands=[Command(s.line(self.root), s.title) for s in steps if s not in lacking],
-            missing=self._missing(
-                of_the_paper or ([] if steps else self.full.of_place(place.name))
-            ),
-            further=self._missing(step for step in lacking if step.further),
+            missing=self._missing(step for step in candidates if not step.further),
+            further=self._missing(step for step in candidates if step.further),
             left_out=left_out,
         )
 

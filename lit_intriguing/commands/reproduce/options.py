@@ -25,8 +25,8 @@ class Reproduction:
             photographs and MNIST.
         output: Folder: one for each step, what each printed, and report.html.
         workers: Steps that run at a time, each in a process of its own; not with `--quick`.
-        further: Also the studies that go beyond the paper's claims, tables and figures: some 160
-            minutes more on one thread. The report names their commands either way.
+        further: Also the studies that go beyond the paper's claims, tables and figures: 160
+            minutes or more on one thread. The report names their commands either way.
     """
 
     quick: bool = False

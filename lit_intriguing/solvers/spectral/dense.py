@@ -2,6 +2,7 @@
 
 import functools
 import math
+import threading
 
 import numpy as np
 import torch
@@ -31,6 +32,9 @@ ALL = 512
 
 _SMALL = 48
 """Order below which PyTorch's factorisation of many matrices at once is faster."""
+
+_LIMITING = threading.Lock()
+"""The number of threads is one of the process: two who set it would restore each other's."""
 
 _NUMPY = {
     torch.float32: np.float32,
@@ -144,7 +148,7 @@ def _factorise(matrices: Tensor) -> Tensor:
     (factorise,) = get_lapack_funcs(("potrf",), dtype=_NUMPY[matrices.dtype])
     passed = []
     # Its own threads, which on busy cores wait for each other a hundred times as long as they work.
-    with _thread_pools().limit(limits=1, user_api="blas"):
+    with _LIMITING, _thread_pools().limit(limits=1, user_api="blas"):
         for matrix in matrices.contiguous().numpy():
             factor, info = factorise(matrix.T, lower=True, clean=False, overwrite_a=True)
             # OpenBLAS takes NaN for positive.

@@ -302,7 +302,7 @@ def test_further_studies_run_where_they_are_asked_for(
         "probe_mnist",
     }
     page = (tmp_path / "report.html").read_text()
-    assert page.count("Goes further than the paper, and has not run here.") == 3
+    assert page.count("Goes further than the paper, and has left no results here.") == 3
     assert "Probing <small>(beyond the paper)</small>" in page
     claims, _, rest = page.partition('<h2 id="table-1"')
     assert "adv_mnist_ablation.yaml" in claims

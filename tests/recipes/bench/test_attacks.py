@@ -366,12 +366,16 @@ def test_a_peer_that_fails_is_named_and_the_others_go_on(monkeypatch, capsys, tm
     assert "| exact " in captured.out
 
 
+another_checkout = importlib.import_module("another_checkout")
+
+
 @pytest.fixture
 def unchanged(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The list of methods and what is imported, whatever a test adds."""
     monkeypatch.setattr(script, "METHODS", dict(methods.METHODS))
     monkeypatch.setattr(sys, "path", list(sys.path))
     yield
+    another_checkout._copied.cache_clear()
     for name in [name for name in sys.modules if name.startswith("another_lit_intriguing")]:
         del sys.modules[name]
 

@@ -8,13 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from lit_intriguing.errors import UsageError
 from lit_intriguing.lipschitz import operator_norm
 from tests import oracle_attacks
 from tests.pages import ROOT
 
 assert oracle_attacks.BENCH.is_dir()  # importing it lets the script be found
-script = importlib.import_module("norm_versions")
+script, another_checkout = map(importlib.import_module, ("norm_versions", "another_checkout"))
 CASE = "256 channels in 32 groups, 64 x 64, PyTorch's own"
 
 
@@ -25,6 +24,7 @@ def unchanged(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for setting in ("flush_denormals", "torch.set_num_threads"):
         monkeypatch.setattr(f"norm_versions.{setting}", lambda *_: None)
     yield
+    another_checkout._copied.cache_clear()
     for name in [name for name in sys.modules if name.startswith("another_lit_intriguing")]:
         del sys.modules[name]
 
@@ -47,6 +47,9 @@ def test_each_layer_maps_its_images(case: str) -> None:
         assert convolution(torch.zeros(1, channels, height, width)).shape[1] == channels
 
 
-def test_a_folder_without_the_package_is_no_checkout(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="there is no lit_intriguing/ in it"):
+def test_a_folder_without_the_package_is_no_checkout(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
         script.main(["--another", str(tmp_path)])
+    assert "there is no lit_intriguing/ in it" in capsys.readouterr().err

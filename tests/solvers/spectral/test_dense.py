@@ -1,12 +1,13 @@
 from collections.abc import Iterator
 from fractions import Fraction
+from typing import Any
 
 import pytest
 import torch
-from threadpoolctl import threadpool_info
+from threadpoolctl import threadpool_info, threadpool_limits
 from torch import Tensor
 
-from lit_intriguing.solvers.spectral import certified_norm
+from lit_intriguing.solvers.spectral import certified_norm, dense
 from lit_intriguing.solvers.spectral.dense import SINGLE, definite, definite_in_single, gram
 
 
@@ -72,10 +73,13 @@ def test_single_precision_proves_no_level_below_the_largest_eigenvalue(
     spectrum: str, order: int, scale: float
 ) -> None:
     squares = (scale * hermitian(SPECTRA[spectrum](order)))[None]
+    rounded = squares.to(torch.complex64)
+    before = rounded.clone()
     for share in (0.9, 0.999, 1 - 1e-6, 1 - 1e-12):
         level = torch.tensor([share * scale], dtype=torch.float64)
         assert not definite_in_single(squares, level)
-        assert not definite_in_single(squares.to(torch.complex64), level)
+        assert not definite_in_single(rounded, level)
+        assert torch.equal(rounded, before)
     assert definite_in_single(squares, torch.tensor([1.03 * scale], dtype=torch.float64))
 
 
@@ -131,12 +135,27 @@ def test_what_is_not_finite_is_not_proven(whole: bool, bad: float, place: tuple[
     assert not definite(squares, torch.ones(1).double(), whole=whole)
 
 
-def test_threads_of_scipys_own_are_as_many_as_before(threads: int) -> None:
-    def pools() -> list[int]:
-        return [one["num_threads"] for one in threadpool_info() if one["user_api"] == "blas"]
+def blas_threads() -> list[int]:
+    return [one["num_threads"] for one in threadpool_info() if one["user_api"] == "blas"]
 
-    before = pools()
-    assert before
-    squares = hermitian(SPECTRA["even"](64))[None]
-    assert definite(squares, torch.tensor([1.1], dtype=torch.float64), whole=True)
-    assert pools() == before
+
+@pytest.mark.skipif(not blas_threads(), reason="no BLAS whose threads can be counted")
+def test_scipy_factorises_on_a_thread_of_its_own_where_pytorch_has_one(
+    threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[list[int]] = []
+    right = dense.get_lapack_funcs
+
+    def watched(*args: Any, **kwargs: Any) -> Any:
+        (factorise,) = right(*args, **kwargs)
+        return [lambda *a, **k: seen.append(blas_threads()) or factorise(*a, **k)]
+
+    monkeypatch.setattr(dense, "get_lapack_funcs", watched)
+    with threadpool_limits(2, user_api="blas"):
+        before = blas_threads()
+        assert set(before) == {2}
+        for order in (dense._SMALL - 1, 64):
+            squares = hermitian(SPECTRA["even"](order))[None]
+            assert definite(squares, torch.tensor([1.1], dtype=torch.float64), whole=True)
+        assert blas_threads() == before
+    assert seen == ([[1] * len(before)] if threads == 1 else [])
