@@ -203,13 +203,13 @@ def test_batch_gives_what_one_by_one_gives(options: dict, rows: int, criterion: 
 def test_permuted_batch_gives_permuted_results(options: dict, batch_size: int) -> None:
     model, x = tanh(), examples(20)
     y = other_labels(model, x)
+    options = options | {"second_search": False}  # it magnifies the rounding of other batches
     order = torch.randperm(20, generator=torch.Generator().manual_seed(0))
     straight = attacked(model, x, Targeted(y), **options)
     options = {**options, "batch_size": batch_size}
     permuted = attacked(model, x[order], Targeted(y[order]), **options)
     torch.testing.assert_close(straight.adversarial[order], permuted.adversarial)
-    same = straight.queries[order] == permuted.queries
-    assert same.sum() >= 19  # the rounding of a batch of another size may lengthen a long search
+    assert torch.equal(straight.queries[order], permuted.queries)
 
 
 @FAST_MODE
