@@ -132,10 +132,10 @@ def definite(squares: Tensor, levels: Tensor, *, whole: bool = False) -> Tensor:
     shifted.diagonal(dim1=-2, dim2=-1).add_(levels.to(squares.device)[:, None])
     if shifted.shape[-1] > ALL and len(shifted) == 1:
         return torch.tensor([_factorises(shifted[0])])
-    return _factorise(shifted) if whole else _passes(shifted)
+    return _whole_ones_pass(shifted) if whole else _passes(shifted)
 
 
-def _factorise(matrices: Tensor) -> Tensor:
+def _whole_ones_pass(matrices: Tensor) -> Tensor:
     """Whether the Cholesky factorisation of each whole Hermitian matrix goes through: `(B,)` bool.
 
     They are overwritten. Of large ones SciPy's LAPACK takes 0.6 to 0.7 of PyTorch's time on one
@@ -200,7 +200,7 @@ def definite_in_single(squares: Tensor, levels: Tensor) -> Tensor:
     lower = levels - off
     single = squares.to(torch.complex64, copy=True).neg_()
     single.diagonal(dim1=-2, dim2=-1).add_(lower[:, None])
-    return _factorise(single) & (lower > 0) & usable
+    return _whole_ones_pass(single) & (lower > 0) & usable
 
 
 def _factorises(matrix: Tensor) -> bool:
