@@ -92,7 +92,7 @@ class GradientAttack(Attack):
     def at(self, radius: float, bounds: Bounds) -> "GradientAttack":
         """Return the same attack with another `eps`, its step longer or shorter with it."""
         other = copy.copy(self)
-        other.eps, other.step_size = radius, self.step_size * radius / self.eps
+        other.eps, other.step_size = radius, radius * (self.step_size / self.eps)
         return other
 
     @property

@@ -11,6 +11,7 @@ from torch import nn
 from typing_extensions import override
 
 from lit_intriguing.argument_types import checked_arguments
+from lit_intriguing.callbacks.run_progress import total_batches
 from lit_intriguing.checks import check_flags, check_whole
 from lit_intriguing.errors import UserError
 from lit_intriguing.hosts.batch import BatchKeys, Place
@@ -264,8 +265,14 @@ class AdversarialTraining(AroundTrainingStep):
         self._mixing = way(trainer, pl_module, self.pools, self.measures, self._options)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Load the state of a checkpoint, now that the device is known."""
+        """Load the state of a checkpoint, now that the device is known.
+
+        Raises:
+            UserError: If lengths are to be annealed over a run that has no end.
+        """
         self._load_restored(trainer, pl_module)
+        if self.pools.annealed:
+            self._follow_the_run(trainer)
 
     def _load_restored(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self._restored is not None:
@@ -342,6 +349,8 @@ class AdversarialTraining(AroundTrainingStep):
         self._between_steps(trainer, pl_module, (batch, *args))
         if not self.pools.active():
             return inner(batch, *args)
+        if self.pools.annealed:
+            self._follow_the_run(trainer)
         if self._mixing is None:
             self._install(trainer, pl_module)
         assert self._mixing is not None
@@ -350,6 +359,15 @@ class AdversarialTraining(AroundTrainingStep):
             return inner(batch, *args)
         self._asked = (batch, *args)
         return self._mixing.run(inner)
+
+    def _follow_the_run(self, trainer: Trainer) -> None:
+        batches = total_batches(trainer)
+        if not batches:
+            raise UserError(
+                "AdversarialTraining: anneal_to needs a run with an end: set max_epochs, or "
+                "max_steps where an epoch has no end."
+            )
+        self.pools.progress = min(1.0, self.pools.step / batches)
 
     def _between_steps(
         self, trainer: Trainer, pl_module: LightningModule, asked: tuple[Any, ...]

@@ -148,6 +148,8 @@ def from_gradient(
         else (x.flatten(0, 1), gradient.flatten(0, 1), None)
     )
     moved, spread = one_step(plan, tokens, along, last_spread, rows, ascend=True, lengths=known)
+    if plan.per_token and spread is not None and spread.ndim:
+        spread = spread.view(*x.shape[:2], *spread.shape[1:])
     return Examples(x, moved.view_as(x), None, spread), usable
 
 

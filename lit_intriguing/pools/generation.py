@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from lit_intriguing.attacks import Criterion, GradientAttack
 from lit_intriguing.attacks.arguments import check_inside
-from lit_intriguing.attacks.gradient import no_gradient, project
+from lit_intriguing.attacks.gradient import no_gradient, project, row_lengths
 from lit_intriguing.autograd import grad_island, preserved
 from lit_intriguing.errors import UserError
 from lit_intriguing.hosts.paths import Key
@@ -45,7 +45,8 @@ class Examples:
         clean: The layer's activation, `(N, *S)`.
         adversarial: The same, perturbed.
         criterion: What was wanted; None for a larger loss of the host.
-        spread: The activation's spread, `()`; None where lengths are absolute.
+        spread: The activation's spread, `()`, or each example's norm, `(N, 1, ...)`; None where
+            lengths are absolute.
         classes: Logits of each example as the host's model gives them, if known.
         spared: Which examples reached the goal unperturbed, so that the attack did not search, bool
             `(N,)`; None if that was not tested.
@@ -299,13 +300,19 @@ def _check_inside(layer: str, plan: PerturbedLayer, clean: Tensor) -> None:
 def spread_of(
     x: Tensor, plan: PerturbedLayer, last: Tensor | None, rows: FirstRows
 ) -> Tensor | None:
-    """Return the spread of activations `(N, *S)`, `()`; None where lengths are absolute.
+    """Return what lengths are in units of, for activations `(N, *S)`; None if they are absolute.
+
+    Returns:
+        The activations' spread, `()`, or each example's norm, `(N, 1, ...)`.
 
     Raises:
         GenerationError: For one example, if no batch before had more.
     """
     if not plan.relative:
         return None
+    if plan.relative == "example":
+        norms = row_lengths(x).clamp(min=torch.finfo(x.dtype).tiny ** 0.5)
+        return norms.view(-1, *(1,) * (x.ndim - 1))
     spread = rows.spread(x)
     if spread is not None:
         # Less than any real spread, and activations divided by it do not overflow.

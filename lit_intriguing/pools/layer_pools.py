@@ -36,6 +36,7 @@ class LayerPools:
     Attributes:
         processes: Those that share the pools.
         carried: What a scheme without pools takes from one step to the next.
+        progress: Share of the run that is done, in [0, 1], for lengths that are annealed.
 
     Raises:
         ValueError: If there is no layer, or a layer's options make no sense for it.
@@ -66,6 +67,7 @@ class LayerPools:
         self.classes: int | None = None
         self._holds_batches = False
         self.carried: dict[str, Any] = {}
+        self.progress = 0.0
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the attributes with the generator's state: a generator cannot be sent on."""
@@ -80,6 +82,15 @@ class LayerPools:
     def as_given(self) -> dict[str, PerturbedLayer]:
         """Return the layers with no other goals than those that they were given."""
         return {n: replace(plan, goal=self._goals[n]) for n, plan in self.layers.items()}
+
+    @property
+    def annealed(self) -> bool:
+        """Whether the length of some layer's examples changes during the run."""
+        return any(plan.anneal_to is not None for plan in self.layers.values())
+
+    def now(self, name: str) -> PerturbedLayer:
+        """Return how a layer is attacked at this moment of the run."""
+        return self.layers[name].at(self.progress)
 
     @property
     def round(self) -> int:
@@ -115,7 +126,7 @@ class LayerPools:
         each = {name: self.first(name, batch) for name in names}
         for rows in {one.total: one for one in each.values()}.values():
             part = batch.first(rows.here)
-            plans = {n: self.layers[n] for n, one in each.items() if one.total == rows.total}
+            plans = {n: self.now(n) for n, one in each.items() if one.total == rows.total}
             examples = generate(spliced, part, plans, self.spreads, self.generator, rows)
             for name, example in examples.items():
                 self.store(name, part, example)
@@ -227,7 +238,7 @@ class LayerPools:
         except PoolError as error:
             raise PoolError(f"Layer {name!r}: {error}") from error
         self.classes = examples.classes
-        if examples.spread is not None:
+        if examples.spread is not None and not examples.spread.ndim:
             self.spreads[name] = examples.spread
 
     def _of_all(self, rows: FirstRows, new: PoolExamples, usable: Tensor | None) -> PoolExamples:

@@ -161,7 +161,7 @@ class Makers:
                 host,
                 part,
                 name,
-                self.pools.layers[name],
+                self.pools.now(name),
                 self.pools.spreads.get(name),
                 self.pools.generator,
                 rows,
@@ -169,7 +169,7 @@ class Makers:
         self._take(name, part, examples, usable, host)
 
     def _step_along(self, name: str, kept: KeptGradients) -> None:
-        plan, batch = self.pools.layers[name], self._batch
+        plan, batch = self.pools.now(name), self._batch
         assert batch is not None
         rows = self.pools.first(name, batch)
         count = rows.here

@@ -1,14 +1,15 @@
 """How one layer is attacked and how its examples join the training."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Real
+from typing import Literal
 
 from lit_intriguing.attacks import Attack, Goal, GradientAttack, HostLoss, RandomTargets
 from lit_intriguing.attacks.arguments import as_bounds
 from lit_intriguing.checks import check_flags, check_whole
 from lit_intriguing.hosts.paths import Key
 from lit_intriguing.splice import INPUT
-from lit_intriguing.types import Bounds
+from lit_intriguing.types import UNBOUNDED, Bounds
 
 _COUNTS = ("pool", "mix", "refresh", "every_n_steps")
 
@@ -24,9 +25,11 @@ class PerturbedLayer:
             host has logits and class labels, and for a larger loss (`HostLoss`) elsewhere.
         bounds: The box that the perturbed tensor stays in, in its own units, also as a pair of
             numbers; None for no box.
-        relative: Whether the attack's lengths are in units of the activation's spread, the root of
-            the variance over the batch summed over the units. A layer of ReLUs escapes an absolute
-            length by growing its activations.
+        relative: What the attack's lengths are in units of. False: of the tensor itself. True: of
+            the activation's spread, the root of the variance over the batch summed over the units;
+            a layer of ReLUs escapes an absolute length by growing its activations. `"example"`: of
+            each example's own L2 norm, so that a faint image is perturbed less than a bold one;
+            for `GradientAttack` with one step.
         pool: Examples stored, each with all that its batch had for it.
         mix: Examples that join each step; fewer while the pool holds fewer, or fewer of the batch's
             shapes.
@@ -54,6 +57,10 @@ class PerturbedLayer:
         max_length: L2 length, in the units of the attack's, at which a perturbation that a search
             has found is cut off; None for no limit. Minimal examples lie on the border to another
             class however far that is; shorter ones on the way there do less harm in training.
+        anneal_to: Share of the length (`eps` of `GradientAttack`, or `max_length`) that is left at
+            the end of the run: it goes there from 1 along a straight line, batch by batch. Long
+            perturbations regularise while the learning rate is large; short ones at the end let
+            the network fit the clean examples. None keeps the length. For a run with an end.
 
     Raises:
         ValueError: For a number out of range, or options that contradict each other.
@@ -63,7 +70,7 @@ class PerturbedLayer:
     weight: float = 1.0
     goal: Goal | None = None
     bounds: Bounds | None = None
-    relative: bool = False
+    relative: bool | Literal["example"] = False
     pool: int = 2000
     mix: int = 200
     refresh: int = 200
@@ -74,6 +81,7 @@ class PerturbedLayer:
     mask: Key | None = None
     per_token: bool = False
     max_length: float | None = None
+    anneal_to: float | None = None
 
     def __post_init__(self) -> None:
         self._check_kinds()
@@ -82,6 +90,8 @@ class PerturbedLayer:
             raise ValueError(f"weight must be positive and finite, not {self.weight}.")
         if self.max_length is not None:
             self._check_max_length(self.max_length)
+        if self.anneal_to is not None:
+            self._check_anneal_to(self.anneal_to)
         for name in ("mix", "refresh"):
             if getattr(self, name) > self.pool:
                 raise ValueError(f"{name}={getattr(self, name)} exceeds pool={self.pool} examples.")
@@ -120,6 +130,17 @@ class PerturbedLayer:
                 f"the length of {type(self.attack).__name__} is its eps."
             )
 
+    def _check_anneal_to(self, share: float) -> None:
+        if isinstance(share, bool) or not isinstance(share, Real) or not 0 < share < float("inf"):
+            raise ValueError(
+                f"PerturbedLayer: anneal_to must be positive and finite, not {share!r}."
+            )
+        if not isinstance(self.attack, GradientAttack) and self.max_length is None:
+            raise ValueError(
+                "anneal_to is for the length of GradientAttack, or for max_length: the length of "
+                f"{type(self.attack).__name__} is not fixed."
+            )
+
     def _check_kinds(self) -> None:
         if not isinstance(self.attack, Attack):
             raise ValueError(f"PerturbedLayer: attack must be an Attack, not {self.attack!r}.")
@@ -133,8 +154,34 @@ class PerturbedLayer:
             value = getattr(self, name)
             if not isinstance(value, Real) or isinstance(value, bool):
                 raise ValueError(f"PerturbedLayer: {name} must be a number, not {value!r}.")
-        flags = ("relative", "stale", "shield", "at_layer", "per_token")
+        flags = ("stale", "shield", "at_layer", "per_token")
         check_flags("PerturbedLayer", **{name: getattr(self, name) for name in flags})
+        self._check_relative()
+
+    def _check_relative(self) -> None:
+        if self.relative != "example" and not isinstance(self.relative, bool):
+            raise ValueError(
+                f"PerturbedLayer: relative must be True, False or 'example', not {self.relative!r}."
+            )
+        if self.relative == "example" and not self.shares_clean_gradient:
+            raise ValueError(
+                "PerturbedLayer: relative='example' is for GradientAttack with one step, not for "
+                f"{self.attack!r}: take steps=1 without a random start, or relative=True."
+            )
+
+    def at(self, progress: float) -> "PerturbedLayer":
+        """Return the same with the length of that moment.
+
+        Args:
+            progress: Share of the run that is done, in [0, 1].
+        """
+        if self.anneal_to is None:
+            return self
+        share = 1 + (self.anneal_to - 1) * progress
+        if isinstance(self.attack, GradientAttack):
+            return replace(self, attack=self.attack.at(self.attack.eps * share, UNBOUNDED))
+        assert self.max_length is not None
+        return replace(self, max_length=self.max_length * share)
 
     def check(self, layer: str) -> None:
         """Refuse options that make no sense for the layer of that name.

@@ -515,6 +515,29 @@ def test_embeddings_of_text_are_perturbed_but_for_the_padding(
             torch.testing.assert_close(lengths.norm(), torch.tensor(0.2))
 
 
+@pytest.mark.parametrize("per_token", [False, True])
+def test_lengths_in_units_of_the_norm_are_those_of_a_token_or_an_example(per_token: bool) -> None:
+    one = plan(
+        attack=GradientAttack(0.2), mask="mask", per_token=per_token, stale=False,
+        relative="example", pool=N, every_n_steps=1,
+    )  # fmt: skip
+    callback = AdversarialTraining({"embedding": one})
+    torch.manual_seed(0)
+    host = Text()
+    activations: list[Tensor] = []
+    host.embedding.register_forward_hook(lambda *call: activations.append(call[2].detach()))
+    batches = DataLoader([encoding(5, 0)], batch_size=None)
+    trainer(callback, max_steps=1, log_every_n_steps=1).fit(host, batches)
+    pool = callback.pools.by_layer["embedding"]
+    stored = zip(pool.filled("perturbation"), pool.filled("rest:mask").bool(), strict=True)
+    for (perturbation, mask), clean in zip(stored, activations[0], strict=True):
+        lengths = perturbation.norm(dim=1)
+        if per_token:
+            torch.testing.assert_close(lengths[mask], 0.2 * clean.norm(dim=1)[mask])
+        else:
+            torch.testing.assert_close(lengths.norm(), 0.2 * clean.norm())
+
+
 def test_token_ids_themselves_are_refused_with_a_way_out_that_works() -> None:
     batches = DataLoader([encoding(5, 0)] * 2, batch_size=None)
     with pytest.raises(UserError, match=r"has no gradient. Attack the output of a layer"):

@@ -158,6 +158,30 @@ def test_relative_lengths_are_in_units_of_the_spread(attack: GradientAttack) -> 
     assert lengths.tolist() == pytest.approx([0.3 * spread] * N, rel=1e-4)
 
 
+@pytest.mark.parametrize("attack", RELATIVE[:2])
+@pytest.mark.parametrize("rows", [1, N])
+@pytest.mark.parametrize("layer", ["", "lower"])
+def test_lengths_can_be_in_units_of_each_examples_norm(
+    layer: str, rows: int, attack: GradientAttack
+) -> None:
+    made = make({layer: plan(attack, relative="example")}, rows=batch(rows))[layer]
+    norms = torch.linalg.vector_norm(made.clean, dim=1)
+    lengths = torch.linalg.vector_norm(made.adversarial - made.clean, ord=attack.norm, dim=1)
+    torch.testing.assert_close(lengths, 0.3 * norms)
+    absolute = make({layer: plan(attack)}, rows=batch(rows))[layer]
+    torch.testing.assert_close(
+        made.adversarial - made.clean, (absolute.adversarial - absolute.clean) * norms[:, None]
+    )
+
+
+def test_example_of_zeros_stays_as_it_is_where_lengths_are_in_units_of_its_norm() -> None:
+    rows = batch()
+    rows.x[2] = 0
+    made = make({"": plan(relative="example")}, rows=rows)[""]
+    assert made.adversarial[2].abs().max() < 1e-15
+    assert (made.adversarial - made.clean)[[0, 1, 3, 4, 5]].abs().amax(1).min() > 0.01
+
+
 def test_batch_of_one_example_takes_the_last_spread() -> None:
     layers = {"lower": plan(relative=True)}
     made = make(layers, rows=batch(1), spreads={"lower": torch.tensor(2.0)})["lower"]
@@ -209,8 +233,8 @@ def test_examples_without_gradient_are_stuck_and_harm_no_other(
     assert f"'lower': 3 of {N} examples have a zero or non-finite gradient" in message
 
 
-@pytest.mark.parametrize("relative", [False, True])
-def test_examples_of_which_all_are_stuck_are_refused(relative: bool) -> None:
+@pytest.mark.parametrize("relative", [False, True, "example"])
+def test_examples_of_which_all_are_stuck_are_refused(relative: bool | str) -> None:
     class Flat(Network):
         def forward(self, x: Tensor) -> Tensor:
             return super().forward(x) * 0

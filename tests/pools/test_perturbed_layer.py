@@ -41,6 +41,43 @@ def test_only_one_step_attacks_share_the_clean_gradient(attack: object, shares: 
     assert PerturbedLayer(attack).shares_clean_gradient is shares
 
 
+@pytest.mark.parametrize("value", ["batch", 1, None, 0.5])
+def test_units_of_the_lengths_must_be_known(value: object) -> None:
+    with pytest.raises(ValueError, match=r"relative must be True, False or 'example', not "):
+        PerturbedLayer(ATTACK, relative=value)
+
+
+@pytest.mark.parametrize(
+    "attack", [BoxLBFGS(), GradientAttack(0.1, steps=2), GradientAttack(0.1, random_start=True)]
+)
+def test_units_of_each_examples_norm_are_for_one_step(attack: object) -> None:
+    with pytest.raises(ValueError, match=r"one step, not for .*: take steps=1 .*relative=True"):
+        PerturbedLayer(attack, relative="example")
+    PerturbedLayer(GradientAttack(0.1, steps=1), relative="example")
+    PerturbedLayer(attack, relative=True)
+
+
+@pytest.mark.parametrize("share", [0.0, -0.5, math.inf, math.nan, True, "half"])
+def test_share_that_is_left_of_a_length_must_be_positive_and_finite(share: object) -> None:
+    with pytest.raises(ValueError, match=r"anneal_to must be positive and finite, not "):
+        PerturbedLayer(ATTACK, anneal_to=share)
+
+
+@pytest.mark.parametrize("attack", [BoxLBFGS(), GaussianNoise(0.1)])
+def test_only_fixed_lengths_are_annealed(attack: object) -> None:
+    with pytest.raises(ValueError, match=r"anneal_to is for the length of GradientAttack"):
+        PerturbedLayer(attack, anneal_to=0.5)
+
+
+def test_an_annealed_attack_of_one_step_stays_one_of_one_step() -> None:
+    plan = PerturbedLayer(GradientAttack(0.217), anneal_to=0.5)
+    for done in range(1000):
+        now = plan.at(done / 1000)
+        assert now.shares_clean_gradient
+        assert now.attack.eps == pytest.approx(0.217 * (1 - 0.5 * done / 1000))
+    assert PerturbedLayer(ATTACK).at(0.5) == PerturbedLayer(ATTACK)
+
+
 @pytest.mark.parametrize("name", ["pool", "mix", "refresh", "every_n_steps"])
 def test_counts_must_be_positive(name: str) -> None:
     with pytest.raises(ValueError, match=f"{name} must be at least 1, not 0"):
