@@ -271,7 +271,7 @@ class AdversarialTraining(AroundTrainingStep):
             UserError: If lengths are to be annealed over a run that has no end.
         """
         self._load_restored(trainer, pl_module)
-        if self.pools.annealed:
+        if self.pools.anneals:
             self._follow_the_run(trainer)
 
     def _load_restored(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -349,7 +349,7 @@ class AdversarialTraining(AroundTrainingStep):
         self._between_steps(trainer, pl_module, (batch, *args))
         if not self.pools.active():
             return inner(batch, *args)
-        if self.pools.annealed:
+        if self.pools.anneals:
             self._follow_the_run(trainer)
         if self._mixing is None:
             self._install(trainer, pl_module)
@@ -367,7 +367,9 @@ class AdversarialTraining(AroundTrainingStep):
                 "AdversarialTraining: anneal_to needs a run with an end: set max_epochs, or "
                 "max_steps where an epoch has no end."
             )
-        self.pools.progress = min(1.0, self.pools.step / batches)
+        # Not by the pools' step: this callback may join a run that was begun without it.
+        begun = trainer.fit_loop.epoch_loop.total_batch_idx
+        self.pools.progress = min(1.0, max(0, begun) / batches)
 
     def _between_steps(
         self, trainer: Trainer, pl_module: LightningModule, asked: tuple[Any, ...]

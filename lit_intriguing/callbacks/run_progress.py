@@ -170,16 +170,21 @@ def total_batches(trainer: Trainer) -> int | None:
     if trainer.max_epochs is not None and trainer.max_epochs >= 0:
         bounds.append(trainer.max_epochs * float(trainer.num_training_batches))
     if trainer.max_steps >= 0:
-        bounds.append(trainer.max_steps * _batches_a_step(trainer))
+        bounds.append(_batches_of(trainer, trainer.max_steps))
     total = min(bounds, default=math.inf)
     return None if math.isinf(total) else math.ceil(total)
 
 
-def _batches_a_step(trainer: Trainer) -> float:
-    """Return the batches of an optimiser step; by hand, as it was so far."""
-    if trainer.lightning_module.automatic_optimization or not trainer.global_step:
-        return trainer.accumulate_grad_batches
-    return _batches_done(trainer) / trainer.global_step
+def _batches_of(trainer: Trainer, steps: int) -> float:
+    """Return the batches of so many optimiser steps; by hand, at the pace so far."""
+    if not trainer.lightning_module.automatic_optimization and trainer.global_step:
+        return steps * _batches_done(trainer) / trainer.global_step
+    together, in_epoch = trainer.accumulate_grad_batches, float(trainer.num_training_batches)
+    if math.isinf(in_epoch) or not in_epoch:
+        return steps * together
+    # The last step of an epoch takes what is left of its batches.
+    epochs, rest = divmod(steps, math.ceil(in_epoch / together))
+    return epochs * in_epoch + rest * together
 
 
 def _batches_done(trainer: Trainer) -> int:

@@ -17,7 +17,14 @@ from lit_intriguing.hosts.step_loss import StepLoss
 from lit_intriguing.hosts.whole_rows import RowPlaces
 from lit_intriguing.pools.first_rows import FirstRows
 from lit_intriguing.pools.forwards import LayerCalls
-from lit_intriguing.pools.generation import Batch, Examples, one_step, spread_of
+from lit_intriguing.pools.generation import (
+    Batch,
+    Examples,
+    in_proportion,
+    norms_of,
+    one_step,
+    spread_of,
+)
 from lit_intriguing.pools.joining import Joined
 from lit_intriguing.pools.perturbed_layer import PerturbedLayer
 from lit_intriguing.splice import INPUT, Edit, Splice, SpliceError
@@ -147,9 +154,12 @@ def from_gradient(
         if not plan.per_token
         else (x.flatten(0, 1), gradient.flatten(0, 1), None)
     )
-    moved, spread = one_step(plan, tokens, along, last_spread, rows, ascend=True, lengths=known)
-    if plan.per_token and spread is not None and spread.ndim:
-        spread = spread.view(*x.shape[:2], *spread.shape[1:])
+    norms = _norms(plan, x, mask)
+    if norms is not None and plan.per_token:
+        norms = norms.flatten(0, 1)
+    moved, spread = one_step(
+        plan, tokens, along, last_spread, rows, ascend=True, lengths=known, norms=norms
+    )
     return Examples(x, moved.view_as(x), None, spread), usable
 
 
@@ -182,7 +192,7 @@ def by_search(
         x = host.clean(batch, layer, seed).detach()
         mask, spread = mask_of(plan, batch, x), spread_of(x, plan, last_spread, rows)
         unit = x.new_ones(()) if spread is None else spread
-        bounds = plan.bounds or UNBOUNDED
+        bounds, norms = plan.bounds or UNBOUNDED, _norms(plan, x, mask)
         column = LossColumn(
             lambda new: host.loss(batch, layer, new, seed), x, mask, unit, plan.per_token
         )
@@ -192,9 +202,17 @@ def by_search(
             column,
             column.start,
             criterion,
-            bounds=bounds.in_units_of(unit),
+            bounds=bounds.in_units_of(unit) if norms is None else UNBOUNDED,
             generator=rows.generator(generator),
         )
-        adversarial = bounds.clamp(column.back(found.adversarial)).detach()
-    moved = adversarial.isfinite().flatten(1).all(1) & (adversarial != x).flatten(1).any(1)
-    return Examples(x, adversarial, None, spread), moved
+        moved = column.back(found.adversarial)
+        if norms is not None:  # one step, so that its direction is that of any length
+            moved = in_proportion(x, moved, norms)
+        adversarial = bounds.clamp(moved).detach()
+    usable = adversarial.isfinite().flatten(1).all(1) & (adversarial != x).flatten(1).any(1)
+    return Examples(x, adversarial, None, spread), usable
+
+
+def _norms(plan: PerturbedLayer, x: Tensor, mask: Tensor | None) -> Tensor | None:
+    """Return the norms that lengths are in units of; None if they are in other units."""
+    return norms_of(x, mask, plan.per_token) if plan.relative == "example" else None

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from lit_intriguing.attacks import Criterion, GradientAttack
 from lit_intriguing.attacks.arguments import check_inside
-from lit_intriguing.attacks.gradient import no_gradient, project, row_lengths
+from lit_intriguing.attacks.gradient import no_gradient, project
 from lit_intriguing.autograd import grad_island, preserved
 from lit_intriguing.errors import UserError
 from lit_intriguing.hosts.paths import Key
@@ -45,8 +45,7 @@ class Examples:
         clean: The layer's activation, `(N, *S)`.
         adversarial: The same, perturbed.
         criterion: What was wanted; None for a larger loss of the host.
-        spread: The activation's spread, `()`, or each example's norm, `(N, 1, ...)`; None where
-            lengths are absolute.
+        spread: The activation's spread, `()`; None where lengths are not in units of it.
         classes: Logits of each example as the host's model gives them, if known.
         spared: Which examples reached the goal unperturbed, so that the attack did not search, bool
             `(N,)`; None if that was not tested.
@@ -188,6 +187,7 @@ def one_step(
     rows: FirstRows,
     ascend: bool = False,
     lengths: Tensor | None = None,
+    norms: Tensor | None = None,
 ) -> tuple[Tensor, Tensor | None]:
     """Return activations after one step against a gradient, all `(N, *S)`, and their spread.
 
@@ -199,13 +199,36 @@ def one_step(
         rows: Where the examples are among those of all processes.
         ascend: Whether the loss is to increase instead.
         lengths: L2 lengths of the gradient's rows, `(N,)`, if they are known.
+        norms: What lengths are in units of where `plan.relative` is "example", `(N, 1, ...)`; by
+            default the norms of the clean activations.
     """
     assert isinstance(plan.attack, GradientAttack)
     spread = spread_of(x, plan, last_spread, rows)
     unit = x if spread is None else x / spread
     moved = plan.attack.one_step(unit, gradient, UNBOUNDED, ascend=ascend, lengths=lengths)
     moved = moved if spread is None else moved * spread
+    if plan.relative == "example":
+        moved = in_proportion(x, moved, norms_of(x) if norms is None else norms)
     return (plan.bounds or UNBOUNDED).clamp(moved), spread
+
+
+def norms_of(x: Tensor, mask: Tensor | None = None, per_token: bool = False) -> Tensor:
+    """Return the L2 norms of examples `(N, *S)`, `(N, 1, ...)`, or of tokens, `(N, T, 1, ...)`.
+
+    Args:
+        x: The examples; `(N, T, ...)` for tokens.
+        mask: What counts, in a shape that multiplies `x`; None for everything.
+        per_token: Whether they are those of tokens.
+    """
+    counted, rows = x if mask is None else x * mask, 2 if per_token else 1
+    flat = counted.reshape(*x.shape[:rows], -1)
+    norms: Tensor = torch.linalg.vector_norm(flat, dim=rows)
+    return norms.view(*x.shape[:rows], *(1,) * (x.ndim - rows))
+
+
+def in_proportion(x: Tensor, moved: Tensor, norms: Tensor) -> Tensor:
+    """Return points `(N, *S)` whose way from `x` is that to `moved` times the norms."""
+    return torch.addcmul(x, moved - x, norms)
 
 
 def _separate(
@@ -300,19 +323,13 @@ def _check_inside(layer: str, plan: PerturbedLayer, clean: Tensor) -> None:
 def spread_of(
     x: Tensor, plan: PerturbedLayer, last: Tensor | None, rows: FirstRows
 ) -> Tensor | None:
-    """Return what lengths are in units of, for activations `(N, *S)`; None if they are absolute.
-
-    Returns:
-        The activations' spread, `()`, or each example's norm, `(N, 1, ...)`.
+    """Return the spread of activations `(N, *S)`, `()`; None where lengths are in other units.
 
     Raises:
         GenerationError: For one example, if no batch before had more.
     """
-    if not plan.relative:
+    if plan.relative is not True:
         return None
-    if plan.relative == "example":
-        norms = row_lengths(x).clamp(min=torch.finfo(x.dtype).tiny ** 0.5)
-        return norms.view(-1, *(1,) * (x.ndim - 1))
     spread = rows.spread(x)
     if spread is not None:
         # Less than any real spread, and activations divided by it do not overflow.

@@ -84,13 +84,13 @@ class LayerPools:
         return {n: replace(plan, goal=self._goals[n]) for n, plan in self.layers.items()}
 
     @property
-    def annealed(self) -> bool:
+    def anneals(self) -> bool:
         """Whether the length of some layer's examples changes during the run."""
         return any(plan.anneal_to is not None for plan in self.layers.values())
 
     def now(self, name: str) -> PerturbedLayer:
         """Return how a layer is attacked at this moment of the run."""
-        return self.layers[name].at(self.progress)
+        return self.layers[name].annealed(self.progress)
 
     @property
     def round(self) -> int:
@@ -238,7 +238,7 @@ class LayerPools:
         except PoolError as error:
             raise PoolError(f"Layer {name!r}: {error}") from error
         self.classes = examples.classes
-        if examples.spread is not None and not examples.spread.ndim:
+        if examples.spread is not None:
             self.spreads[name] = examples.spread
 
     def _of_all(self, rows: FirstRows, new: PoolExamples, usable: Tensor | None) -> PoolExamples:

@@ -60,7 +60,10 @@ class PerturbedLayer:
         anneal_to: Share of the length (`eps` of `GradientAttack`, or `max_length`) that is left at
             the end of the run: it goes there from 1 along a straight line, batch by batch. Long
             perturbations regularise while the learning rate is large; short ones at the end let
-            the network fit the clean examples. None keeps the length. For a run with an end.
+            the network fit the clean examples. None keeps the length. The end is that of
+            `max_epochs` or `max_steps`: a run that is stopped before, as by `EarlyStopping`, does
+            not reach the share, and one that goes on with more epochs has the line of its new
+            length.
 
     Raises:
         ValueError: For a number out of range, or options that contradict each other.
@@ -137,8 +140,8 @@ class PerturbedLayer:
             )
         if not isinstance(self.attack, GradientAttack) and self.max_length is None:
             raise ValueError(
-                "anneal_to is for the length of GradientAttack, or for max_length: the length of "
-                f"{type(self.attack).__name__} is not fixed."
+                "anneal_to is for the eps of GradientAttack, or for max_length where the attack "
+                f"searches for the nearest example; not for {type(self.attack).__name__}."
             )
 
     def _check_kinds(self) -> None:
@@ -166,10 +169,11 @@ class PerturbedLayer:
         if self.relative == "example" and not self.shares_clean_gradient:
             raise ValueError(
                 "PerturbedLayer: relative='example' is for GradientAttack with one step, not for "
-                f"{self.attack!r}: take steps=1 without a random start, or relative=True."
+                f"{self.attack!r}: take steps=1, a step_size of at most eps, no random_start and "
+                "no start_stddev; or relative=True."
             )
 
-    def at(self, progress: float) -> "PerturbedLayer":
+    def annealed(self, progress: float) -> "PerturbedLayer":
         """Return the same with the length of that moment.
 
         Args:

@@ -516,10 +516,13 @@ def test_embeddings_of_text_are_perturbed_but_for_the_padding(
 
 
 @pytest.mark.parametrize("per_token", [False, True])
-def test_lengths_in_units_of_the_norm_are_those_of_a_token_or_an_example(per_token: bool) -> None:
+@pytest.mark.parametrize("goal", [HostLoss(), HostLoss(fresh=True)])
+def test_lengths_in_units_of_the_norm_are_those_of_a_token_or_an_example(
+    goal: HostLoss, per_token: bool
+) -> None:
     one = plan(
-        attack=GradientAttack(0.2), mask="mask", per_token=per_token, stale=False,
-        relative="example", pool=N, every_n_steps=1,
+        attack=GradientAttack(0.2), goal=goal, mask="mask", per_token=per_token, stale=False,
+        relative="example", pool=N,
     )  # fmt: skip
     callback = AdversarialTraining({"embedding": one})
     torch.manual_seed(0)
@@ -532,10 +535,31 @@ def test_lengths_in_units_of_the_norm_are_those_of_a_token_or_an_example(per_tok
     stored = zip(pool.filled("perturbation"), pool.filled("rest:mask").bool(), strict=True)
     for (perturbation, mask), clean in zip(stored, activations[0], strict=True):
         lengths = perturbation.norm(dim=1)
+        assert not lengths[~mask].any()
         if per_token:
             torch.testing.assert_close(lengths[mask], 0.2 * clean.norm(dim=1)[mask])
         else:
-            torch.testing.assert_close(lengths.norm(), 0.2 * clean.norm())
+            torch.testing.assert_close(lengths.norm(), 0.2 * clean[mask].norm())
+
+
+@pytest.mark.parametrize("bounds", [None, (-0.1, 1.1)])
+def test_lengths_in_units_of_the_norm_where_weights_are_frozen(
+    bounds: tuple[float, float] | None,
+) -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(5, 7), nn.Tanh(), nn.Linear(7, 3))
+    net[0].requires_grad_(False)
+    callback = AdversarialTraining({"": plan(relative="example", bounds=bounds)})
+    x = rows().clamp(0, 1)
+    fit(Host(net, mse), (x, rows(seed=1)[:, :3]), callback, steps=1)
+    moved = callback.pools.by_layer[""].filled("inputs")
+    lengths, wanted = (moved - x).norm(dim=1), plan().attack.eps * x.norm(dim=1)
+    if bounds is None:
+        torch.testing.assert_close(lengths, wanted)
+    else:
+        assert (lengths < wanted * 1.0001).all()
+        assert moved.min() >= bounds[0]
+        assert moved.max() <= bounds[1]
 
 
 def test_token_ids_themselves_are_refused_with_a_way_out_that_works() -> None:
@@ -632,11 +656,12 @@ def test_closures_leave_the_gradient_of_the_first_one() -> None:
     torch.testing.assert_close(callback.pools.by_layer[""].filled("inputs"), wanted)
 
 
-def test_rows_without_a_gradient_are_not_pooled_and_counted() -> None:
+@pytest.mark.parametrize("relative", [False, True, "example"])
+def test_rows_without_a_gradient_are_not_pooled_and_counted(relative: bool | str) -> None:
     def masked(out: Tensor, y: Tensor) -> Tensor:
         return (out * (torch.arange(len(out)) % N < 6).unsqueeze(1)).square().mean()
 
-    callback = AdversarialTraining({"": plan()})
+    callback = AdversarialTraining({"": plan(relative=relative)})
     fit(Host(dense(), masked), (rows(), rows(seed=1)[:, :3]), callback, steps=1)
     assert len(callback.pools.by_layer[""]) == 6
     assert callback.measures.report()["adversarial/input/without_gradient"] == pytest.approx(2 / 8)

@@ -110,6 +110,7 @@ def test_a_resumed_run_starts_where_it_stopped(
         ({"max_epochs": 3, "max_steps": 5}, 5),
         ({"max_epochs": -1, "max_steps": 5}, 5),
         ({"max_epochs": 9, "max_steps": 5, "accumulate_grad_batches": 2}, 10),
+        ({"max_epochs": 9, "max_steps": 5, "accumulate_grad_batches": 3}, 2 * STEPS + 3),
     ],
 )
 def test_the_total_is_what_the_run_will_do(

@@ -11,6 +11,7 @@ from lit_intriguing.attacks import (
     GradientAttack,
     HostLoss,
     RandomTargets,
+    Restarts,
     TrueLabels,
 )
 from lit_intriguing.pools import PerturbedLayer
@@ -48,10 +49,19 @@ def test_units_of_the_lengths_must_be_known(value: object) -> None:
 
 
 @pytest.mark.parametrize(
-    "attack", [BoxLBFGS(), GradientAttack(0.1, steps=2), GradientAttack(0.1, random_start=True)]
+    "attack",
+    [
+        BoxLBFGS(),
+        GradientAttack(0.1, steps=2),
+        GradientAttack(0.1, random_start=True),
+        GradientAttack(0.1, start_stddev=0.01),
+        GradientAttack(0.1, step_size=0.2),
+    ],
 )
 def test_units_of_each_examples_norm_are_for_one_step(attack: object) -> None:
-    with pytest.raises(ValueError, match=r"one step, not for .*: take steps=1 .*relative=True"):
+    with pytest.raises(
+        ValueError, match=r"one step, not for .*: take steps=1, a step_size of at .*relative=True"
+    ):
         PerturbedLayer(attack, relative="example")
     PerturbedLayer(GradientAttack(0.1, steps=1), relative="example")
     PerturbedLayer(attack, relative=True)
@@ -63,19 +73,21 @@ def test_share_that_is_left_of_a_length_must_be_positive_and_finite(share: objec
         PerturbedLayer(ATTACK, anneal_to=share)
 
 
-@pytest.mark.parametrize("attack", [BoxLBFGS(), GaussianNoise(0.1)])
-def test_only_fixed_lengths_are_annealed(attack: object) -> None:
-    with pytest.raises(ValueError, match=r"anneal_to is for the length of GradientAttack"):
+@pytest.mark.parametrize(
+    "attack", [BoxLBFGS(), GaussianNoise(0.1), Restarts(GradientAttack(0.1, random_start=True), 2)]
+)
+def test_only_eps_of_gradient_attacks_and_greatest_lengths_are_annealed(attack: object) -> None:
+    with pytest.raises(ValueError, match=r"anneal_to is for the eps of GradientAttack, .*not for"):
         PerturbedLayer(attack, anneal_to=0.5)
 
 
 def test_an_annealed_attack_of_one_step_stays_one_of_one_step() -> None:
     plan = PerturbedLayer(GradientAttack(0.217), anneal_to=0.5)
     for done in range(1000):
-        now = plan.at(done / 1000)
+        now = plan.annealed(done / 1000)
         assert now.shares_clean_gradient
         assert now.attack.eps == pytest.approx(0.217 * (1 - 0.5 * done / 1000))
-    assert PerturbedLayer(ATTACK).at(0.5) == PerturbedLayer(ATTACK)
+    assert PerturbedLayer(ATTACK).annealed(0.5) == PerturbedLayer(ATTACK)
 
 
 @pytest.mark.parametrize("name", ["pool", "mix", "refresh", "every_n_steps"])
