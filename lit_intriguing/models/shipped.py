@@ -13,8 +13,8 @@ def pretrained(name: str) -> LightningModule:
     `recipes/pretrained.md` says how they were trained and what their test errors are.
 
     Args:
-        name: `adv_mnist`, or one of table 1: `fc10_1e-4`, `fc10_1e-2`, `fc10_1`, `fc100`, `fc200`,
-            `ae400`.
+        name: `adv_mnist`, `adv_mnist_pools`, or one of table 1: `fc10_1e-4`, `fc10_1e-2`,
+            `fc10_1`, `fc100`, `fc200`, `ae400`.
 
     Returns:
         The module, which maps images `(N, 1, 28, 28)` in [0, 1] to logits `(N, 10)`.

@@ -1,7 +1,7 @@
 """What a step of adversarial training costs through Lightning, next to a bare PyTorch loop.
 
-Both train 784-100-100-10 by recipes/adv_mnist.yaml: pools of 2,000 examples for the input and both
-hidden layers, refreshed every second step; one clean forward gives the gradients for every layer,
+Both train 784-100-100-10 by recipes/adv_mnist_pools.yaml: pools of 2,000 examples for the input and
+both hidden layers, refreshed every second step; one clean forward gives the gradients for every layer,
 and examples that join at a hidden layer do not pay for the layers below. The bare loop does nothing
 else: no log, no hook, the training's own forward serves the gradients. Through Lightning, metrics
 stay on the device and a CSV logger is written to every 50 steps. The same with the goal `HostLoss`,

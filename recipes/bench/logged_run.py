@@ -1,6 +1,6 @@
 """What loggers and the callbacks that measure cost, as shares of the headline's run.
 
-Trains `recipes/adv_mnist.yaml` for some of its 200 epochs, with `AdversarialExamples`,
+Trains `recipes/adv_mnist_pools.yaml` for some of its 200 epochs, with `AdversarialExamples`,
 `LipschitzMonitor` and `TransferEvaluation` at their defaults, and adds up in the same run the
 processor time of each measurement, of each call of `log` and `log_dict`, and of what is handed to
 the loggers. In the whole run 41 epochs are measured and 21 drawn; the first epochs and an early end
@@ -106,7 +106,8 @@ def main() -> None:
     more = [f"--trainer.callbacks+=lit_intriguing.callbacks.{name}" for name in MEASURING]
     with tempfile.TemporaryDirectory() as folder, chdir(Path(folder)):
         cli.main([
-            "fit", "--config=recipes/adv_mnist.yaml", f"--config=logger/{options.logger}", *more,
+            "fit", "--config=recipes/adv_mnist_pools.yaml",
+            f"--config=logger/{options.logger}", *more,
             f"--trainer.callbacks+={clock}", "--test_after_fit=false",
             "--trainer.enable_progress_bar=false",
         ])  # fmt: skip

@@ -10,7 +10,7 @@ from lightning.pytorch import Trainer
 from lit_intriguing import cli, shipped_weights
 from lit_intriguing.data import MNIST
 from lit_intriguing.errors import UserError
-from lit_intriguing.model_sets.sources import ModelSource, load_model
+from lit_intriguing.model_sets.sources import ModelSource, fit_config, load_model
 from lit_intriguing.models import pretrained
 from lit_intriguing.models.described import KEY
 from lit_intriguing.models.weights import read_checkpoint
@@ -42,6 +42,16 @@ def test_each_is_made_from_its_file_without_a_path_of_another_machine(name):
     assert content["hyper_parameters"].get("encoder") is None
     assert content[KEY]["format"] == 1
     assert {value.dtype for value in content["state_dict"].values()} == {torch.float32}
+
+
+@IN_A_CHECKOUT
+@pytest.mark.parametrize("name", ["adv_mnist", "adv_mnist_pools"])
+def test_it_is_a_network_of_the_recipe_that_the_page_names(name):
+    assert f"| `{name}` | `{name}.yaml` |" in PAGE.read_text()
+    config = fit_config([f"recipes/{name}.yaml"])
+    made = load_model(ModelSource(checkpoint=name), config, None)
+    x = torch.rand(3, 1, 28, 28)
+    assert torch.equal(made(x), pretrained(name)(x))
 
 
 @IN_A_CHECKOUT

@@ -64,11 +64,14 @@ def test_the_rows_of_the_recipe_are_what_they_are_called():
         "all, fresh": ["", *hidden],
         "all, re-forwarded": ["", *hidden],
         "all, clipped": ["", *hidden],
+        "all, annealed": ["", *hidden],
     }
     assert all(one["pool"] == one["refresh"] for one in layers("all, fresh").values())
     assert not layers("all, re-forwarded")["hidden2"]["stale"]
     assert "bounds" in layers("all, clipped")[""]
     assert "bounds" not in layers("all")[""]
+    assert layers("all, annealed")[""]["anneal_to"] == 0.5
+    assert layers("all")[""].get("anneal_to") is None
 
 
 def test_the_mnist_study_has_the_same_rows_and_dropout():
