@@ -1,17 +1,17 @@
 """What a step of adversarial training costs through Lightning, next to a bare PyTorch loop.
 
 Both train 784-100-100-10 by recipes/adv_mnist_pools.yaml: pools of 2,000 examples for the input and
-both hidden layers, refreshed every second step; one clean forward gives the gradients for every layer,
-and examples that join at a hidden layer do not pay for the layers below. The bare loop does nothing
-else: no log, no hook, the training's own forward serves the gradients. Through Lightning, metrics
-stay on the device and a CSV logger is written to every 50 steps. The same with the goal `HostLoss`,
-which keeps the gradients of the host's own backward pass, against the same bare loop. Then the
-plainest use, a pool of the input's examples of one step in Linf by `HostLoss`, against a plain FGSM
-loop: the gradient by the images, its sign, and a step on the images and the examples. The same loop
-as the step of a LightningModule without callbacks shows what Lightning itself takes. Also: clean
-training with the callback attached but idle, against clean training without it. Blocks of steps
-alternate in one process, so that a busy machine slows all alike; seconds are those of the process.
-Run it with
+both hidden layers, refreshed every second step; one clean forward gives the gradients for every
+layer, and examples that join at a hidden layer do not pay for the layers below. The bare loop does
+nothing else: no log, no hook, the training's own forward serves the gradients. Through Lightning,
+metrics stay on the device and a CSV logger is written to every 50 steps. The same with the goal
+`HostLoss`, which keeps the gradients of the host's own backward pass, against the same bare loop.
+Then the plainest use, a pool of the input's examples of one step in Linf by `HostLoss`, against a
+plain FGSM loop: the gradient by the images, its sign, and a step on the images and the examples.
+The same loop as the step of a LightningModule without callbacks shows what Lightning itself takes.
+Also: clean training with the callback attached but idle, against clean training without it. Blocks
+of steps alternate in one process, so that a busy machine slows all alike; seconds are those of the
+process. Run it with
 
     OMP_NUM_THREADS=1 python recipes/bench/adversarial_step.py
 """
