@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from lit_intriguing.attacks import Criterion
-from lit_intriguing.attacks.gradient import has_direction, row_lengths
+from lit_intriguing.attacks.gradient import has_direction, input_gradient, row_lengths
 from lit_intriguing.autograd import grad_island
 from lit_intriguing.hosts.arrays import ArraysWithoutGradient, asks_for_arrays
 from lit_intriguing.hosts.loss_column import LossColumn, as_mask
@@ -20,7 +20,6 @@ from lit_intriguing.pools.forwards import LayerCalls
 from lit_intriguing.pools.generation import (
     Batch,
     Examples,
-    in_proportion,
     norms_of,
     one_step,
     spread_of,
@@ -154,9 +153,13 @@ def from_gradient(
         if not plan.per_token
         else (x.flatten(0, 1), gradient.flatten(0, 1), None)
     )
-    norms = _norms(plan, x, mask)
-    if norms is not None and plan.per_token:
-        norms = norms.flatten(0, 1)
+    norms = None
+    if plan.relative == "example":
+        norms = norms_of(x, mask, plan.per_token)
+        if plan.per_token:
+            norms = norms.flatten(0, 1)
+        else:
+            usable = usable & (norms.flatten() > 0)
     moved, spread = one_step(
         plan, tokens, along, last_spread, rows, ascend=True, lengths=known, norms=norms
     )
@@ -192,27 +195,22 @@ def by_search(
         x = host.clean(batch, layer, seed).detach()
         mask, spread = mask_of(plan, batch, x), spread_of(x, plan, last_spread, rows)
         unit = x.new_ones(()) if spread is None else spread
-        bounds, norms = plan.bounds or UNBOUNDED, _norms(plan, x, mask)
+        bounds = plan.bounds or UNBOUNDED
         column = LossColumn(
             lambda new: host.loss(batch, layer, new, seed), x, mask, unit, plan.per_token
         )
         labels = torch.zeros(len(column.start), dtype=torch.int64, device=x.device)
         criterion: Criterion = plan.aim(labels, labels.new_zeros(0), generator)
+        if plan.relative == "example":  # one step along the gradient
+            against = input_gradient(column, column.start, criterion).view_as(x)
+            return from_gradient(plan, x, -against, mask, last_spread, rows)
         found = plan.attack(
             column,
             column.start,
             criterion,
-            bounds=bounds.in_units_of(unit) if norms is None else UNBOUNDED,
+            bounds=bounds.in_units_of(unit),
             generator=rows.generator(generator),
         )
-        moved = column.back(found.adversarial)
-        if norms is not None:  # one step, so that its direction is that of any length
-            moved = in_proportion(x, moved, norms)
-        adversarial = bounds.clamp(moved).detach()
+        adversarial = bounds.clamp(column.back(found.adversarial)).detach()
     usable = adversarial.isfinite().flatten(1).all(1) & (adversarial != x).flatten(1).any(1)
     return Examples(x, adversarial, None, spread), usable
-
-
-def _norms(plan: PerturbedLayer, x: Tensor, mask: Tensor | None) -> Tensor | None:
-    """Return the norms that lengths are in units of; None if they are in other units."""
-    return norms_of(x, mask, plan.per_token) if plan.relative == "example" else None

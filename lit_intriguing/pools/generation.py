@@ -204,11 +204,13 @@ def one_step(
     """
     assert isinstance(plan.attack, GradientAttack)
     spread = spread_of(x, plan, last_spread, rows)
-    unit = x if spread is None else x / spread
-    moved = plan.attack.one_step(unit, gradient, UNBOUNDED, ascend=ascend, lengths=lengths)
+    start = x if spread is None else x / spread
+    if plan.relative == "example":
+        start = torch.zeros_like(x)  # the step alone: added to x it would lose digits
+    moved = plan.attack.one_step(start, gradient, UNBOUNDED, ascend=ascend, lengths=lengths)
     moved = moved if spread is None else moved * spread
     if plan.relative == "example":
-        moved = in_proportion(x, moved, norms_of(x) if norms is None else norms)
+        moved = torch.addcmul(x, moved, norms_of(x) if norms is None else norms)
     return (plan.bounds or UNBOUNDED).clamp(moved), spread
 
 
@@ -224,11 +226,6 @@ def norms_of(x: Tensor, mask: Tensor | None = None, per_token: bool = False) -> 
     flat = counted.reshape(*x.shape[:rows], -1)
     norms: Tensor = torch.linalg.vector_norm(flat, dim=rows)
     return norms.view(*x.shape[:rows], *(1,) * (x.ndim - rows))
-
-
-def in_proportion(x: Tensor, moved: Tensor, norms: Tensor) -> Tensor:
-    """Return points `(N, *S)` whose way from `x` is that to `moved` times the norms."""
-    return torch.addcmul(x, moved - x, norms)
 
 
 def _separate(

@@ -132,7 +132,7 @@ def attacked(
 
 def digits(device: torch.device, sizes: Sizes) -> Iterator[Row]:
     """Attack MNIST images."""
-    network = pretrained("adv_mnist").requires_grad_(False)
+    network = pretrained("adv_mnist_pools").requires_grad_(False)
     problems = images.digits(network, sizes.digits, 0)
     yield from attacked("MNIST, 100-100-10", network, problems, device, copied(device))
 
@@ -198,7 +198,7 @@ def graph(device: torch.device, sizes: Sizes) -> Iterator[Row]:
     if device.type != "cuda":
         yield "a pass by a CUDA graph", "needs a GPU"
         return
-    network = pretrained("adv_mnist").to(device).requires_grad_(False)
+    network = pretrained("adv_mnist_pools").to(device).requires_grad_(False)
     x = torch.rand(sizes.digits, 784, device=device)
     called = measure.bare(network, x)
     captured = torch.cuda.make_graphed_callables(network, (x.clone().requires_grad_(),))

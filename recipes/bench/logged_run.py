@@ -1,4 +1,4 @@
-"""What loggers and the callbacks that measure cost, as shares of the headline's run.
+"""What loggers and the callbacks that measure cost, as shares of a run.
 
 Trains `recipes/adv_mnist_pools.yaml` for some of its 200 epochs, with `AdversarialExamples`,
 `LipschitzMonitor` and `TransferEvaluation` at their defaults, and adds up in the same run the

@@ -16,6 +16,7 @@ from lit_intriguing.attacks import (
     TrueLabels,
 )
 from lit_intriguing.pools import PerturbedLayer
+from lit_intriguing.pools.first_rows import FirstRows
 from lit_intriguing.pools.generation import (
     Batch,
     Examples,
@@ -23,6 +24,7 @@ from lit_intriguing.pools.generation import (
     Spliced,
     check_examples,
     generate,
+    one_step,
 )
 from lit_intriguing.splice import Splice, SpliceError
 from lit_intriguing.types import Bounds
@@ -172,6 +174,22 @@ def test_lengths_can_be_in_units_of_each_examples_norm(
     torch.testing.assert_close(
         made.adversarial - made.clean, (absolute.adversarial - absolute.clean) * norms[:, None]
     )
+
+
+@pytest.mark.parametrize(
+    ("dtype", "offset", "tolerance"), [(torch.bfloat16, 1.0, 0.05), (torch.float32, 128.0, 1e-3)]
+)
+def test_lengths_in_units_of_the_norm_keep_their_digits_beside_large_values(
+    dtype: torch.dtype, offset: float, tolerance: float
+) -> None:
+    x = torch.rand(N, 5000, generator=torch.Generator().manual_seed(0)).to(dtype) + offset
+    gradient = torch.randn(N, 5000, generator=torch.Generator().manual_seed(1)).to(dtype)
+    layer = plan(GradientAttack(0.05), relative="example")
+    moved, spread = one_step(layer, x, gradient, None, FirstRows(N))
+    wanted = -0.05 * x.norm(dim=1, keepdim=True) * gradient / gradient.norm(dim=1, keepdim=True)
+    change = moved.double() - x.double()
+    assert spread is None
+    assert ((change - wanted).norm(dim=1) / wanted.norm(dim=1)).max() < tolerance
 
 
 def test_example_of_zeros_stays_as_it_is_where_lengths_are_in_units_of_its_norm() -> None:
