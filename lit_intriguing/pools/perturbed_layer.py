@@ -58,12 +58,11 @@ class PerturbedLayer:
             has found is cut off; None for no limit. Minimal examples lie on the border to another
             class however far that is; shorter ones on the way there do less harm in training.
         anneal_to: Share of the length (`eps` of `GradientAttack`, or `max_length`) that is left at
-            the end of the run: it goes there from 1 along a straight line, batch by batch. Long
-            perturbations regularise while the learning rate is large; short ones at the end let
-            the network fit the clean examples. None keeps the length. The end is that of
-            `max_epochs` or `max_steps`: a run that is stopped before, as by `EarlyStopping`, does
-            not reach the share, and one that goes on with more epochs has the line of its new
-            length.
+            the end of the run: it goes there from 1 along a straight line, batch by batch; None
+            keeps the length. The end is that of `max_epochs` or `max_steps`: a run that is stopped
+            before, as by `EarlyStopping`, does not reach the share, and one that goes on with more
+            epochs has the line of its new length. In manual optimisation with `max_steps` the end
+            is estimated from the steps so far, and the line only roughly straight.
 
     Raises:
         ValueError: For a number out of range, or options that contradict each other.
