@@ -26,7 +26,7 @@ class LogisticFromTanh(Callback):
     callback writes that network as a checkpoint of its own, which every command takes. In a test it
     reads each batch with it as well, logs `test/logistic_error`, the fraction of wrong predictions,
     and `test/logistic_difference`, the largest difference of a logit, and prints both. Training
-    does not change. Put it behind `MovingAverage`, whose weights it is to take.
+    does not change. It goes behind `MovingAverage`, whose weights it is to take.
 
     Args:
         filename: Of the checkpoint, in the run's folder for logs, or in `default_root_dir` where
@@ -34,7 +34,8 @@ class LogisticFromTanh(Callback):
 
     Raises:
         UserError: Before training or a test, for a model that is no `Classifier` of tanh units with
-            biases, or a strategy that shards the weights.
+            biases, a strategy that shards the weights, or a moving average of the weights behind
+            it, which would come too late.
     """
 
     def __init__(self, filename: str = "logistic.ckpt") -> None:
@@ -50,6 +51,13 @@ class LogisticFromTanh(Callback):
                 "LogisticFromTanh needs all weights on each process, and "
                 f"{type(trainer.strategy).__name__} shards them: use ddp, or leave it out"
             )
+        callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
+        for later in callbacks[callbacks.index(self) + 1 :]:
+            if any(kind.__name__ == "WeightAveraging" for kind in type(later).__mro__):
+                raise UserError(
+                    f"LogisticFromTanh stands before {type(later).__name__} and would write "
+                    "weights that are not averaged: put it behind it in the list of callbacks"
+                )
         _logistic(pl_module)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

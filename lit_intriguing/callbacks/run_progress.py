@@ -6,6 +6,7 @@ import re
 import sys
 import time
 from contextlib import ExitStack
+from itertools import pairwise
 from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
@@ -183,8 +184,24 @@ def _batches_of(trainer: Trainer, steps: int) -> float:
     if math.isinf(in_epoch) or not in_epoch:
         return steps * together
     # The last step of an epoch takes what is left of its batches.
-    epochs, rest = divmod(steps, math.ceil(in_epoch / together))
-    return epochs * in_epoch + rest * together
+    batches = 0.0
+    for together, epochs in _accumulated(trainer):
+        each = math.ceil(in_epoch / together)
+        if steps <= epochs * each:
+            break
+        steps, batches = int(steps - epochs * each), batches + epochs * in_epoch
+    epochs, rest = divmod(steps, each)
+    return batches + epochs * in_epoch + rest * together
+
+
+def _accumulated(trainer: Trainer) -> list[tuple[int, float]]:
+    """Return how many batches a step has, and in how many epochs, from the first to the last."""
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        schedule = getattr(callback, "scheduling", None)  # of `GradientAccumulationScheduler`
+        if schedule is not None and hasattr(callback, "get_accumulate_grad_batches"):
+            begins = [*sorted(schedule), math.inf]
+            return [(schedule[begin], end - begin) for begin, end in pairwise(begins)]
+    return [(trainer.accumulate_grad_batches, math.inf)]
 
 
 def _batches_done(trainer: Trainer) -> int:

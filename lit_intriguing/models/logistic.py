@@ -26,7 +26,8 @@ def logistic_from_tanh(network: Classifier) -> Classifier:
         by rounding alone.
 
     Raises:
-        UserError: If it is another module, the units are others, or there are no biases.
+        UserError: If it is another module, or one with a `forward` or units of its own, or there
+            are no biases.
 
     Examples:
         >>> tanh = Classifier((3, 4, 2), activation=nn.Tanh)
@@ -36,9 +37,14 @@ def logistic_from_tanh(network: Classifier) -> Classifier:
     """
     if not isinstance(network, Classifier):
         raise UserError(f"only a Classifier can be made logistic, not a {type(network).__name__}")
+    if type(network).forward is not Classifier.forward:
+        raise UserError(
+            f"{type(network).__name__} has a forward of its own, which a Classifier of logistic "
+            "units does not have"
+        )
     layers = [network.get_submodule(f"hidden{i}") for i in range(1, len(network.widths) - 1)]
     kinds = [layer[1] for layer in layers if isinstance(layer, nn.Sequential)]
-    if len(kinds) != len(layers) or not all(isinstance(kind, nn.Tanh) for kind in kinds):
+    if len(kinds) != len(layers) or not all(type(kind) is nn.Tanh for kind in kinds):
         raise UserError("only a network of torch.nn.Tanh units can be made one of logistic units")
     linears: list[Any] = [*(layer.get_submodule("0") for layer in layers), network.output]
     if any(linear.bias is None for linear in linears):

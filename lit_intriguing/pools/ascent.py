@@ -143,7 +143,8 @@ def from_gradient(
         rows: Where the rows are among those of all processes.
 
     Returns:
-        The examples, and which have a finite gradient that is not zero, bool `(N,)`.
+        The examples, and which have a finite gradient that is not zero, and a norm where lengths
+        are in units of it, bool `(N,)`.
     """
     gradient = gradient.to(x.dtype) if mask is None else gradient.to(x.dtype) * mask
     lengths = row_lengths(gradient)
@@ -157,6 +158,8 @@ def from_gradient(
     if plan.relative == "example":
         norms = norms_of(x, mask, plan.per_token)
         if plan.per_token:
+            moves = (norms.flatten(1) > 0) & (gradient.flatten(2) != 0).any(2)
+            usable = usable & moves.any(1)
             norms = norms.flatten(0, 1)
         else:
             usable = usable & (norms.flatten() > 0)

@@ -210,12 +210,16 @@ def one_step(
     moved = plan.attack.one_step(start, gradient, UNBOUNDED, ascend=ascend, lengths=lengths)
     moved = moved if spread is None else moved * spread
     if plan.relative == "example":
-        moved = torch.addcmul(x, moved, norms_of(x) if norms is None else norms)
+        norms = norms_of(x) if norms is None else norms
+        wide = norms.dtype
+        moved = torch.addcmul(x.to(wide), moved.to(wide), norms).to(x.dtype)
     return (plan.bounds or UNBOUNDED).clamp(moved), spread
 
 
 def norms_of(x: Tensor, mask: Tensor | None = None, per_token: bool = False) -> Tensor:
     """Return the L2 norms of examples `(N, *S)`, `(N, 1, ...)`, or of tokens, `(N, T, 1, ...)`.
+
+    Of half precision they are in float32, which they do not overflow.
 
     Args:
         x: The examples; `(N, T, ...)` for tokens.
@@ -224,7 +228,8 @@ def norms_of(x: Tensor, mask: Tensor | None = None, per_token: bool = False) -> 
     """
     counted, rows = x if mask is None else x * mask, 2 if per_token else 1
     flat = counted.reshape(*x.shape[:rows], -1)
-    norms: Tensor = torch.linalg.vector_norm(flat, dim=rows)
+    wide = torch.promote_types(x.dtype, torch.float32)
+    norms: Tensor = torch.linalg.vector_norm(flat, dim=rows, dtype=wide)
     return norms.view(*x.shape[:rows], *(1,) * (x.ndim - rows))
 
 
@@ -295,7 +300,8 @@ def check_examples(layer: str, plan: PerturbedLayer, examples: Examples) -> str 
     if bool(examples.unmoved().all()):
         raise GenerationError(
             f"Layer {layer!r}: the gradient by {called(layer)} is zero or not finite for all "
-            f"{stuck} examples, or no point lies within the bounds, so none can be made. A model "
+            f"{stuck} examples, {_no_norm(plan)}or no point lies within the bounds, so none can be "
+            "made. A model "
             "that saturates, rounds or ends in a step function has no gradient; one that has "
             "learnt nothing yet may need a later start_step."
         )
@@ -305,9 +311,13 @@ def check_examples(layer: str, plan: PerturbedLayer, examples: Examples) -> str 
     )
     return (
         f"Layer {layer!r}: {stuck} of {len(examples.clean)} examples have a zero or non-finite "
-        f"gradient, or no point within the bounds, and stay unperturbed."
+        f"gradient, {_no_norm(plan)}or no point within the bounds, and stay unperturbed."
         f"{'' if plan.shares_clean_gradient else gave_up}"
     )
+
+
+def _no_norm(plan: PerturbedLayer) -> str:
+    return "or a norm of zero, " if plan.relative == "example" else ""
 
 
 def _check_inside(layer: str, plan: PerturbedLayer, clean: Tensor) -> None:

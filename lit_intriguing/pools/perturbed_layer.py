@@ -122,7 +122,8 @@ class PerturbedLayer:
             )
 
     def _check_max_length(self, length: float) -> None:
-        if not isinstance(length, Real) or not 0 < length < float("inf"):
+        number = isinstance(length, Real) and not isinstance(length, bool)
+        if not number or not 0 < length < float("inf"):
             raise ValueError(
                 f"PerturbedLayer: max_length must be positive and finite, not {length!r}."
             )

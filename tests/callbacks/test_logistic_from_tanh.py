@@ -81,6 +81,14 @@ def test_training_is_the_same_with_and_without(tmp_path: Path) -> None:
     assert all(torch.equal(*pair) for pair in pairs)
 
 
+def test_an_average_behind_it_is_refused_and_the_advice_works(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"before MovingAverage and would write .* put it behind"):
+        fitted(tmp_path, LogisticFromTanh(), MovingAverage(0.9))
+    assert not (tmp_path / "logistic.ckpt").exists()
+    fitted(tmp_path, MovingAverage(0.9), LogisticFromTanh())
+    assert (tmp_path / "logistic.ckpt").exists()
+
+
 def test_other_networks_are_refused_before_training(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"LogisticFromTanh: only a network of torch\.nn\.Tanh"):
         trainer(LogisticFromTanh(), folder=tmp_path).fit(network(nn.ReLU), datamodule=Blobs())

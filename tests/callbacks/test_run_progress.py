@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.callbacks import GradientAccumulationScheduler
 
 from lit_intriguing.callbacks.run_progress import RunProgress, total_batches
 from tests.tiny import Memory, Tiny
@@ -120,6 +121,27 @@ def test_the_total_is_what_the_run_will_do(
     run.fit(Tiny())
     assert total_batches(run) == total
     assert shown(capsys)[-1].startswith(f"Run: 100% {total}/{total} ")
+
+
+@pytest.mark.parametrize(
+    ("schedule", "steps", "total"),
+    [({0: 2, 1: 1}, 5, STEPS + 3), ({1: 3}, 7, STEPS + 3 + 1 + 3), ({2: 8}, 11, 2 * STEPS + 3 * 4)],
+    ids=str,
+)
+def test_the_total_is_known_from_the_first_batch_where_accumulation_changes(
+    schedule: dict[int, int], steps: int, total: int, tmp_path: Path
+) -> None:
+    totals = []
+
+    class Watch(Callback):
+        def on_train_batch_start(self, trainer: Trainer, *_: object) -> None:
+            totals.append(total_batches(trainer))
+
+    changes = GradientAccumulationScheduler(schedule)
+    run = trainer(tmp_path, changes, Watch(), max_epochs=-1, max_steps=steps)
+    run.fit(Tiny())
+    assert run.global_step == steps
+    assert totals == [total] * total
 
 
 def test_it_leaves_the_weights_alone(tmp_path: Path) -> None:

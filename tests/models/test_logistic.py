@@ -51,14 +51,26 @@ def test_dropout_is_left_behind() -> None:
     assert torch.allclose(made.train()(x), network(x), atol=1e-5)
 
 
+class Steeper(nn.Tanh):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return 1.7159 * torch.tanh(2 * x / 3)
+
+
+class Scaled(Classifier):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(2 * x - 1)
+
+
 @pytest.mark.parametrize(
     ("network", "message"),
     [
         (nn.Sequential(nn.Linear(5, 3)), "only a Classifier can be made logistic"),
         (Classifier((5, 7, 3)), "only a network of torch.nn.Tanh units"),
+        (Classifier((5, 7, 3), activation=Steeper), "only a network of torch.nn.Tanh units"),
+        (Scaled((5, 7, 3), activation=nn.Tanh), "Scaled has a forward of its own"),
         (Classifier((5, 7, 3), activation=nn.Tanh, bias=False), "use bias=True"),
     ],
-    ids=["another module", "relu", "no biases"],
+    ids=["another module", "relu", "another tanh", "another forward", "no biases"],
 )
 def test_another_network_is_refused(network: nn.Module, message: str) -> None:
     with pytest.raises(UserError, match=message):

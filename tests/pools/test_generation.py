@@ -192,11 +192,22 @@ def test_lengths_in_units_of_the_norm_keep_their_digits_beside_large_values(
     assert ((change - wanted).norm(dim=1) / wanted.norm(dim=1)).max() < tolerance
 
 
+def test_norms_beyond_the_range_of_half_precision_do_no_harm() -> None:
+    x = torch.full((1, 100), 1e4, dtype=torch.float16)  # of a norm of 1e5
+    layer = plan(GradientAttack(1e-2), relative="example")
+    moved, _ = one_step(layer, x, torch.ones_like(x), None, FirstRows(1))
+    assert moved.dtype == torch.float16
+    assert moved.float().sub(x.float()).norm().item() == pytest.approx(1e3, rel=0.05)
+
+
 def test_example_of_zeros_stays_as_it_is_where_lengths_are_in_units_of_its_norm() -> None:
     rows = batch()
     rows.x[2] = 0
     made = make({"": plan(relative="example")}, rows=rows)[""]
     assert made.adversarial[2].abs().max() < 1e-15
+    message = check_examples("", plan(relative="example"), made)
+    assert message is not None
+    assert f"1 of {N} examples have a zero or non-finite gradient, or a norm of zero, or" in message
     assert (made.adversarial - made.clean)[[0, 1, 3, 4, 5]].abs().amax(1).min() > 0.01
 
 

@@ -122,7 +122,7 @@ def test_options_cannot_be_changed_later() -> None:
         PerturbedLayer(ATTACK).weight = 2.0
 
 
-@pytest.mark.parametrize("length", [0.0, -1.0, math.inf, math.nan, "long"])
+@pytest.mark.parametrize("length", [0.0, -1.0, math.inf, math.nan, True, "long"])
 def test_the_greatest_length_must_be_positive_and_finite(length: object) -> None:
     with pytest.raises(ValueError, match="max_length must be positive and finite"):
         PerturbedLayer(BoxLBFGS(), max_length=length)
