@@ -116,6 +116,8 @@ class Composition:
     def _function(self, node: Node, norm: Norm) -> Norm:
         shape = node.sources[0].shape[1:] if node.sources else None
         kind = "" if node.target is None else function_name(node.target)
+        # The node's name, which says where it is, ends in the function's.
+        norm = replace(norm, reason=norm.reason.removeprefix(f"{kind}: "))
         return self._listed(node, LayerBound(node.name, kind, shape, _of(node.name, norm)))
 
     def _norm(self, module: nn.Module, shape: Shape, after: nn.Module | None) -> Norm:
@@ -125,7 +127,8 @@ class Composition:
                 one = module if after is None else folded(module, after)
                 self._found[key] = self._layer_norm(one, shape)
             except ValueError as error:
-                self._found[key] = unknown(f"{type(module).__name__}: {error}")
+                kind = type(module).__name__
+                self._found[key] = unknown(f"{kind}: {str(error).removeprefix(f'{kind}: ')}")
         return self._found[key]
 
     def _layer(

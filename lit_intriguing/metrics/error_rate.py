@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from lit_intriguing.argument_types import checked_arguments
+from lit_intriguing.checks import check_whole
 from lit_intriguing.metrics.base import NamedMetric
 
 
@@ -14,6 +15,11 @@ def _wrong(logits: Tensor, labels: Tensor, top: int = 1) -> Tensor:
         raise ValueError(
             f"logits must be (N, classes) and labels (N,), not {tuple(logits.shape)} and "
             f"{tuple(labels.shape)}"
+        )
+    if top > logits.shape[1]:
+        raise ValueError(
+            f"top is {top}, but the logits have {logits.shape[1]} classes: give a smaller top, or "
+            "logits of more classes"
         )
     if top == 1:
         return (logits.argmax(1) != labels).sum()
@@ -31,7 +37,7 @@ def error_rate(logits: Tensor, labels: Tensor) -> Tensor:
         A scalar in [0, 1].
 
     Raises:
-        ValueError: Other shapes.
+        ValueError: Other shapes, or no classes.
 
     Examples:
         >>> error_rate(torch.tensor([[2.0, 1.0], [0.0, 1.0]]), torch.tensor([0, 0]))
@@ -49,7 +55,8 @@ class ErrorRate(NamedMetric):
         keywords: Of `torchmetrics.Metric`, such as `sync_on_compute`.
 
     Raises:
-        ValueError: In `update`, logits that are not (N, classes) or labels that are not (N,).
+        ValueError: For a `top` below 1; in `update`, logits that are not (N, classes), with at
+            least `top` classes, or labels that are not (N,).
 
     Examples:
         >>> metric = ErrorRate()
@@ -66,7 +73,9 @@ class ErrorRate(NamedMetric):
 
     def __init__(self, top: int = 1, **keywords: Any) -> None:
         super().__init__(**keywords)
+        check_whole("ErrorRate", 1, top=top)
         self.top = top
+        self.add_settings(int(top))
         self.add_state("wrong", torch.tensor(0), dist_reduce_fx="sum")
         self.add_state("examples", torch.tensor(0), dist_reduce_fx="sum")
 

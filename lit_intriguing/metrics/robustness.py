@@ -14,23 +14,40 @@ from torchmetrics.utilities import dim_zero_cat
 from lit_intriguing.argument_types import checked_arguments
 from lit_intriguing.checks import check_whole
 from lit_intriguing.metrics.base import NamedMetric
-from lit_intriguing.metrics.sizes import as_sizes
+from lit_intriguing.metrics.sizes import as_sizes, as_texts
 
 ROUNDING = 1e-5
 """By how much of a size a distance may exceed it: an attack in a ball computes in float32."""
 
 
+def check_distances(distances: Tensor) -> None:
+    """Refuse what are no distances.
+
+    Raises:
+        ValueError: Other shapes than `(N,)`, or distances that are negative or NaN.
+    """
+    if distances.ndim != 1:
+        raise ValueError(f"distances must be (N,), zero or more, not {tuple(distances.shape)}")
+    refused = int((~(distances >= 0)).sum())
+    if refused:
+        raise ValueError(
+            f"distances must be (N,), zero or more: {refused} of {len(distances)} are not"
+        )
+
+
 def within(distances: Tensor, at: Tensor) -> Tensor:
     """Return whether each distance `(N,)` is at most each size `(R,)`, but for rounding: `(N, R)`.
+
+    In single precision at least: in half, the sizes would be rounded by more than `ROUNDING`.
 
     Raises:
         ValueError: Other shapes, distances that are negative or NaN, sizes below zero.
     """
-    if distances.ndim != 1 or not bool((distances >= 0).all()):
-        raise ValueError(f"distances must be (N,), zero or more, not {tuple(distances.shape)}")
+    check_distances(distances)
     if at.ndim != 1 or not bool((at >= 0).all()):
         raise ValueError(f"at must hold sizes (R,) of zero or more, not {at}")
-    return distances.unsqueeze(1) <= at.to(distances) * (1 + ROUNDING)
+    wide = distances.to(torch.promote_types(distances.dtype, torch.float32))
+    return wide.unsqueeze(1) <= at.to(wide) * (1 + ROUNDING)
 
 
 def robust_error(distances: Tensor, at: Tensor) -> Tensor:
@@ -100,21 +117,21 @@ def distance_quantiles(distances: Tensor, shares: Tensor) -> Tensor:
         Float64 `(Q,)`: infinity where fewer are; NaN without examples.
 
     Raises:
-        ValueError: Shares outside (0, 1], or distances of another shape.
+        ValueError: Shares outside (0, 1], or what `check_distances` refuses.
 
     Examples:
         >>> distance_quantiles(torch.tensor([3.0, 1.0, float("inf")]), torch.tensor([0.5, 0.9]))
         tensor([3., inf], dtype=torch.float64)
     """
-    if distances.ndim != 1:
-        raise ValueError(f"distances must be (N,), not {tuple(distances.shape)}")
+    check_distances(distances)
     if not bool(((shares > 0) & (shares <= 1)).all()):
         raise ValueError(f"shares must lie in (0, 1], not {shares}")
     count = len(distances)
     if count == 0:
         return torch.full_like(shares, torch.nan, dtype=torch.float64)
-    # Rounded first: 0.1 * 10 examples are one, whatever 0.1 is in binary.
-    ranks = (shares.double() * count).mul(1e6).round().div(1e6).ceil().long() - 1
+    # Less by a rounding: 0.1 of 1000 examples are 100, whatever 0.1 is in binary.
+    rounding = torch.finfo(torch.promote_types(shares.dtype, torch.float32)).eps
+    ranks = (shares.double() * (count * (1 - max(rounding, 1e-12)))).ceil().long() - 1
     return distances.double().sort().values[ranks.to(distances.device)]
 
 
@@ -123,11 +140,12 @@ class RobustError(NamedMetric):
     """`robust_error` over batches and ranks, each example counted once.
 
     Args:
-        at: Sizes, zero or more, R of them.
+        at: Sizes, zero or more, R different ones.
         keywords: Of `torchmetrics.Metric`, such as `sync_on_compute`.
 
     Raises:
-        ValueError: For sizes that are no numbers; in `update`, what `robust_error` refuses.
+        ValueError: For sizes that are no numbers or are there twice; in `update`, what
+            `robust_error` refuses.
 
     Examples:
         >>> metric = RobustError(at=[0.5, 1.5])
@@ -145,13 +163,14 @@ class RobustError(NamedMetric):
     def __init__(self, at: Sequence[float], **keywords: Any) -> None:
         super().__init__(**keywords)
         self.at = as_sizes("at", at)
+        self.add_settings(self.at)
         zeros = torch.zeros(len(self.at), dtype=torch.int64)
         self.add_state("fooled", zeros, dist_reduce_fx="sum")
         self.add_state("examples", torch.tensor(0), dist_reduce_fx="sum")
 
     def element_names(self) -> list[str]:
         """Return the size of each error."""
-        return [f"within {size:g}" for size in self.at.tolist()]
+        return [f"within {size}" for size in as_texts(self.at)]
 
     def update(self, distances: Tensor) -> None:
         """Count a batch: distances (n,)."""
@@ -169,12 +188,12 @@ class ClassRobustError(NamedMetric):
 
     Args:
         classes: How many there are, C.
-        at: Sizes, zero or more, R of them.
+        at: Sizes, zero or more, R different ones.
         keywords: Of `torchmetrics.Metric`, such as `sync_on_compute`.
 
     Raises:
-        ValueError: For a number below 1, or sizes that are no numbers; in `update`, what
-            `class_errors` refuses.
+        ValueError: For a number below 1, or sizes that are no numbers or are there twice; in
+            `update`, what `class_errors` refuses.
 
     Examples:
         >>> metric = ClassRobustError(classes=2, at=[0.5])
@@ -192,13 +211,14 @@ class ClassRobustError(NamedMetric):
         super().__init__(**keywords)
         check_whole("ClassRobustError", 1, classes=classes)
         self.classes, self.at = classes, as_sizes("at", at)
+        self.add_settings(self.at)
         zeros = torch.zeros(classes, len(self.at), dtype=torch.int64)
         self.add_state("fooled", zeros, dist_reduce_fx="sum")
         self.add_state("examples", zeros[:, 0].clone(), dist_reduce_fx="sum")
 
     def element_names(self) -> list[str]:
         """Return the class and size of each error."""
-        return [f"class {c}, within {r:g}" for c in range(self.classes) for r in self.at.tolist()]
+        return [f"class {c}, within {r}" for c in range(self.classes) for r in as_texts(self.at)]
 
     def update(self, distances: Tensor, labels: Tensor) -> None:
         """Count a batch: distances (n,), labels (n,)."""
@@ -215,11 +235,12 @@ class DistanceQuantiles(NamedMetric):
     """`distance_quantiles` over batches and ranks; it keeps all distances.
 
     Args:
-        shares: In (0, 1], Q of them.
+        shares: In (0, 1], Q different ones.
         keywords: Of `torchmetrics.Metric`, such as `sync_on_compute`.
 
     Raises:
-        ValueError: In `compute`, what `distance_quantiles` refuses.
+        ValueError: For shares outside (0, 1] or there twice; in `update`, what `check_distances`
+            refuses.
 
     Examples:
         >>> metric = DistanceQuantiles(shares=[0.1, 0.5])
@@ -242,10 +263,11 @@ class DistanceQuantiles(NamedMetric):
 
     def element_names(self) -> list[str]:
         """Return the share of each quantile."""
-        return [f"{share:g} of all" for share in self.shares.tolist()]
+        return [f"{share} of all" for share in as_texts(self.shares)]
 
     def update(self, distances: Tensor) -> None:
         """Keep the distances of a batch, (n,)."""
+        check_distances(distances)
         self.distances.append(distances.detach().to(torch.float64, copy=True))
 
     def sync(self, *args: Any, **kwargs: Any) -> None:

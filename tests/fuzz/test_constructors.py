@@ -41,6 +41,7 @@ WITH: dict[Callable[..., Any], dict[str, Any]] = {
     data.TensorLoader: {
         "inputs": torch.zeros(6, 2), "labels": torch.zeros(6).long(), "batch_size": 2,
     },
+    metrics.CertifiedAccuracy: {"norms": 1.0, "at": [0.5]},
     metrics.ClassRobustError: {"classes": 3, "at": [0.5]},
     metrics.DistanceQuantiles: {"shares": [0.5]},
     metrics.ErrorRate: {},

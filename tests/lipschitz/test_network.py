@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lit_intriguing.lipschitz import dense_layers, network_norm, operator_norm
-from lit_intriguing.lipschitz.norm import ONE
+from lit_intriguing.lipschitz.norm import ONE, Norm
 from lit_intriguing.models import Classifier, SparseAutoencoder
 from lit_intriguing.splice import add_forward_hook
 
@@ -210,7 +210,9 @@ UNBOUNDED = {
     "mul: a constant that is empty or not finite": lambda x: x * math.inf,
     "topk: not sorted": lambda x: x.topk(3, sorted=False).values,
     "topk: not sorted, its numbers": lambda x: torch.topk(x, 3, 1, True, False)[0],
-    "mul: writes into another": lambda x: torch.mul(torch.ones(1, 6), torch.ones(6), out=x * 1) + x,
+    "mul_2: writes into another": lambda x: (
+        torch.mul(torch.ones(1, 6), torch.ones(6), out=x * 1) + x
+    ),
     "index_select: writes into another": lambda x: torch.index_select(
         x, 1, torch.tensor([0, 0]), out=torch.empty(1, 2)
     ),
@@ -226,6 +228,34 @@ def test_what_has_no_rule_is_infinite_and_named(reason: str) -> None:
     found = network_norm(Chain(UNBOUNDED[reason]), (6,))
     assert found.product.value == math.inf
     assert reason in found.product.reason
+
+
+@pytest.mark.parametrize(
+    ("call", "reason"),
+    [
+        (lambda x: x**2, "pow: no rule for this function"),
+        (lambda x: x.mul(2).mul(x), "mul_2: a product of two values"),
+        (lambda x: x @ x.mT, "matmul: a product of two values"),
+        (lambda x: x.to(torch.int64).float(), "to: its result jumps from number to number"),
+        (
+            lambda x: functional.lp_pool2d(x.view(1, 2, 3), 3, 2),
+            "lp_pool2d: norm_type = 3 is neither 1 nor even",
+        ),
+    ],
+)
+def test_a_reason_says_the_name_once(call: Callable[[Tensor], Tensor], reason: str) -> None:
+    assert network_norm(Chain(call), (6,)).product.reason.startswith(reason)
+    inside = network_norm(nn.Sequential(Chain(call)), (6,)).product.reason
+    assert inside.startswith(f"0.{reason}")
+
+
+def test_a_layer_that_refuses_its_shape_is_named_once() -> None:
+    def wants_more(module: nn.Module, shape: tuple[int, ...] | None) -> Norm:
+        raise ValueError(f"{type(module).__name__}: wants more.")
+
+    model = nn.Sequential(nn.Tanh())
+    found = network_norm(model, (3,), layer_norm=wants_more)
+    assert found.product.reason == "0: Tanh: wants more."
 
 
 def test_a_residual_block_gives_one_more_than_what_is_in_it() -> None:

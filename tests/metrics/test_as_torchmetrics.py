@@ -11,7 +11,7 @@ import pytest
 import torch
 import torch.distributed as dist
 from torch import Tensor, multiprocessing, nn
-from torchmetrics import Metric
+from torchmetrics import Metric, MetricCollection
 
 from lit_intriguing import metrics
 from lit_intriguing.metrics import (
@@ -258,6 +258,99 @@ def test_two_metrics_merge_into_one(name: str) -> None:
     assert same(one.compute(), filled(name).compute())
 
 
+def certified(norms: Any, at: float = 0.1, logit_error: float | None = None) -> Metric:
+    return CertifiedAccuracy(norms, [at], logit_error)
+
+
+SURE, NOT_SURE = torch.tensor([[9.0, 0, 0]]).double(), torch.tensor([[1.0, 0, 0]]).double()
+TRUE = torch.tensor([0])
+NEAR, MIDDLE = torch.tensor([0.0]), torch.tensor([0.5])
+DIFFERENT = {
+    "top": (ErrorRate(), ErrorRate(2), (SURE, TRUE), (NOT_SURE, TRUE + 1)),
+    "sizes": (RobustError([0.3]), RobustError([0.6]), (NEAR,), (MIDDLE,)),
+    "close sizes": (
+        RobustError([0.5 - 1e-7]), RobustError([0.5 - 1e-5]), (NEAR,), (MIDDLE,),
+    ),
+    "sizes of classes": (
+        ClassRobustError(2, [0.3]), ClassRobustError(2, [0.6]), (NEAR, TRUE), (MIDDLE, TRUE),
+    ),
+    "norms": (certified(0.1), certified(20.0), (SURE, TRUE), (NOT_SURE, TRUE)),
+    "distances": (certified(1.0), certified(1.0, at=2.0), (SURE, TRUE), (NOT_SURE, TRUE)),
+    "errors": (
+        certified(1.0), certified(1.0, logit_error=0.9), (SURE, TRUE), (NOT_SURE, TRUE),
+    ),
+    "bounds of pairs": (
+        certified(torch.ones(3, 3)), certified(20 * torch.ones(3, 3).T), (SURE, TRUE),
+        (NOT_SURE, TRUE),
+    ),
+    "shares": (
+        DistanceQuantiles([0.5]), DistanceQuantiles([1.0]), (NEAR,), (MIDDLE,),
+    ),
+}  # fmt: skip
+"""Two metrics, a batch that they count alike, and one that they do not."""
+
+
+@pytest.mark.parametrize("what", DIFFERENT)
+def test_in_a_collection_each_counts_by_its_own_settings(what: str) -> None:
+    first, second, alike, apart = DIFFERENT[what]
+    one, other = first.clone(), second.clone()
+    both = MetricCollection({"a": one.clone(), "b": other.clone()})
+    for part in (alike, apart, apart):
+        both.update(*part)
+        for metric in (one, other):
+            metric.update(*part)
+    both(*alike)
+    both.update(*alike)
+    for metric in (one, other):
+        metric.update(*alike)
+        metric.update(*alike)
+    found = both.compute()
+    assert same(found["a"], one.compute())
+    assert same(found["b"], other.compute())
+    assert not same(found["a"], found["b"])
+    both.reset()
+    both.update(*apart)
+    one.reset()
+    one.update(*apart)
+    assert same(both.compute()["a"], one.compute())
+
+
+@every_metric
+def test_in_a_collection_metrics_of_the_same_settings_count_once(name: str) -> None:
+    both = MetricCollection({"a": CASES[name].build(), "b": CASES[name].build()})
+    for part in batches(name):
+        both.update(*part)
+    assert list(both.compute_groups.values()) == [["a", "b"]]
+    assert all(same(value, filled(name).compute()) for value in both.compute().values())
+
+
+def test_what_was_counted_with_other_settings_is_not_merged() -> None:
+    with pytest.raises(ValueError, match="ErrorRate: the other metric was made with other sett"):
+        ErrorRate(top=2).merge_state(ErrorRate())
+    with pytest.raises(ValueError, match="instance of ErrorRate"):
+        ErrorRate().merge_state(RobustError([0.5]))
+    metric = ErrorRate(top=2)
+    metric.merge_state({"wrong": torch.tensor(1), "examples": torch.tensor(2)})
+    assert (metric.wrong, metric.examples) == (1, 2)
+
+
+def test_settings_are_in_no_state_dict() -> None:
+    host = Host("ErrorRate")
+    host.metric.persistent(True)
+    assert set(host.state_dict()) == {"metric.wrong", "metric.examples"}
+    assert set(host.metric.metric_state) == {"wrong", "examples"}
+    host.load_state_dict({"metric.wrong": torch.tensor(1), "metric.examples": torch.tensor(2)})
+    assert (host.metric.wrong, host.metric.examples) == (1, 2)
+
+
+@every_metric
+def test_a_metric_can_be_made_where_another_device_is_the_default(name: str) -> None:
+    with torch.device("meta"):
+        metric = CASES[name].build()
+    states = [one for one in metric.metric_state.values() if isinstance(one, Tensor)]
+    assert {one.device.type for one in states} <= {"meta"}
+
+
 @every_metric
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64], ids=str)
 def test_counts_stay_exact_in_any_type(name: str, dtype: torch.dtype) -> None:
@@ -338,6 +431,27 @@ def test_a_plot_of_several_steps_has_a_line_for_each_element(name: str) -> None:
     ):
         assert list(line.get_ydata()) == pytest.approx(shown.tolist(), nan_ok=True)
     assert len(axes.get_lines()) == values[0].numel()
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        RobustError,
+        DistanceQuantiles,
+        lambda at: ClassRobustError(2, at),
+        lambda at: CertifiedAccuracy(1.0, at),
+    ],
+    ids=["RobustError", "DistanceQuantiles", "ClassRobustError", "CertifiedAccuracy"],
+)
+def test_sizes_that_are_alike_in_six_digits_have_a_line_each(
+    build: Callable[[list[float]], RobustError | CertifiedAccuracy],
+) -> None:
+    metric = build([0.03137254, 0.0313725])
+    names = metric.element_names()
+    assert "0.03137254" in names[0]
+    value = torch.arange(len(names)) / 10
+    _, axes = metric.plot(value)
+    assert [line.get_ydata()[0] for line in axes.get_lines()] == pytest.approx(value.tolist())
 
 
 def test_a_value_of_another_metric_is_not_plotted() -> None:

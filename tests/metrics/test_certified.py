@@ -22,3 +22,11 @@ def test_batches_give_what_all_rows_at_once_give() -> None:
 def test_logits_of_too_little_precision_are_refused() -> None:
     with pytest.raises(ValueError, match="float64_logits"):
         CertifiedAccuracy(norms=1.0, at=[0.0]).update(torch.ones(2, 3), torch.zeros(2))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("norms", "1"), ("norms", None), ("at", "0.5"), ("logit_error", "0")]
+)
+def test_arguments_of_another_type_are_refused_by_their_names(name: str, value: object) -> None:
+    with pytest.raises(ValueError, match=f"CertifiedAccuracy: {name} must be"):
+        CertifiedAccuracy(**{"norms": 1.0, "at": [0.0], name: value})

@@ -36,3 +36,18 @@ def test_over_batches_of_any_sizes_each_row_counts_once(sizes: list[int]) -> Non
 def test_other_shapes_are_refused(logits: tuple[int, ...], labels: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match=r"logits must be \(N, classes\) and labels \(N,\), not"):
         error_rate(torch.zeros(logits), torch.zeros(labels))
+
+
+@pytest.mark.parametrize("top", [0, -1, True, 1.5])
+def test_a_number_of_classes_below_one_or_not_whole_is_refused(top: int) -> None:
+    with pytest.raises(ValueError, match="ErrorRate: top must be"):
+        ErrorRate(top=top)
+
+
+def test_a_top_of_all_classes_is_never_wrong_and_of_more_is_refused() -> None:
+    logits, labels = torch.eye(3), torch.tensor([2, 0, 1])
+    whole = ErrorRate(top=3)
+    whole.update(logits, labels)
+    assert whole.compute() == 0
+    with pytest.raises(ValueError, match="top is 5, but the logits have 3 classes: give a smaller"):
+        ErrorRate(top=5).update(logits, labels)

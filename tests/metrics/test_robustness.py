@@ -85,3 +85,48 @@ def test_labels_and_shares_out_of_range_are_refused() -> None:
         class_errors(torch.zeros(2), torch.tensor([0, 2]), 2, torch.tensor(AT))
     with pytest.raises(ValueError, match=r"shares must lie in \(0, 1\]"):
         distance_quantiles(torch.zeros(2), torch.tensor([0.0]))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.int64], ids=str)
+def test_distances_of_a_coarse_type_do_not_round_the_sizes(dtype: torch.dtype) -> None:
+    found, at = torch.tensor([1.0]).to(dtype), torch.tensor([0.999, 1.001], dtype=torch.float64)
+    assert robust_error(found, at).tolist() == [0.0, 1.0]
+    assert class_errors(found, torch.tensor([0]), 1, at).tolist() == [[0.0, 1.0]]
+    metric = RobustError(at=at.tolist())
+    metric.update(found)
+    assert metric.compute().tolist() == [0.0, 1.0]
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+def test_a_distance_of_half_precision_counts_as_its_value(dtype: torch.dtype) -> None:
+    found = torch.tensor([0.3], dtype=dtype)  # 0.29998 and 0.30078
+    for at in (torch.tensor([0.3]), torch.tensor([0.3]).double()):
+        assert torch.equal(robust_error(found, at), robust_error(found.double(), at))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("count", [10, 1000, 100_000])
+def test_a_tenth_of_many_examples_is_a_tenth_in_any_type(count: int, dtype: torch.dtype) -> None:
+    found = torch.arange(1, count + 1, dtype=torch.float64)
+    share = torch.tensor([0.1], dtype=dtype)
+    assert distance_quantiles(found, share).item() == count // 10
+
+
+def test_quantiles_refuse_in_update_what_errors_refuse() -> None:
+    metric = DistanceQuantiles([0.5])
+    for bad in (torch.tensor([1.0, -1.0]), torch.tensor([1.0, math.nan]), torch.zeros(2, 2)):
+        with pytest.raises(ValueError, match=r"distances must be \(N,\), zero or more"):
+            metric.update(bad)
+        with pytest.raises(ValueError, match=r"distances must be \(N,\), zero or more"):
+            distance_quantiles(bad, torch.tensor([0.5]))
+    metric.update(torch.tensor([1.0, math.inf]))
+    assert metric.compute() == 1.0
+
+
+@pytest.mark.parametrize("build", [RobustError, DistanceQuantiles])
+@pytest.mark.parametrize("twice", [[0.5, 0.5], [1, 0.5, 1.0]])
+def test_a_size_that_is_there_twice_is_refused(
+    build: type[RobustError | DistanceQuantiles], twice: list[float]
+) -> None:
+    with pytest.raises(ValueError, match=r"(at|shares) must hold each number once, not \["):
+        build(twice)

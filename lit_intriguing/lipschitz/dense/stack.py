@@ -138,6 +138,8 @@ def _by_parts(
             start -= 1
         parts.insert(0, (start, end))
         end = start
+    if len(parts) == 1:  # it should fit, but could not be made narrow
+        return replace(_product_bound(weights, slopes), reason=_too_wide(size))
     between = [slopes[start - 1] for start, _ in parts[1:]]
     stretch = [Norm(max(abs(lo), abs(hi)), "upper") for lo, hi in between]
     found = [stack_norm(weights[a:b], slopes[a : b - 1], steps=steps) for a, b in parts]
@@ -147,7 +149,10 @@ def _by_parts(
 
 
 def _size(weights: Sequence[Tensor]) -> int:
-    """Return at least the inputs and hidden units that a joint bound of these layers has."""
+    """Return at least the inputs and hidden units that a joint bound of these layers has.
+
+    Merging makes no stack larger: `_merged` sees to it.
+    """
     return min(weights[0].shape) + sum(len(weight) for weight in weights[:-1])
 
 
@@ -273,6 +278,9 @@ def _merged(
 ) -> tuple[list[Tensor], list[Slopes], Norm]:
     """Multiply layers between which the activation is linear: `lo == hi`.
 
+    A first layer that the next one widens is made narrow before: the inputs of their product, which
+    is of low rank, are then as few as the units that were between them.
+
     Returns:
         Weights and slopes, and a bound of the constant of what rounding took from the products.
     """
@@ -284,6 +292,8 @@ def _merged(
             left.append((lo, hi))
             errors.append(0.0)
             continue
+        if len(merged) == 1 and len(weight) > len(merged[0]):
+            merged[0] = _narrowed(merged[0])
         size = float(frobenius(weight)) * float(frobenius(merged[-1])) * abs(lo)
         errors[-1] = rounded_up(
             gamma(weight.shape[1] + 2) * size + errors[-1] * abs(lo) * float(frobenius(weight))

@@ -232,6 +232,6 @@ def _asked(layer: Module, node: Node, entries: int = 1, method: Method = "certif
     """Return the layer's constant, that of a matrix with so many entries."""
     norm = operator_norm(layer.eval(), node.sources[0].shape[1:], method=method)
     if not norm.finite:
-        raise CannotBoundError(norm.reason)
+        raise CannotBoundError(norm.reason.removeprefix(f"{type(layer).__name__}: "))
     constants = [one for one in node.inputs if not one.varying]
     return allowed_for(norm, constants, math.sqrt(entries))

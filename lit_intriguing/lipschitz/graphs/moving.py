@@ -18,7 +18,7 @@ pixel_unshuffle channel_shuffle chunk split unbind tensor_split narrow select hs
 squeeze_ unsqueeze_ transpose_ t_"""
 _CAST = "float double half bfloat16 to type type_as cpu cuda requires_grad_ positive"
 _NO_STEEPER = """neg negative neg_ abs absolute abs_ sin cos atan arctan asinh arcsinh amax amin
-logsumexp sort"""
+aminmax logsumexp sort"""
 _ELEMENTWISE = "max min clamp clamp_ clip clip_ masked_fill masked_fill_"
 _REPEATED = """expand expand_as broadcast_to repeat repeat_interleave tile index_select gather
 take_along_dim unfold diagonal tril triu __getitem__"""
@@ -82,8 +82,22 @@ def repeated(node: Node) -> Norm:
 
 @register_function(functional.pad)
 def padded(node: Node) -> Norm:
-    """Return 1 for constants around the input; for copies of it as for `repeated`."""
-    return ONE if argument(node, 2, "mode", "constant") == "constant" else repeated(node)
+    """Return 1 for constants around the input; for copies of it as for `repeated`.
+
+    Raises:
+        CannotBoundError: If torch leaves numbers of the result unset, as a circular padding does
+            of which a side is longer than what the other one's cropping leaves of the input.
+    """
+    mode = argument(node, 2, "mode", "constant")
+    if mode == "constant":
+        return ONE
+    flat = argument(node, 1, "pad")  # the last dimension's two sides come first
+    sides = zip(reversed(node.sources[0].shape), flat[::2], flat[1::2], strict=False)
+    if mode == "circular" and any(
+        max(before, after) > size + min(before, 0) + min(after, 0) for size, before, after in sides
+    ):
+        raise CannotBoundError("torch does not say what a circular pad does that also crops")
+    return repeated(node)
 
 
 @register_function(*named("mean"))

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from math import prod
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,6 +21,7 @@ split unbind tensor_split narrow select hsplit vsplit dsplit index_select __geti
 _MOVING = {item, *named(*_MOVES.split()), *(getattr(Tensor, one).__get__ for one in ("T", "mT"))}
 _LARGER = set(named("max", "maximum", "fmax", "amax"))
 _SMALLER = set(named("min", "minimum", "fmin", "amin"))
+_BOTH = set(named("aminmax"))  # two values: the smaller, then the larger
 
 
 def together(nodes: Iterable[Node], norms: Norms) -> Norm:
@@ -98,9 +100,10 @@ def _unsorted(nodes: list[Node]) -> list[Node]:
     """Put in the place of the larger and the smaller of the same numbers these themselves."""
     left, found = list(nodes), list[Node]()
     for node in nodes:
-        if node not in left or _call(node).target not in _LARGER:
+        if node not in left or not _is_extreme(node, _LARGER, 1):
             continue
-        smaller = next((one for one in left if _sorts_with(_call(node), _call(one))), None)
+        smallest = [one for one in left if _is_extreme(one, _SMALLER, 0)]
+        smaller = next((one for one in smallest if _sorts_with(_call(node), _call(one))), None)
         if smaller is not None:
             left.remove(node)
             left.remove(smaller)
@@ -110,24 +113,35 @@ def _unsorted(nodes: list[Node]) -> list[Node]:
 
 def _call(node: Node) -> Node:
     """Return the call whose value a node is: of a maximum along a dimension, which has two."""
-    first = node.target is item and node.args[1] == 0
-    return node.args[0] if first else node
+    if node.target is not item:
+        return node
+    call: Node = node.args[0]
+    return call if node.args[1] == 0 or call.target in _BOTH else node
+
+
+def _is_extreme(node: Node, functions: set[Any], index: int) -> bool:
+    """Return whether a node comes from one of the functions, or is this one of both extremes."""
+    call = _call(node)
+    return call.target in functions or (call.target in _BOTH and node.args[1] == index)
 
 
 def _sorts_with(larger: Node, smaller: Node) -> bool:
-    """Return whether two calls are the larger and the smaller of the same numbers.
+    """Return whether a larger and a smaller are those of the same numbers, by their calls.
 
     Of two values of the result's shape, or of at least two numbers along a dimension.
     """
-    if smaller.target not in _SMALLER or len(larger.inputs) != len(smaller.inputs):
+    if len(larger.inputs) != len(smaller.inputs):
         return False
     if len(larger.inputs) == 2:
         first, second = larger.inputs
         straight, turned = (first, second), (second, first)
         same = any(all(map(_equal, smaller.inputs, pair)) for pair in (straight, turned))
         return same and all(one.shape == larger.shape for one in larger.inputs)
-    calls = [mapped((one.args, dict(one.kwargs)), Node, id) for one in (larger, smaller)]
-    return calls[0] == calls[1] and prod(larger.sources[0].shape) >= 2 * prod(larger.shape)
+    blank = [
+        mapped((one.args, dict(one.kwargs)), Node, lambda _: None) for one in (larger, smaller)
+    ]
+    several = prod(larger.sources[0].shape) >= 2 * prod(larger.shape)
+    return several and blank[0] == blank[1] and _equal(larger.sources[0], smaller.sources[0])
 
 
 def _equal(one: Node, other: Node) -> bool:

@@ -245,7 +245,7 @@ def _copies(counts: Iterable[int]) -> Norm:
 def _most_copies(axis: Axis, mode: str) -> int:
     """Return the most copies of a pixel, over all sizes of the image that the layer takes."""
     if mode == "replicate":
-        return 1 + axis.before + axis.after
+        return 1 + max(axis.before, 0) + max(axis.after, 0)
     return 1 + (axis.before > 0) + (axis.after > 0)
 
 

@@ -57,9 +57,9 @@ def _padding(mode: str, sides: Sides, dimensions: Sequence[Axis]) -> str | tuple
     """Return the argument of a layer that pads like this."""
     if len(sides) != len(dimensions) or any(axis.before or axis.after for axis in dimensions):
         raise CannotBoundError("padded twice, or along other dimensions")
-    wanted = [_balanced(*pair) if mode == "circular" else pair for pair in sides]
-    if min(min(pair) for pair in wanted) < 0:
+    if min(min(pair) for pair in sides) < 0:  # of a circular one, torch's result is no shift
         raise CannotBoundError("a padding that crops")
+    wanted = [_balanced(*pair) if mode == "circular" else pair for pair in sides]
     if all(before == after for before, after in wanted):
         return tuple(before for before, _ in wanted)
     whole = [axis.extent - 1 for axis in dimensions]

@@ -198,6 +198,55 @@ def test_beyond_the_limit_parts_of_the_stack_are_bounded_jointly(
     assert max(map(spectral, points)) <= found.value
 
 
+@pytest.mark.parametrize(
+    ("widths", "slopes"),
+    [
+        ([8, 1, 8, 3], [(1.0, 1.0), RELU]),
+        ([9, 2, 7, 3], [(-0.5, -0.5), RELU]),
+        ([12, 2, 1, 9, 3], [(1.0, 1.0), (2.0, 2.0), RELU]),
+    ],
+)
+def test_a_linear_bottleneck_has_no_more_inputs_than_it_leaves(
+    widths: list[int], slopes: list[tuple[float, float]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Merged with the layer behind it, it would have as many inputs as that one has units.
+    weights = random_weights(0, widths)
+    inner = [
+        torch.full((n,), lo).double() for n, (lo, _) in zip(widths[1:], slopes[:-1], strict=False)
+    ]
+    points = [jacobian(weights, [*inner, d]) for d in vertices(*RELU, widths[-2])]
+    truth = max(map(spectral, points))
+    wide = stack_norm(weights, slopes)
+    monkeypatch.setattr(dense_stack, "LARGEST", dense_stack._size(weights))
+    found = stack_norm(weights, slopes)
+    assert found == wide
+    assert found.reason == ""
+    assert truth <= found.value <= min(1.3 * truth, product(weights, slopes) * (1 + 1e-9))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_merging_makes_no_stack_larger(seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    narrow, wide = (torch.randint(n, 6 * n, (2,), generator=generator) for n in (1, 5))
+    widths = [30, *narrow.tolist(), *wide.tolist(), 3]
+    linear = [1, *torch.randint(0, 2, (2,), generator=generator).tolist(), 0]
+    weights = random_weights(seed, widths)
+    stack = dense_stack._prepared(weights, [(1.0, 1.0) if one else RELU for one in linear])
+    assert stack is None or stack.size <= dense_stack._size(weights)
+
+
+def test_a_stack_that_stays_wide_is_the_product_with_its_reason(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As where a Gram matrix cannot be factorised: its parts would be itself."""
+    monkeypatch.setattr(dense_stack, "LARGEST", 12)
+    monkeypatch.setattr(dense_stack, "_narrowed", lambda weight: weight)
+    weights = random_weights(0, [20, 3, 2])
+    found = stack_norm(weights, [RELU])
+    assert found.value == pytest.approx(product(weights, [RELU]), rel=1e-9)
+    assert found.reason.startswith("a product of constants: 23 inputs and hidden units are more")
+
+
 def test_a_network_too_wide_says_so_in_its_table(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dense_stack, "LARGEST", 8)
     model = nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 2))

@@ -1,5 +1,6 @@
 """Padding with copies of the image and the convolution behind it, against the dense operator."""
 
+import math
 from collections.abc import Sequence
 
 import pytest
@@ -29,6 +30,12 @@ def both(pad: nn.Module, conv: nn.Module) -> nn.Module:
     return nn.Sequential(pad, conv)
 
 
+def ones(conv: nn.Module) -> nn.Module:
+    """Set a kernel that no shift or crop of the image leaves as it is."""
+    nn.init.ones_(conv.weight)
+    return conv
+
+
 CASES = {
     "circular": lambda: (both(nn.CircularPad2d(1), nn.Conv2d(2, 3, 3)), (2, 5, 6)),
     "sides": lambda: (Padded(nn.Conv2d(2, 3, 3), (2, 0, 1, 1)), (2, 5, 6)),
@@ -44,8 +51,26 @@ CASES = {
     "padded twice": lambda: (Padded(nn.Conv1d(2, 3, 3, padding=1), (1, 1)), (2, 6)),
     "weight norm": lambda: (both(nn.CircularPad1d(1), weight_norm(nn.Conv1d(2, 3, 3))), (2, 6)),
     "other layer": lambda: (both(nn.CircularPad1d(1), nn.ConvTranspose1d(2, 3, 3)), (2, 6)),
+    "crops behind": lambda: (Padded(ones(nn.Conv1d(1, 1, 3)), (3, -1)), (1, 6)),
+    "crops before": lambda: (Padded(nn.Conv1d(2, 3, 3), (-1, 3)), (2, 6)),
+    "crops as much": lambda: (Padded(ones(nn.Conv1d(1, 1, 3)), (3, -3)), (1, 6)),
+    "crops all round": lambda: (Padded(nn.Conv1d(2, 3, 3), (-1, -1)), (2, 6)),
+    "crops rows": lambda: (Padded(ones(nn.Conv2d(1, 1, 3)), (1, 1, 3, -1)), (1, 6, 5)),
+    "crops columns": lambda: (Padded(nn.Conv2d(2, 3, 3), (-1, 3, 1, 1)), (2, 5, 6)),
+    "crops of three": lambda: (Padded(ones(nn.Conv3d(1, 1, 2)), (1, 0, -1, 2, 1, 0)), (1, 3, 4, 3)),
+    "reflect crops": lambda: (Padded(nn.Conv1d(2, 3, 3), (3, -1), "reflect"), (2, 6)),
+    "reflect crops 2": lambda: (
+        both(nn.ReflectionPad2d((-1, 3, 1, 1)), nn.Conv2d(2, 3, 3)),
+        (2, 5, 6),
+    ),
+    "replicate crops": lambda: (Padded(nn.Conv1d(2, 3, 3), (3, -1), "replicate"), (2, 6)),
+    "replicate crops 2": lambda: (
+        both(nn.ReplicationPad2d((1, 1, 3, -1)), nn.Conv2d(2, 3, 3)),
+        (2, 5, 6),
+    ),
 }
-LOOSE = {"zeros", "reflect one side", "padded twice", "other layer", "odd with stride"}
+CROPS = {name for name in CASES if "crops" in name}
+LOOSE = {"zeros", "reflect one side", "padded twice", "other layer", "odd with stride", *CROPS}
 """What no single layer does: bounded by the product, as before."""
 
 
@@ -63,6 +88,32 @@ def test_it_is_bounded_as_one_operator(
     found = network_norm(model, shape).product.value
     assert true * (1 - 1e-12) <= found <= true * (3 if name in LOOSE or not written else 1 + 1e-9)
     assert validate(model, shape) == []
+
+
+@pytest.mark.parametrize(
+    ("model", "shape"),
+    [
+        (both(nn.CircularPad1d((3, -1)), ones(nn.Conv1d(1, 1, 3))), (1, 6)),
+        (both(nn.CircularPad2d((1, 1, -1, 3)), ones(nn.Conv2d(1, 1, 3))), (1, 5, 6)),
+        (
+            both(nn.CircularPad3d((2, -1, 0, 0, 0, 0)), ones(nn.Conv3d(1, 1, (1, 1, 2)))),
+            (1, 3, 3, 4),
+        ),
+    ],
+)
+def test_a_circular_layer_that_crops_is_refused(model: nn.Module, shape: tuple[int, ...]) -> None:
+    found = network_norm(model, shape).product
+    assert math.isinf(found.value)
+    assert found.reason.endswith("torch does not say what a circular pad does that also crops")
+
+
+@pytest.mark.parametrize("sides", [(5, -3), (-3, 5), (4, -4)])
+def test_a_circular_one_that_leaves_numbers_unset_is_refused(sides: tuple[int, int]) -> None:
+    # With two channels torch pads with what was in memory before; with one it raises an error.
+    for model in (Padded(nn.Identity(), sides), Padded(nn.Conv1d(2, 1, 3), sides)):
+        found = network_norm(model, (2, 6)).product
+        assert math.isinf(found.value)
+        assert "torch does not say" in found.reason
 
 
 def test_a_circular_one_on_a_large_image_is_that_of_the_layer_that_pads_itself() -> None:

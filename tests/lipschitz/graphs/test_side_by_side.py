@@ -50,6 +50,21 @@ class GroupSort(nn.Module):
         return torch.cat([low, high], 2).view(x.shape)
 
 
+class Lnets(nn.Module):
+    """As LNets': Anil et al. 2019, of neighbours, with a view for each of the extremes."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.size = size
+
+    def grouped(self, x: Tensor) -> Tensor:
+        return x.view(*x.shape[:-1], -1, self.size)
+
+    def forward(self, x: Tensor) -> Tensor:
+        largest = torch.max(self.grouped(x), -1)[0]
+        return torch.cat((largest, torch.min(self.grouped(x), -1)[0]), dim=1)
+
+
 def steepest(model: nn.Module, shape: tuple[int, ...], seed: int) -> float:
     """The greatest norm of the Jacobian found, at points without equal numbers.
 
@@ -76,6 +91,17 @@ ONES: dict[str, Callable[[Tensor], Tensor]] = {
     "group sort of two": GroupSort(2),
     "group sort of four": GroupSort(4),
     "smallest and largest": lambda x: torch.cat([x.amin(1, True), x.amax(1, True)], 1),
+    "LNets' pairs": Lnets(2),
+    "LNets' groups of four": Lnets(4),
+    "turned apart": lambda x: torch.cat(
+        [x.view(-1, 2, 4).mT.amax(2), x.reshape(-1, 2, 4).transpose(2, 1).amin(2)], 1
+    ),
+    "both extremes": lambda x: torch.cat(x.view(-1, 4, 2).aminmax(dim=2), 1),
+    "both extremes, kept": lambda x: torch.cat(torch.aminmax(x, dim=1, keepdim=True)[::-1], 1),
+    "both extremes, called twice": lambda x: torch.cat(
+        [x.view(-1, 4, 2).aminmax(dim=2).max, x.view(-1, 4, 2).aminmax(dim=2).min], 1
+    ),
+    "larger of both extremes": lambda x: x.view(-1, 4, 2).aminmax(dim=2)[1],
     "maxout of four": lambda x: x.view(-1, 2, 4).max(-1)[0],
     "put together again": lambda x: torch.cat(x.chunk(4, 1)[::-1], 1),
     "with zero": lambda x: torch.max(x, torch.zeros(8, dtype=x.dtype)),
@@ -121,6 +147,21 @@ MORE: dict[str, Callable[..., Tensor]] = {
     ),
     "along other dimensions": lambda x, a, b: torch.cat(
         [x.view(-1, 3, 2).amax(1).flatten(1), x.view(-1, 3, 2).amin(2).flatten(1)], 1
+    ),
+    "along the same dimension of other shapes": lambda x, a, b: torch.cat(
+        [x.view(-1, 2, 3).amax(2), x.view(-1, 3, 2).amin(2)], 1
+    ),
+    "of other numbers, turned": lambda x, a, b: torch.cat(
+        [x.view(-1, 2, 3).mT.amax(2), x.view(-1, 3, 2).amin(2)], 1
+    ),
+    "of two layers, along a dimension": lambda x, a, b: torch.cat(
+        [a(x).view(-1, 3, 2).amax(2), b(x).view(-1, 3, 2).amin(2)], 1
+    ),
+    "both extremes of one number": lambda x, a, b: torch.cat(
+        x[:, :1].aminmax(dim=1, keepdim=True), 1
+    ),
+    "both extremes, the larger twice": lambda x, a, b: torch.cat(
+        [*(low_high := x.view(-1, 3, 2).aminmax(dim=2)), low_high.max], 1
     ),
     "one number": lambda x, a, b: torch.cat([x[:, :1].amax(1, True), x[:, :1].amin(1, True)], 1),
     "broadcast": lambda x, a, b: torch.max(x[:, :1], a(x)),

@@ -12,7 +12,7 @@ from lit_intriguing.lipschitz.layers import convolution
 from lit_intriguing.lipschitz.layers.convolution import convolution_norm
 from lit_intriguing.lipschitz.norm import Norm
 from tests.lipschitz.random.random_layers import draw, true_norm
-from tests.lipschitz.truth import norm
+from tests.lipschitz.truth import matrix, norm
 
 SLACK = 1e-12  # the dense SVD's own rounding
 
@@ -53,6 +53,16 @@ def test_low_pass_kernels_are_bounded_tightly(layer, shape, ratio, monkeypatch) 
     truth = true_norm(layer, shape)
     assert truth is not None
     assert truth <= convolution_norm(layer, shape).value <= ratio * truth
+
+
+@pytest.mark.parametrize("mode", ["circular", "reflect", "replicate"])
+@pytest.mark.parametrize("small", [0, 2**20])
+def test_a_layer_that_crops_its_input_is_bounded(mode: str, small: int, monkeypatch) -> None:
+    monkeypatch.setattr(convolution, "SMALL", small)
+    layer = nn.Conv1d(2, 3, 3, padding=-1, padding_mode=mode).double()
+    truth = norm(matrix(layer, (2, 9)))
+    assert truth <= convolution_norm(layer, (2, 9)).value * (1 + SLACK) <= 1.5 * truth
+    assert truth <= convolution_norm(layer).value <= 3 * truth
 
 
 def test_patches_that_do_not_overlap_are_exact_for_any_shape() -> None:
