@@ -17,8 +17,12 @@ from lit_intriguing.models import Classifier
 
 GPUS = torch.cuda.device_count()
 NEEDS_GPU = pytest.mark.skipif(GPUS < 1, reason="no GPU is visible")
+NEEDS_TWO = pytest.mark.skipif(GPUS < 2, reason="two GPUs are not visible")
 DEVICES = ["cpu", pytest.param("cuda", marks=[pytest.mark.gpu, NEEDS_GPU])]
 """For `pytest.mark.parametrize("device", DEVICES)`."""
+
+TWO_DEVICES = ["cpu", pytest.param("cuda", marks=[pytest.mark.gpu, NEEDS_TWO])]
+"""The same for tests with two ranks."""
 
 
 def adversarial() -> AdversarialTraining:
