@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from lit_intriguing.solvers.box import Box
+from lit_intriguing.solvers.chosen_rows import ChosenRows
 from lit_intriguing.solvers.descent import Descent
 from lit_intriguing.solvers.evaluation import Evaluation, squared_lengths
 from lit_intriguing.solvers.lbfgs_memory import Free
@@ -103,12 +104,11 @@ class AnchoredDescent(Descent):
         self.scale.masked_fill_(self.fresh, 1.0)
         return result
 
-    def advance(self, trial: Tensor, found: Evaluation, step: Step) -> Tensor:
+    def advance(self, trial: Tensor, found: Evaluation, step: Step) -> ChosenRows:
         """Go to the trial points that were accepted; take `trial` back."""
         assert isinstance(step, AnchoredStep)
         stay = super().advance(trial, found, step)
-        x, anchor = (points.index_select(0, stay) for points in (self.x, self.anchor))
-        self.pairs.r.index_copy_(0, stay, x.sub_(anchor))
+        stay.put(self.pairs.r, stay.of(self.x).sub_(stay.of(self.anchor)))
         self.square = torch.where(step.accepted, step.square, self.square)
         return stay
 

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from lit_intriguing.solvers.chosen_rows import ChosenRows
+
 _TOGETHER = 0.06
 """Slots are filled again once this share of them rests."""
 
@@ -126,10 +128,9 @@ class NearestSuccess:
     def update(self, trial: Tensor, square: Tensor, margin: Tensor) -> None:
         """Store the points `trial`, `(n, D)`, that succeed and are nearer than the best."""
         better = (margin < 0).logical_and_(square < self.square).logical_and_(self._slots.working)
-        slots = better.nonzero().squeeze(1)
-        if len(slots):
-            problems = self._slots.problems.index_select(0, slots)
-            self.x.index_copy_(0, problems, trial.index_select(0, slots))
+        slots = ChosenRows(better)
+        if not slots.none:
+            slots.send(trial, self.x, self._slots.problems)
             self.square = torch.where(better, square, self.square)
             self.margin = torch.where(better, margin, self.margin)
             self.found = self.found | better

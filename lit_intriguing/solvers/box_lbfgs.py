@@ -158,7 +158,7 @@ class _Run(Search):
         if bool(again.any()):
             tried.masked_fill_(again, 1)
             idle.masked_fill_(again, 0)
-            self._descent.begin_again(again.nonzero().squeeze(1))
+            self._descent.begin_again(again)
 
     def _projected_gradient(self) -> Tensor:
         """Return the largest entry of `clip(x - g) - x`, `(n,)`."""

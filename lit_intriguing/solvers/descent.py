@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from lit_intriguing.solvers.box import Box
+from lit_intriguing.solvers.chosen_rows import ChosenRows
 from lit_intriguing.solvers.evaluation import Evaluation, squared_lengths
 from lit_intriguing.solvers.lbfgs_memory import Free, Pairs, Product
 from lit_intriguing.solvers.line_search import Step
@@ -113,17 +114,18 @@ class Descent(ABC):
             Which trials are accepted, and what is known of the others.
         """
 
-    def advance(self, trial: Tensor, found: Evaluation, step: Step) -> Tensor:
+    def advance(self, trial: Tensor, found: Evaluation, step: Step) -> ChosenRows:
         """Go to the trial points that were accepted; take `trial` back.
 
         Returns:
-            The slots that stay where they are, an index.
+            The slots that stay where they are.
         """
-        # Few trials are rejected, so these are put back: to choose by element costs much more.
-        stay = step.accepted.logical_not().nonzero().squeeze(1)
-        trial.index_copy_(0, stay, self.x.index_select(0, stay))
-        a = self.pairs.a.index_select(0, stay)
-        self.pairs.a.copy_(found.gradient).index_copy_(0, stay, a)
+        # Few trials are rejected, so these are put back.
+        stay = ChosenRows(step.accepted.logical_not())
+        stay.put(trial, stay.of(self.x))
+        a = stay.of(self.pairs.a)
+        self.pairs.a.copy_(found.gradient)
+        stay.put(self.pairs.a, a)
         self.x, self._trial = trial, self.x
         self.value = torch.where(step.accepted, found.value, self.value)
         self.fresh = self.fresh > step.accepted
@@ -155,17 +157,17 @@ class Descent(ABC):
     def _replace_ascents(self, product: Product) -> None:
         """Take minus the gradient where the direction does not descend, or the memory misleads."""
         good = (self._slope < 0).logical_and_(self.length >= _FORGET_BELOW).logical_or_(self.fresh)
-        slots = good.logical_not_().nonzero().squeeze(1)
-        if not len(slots):
+        slots = ChosenRows(good.logical_not_())
+        if slots.none:
             return
-        self.pairs.forget(slots)
-        product.coefficients[..., slots] = 0.0
-        r, a = (v.index_select(0, slots) for v in (self.pairs.r, self.pairs.a))
-        gradient = r.addcmul_(a, self.multiplier[slots].unsqueeze(1))
+        self.pairs.forget(slots.mask)
+        product.coefficients.masked_fill_(slots.mask, 0.0)
+        r, a = (slots.of(v) for v in (self.pairs.r, self.pairs.a))
+        gradient = r.addcmul_(a, slots.of(self.multiplier).unsqueeze(1))
         if self._bounded:
-            gradient *= self._free.index_select(0, slots)
+            gradient *= slots.of(self._free)
         square = squared_lengths(gradient)
         if self._scale() is None:
             tiny = torch.finfo(square.dtype).tiny
-            product.scale[slots] = square.clamp(min=tiny).rsqrt()
-        self._slope[slots] = -square * product.scale[slots]
+            slots.put(product.scale, square.clamp(min=tiny).rsqrt())
+        slots.put(self._slope, -square * slots.of(product.scale))

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from lit_intriguing.solvers.chosen_rows import ChosenRows
 from lit_intriguing.solvers.two_loop import Gram, TwoLoops
 
 _CURVATURE, _COSINE = 1e-4, 1e-8
@@ -113,22 +114,23 @@ class Pairs:
         torch.sub(trial, x, out=step)
         torch.sub(gradient, self.a, out=change)
         self.usable[self._next] = finite
-        if not bool(finite.all()):
-            broken = ~finite
-            change[broken] = 0.0
+        broken = ChosenRows(~finite)
+        if not broken.none:
+            broken.put(change, torch.zeros_like(broken.of(change)))
             # A coefficient of 0 does not undo what is infinite.
-            step[broken] = step[broken].nan_to_num(0.0, 0.0, 0.0)
+            broken.put(step, broken.of(step).nan_to_num_(0.0, 0.0, 0.0))
         self._next = (self._next + 1) % self.size
         return step
 
     def load(self, slots: Tensor) -> None:
         """Start new problems in some slots (an index), at points where r and a are 0."""
         self.vectors[slots] = 0.0
-        self.forget(slots)
+        self.usable[:, slots], self.reach[slots] = 0.0, 1.0
 
     def forget(self, slots: Tensor) -> None:
-        """Empty the memory of some slots (an index)."""
-        self.usable[:, slots], self.reach[slots] = 0.0, 1.0
+        """Empty the memory of some slots, bool `(n,)`."""
+        self.usable.masked_fill_(slots, 0.0)
+        self.reach.masked_fill_(slots, 1.0)
 
     def keep(self, slots: Tensor) -> None:
         """Drop all slots but these (an index)."""

@@ -85,9 +85,9 @@ class PlainDescent(Descent):
         self.pairs.reach = reach
 
     def begin_again(self, slots: Tensor) -> None:
-        """Empty the memory of some slots (an index): a step of steepest descent follows."""
+        """Empty the memory of some slots, bool `(n,)`: a step of steepest descent follows."""
         self.pairs.forget(slots)
-        self.length[slots] = 1.0
+        self.length.masked_fill_(slots, 1.0)
 
     def keep(self, slots: Tensor) -> None:
         """Drop all slots but these (an index)."""

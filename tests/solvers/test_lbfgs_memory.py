@@ -129,7 +129,7 @@ def test_direction_goes_with_the_length() -> None:
 
 def test_without_pairs_the_direction_is_minus_the_gradient_times_the_scale() -> None:
     walk = Walk(True, 2)
-    walk.pairs.forget(torch.tensor([1, 4]))
+    walk.pairs.forget(torch.isin(torch.arange(SLOTS), torch.tensor([1, 4])))
     found = walk.direction()
     for problem in (1, 4):
         torch.testing.assert_close(found[problem], -SCALE[problem] * walk.gradient(problem))
@@ -194,7 +194,7 @@ def test_steepest_descent_goes_as_far_as_the_newest_pair_says() -> None:
     change = walk.gradients[2] - walk.gradients[1]
     expected = (step * change).sum(1) / change.square().sum(1)
     torch.testing.assert_close(walk.pairs.steepest(), expected)
-    walk.pairs.forget(torch.tensor([3]))
+    walk.pairs.forget(torch.arange(SLOTS) == 3)
     walk.pairs.reach[3] = 5.0
     # Without a pair a step of length `reach`.
     expected[3] = 5.0 / walk.pairs.a[3].norm()

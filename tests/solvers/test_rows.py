@@ -103,6 +103,17 @@ def test_the_same_call_twice_is_bit_identical(solve: Solve) -> None:
 
 
 @EVERY_SOLVER
+@pytest.mark.parametrize("slots", [5, 24])
+def test_rows_chosen_by_a_mask_give_what_an_index_gives(
+    solve: Solve, slots: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    by_index = solve(slots, torch.arange(24))
+    monkeypatch.setattr("lit_intriguing.solvers.chosen_rows._INDEXED", set())
+    for name, value in solve(slots, torch.arange(24)).items():
+        assert torch.equal(value.nan_to_num(-7.0), by_index[name].nan_to_num(-7.0)), name
+
+
+@EVERY_SOLVER
 def test_no_problem_is_no_work(solve: Solve) -> None:
     found = solve(7, torch.arange(0))
     assert all(len(value) == 0 for value in found.values())
