@@ -109,21 +109,22 @@ def test_papers_scheme_runs_on_the_digits_and_finds_minimal_examples_of_each_lay
 
 
 @pytest.mark.parametrize(
-    ("recipe", "caps", "left"),
+    ("recipe", "start", "caps", "left"),
     [
-        ("adv_mnist_lbfgs", {"input": 1.5 / 8, "hidden1": 0.06, "hidden2": 0.06}, 1.0),
-        ("adv_mnist_lbfgs/short", {"input": 2.0 / 8, "hidden1": 0.08, "hidden2": 0.08}, 0.5),
+        ("adv_mnist_lbfgs", 80, {"input": 1.5 / 8, "hidden1": 0.06, "hidden2": 0.06}, 1.0),
+        ("adv_mnist_lbfgs/short", 160, {"input": 2.0 / 8, "hidden1": 0.08, "hidden2": 0.08}, 0.5),
     ],
 )
 def test_examples_by_lbfgs_are_capped_and_train_the_logistic_network_on_the_digits(
     recipe: str,
+    start: int,
     caps: dict[str, float],
     left: float,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     options = ["--trainer.max_epochs=16", "--set"]
-    fit_on_the_digits(recipe, capsys, *options, "AdversarialTraining.start_step=80")
+    fit_on_the_digits(recipe, capsys, *options, f"AdversarialTraining.start_step={start}")
     for layer, rows in logged_of_each_layer(tmp_path).items():
         assert len(rows) >= 5
         assert all(0 < row["distortion"] < caps[layer] + 1e-6 for row in rows)
