@@ -77,7 +77,7 @@ class NamedMetric(Metric):
         """Have the states saved in the state dict, or not, as torchmetrics does."""
         super().persistent(mode)
         if self._setting:
-            self._persistent[self._setting] = False
+            self.add_state(self._setting, [])  # anew, and not to be saved
 
     def merge_state(self, incoming_state: dict[str, Any] | Metric) -> None:
         """Add what another metric of this class has counted, as torchmetrics does.
