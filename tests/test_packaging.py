@@ -51,9 +51,8 @@ def test_a_wheel_carries_the_weights_and_no_benchmarks(unpacked: Path) -> None:
 @pytest.mark.integration
 def test_a_wheel_carries_what_report_and_reproduce_read(unpacked: Path) -> None:
     package = unpacked / "lit_intriguing"
-    for file in (ROOT / shipped.RESULTS).iterdir():
-        inside = package / shipped.RESULTS / file.name
-        assert inside.read_bytes() == file.read_bytes()
+    for file in filter(Path.is_file, (ROOT / shipped.RESULTS).rglob("*")):
+        assert (package / file.relative_to(ROOT)).read_bytes() == file.read_bytes()
     templates = package / "commands" / "report" / "templates"
     assert {file.name for file in templates.iterdir()} == {"report.html", "parts.html", "style.css"}
 
