@@ -175,11 +175,11 @@ def definite_in_single(squares: Tensor, levels: Tensor) -> Tensor:
     """Whether a factorisation in complex64 proves what `definite` does, in half of its time.
 
     In exact arithmetic: where true, no eigenvalue of the complex128 matrix exceeds the level. A
-    factorisation of A in floating point that runs to its end is that of a matrix at most
-    `sqrt(2) g tr(A)` away, g the relative error of a sum of so many real products (Higham 2002,
-    theorem 10.3, and the norm of `|R*| |R|` as in Rump 2006; in complex arithmetic a sum has
-    twice the products, and two such errors make one), and rounding A to complex64 moves it by a
-    unit of its Frobenius norm. Both are taken from the level before.
+    factorisation of A in floating point that runs to its end is that of a matrix whose entries
+    are at most `sqrt(2) u (2 min(i, j) + 8) sqrt(A_ii A_jj)` away, as many products as the sum of
+    an entry has (Higham 2002, theorem 10.3; in complex arithmetic there are twice the products,
+    and two such errors make one): see `_reach`. Rounding A to complex64 moves it by a unit of its
+    Frobenius norm. Both are taken from the level before.
 
     Args:
         squares: `(B, k, k)` complex128, or those rounded to complex64, whole Hermitian matrices.
@@ -192,15 +192,26 @@ def definite_in_single(squares: Tensor, levels: Tensor) -> Tensor:
     order, usable = squares.shape[-1], (levels > 1e-20) & (levels < 1e20)
     if not single_pays(order, squares.device):
         return torch.zeros_like(usable)
-    traces = squares.diagonal(dim1=-2, dim2=-1).real.double().sum(-1)
-    rest = (order * levels - traces).clamp(min=0)
+    rest = levels[:, None] - squares.diagonal(dim1=-2, dim2=-1).real.double()
     # 1.5 for terms of second order and the few further roundings of blocked factorisations.
-    off = 1.5 * math.sqrt(2) * (2 * order + 8) * SINGLE_UNIT * rest
+    off = 1.5 * math.sqrt(2) * SINGLE_UNIT * _reach(rest.clamp(min=0))
     off += 2 * SINGLE_UNIT * (levels + frobenius(squares))
     lower = levels - off
     single = squares.to(torch.complex64, copy=True).neg_()
     single.diagonal(dim1=-2, dim2=-1).add_(lower[:, None])
     return _whole_ones_pass(single) & (lower > 0) & usable
+
+
+def _reach(diagonals: Tensor) -> Tensor:
+    """Bound the norm of the matrix `(2 min(i, j) + 8) sqrt(a_i a_j)`: `(B, k)` to `(B,)`.
+
+    With ones for a, the norm of `min(i, j)`, i and j from 1 to k, is
+    `1 / (4 sin^2(pi / (4 k + 2)))` (the inverse is tridiagonal), about `0.41 k^2`; and `min(i, j)`
+    is at most k.
+    """
+    order, traces = diagonals.shape[-1], diagonals.sum(-1)
+    even = diagonals.amax(-1) / (4 * math.sin(math.pi / (4 * order + 2)) ** 2)
+    return 2 * torch.minimum(even, order * traces) + 8 * traces
 
 
 def _factorises(matrix: Tensor) -> bool:

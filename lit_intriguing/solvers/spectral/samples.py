@@ -40,6 +40,12 @@ MOST = 2**22
 SPARE = 5e-4
 """How much higher than its estimate a norm is taken to be, relative, to choose a ball."""
 
+FIRST = 64
+"""Steps of Lanczos that raise the target as a rule; where they do not, `STEPS`."""
+
+FRUITLESS = 64
+"""Samples in a row of which single precision proves none: neighbours have nearly the same norm."""
+
 
 def farthest(found: Symbol, sizes: Sequence[int]) -> float:
     """Return `w_0`, within which of any frequency a sample lies."""
@@ -80,6 +86,7 @@ class Samples:
         self._lean = farthest(found, sizes) if lean is None else lean
         self._open = torch.ones(len(self._groups), *sizes, dtype=torch.bool)
         self._widest = 0
+        self._lowest = math.inf
         self._mirrored = not found.taps.is_complex() and set(thetas) <= {0.0, 0.5}
         if self._mirrored:  # A(-xi) is the conjugate of A(xi)
             longest = max(range(len(sizes)), key=lambda i: sizes[i])
@@ -116,6 +123,12 @@ class Samples:
     def flat(self) -> bool:
         """Whether none of the balls chosen last was wider than that: heights tell little."""
         return 0 < self._widest <= self.beside
+
+    @property
+    def level(self) -> bool:
+        """Whether no height seen was even half as far below the target as `beside` asks for."""
+        limit = float(self.limits(torch.tensor([self.beside]), 1.0))
+        return self.flat and self._lowest > (1 + limit) / 2
 
     def open(self) -> Tensor:
         """Return those that are open, `(B, 1 + d)`: place among the groups, and j."""
@@ -173,6 +186,7 @@ class Samples:
         if self.alone:
             self._widest = 1
             return torch.ones(len(heights), dtype=torch.long)
+        self._lowest = min(self._lowest, float(heights.min()) / tau)
         share = heights * (1 + SPARE) / tau * math.cos(self._lean)
         wide = share.clamp(max=1).arccos() - self._lean
         counts = torch.searchsorted(self._ball[1], wide, right=True).clamp(min=1)
@@ -224,15 +238,19 @@ def greatest_sample(found: Symbol, samples: Samples, tau: float, tolerance: floa
         The target at the end: the norms are at most that and `margin`.
     """
     single = single_pays(min(found.taps.shape[-2:]), found.taps.device)
+    fruitless = 0
     for index, count in samples.centres(found.batch):
+        if count > 1 and samples.level:  # a near isometry: each answers for itself
+            continue
         if single and count == 1 and samples.flat:
             every = len(index)
             index = _left_by_single(found, samples, index, tau)
-            single = len(index) < every  # of a near isometry it proves nothing
+            fruitless = fruitless + every if len(index) == every else 0
+            single = fruitless < FRUITLESS
         if not len(index):
             continue
         squares = found.squares_at(samples.angles(index), samples.groups(index))
-        steps: Iterator[int] = itertools.repeat(STEPS)
+        steps = itertools.chain([FIRST], itertools.repeat(STEPS))
         if count and samples.flat:
             counts = torch.full((len(index),), count)
             steps = itertools.chain([QUICK], steps)

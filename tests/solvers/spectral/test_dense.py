@@ -8,7 +8,13 @@ from threadpoolctl import threadpool_info, threadpool_limits
 from torch import Tensor
 
 from lit_intriguing.solvers.spectral import certified_norm, dense
-from lit_intriguing.solvers.spectral.dense import SINGLE, definite, definite_in_single, gram
+from lit_intriguing.solvers.spectral.dense import (
+    SINGLE,
+    _reach,
+    definite,
+    definite_in_single,
+    gram,
+)
 
 
 def draw(*shape: int, dtype: torch.dtype = torch.float64) -> Tensor:
@@ -81,6 +87,26 @@ def test_single_precision_proves_no_level_below_the_largest_eigenvalue(
         assert not definite_in_single(rounded, level)
         assert torch.equal(rounded, before)
     assert definite_in_single(squares, torch.tensor([1.03 * scale], dtype=torch.float64))
+
+
+def test_single_precision_proves_levels_next_to_eigenvalues_that_are_nearly_equal() -> None:
+    squares = hermitian(SPECTRA["all nearly equal"](256))[None]
+    assert definite_in_single(squares, torch.tensor([1 + 3e-5], dtype=torch.float64))
+
+
+@pytest.mark.parametrize("order", [1, 2, 64, 256])
+@pytest.mark.parametrize("spread", [0.0, 0.1, 30.0])
+def test_the_reach_of_rounding_is_at_least_the_norm_and_that_for_a_constant_diagonal(
+    order: int, spread: float
+) -> None:
+    diagonal = torch.exp(spread * torch.rand(order, dtype=torch.float64))
+    places = torch.arange(1, order + 1, dtype=torch.float64)
+    entries = 2 * torch.minimum(places[:, None], places) * torch.outer(diagonal, diagonal).sqrt()
+    norm = float(torch.linalg.matrix_norm(entries, 2)) + 8 * float(diagonal.sum())
+    found = float(_reach(diagonal[None]))
+    assert norm * (1 - 1e-12) <= found
+    if not spread:
+        assert found == pytest.approx(norm, rel=1e-9)
 
 
 def test_single_precision_proves_nothing_of_other_orders_and_sizes_or_without_numbers() -> None:
