@@ -5,6 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from lit_intriguing.tables import Cell, markdown_table, terminal_table
 from lit_intriguing.whole_files import kept_aside, write_bytes
@@ -33,6 +34,9 @@ class Report(ABC):
         title: Heading.
         confidence: Of the intervals.
     """
+
+    PICTURES: ClassVar[tuple[str, ...]]
+    """Names of the files that `files` leaves out where there is nothing to draw."""
 
     title: str = ""
     confidence: float = 0.95
@@ -74,7 +78,8 @@ class Report(ABC):
             folder: Where to; it is made.
         """
         files = self.files()
-        aside = kept_aside(folder, files)
+        # A picture of other results does not stay beside these where they have none.
+        aside = kept_aside(folder, {**dict.fromkeys(self.PICTURES, b""), **files})
         if aside is not None:
             print(f"note: the tables that were there are now in {aside}", file=sys.stderr)
         for name, content in files.items():

@@ -119,6 +119,7 @@ def redraw(store: Store, job: AttackJob, data: object) -> None:
     finished = store.finished
     assert finished is not None
     columns = read_examples(store.folder, job.format)
+    job.check_images(columns["clean"][:1])
     drawn = draw(store.folder, columns, Summary.of(finished["summary"]), job, data)
     files = [name for name in finished["files"] if name != "examples.png"]
     store.finish(finished["sources"], [*files, *drawn], finished["summary"])

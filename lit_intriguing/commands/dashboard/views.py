@@ -11,8 +11,6 @@ from lit_intriguing.errors import UserError
 from lit_intriguing.loggers.summaries import STEP
 from lit_intriguing.private import of_wandb_workspaces
 
-"""The horizontal axis: what Lightning's WandbLogger counts in."""
-
 
 @dataclass(frozen=True)
 class Place:

@@ -70,17 +70,21 @@ def warnings_of(findings: Sequence[Finding]) -> list[str]:
 def text(found: Evaluation, table: tuple[list[str], list[list[Cell]]], seconds: float) -> str:
     """Return lines for a terminal: what was evaluated, and the errors at each size."""
     columns, rows = table
-    if not found.certified:
-        columns = [name for name in columns if name != "not certified, %"]
-        rows = [[cell for cell in row if cell != ""] for row in rows]
-    cells: list[list[Cell]] = [
-        [f"{cell:.2f}" if name.endswith("%") else f"{cell:g}" if isinstance(cell, float) else cell
-         for name, cell in zip(columns, row, strict=True)]
-        for row in rows
-    ]  # fmt: skip
+    shown = [
+        (at, name)
+        for at, name in enumerate(columns)
+        if found.certified or name != "not certified, %"
+    ]
+    cells = [[_shown(name, row[at]) for at, name in shown] for row in rows]
     head = (
         f"{len(found.labels)} images, error {float(found.wrong.double().mean()):.2%} without an "
         f"attack, {float(found.queries.double().mean()):.1f} gradient evaluations an image, "
         f"{seconds:.1f} seconds"
     )
-    return f"{head}\n{terminal_table(columns, cells)}"
+    return f"{head}\n{terminal_table([name for _, name in shown], cells)}"
+
+
+def _shown(column: str, cell: Cell) -> Cell:
+    if not isinstance(cell, float):
+        return cell
+    return f"{cell:.2f}" if column.endswith("%") else f"{cell:g}"

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from typing_extensions import override
@@ -33,6 +34,8 @@ class ProbeReport(Report):
         probes: The numbers.
         job: What was asked for.
     """
+
+    PICTURES: ClassVar[tuple[str, ...]] = ("along.png", "around.png")
 
     probes: Probes
     job: ProbeJob
@@ -72,10 +75,8 @@ class ProbeReport(Report):
             _named(name, one): {centre: _cloud(one, centre) for centre in self.job.centres}
             for name, one in there.items()
         }
-        return {
-            "along.png": png(lines_figure(lines, title=self.title)),
-            "around.png": png(clouds_figure(clouds, title=self.title)),
-        }
+        drawn = (lines_figure(lines, title=self.title), clouds_figure(clouds, title=self.title))
+        return dict(zip(self.PICTURES, map(png, drawn), strict=True))
 
     def _there(self) -> dict[str, ModelProbes]:
         """Return those models that have numbers."""

@@ -1,7 +1,6 @@
 """What is asked for: the options of `lightning transfer`, and what is done with them."""
 
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any, ClassVar
 
 from lightning.pytorch import LightningDataModule, Trainer
@@ -9,7 +8,6 @@ from typing_extensions import override
 
 from lit_intriguing.commands.transfer.job import TransferJob
 from lit_intriguing.commands.transfer.output import PaperRow, TransferReport
-from lit_intriguing.commands.transfer.pictures import write_pictures
 from lit_intriguing.commands.transfer.run import TransferRun
 from lit_intriguing.commands.transfer.table import Interval, Table, TableRow
 from lit_intriguing.configuration.instances import instance
@@ -151,7 +149,4 @@ class TransferMatrix(ExampleStudy[TransferJob, Table]):
             title or "examples and predictions",
             self.show if job.adversarial else 0,
         )
-        found = self.run_over(loop, trainer, models)
-        if loop.panels:
-            write_pictures(loop.panels, Path(self.out_dir), self.title)
-        return found
+        return self.run_over(loop, trainer, models)

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from typing_extensions import override
 
@@ -16,6 +17,7 @@ from lit_intriguing.commands.transfer.table import (
 )
 from lit_intriguing.figures import heat_map
 from lit_intriguing.figures.canvas import png
+from lit_intriguing.figures.panels import pair_panels
 from lit_intriguing.model_sets.report import Report, Section
 from lit_intriguing.tables import Cell as Text
 from lit_intriguing.tables import csv_table
@@ -49,6 +51,8 @@ class TransferReport(Report):
         method: Of the intervals.
     """
 
+    PICTURES: ClassVar[tuple[str, ...]] = ("examples.png",)
+
     table: Table
     paper: Mapping[str, PaperRow] = field(default_factory=dict)
     method: Interval = "wilson"
@@ -80,11 +84,20 @@ class TransferReport(Report):
 
     @override
     def files(self) -> dict[str, str | bytes]:
-        return {
+        found: dict[str, str | bytes] = {
             "transfer.csv": self.csv(),
             "transfer.md": self.page(),
             "transfer.png": self.figure(),
         }
+        if self.table.panels:
+            found["examples.png"] = png(pair_panels(self.table.panels, title=self.title))
+        return found
+
+    @override
+    def screen(self) -> str:
+        panels = self.table.panels
+        drawn = f"\n{len(panels[0].clean)} images of each set are drawn." if panels else ""
+        return super().screen() + drawn
 
     def csv(self) -> str:
         """Return the table as CSV, a row for each cell."""

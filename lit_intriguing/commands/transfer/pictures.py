@@ -1,7 +1,6 @@
 """The sets of a transfer study as pictures (the paper's figure 7)."""
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping
 
 import torch
 
@@ -9,22 +8,8 @@ from lit_intriguing.attacks.examples import Examples
 from lit_intriguing.commands.transfer.job import CLEAN, SetName, TransferJob
 from lit_intriguing.commands.transfer.table import Table, TableRow
 from lit_intriguing.commands.transfer.transfer_tensors import example_sets
-from lit_intriguing.figures.canvas import png
 from lit_intriguing.figures.examples import drawn_as_images
-from lit_intriguing.figures.panels import Panel, pair_panels
-
-
-def write_pictures(drawn: Sequence[Panel], folder: Path, title: str) -> None:
-    """Write `examples.png` and say so.
-
-    Args:
-        drawn: See `panels`.
-        folder: Where to.
-        title: Heading.
-    """
-    path = folder / "examples.png"
-    path.write_bytes(png(pair_panels(drawn, title=title)))
-    print(f"{len(drawn[0].clean)} images of each set are drawn in {path}")
+from lit_intriguing.figures.panels import Panel
 
 
 def panels(

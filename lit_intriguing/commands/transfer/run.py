@@ -1,5 +1,7 @@
 """How it runs: a transfer study's passes over data."""
 
+from dataclasses import replace
+
 from torch import Tensor
 from typing_extensions import override
 
@@ -7,7 +9,6 @@ from lit_intriguing.commands.transfer.job import TransferJob
 from lit_intriguing.commands.transfer.pictures import panels
 from lit_intriguing.commands.transfer.table import Table, tabulate
 from lit_intriguing.commands.transfer.transfer_tensors import evaluate
-from lit_intriguing.figures.panels import Panel
 from lit_intriguing.model_sets.predictions import ChunkInputs, ChunkResult
 from lit_intriguing.model_sets.run import ExamplesRun, StudyPass
 
@@ -26,7 +27,6 @@ class TransferRun(ExamplesRun[TransferJob, Table]):
     def __init__(self, study_pass: StudyPass[TransferJob], task: str, show: int = 0) -> None:
         super().__init__(study_pass, task, study_pass.job.adversarial)
         self.show = show
-        self.panels: list[Panel] = []
 
     @override
     def evaluate(self, inputs: ChunkInputs) -> ChunkResult:
@@ -35,6 +35,7 @@ class TransferRun(ExamplesRun[TransferJob, Table]):
     @override
     def conclude(self, columns: dict[str, Tensor], failures: dict[str, str]) -> Table:
         table = tabulate(columns, self.job.sets(self.names), self.names, failures)
-        if self.show:
-            self.panels = panels(table, self.job, self.stored_examples(0), self.show)
-        return table
+        if not self.show:
+            return table
+        drawn = panels(table, self.job, self.stored_examples(0), self.show)
+        return replace(table, panels=drawn)

@@ -10,6 +10,7 @@ from scipy.stats import binomtest
 from torch import Tensor
 
 from lit_intriguing.commands.transfer.job import SetName
+from lit_intriguing.figures.panels import Panel
 from lit_intriguing.metrics import TransferRates
 from lit_intriguing.model_sets.distortions import Distortions
 
@@ -95,11 +96,13 @@ class Table:
         models: Names, the columns.
         rows: The sets.
         failures: What went wrong, by the model's name.
+        panels: Some images of each set, where they are to be drawn.
     """
 
     models: tuple[str, ...]
     rows: tuple[TableRow, ...]
     failures: Mapping[str, str] = field(default_factory=dict)
+    panels: Sequence[Panel] = field(default=(), compare=False, repr=False)
 
     @property
     def errors(self) -> Tensor:

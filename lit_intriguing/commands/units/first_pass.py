@@ -1,6 +1,6 @@
 """The pass before the scan, which finds the principal components of each layer."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import torch
@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from lit_intriguing.commands.units.job import UnitJob, begin_store
+from lit_intriguing.errors import UserError
 from lit_intriguing.hosts.precision import in_precision
 from lit_intriguing.splits.loop import ChunkLoop
 from lit_intriguing.splits.resumable_store import MADE_AGAIN, Store
@@ -54,21 +55,35 @@ class FirstPass(ChunkLoop):
         """Save this process's part, then put the parts together."""
         if self.writes(trainer):
             with draft(self._part(trainer.global_rank)) as file:
-                torch.save({name: one.state_dict() for name, one in self._found.items()}, file)
+                found = {name: one.state_dict() for name, one in self._found.items()}
+                torch.save({"chunks": self._position, "found": found}, file)
         super().on_predict_end(trainer, pl_module)
 
     @override
     def finish(self, trainer: Trainer, chunks: int) -> None:
         paths = [self._part(rank) for rank in range(trainer.world_size)]
         parts = [path for path in paths if path.is_file()]
-        found = self._new()
-        for path in parts:
-            for name, state in read_tensors(path, MADE_AGAIN).items():
-                found[name].merge_state(state)
-        with draft(self.store.folder / _FILE) as file:
-            torch.save({name: one.result() for name, one in found.items()}, file)
+        found, done = self._joined(parts)
+        if done == chunks:
+            with draft(self.store.folder / _FILE) as file:
+                torch.save({name: one.result() for name, one in found.items()}, file)
         for path in parts:
             path.unlink()
+        if done != chunks:  # components of some images would pass for those of all
+            raise UserError(
+                f"{done} of {chunks} chunks are done: repeat the command without fast_dev_run or "
+                "limit_predict_batches."
+            )
+
+    def _joined(self, parts: Iterable[Path]) -> tuple[dict[str, RunningComponents], int]:
+        """Return what all parts found together, and of how many chunks."""
+        found, done = self._new(), 0
+        for path in parts:
+            part = read_tensors(path, MADE_AGAIN)
+            done += part["chunks"]
+            for name, state in part["found"].items():
+                found[name].merge_state(state)
+        return found, done
 
     def _new(self) -> dict[str, RunningComponents]:
         layers = matching_layers(self._networks[TRAINED], self.job.layers)

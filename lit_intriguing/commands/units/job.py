@@ -85,7 +85,8 @@ class UnitJob:
     ) -> dict[str, Any]:
         """Return what the top images depend on, as plain values.
 
-        What they are compared by is not among it: other features use the same scan.
+        What they are compared by is not among it (see `comparison`): while a scan goes on, it
+        serves other features as well.
 
         Args:
             model: With its weights loaded.
@@ -101,6 +102,11 @@ class UnitJob:
                 for name in ("directions", "principal", "control", "split", "limit", "chunk")
             },
         }
+
+    def comparison(self) -> dict[str, Any]:
+        """Return what a finished comparison depends on beside the top images, as plain values."""
+        compared_by = "labels" if self.features is None else described(self.features)
+        return {"compared_by": compared_by, "rows": self.rows}
 
 
 def begin_store(

@@ -1,5 +1,6 @@
 """The scan inside Lightning's predict loop, chunk by chunk."""
 
+import copy
 import time
 from collections.abc import MutableMapping
 from pathlib import Path
@@ -16,8 +17,8 @@ from lit_intriguing.commands.units.parts import Part, Parts
 from lit_intriguing.commands.units.second_look import coherence_of, loader_of
 from lit_intriguing.errors import UserError
 from lit_intriguing.hosts.precision import in_precision
-from lit_intriguing.splits.fingerprint import fingerprint
-from lit_intriguing.splits.loop import ChunkLoop, chunk_loader
+from lit_intriguing.splits.fingerprint import differences, fingerprint
+from lit_intriguing.splits.loop import ChunkLoop, chunk_loader, on_rank_zero
 from lit_intriguing.splits.resumable_store import Store
 from lit_intriguing.splits.split import SplitData
 from lit_intriguing.units.analyse import TRAINED, report
@@ -54,12 +55,28 @@ class UnitRun(ChunkLoop):
     def begin(self, trainer: Trainer, module: LightningModule) -> None:
         job = self.job
         begin_store(job, self.store, self.data, trainer, module)
+        on_rank_zero(trainer, self._check_comparison)
         finished = self.store.finished is not None
         self._networks = {TRAINED: module} if finished else job.networks(module)
         self._components = components_in(self.store.folder) or {}
         self._scans = self._new_scans()
         self._done = self.parts.sources()
         self._part, self._saved = Part(), time.monotonic()
+
+    def _check_comparison(self) -> None:
+        """Refuse other features or rows than a finished comparison has: its scan is deleted."""
+        finished = self.store.finished
+        if finished is None:
+            return
+        now = self.job.comparison()
+        # What earlier versions finished does not say.
+        before = {name: finished["summary"].get(name, value) for name, value in now.items()}
+        if before != now:
+            raise UserError(
+                f"{self.store.folder} holds a finished comparison of other settings "
+                f"({'; '.join(differences(before, now))}): name another output, or delete the "
+                "folder to begin again."
+            )
 
     @override
     def work(self, trainer: Trainer, index: int, images: Tensor, labels: Tensor) -> None:
@@ -87,14 +104,24 @@ class UnitRun(ChunkLoop):
         for network, model in self._networks.items():
             forward = in_precision(model, trainer.precision_plugin)
             self._scans[network].add(model, images, indices, forward)
-        self._part.sources[index] = source
-        self._part.labels[index] = labels.cpu()
+        self._part = self._part_with(index, source, labels)
         if time.monotonic() - self._saved > _SECONDS:
             self._save(trainer)
 
+    def _part_with(self, index: int, source: str, labels: Tensor) -> Part:
+        """Return a new part with one more chunk, which every network has seen.
+
+        It is a copy, which takes the place of the last one at once: what is interrupted in a chunk
+        that some networks have seen saves the part without that chunk.
+        """
+        return Part(
+            copy.deepcopy({name: scan.state_dict() for name, scan in self._scans.items()}),
+            {**self._part.sources, index: source},
+            {**self._part.labels, index: labels.cpu()},
+        )
+
     def _save(self, trainer: Trainer) -> None:
         if self._part.sources and self.writes(trainer):
-            self._part.scans = {name: scan.state_dict() for name, scan in self._scans.items()}
             self.parts.save(self._part)
             self._saved = time.monotonic()
 
@@ -134,7 +161,9 @@ class UnitRun(ChunkLoop):
         )  # fmt: skip
         found = report(scans, coherence, self.job.scan.seed)
         files, summary = write(self.store.folder, found, loader, self.job)
-        self.store.finish([sources[index] for index in range(chunks)], files, summary)
+        self.store.finish(
+            [sources[index] for index in range(chunks)], files, summary | self.job.comparison()
+        )
 
     def _joined(self, parts: list[Part]) -> dict[str, NetworkScan]:
         scans = self._new_scans()

@@ -151,6 +151,16 @@ def test_a_finished_attack_is_drawn_again_with_other_pictures_and_not_attacked_a
     assert (folder / "examples.pt").stat().st_mtime_ns == written
 
 
+def test_pictures_of_a_finished_attack_without_finite_bounds_are_refused(
+    weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = words(weights, "--limit=20", "--bounds={lower: -.inf, upper: .inf}")
+    cli.main(arguments)
+    capsys.readouterr()
+    assert "png needs finite bounds" in refused([*arguments, "--png=true"], capsys)
+    assert not (tmp_path / "attack" / "adversarial").exists()
+
+
 def test_too_few_names_of_classes_lose_nothing_and_the_right_file_goes_on(
     weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -134,6 +134,19 @@ def test_hidden_gradients_are_warned_of(tmp_path: Path, capsys: pytest.CaptureFi
     assert {"zero_gradients", "unconstrained_failure"} <= warned
 
 
+def test_an_error_of_zero_is_printed_where_nothing_is_certified(
+    weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cli.main(words(weights, "--sizes={linf: [0.0001, 0.5]}", "--limit=2", "--certify=false"))
+    _, names, zero, large, *_ = capsys.readouterr().out.splitlines()
+    assert "not certified" not in names
+    assert zero.split()[:2] == ["linf", "0.0001"]
+    assert set(zero.split()[2:]) == {"0.00"}
+    assert len(large.split()) == len(zero.split()) + 1  # the number of the worst class
+    with (tmp_path / "evaluate" / "sizes.csv").open() as file:
+        assert next(csv.DictReader(file))["worst class"] == ""
+
+
 def test_no_checks_are_made_where_none_are_wanted(weights: Path, tmp_path: Path) -> None:
     cli.main(words(weights, "--limit=20", "--sanity=0"))
     assert not (tmp_path / "evaluate" / "sanity.csv").exists()

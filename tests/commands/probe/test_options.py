@@ -95,6 +95,15 @@ def test_without_any_row_that_counts_tables_are_empty_and_nothing_is_drawn(tmp_p
     assert not (tmp_path / "along.png").exists()
 
 
+def test_figures_of_other_results_do_not_stay_where_nothing_is_drawn(models, tmp_path):
+    study(tmp_path, models).run(io.StringIO())
+    figures = {name: (tmp_path / name).read_bytes() for name in ("along.png", "around.png")}
+    study(tmp_path, {"never": NeverCorrect()}).run(io.StringIO())
+    for name, content in figures.items():
+        assert (tmp_path / "earlier-1" / name).read_bytes() == content
+        assert not (tmp_path / name).exists()
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -89,9 +89,23 @@ def test_the_study_writes_the_pictures_and_says_where(tmp_path, capsys):
     options = {"data": Pictures(), "out_dir": str(tmp_path), "trainer": quiet, "chunk": 8}
     TransferMatrix({"a": MODELS["a"]}, noise=[1.0], **options).run(io.StringIO())
     assert not (tmp_path / "examples.png").exists()
-    TransferMatrix({"a": MODELS["a"]}, noise=[1.0], show=3, **options).run(io.StringIO())
+    TransferMatrix({"a": MODELS["a"]}, noise=[1.0], show=3, **options).run()
     assert (tmp_path / "examples.png").read_bytes().startswith(b"\x89PNG")
-    assert "3 images of each set are drawn in" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "3 images of each set are drawn.\n" in out
+    assert out.endswith(f"transfer.png, examples.png in {tmp_path}\n")
+
+
+@pytest.mark.filterwarnings("ignore:The '.*_dataloader' does not have many workers")
+@pytest.mark.parametrize("show", [0, 3])
+def test_pictures_of_other_results_are_kept_aside_with_their_tables(show, tmp_path):
+    quiet = {"accelerator": "cpu", "enable_progress_bar": False}
+    options = {"data": Pictures(), "out_dir": str(tmp_path), "trainer": quiet, "chunk": 8}
+    TransferMatrix({"a": MODELS["a"]}, noise=[1.0], show=3, **options).run(io.StringIO())
+    first = (tmp_path / "examples.png").read_bytes()
+    TransferMatrix({"a": MODELS["a"]}, noise=[0.5], show=show, **options).run(io.StringIO())
+    assert (tmp_path / "earlier-1" / "examples.png").read_bytes() == first
+    assert (tmp_path / "examples.png").exists() == bool(show)
 
 
 @pytest.mark.parametrize("show", [-1, 9])

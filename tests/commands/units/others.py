@@ -4,6 +4,8 @@ import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 
+from lit_intriguing.models import Classifier
+
 
 class Handing(LightningModule):
     """Hands flattened digits on through a layer of 64 units."""
@@ -33,3 +35,19 @@ class Pixels(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return x.flatten(1) if self.whole else torch.zeros(1, 3)
+
+
+class Breaking(Classifier):
+    """A control, always with the same weights, whose forward pass number `breaks_at` fails."""
+
+    def __init__(self, breaks_at: int = 0) -> None:
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            super().__init__(widths=(64, 16, 10))
+        self.breaks_at, self.passes = breaks_at, 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.passes += 1
+        if self.passes == self.breaks_at:
+            raise RuntimeError("power cut")
+        return super().forward(x)

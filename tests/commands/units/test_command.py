@@ -16,6 +16,7 @@ from lit_intriguing.commands.units import run
 from lit_intriguing.data import Digits
 from lit_intriguing.models import Classifier
 from lit_intriguing.units import UnitReport, analyse_units
+from lit_intriguing.whole_files import read_checked_json, write_checked_json
 from tests.commands.attack.digits import QUIET, ROOT, checkpoint
 
 OTHERS = "tests.commands.units.others"
@@ -112,6 +113,17 @@ def test_a_run_that_broke_goes_on_after_its_last_saved_chunk(
     assert not (broken / "chunks").exists()
 
 
+def test_a_chunk_in_which_the_control_breaks_is_counted_once(weights: Path, tmp_path: Path) -> None:
+    arguments = ["--rotations=3", f"--control={OTHERS}.Breaking"]
+    with pytest.raises(RuntimeError, match="power cut"):
+        units(weights, "--output=broken", *arguments, "--control.breaks_at=4")
+    units(weights, "--output=broken", *arguments)
+    units(weights, "--output=whole", *arguments)
+    assert {row["images"] for row in table(tmp_path / "broken")} == {"360"}
+    whole, broken = (tmp_path / name / "units.csv" for name in ("whole", "broken"))
+    assert whole.read_bytes() == broken.read_bytes()
+
+
 @pytest.mark.slow
 @pytest.mark.integration
 def test_two_processes_give_the_same_bits_as_one(weights: Path, tmp_path: Path) -> None:
@@ -178,6 +190,20 @@ def test_principal_components_are_compared_after_a_first_pass(
     assert "principal True -> False" in without
 
 
+def test_principal_components_of_some_chunks_are_not_kept(
+    weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = words(weights, "--principal=true", "--rotations=3", "--control=false")
+    line = refused([*arguments, "--trainer.limit_predict_batches=2"], capsys)
+    way_out = "repeat the command without fast_dev_run or limit_predict_batches."
+    assert line.endswith(f"2 of 6 chunks are done: {way_out}")
+    assert not list((tmp_path / "units").glob("*.pt"))
+    cli.main(arguments)
+    layers = ["hidden1", "output"]
+    expected = of_digits(weights, layers, principal=True, rotations=3, control=False)
+    assert_same(table(tmp_path / "units"), expected)
+
+
 @pytest.mark.parametrize("suffix", ["npz", "pt"])
 def test_own_directions_come_from_a_file(suffix: str, weights: Path, tmp_path: Path) -> None:
     own = torch.randn(5, 16, generator=torch.Generator().manual_seed(0))
@@ -238,6 +264,31 @@ def test_other_settings_in_the_same_folder_are_refused(
     units(weights, "--rotations=2", "--control=false", "--limit=64")
     arguments = words(weights, "--rotations=3", "--control=false", "--limit=64")
     assert "rotations 2 -> 3" in refused(arguments, capsys)
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        (f"--features={OTHERS}.Pixels", f"(compared_by labels -> {{'class': '{OTHERS}.Pixels', "),
+        ("--rows=3", "(rows 4 -> 3)"),
+    ],
+)
+def test_what_a_finished_comparison_was_not_made_for_is_refused(
+    option: str, message: str, weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = words(weights, "--rotations=2", "--control=false", "--limit=64")
+    cli.main(arguments)
+    out = capsys.readouterr().out
+    line = refused([*arguments, option], capsys)
+    assert f"units holds a finished comparison of other settings {message}" in line
+    assert line.endswith("name another output, or delete the folder to begin again.")
+    # A comparison that an earlier version finished does not say what it was made for.
+    manifest = tmp_path / "units" / "manifest.json"
+    content = read_checked_json(manifest, "")
+    content["finished"]["summary"] = {"text": content["finished"]["summary"]["text"]}
+    write_checked_json(manifest, content)
+    cli.main([*arguments, option])
+    assert capsys.readouterr().out == out
 
 
 def test_one_layer_s_name_is_a_list_of_one(weights: Path, tmp_path: Path) -> None:
