@@ -51,7 +51,8 @@ def with_model_of_checkpoint(arguments: Sequence[str]) -> list[str]:
     ckpt_path = given.get("ckpt_path")
     if "model" in given or not isinstance(ckpt_path, str):
         return list(arguments)
-    model = described_model(ckpt_path)
+    trusted = str(given.get("weights_only")).lower() == "false"  # a word, or a file's value
+    model = described_model(ckpt_path, weights_only=not trusted)
     if model is None:
         return list(arguments)
     text = yaml.safe_dump({"model": model}, default_flow_style=True, width=float("inf"))

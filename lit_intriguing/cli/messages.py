@@ -2,7 +2,7 @@
 
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from lightning.pytorch import Trainer
@@ -121,19 +121,27 @@ def other_optimizer(trainer: Trainer, error: Exception) -> str | None:
 
 
 def interruption(trainer: Trainer) -> str:
-    """Say how to go on after Ctrl-C, with the newest checkpoint on disk where there is one."""
+    """Say how to go on after Ctrl-C, with the newest checkpoint on disk where there is one.
+
+    One of weights alone does not count: `fit` cannot go on from it.
+    """
     if trainer.state.fn != TrainerFn.FITTING:
         return "interrupted."
-    checkpoint = newest_checkpoint(trainer)
+    whole = [c for c in trainer.checkpoint_callbacks if not getattr(c, "save_weights_only", False)]
+    checkpoint = _newest_of(whole)
     if checkpoint is None:
-        return "interrupted. No checkpoint was saved: the same command begins again."
+        return "interrupted. No checkpoint was saved to go on from: the same command begins again."
     path = shlex.quote(str(checkpoint))
     return f"interrupted. To go on, repeat the command with --ckpt_path {path}"
 
 
 def newest_checkpoint(trainer: Trainer) -> Path | None:
     """Return the checkpoint written last among those that the Trainer's callbacks know."""
-    paths = {Path(p) for c in trainer.checkpoint_callbacks for p in _known_to(c) if p}
+    return _newest_of(trainer.checkpoint_callbacks)
+
+
+def _newest_of(callbacks: Iterable[Checkpoint]) -> Path | None:
+    paths = {Path(p) for c in callbacks for p in _known_to(c) if p}
     there = [p for p in paths if p.exists()]
     # Copies such as last.ckpt may share a time with their original: the name decides then.
     return max(there, key=lambda p: (p.stat().st_mtime_ns, p.name), default=None)

@@ -270,6 +270,10 @@ class Program(LightningCLI):
         """Warn where nothing has been trained."""
         self._warn_of_initial_weights()
 
+    def before_units(self) -> None:
+        """Warn where nothing has been trained."""
+        self._warn_of_initial_weights()
+
     def _warn_of_initial_weights(self) -> None:
         if self._option("ckpt_path") is not None or not self.trainer.is_global_zero:
             return

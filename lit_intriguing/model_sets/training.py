@@ -15,7 +15,7 @@ from lit_intriguing.cli import closing_test
 from lit_intriguing.configuration.patches import Config, with_value
 from lit_intriguing.errors import UsageError
 from lit_intriguing.model_sets.sources import ModelSource, fit_config
-from lit_intriguing.training_runs.measure import build
+from lit_intriguing.training_runs.measure import build, stopped_by_user
 from lit_intriguing.training_runs.progress import Progress, duration
 from lit_intriguing.training_runs.store import Run, RunStore, Stage
 from lit_intriguing.training_runs.workers import run_all
@@ -37,16 +37,15 @@ def train_and_save(folder: Path, run: Run) -> float:
 
     Returns:
         The error on the test set, where the module and its data have one and log it; else NaN.
+
+    Raises:
+        KeyboardInterrupt: The user stopped it.
     """
     cli = build(run.config)
-    try:
+    with stopped_by_user(cli.trainer):
         cli.trainer.fit(cli.model, datamodule=cli.datamodule)
         if closing_test.has_test(cli.model, cli.datamodule):
             cli.trainer.test(cli.model, datamodule=cli.datamodule, verbose=False)
-    except SystemExit:
-        if cli.trainer.interrupted:  # Lightning's way out of Ctrl-C
-            raise KeyboardInterrupt from None
-        raise
     path = weights_of(folder, run)
     with draft(path) as file:
         cli.trainer.save_checkpoint(file, weights_only=True)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, TextIO
 
 from jsonargparse import ArgumentError
+from lightning.pytorch import Trainer
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities.seed import isolate_rng
 
@@ -59,12 +60,14 @@ def train_and_measure(run: Run) -> float:
 
     Raises:
         ValueError: The module logs no such metric, or it is not finite.
+        KeyboardInterrupt: The user stopped it.
     """
     gc.collect()  # the run before: model, Trainer and loops refer to each other in circles
     cli = build(run.config)
-    cli.trainer.fit(cli.model, datamodule=cli.datamodule)
-    evaluate = cli.trainer.validate if run.stage is Stage.TUNE else cli.trainer.test
-    evaluate(cli.model, datamodule=cli.datamodule, verbose=False)
+    with stopped_by_user(cli.trainer):
+        cli.trainer.fit(cli.model, datamodule=cli.datamodule)
+        evaluate = cli.trainer.validate if run.stage is Stage.TUNE else cli.trainer.test
+        evaluate(cli.model, datamodule=cli.datamodule, verbose=False)
     name = METRICS[run.stage]
     if name not in cli.trainer.callback_metrics:
         logged = ", ".join(sorted(cli.trainer.callback_metrics)) or "nothing"
@@ -73,6 +76,24 @@ def train_and_measure(run: Run) -> float:
     if not math.isfinite(error):
         raise ValueError(f"{name!r} is {error}")
     return error
+
+
+@contextlib.contextmanager
+def stopped_by_user(trainer: Trainer) -> Iterator[None]:
+    """Raise `KeyboardInterrupt` where Ctrl-C or SIGTERM stops what a Trainer does.
+
+    Lightning makes a `SystemExit` of either. A library's, on an error that belongs to one run, is
+    left as it is.
+
+    Args:
+        trainer: What does the work inside.
+    """
+    try:
+        yield
+    except SystemExit as error:
+        if trainer.received_sigterm or isinstance(error.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from None
+        raise
 
 
 class _Build(LightningCLI):

@@ -1,5 +1,6 @@
 """A run through the command line: loggers, the closing test, its line."""
 
+import contextlib
 import csv
 import os
 import shlex
@@ -15,6 +16,7 @@ from lightning.pytorch import Callback, Trainer
 from PIL import Image
 
 from lit_intriguing import cli
+from lit_intriguing.cli.subcommands import TRAINER_SUBCOMMANDS
 from lit_intriguing.configuration import shipped
 from tests.loggers.wandb_files import wandb_records
 
@@ -324,12 +326,19 @@ def test_measuring_initial_weights_is_said_and_measuring_a_checkpoint_is_not(
     assert INITIAL not in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("subcommand", ["validate", "predict"])
-def test_the_other_measurements_warn_of_initial_weights_too(
+NEEDED = {
+    "attack": ["--attack=GradientAttack", "--attack.eps=0.1"],
+    "evaluate": ["--sizes={l2: [0.1]}"],
+}
+"""Options without which a subcommand is refused before it says anything."""
+
+
+@pytest.mark.parametrize("subcommand", sorted({*TRAINER_SUBCOMMANDS} - {"fit"}))
+def test_every_measurement_warns_of_initial_weights(
     subcommand: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(SystemExit):  # the model has no such step
-        cli.main([subcommand, *TINY[:1], *QUIET])
+    with contextlib.suppress(SystemExit):  # the model has no such step, or no such data
+        cli.main([subcommand, *TINY[:1], *QUIET, *NEEDED.get(subcommand, [])])
     assert INITIAL in capsys.readouterr().err
 
 
@@ -384,6 +393,17 @@ def test_after_ctrl_c_without_a_checkpoint_that_is_said(
 ) -> None:
     line = interrupted(["--trainer.callbacks.epoch=0"], capsys)
     assert line.startswith("lightning: interrupted. No checkpoint was saved")
+
+
+def test_after_ctrl_c_weights_alone_are_not_offered_to_go_on_from(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    weights = {"class_path": "ModelCheckpoint", "init_args": {"save_weights_only": True}}
+    stop = {"class_path": "tests.cli.test_fit.Interrupt", "init_args": {"epoch": 1}}
+    callbacks = yaml.safe_dump([weights, stop], default_flow_style=True).strip()
+    line = interrupted([f"--trainer.callbacks={callbacks}"], capsys)
+    assert len(list(tmp_path.rglob("*.ckpt"))) == 1
+    assert line.startswith("lightning: interrupted. No checkpoint was saved to go on from")
 
 
 def test_ctrl_c_in_the_closing_test_does_not_offer_more_training(

@@ -1,6 +1,9 @@
+import signal
+
 import pytest
 import torch
 
+from lit_intriguing.model_sets.training import train_and_save
 from lit_intriguing.training_runs.measure import attempt, build, train_and_measure
 from lit_intriguing.training_runs.store import Run, Stage
 
@@ -63,6 +66,34 @@ def test_what_a_run_prints_is_kept_for_a_failure(capsys):
     assert result.failure == "SystemExit: gone"
     assert "about to fail" in result.details
     assert capsys.readouterr().out == ""
+
+
+def ended_by(how):
+    ending = {"class_path": "tests.training_runs.ending.Ending", "init_args": {"how": how}}
+    trainer = {"accelerator": "cpu", "max_epochs": 1, "callbacks": [ending]}
+    return Run(Stage.TUNE, config(trainer=trainer))
+
+
+@pytest.fixture
+def measures(tmp_path):
+    """What trains and measures, by name; the signals are as before in the end."""
+    before = signal.getsignal(signal.SIGINT)
+    yield {"alone": train_and_measure, "weights": lambda run: train_and_save(tmp_path, run)}
+    signal.signal(signal.SIGINT, before)  # Lightning ignores further ones
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("how", ["ctrl_c", "sigterm"])
+@pytest.mark.parametrize("kind", ["alone", "weights"])
+def test_a_user_who_stops_a_training_stops_more_than_this_one(kind, how, measures):
+    with pytest.raises(KeyboardInterrupt):
+        attempt(ended_by(how), measures[kind])
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("kind", ["alone", "weights"])
+def test_a_library_that_ends_the_process_fails_one_run(kind, measures):
+    assert attempt(ended_by("library"), measures[kind]).failure == "SystemExit: gone"
 
 
 def test_a_wrong_key_is_an_exception_of_the_parser():

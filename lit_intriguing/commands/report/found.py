@@ -3,6 +3,7 @@
 import csv
 import datetime
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -27,25 +28,36 @@ READERS: Mapping[str, Any] = {
 }
 """By the file that tells that a folder holds such a result."""
 
-_NOT_READ = (OSError, KeyError, ValueError, TypeError, csv.Error, yaml.YAMLError)
+_NOT_READ = (
+    OSError, AttributeError, KeyError, ValueError, TypeError, csv.Error, yaml.YAMLError,
+)  # fmt: skip
 """What a file that is cut short or of something else leads to."""
 
 
 def find_results(root: Path) -> list[Result]:
     """Read all results in a folder and those within, in the order of their paths.
 
-    Results that a command has kept aside (`earlier-*`) and hidden folders are left out. One that
-    cannot be read is there with its `problem`.
+    Numbers in names count as numbers: `version_10` comes after `version_9`. Results that a command
+    has kept aside (`earlier-*`) and hidden folders are left out. One that cannot be read is there
+    with its `problem`.
 
     Args:
         root: The folder.
     """
     files = [
         path
-        for path in sorted(root.rglob("*.csv"))
-        if path.name in READERS and not _aside(path.relative_to(root))
+        for path in sorted(root.rglob("*.csv"), key=_in_order)
+        if path.name in READERS and not _aside(path.relative_to(root)) and path.is_file()
     ]
     return [_read(path, root) for path in files]
+
+
+def _in_order(path: Path) -> list[list[str | int]]:
+    """Return what sorts paths name by name, and the digits in these as numbers."""
+    return [
+        [int(part) if at % 2 else part for at, part in enumerate(re.split(r"(\d+)", name))]
+        for name in path.parts
+    ]
 
 
 def _aside(path: Path) -> bool:
@@ -62,8 +74,15 @@ def _read(path: Path, root: Path) -> Result:
     try:
         return Result(**{"settings": _manifest(path.parent), **head, **reader.read(path.parent)})
     except _NOT_READ as error:
-        what = f"no {error}" if isinstance(error, KeyError) else str(error)
-        return Result(**head, problem=f"{path.name} cannot be read: {what}")
+        return Result(**head, problem=f"{path.name} cannot be read: {_in_words(error)}")
+
+
+def _in_words(error: Exception) -> str:
+    if isinstance(error, KeyError):
+        return f"no {error}"
+    if isinstance(error, AttributeError):  # a list where a mapping belongs
+        return "a file beside it is of another program"
+    return str(error)
 
 
 def _manifest(folder: Path) -> str:

@@ -5,9 +5,9 @@ import datetime
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from lit_intriguing.commands.reproduce.lacking import lacking
 from lit_intriguing.commands.reproduce.runners import OwnProcess, asked_to_end, end_all
@@ -84,7 +84,7 @@ class ReproductionRun:
                 while len(running) < self.workers and (step := first_ready(waiting, unfinished)):
                     waiting.remove(step)
                     self._tell_of(step, unfinished, done)
-                    running[step] = self._begin(step, records)
+                    running[step] = self._begin(step, records, failed)
                 for step in [one for one, begun in running.items() if begun.has_ended()]:
                     record = running[step].record()
                     if record.status == InterruptedRunError.status:
@@ -110,14 +110,12 @@ class ReproductionRun:
         number = self.plan.steps.index(step) + 1
         _say(f"step {number} of {len(self.plan.steps)}, {step.title}; time left: {left}")
 
-    def _begin(self, step: Step, records: Records) -> "_Begun":
+    def _begin(self, step: Step, records: Records, failed: Iterable[Step]) -> "_Begun":
         words, log = step.words(self.output), records.log(step)
-        lacking = [name for name in step.needs() if f"<.ckpt of {name}>" in words]
-        begun = _Begun(words, log, f"there is no checkpoint in {', '.join(lacking)}")
-        if lacking:
+        begun = _Begun(words, log, why_not(step, words, failed))
+        if begun.reason:
             begun.job = MISSING
         else:
-            begun.reason = ""
             log.unlink(missing_ok=True)
             begun.job = self.runner(words, self.output, log)
         return begun
@@ -175,6 +173,25 @@ def first_ready(waiting: Sequence[Step], unfinished: Sequence[Step]) -> Step | N
         if not any(step.uses(one.folder) for one in earlier):
             return step
     return None
+
+
+def why_not(step: Step, words: Sequence[str], failed: Iterable[Step]) -> str:
+    """Return why a step cannot begin; empty where it can.
+
+    The checkpoint of a training that failed does not count: it is of an epoch on the way. The
+    models of a study that failed do, since a study keeps none but whole ones.
+
+    Args:
+        step: The step.
+        words: Its command, with the checkpoints that there are.
+        failed: Steps that failed.
+    """
+    needed = [PurePosixPath(name) for name in step.needs()]
+    for one in failed:
+        if any(name.is_relative_to(one.folder) for name in needed):
+            return f"the step {one.name}, whose checkpoint it takes, failed"
+    lacking = [name for name in step.needs() if f"<.ckpt of {name}>" in words]
+    return f"there is no checkpoint in {', '.join(lacking)}" if lacking else ""
 
 
 def time_left(rest: list[Step], done: list[tuple[Step, Record]]) -> float:

@@ -1,4 +1,5 @@
 import json
+import signal
 
 import pytest
 import yaml
@@ -15,6 +16,7 @@ RECIPES = {
     for name in ("adv_digits_ablation", "adv_mnist_ablation", "adv_mnist_layers")
 }
 DIGITS = RECIPES["adv_digits_ablation"]
+ENDING = "tests.training_runs.ending.Ending"
 
 
 def layers(row):
@@ -37,6 +39,26 @@ def test_the_command_runs_the_recipes_study_to_its_table_and_files(tmp_path, cap
     assert [line[-2:] for line in lines[2:4]] == [["2", "0"], ["2", "0"]]
     assert {path.suffix for path in tmp_path.glob("ablation.*")} == {".csv", ".md", ".png"}
     assert len(list((tmp_path / "runs").glob("*.json"))) == 2 * (3 + 2)
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("how", ["ctrl_c", "sigterm"])
+def test_a_study_in_this_process_ends_where_the_user_stops_a_training(how, tmp_path, capsys):
+    ending = {"class_path": ENDING, "init_args": {"how": how}}
+    change = {"trainer": {"max_epochs": 1, "callbacks": [ending]}}
+    rows = json.dumps({"one": {"candidates": [{}]}})
+    options = ["--seed_keys=[seed_everything]", "--workers=0", f"--out_dir={tmp_path}"]
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        with pytest.raises(SystemExit) as ended:
+            main(
+                ["ablate", *DIGITS, f"--rows={rows}", *options, f"--overrides={json.dumps(change)}"]
+            )
+    finally:
+        signal.signal(signal.SIGINT, before)  # Lightning ignores further ones
+    assert ended.value.code == 130
+    assert capsys.readouterr().err.splitlines()[-1] == "lightning: interrupted."
+    assert list(tmp_path.glob("runs/*")) == []
 
 
 @pytest.mark.integration
@@ -207,6 +229,49 @@ def test_one_value_of_a_change_leaves_its_others(form):
         "model": {"init_args": {"widths": [64, 10]}},
     }
     assert study.tuning == {"data": {"init_args": {"validation": 20}}}
+
+
+def test_one_value_of_a_class_keeps_the_class_that_the_change_names():
+    changes = "--overrides={optimizer: torch.optim.Adam, trainer: {logger: false}}"
+    values = [
+        "--overrides.optimizer.init_args.lr=0.1",
+        "--overrides.trainer.logger.class_path=CSVLogger",
+    ]
+    assert parse([*DIGITS, changes, *values]).overrides == {
+        "optimizer": {"class_path": "torch.optim.Adam", "init_args": {"lr": 0.1}},
+        "trainer": {"logger": {"class_path": "CSVLogger"}},
+    }
+
+
+CALLBACKS = "[{class_path: a.Timer, init_args: {duration: 1}}, b.Other]"
+LISTED = [{"class_path": "a.Timer", "init_args": {"duration": 1}}, "b.Other"]
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (
+            "Timer.init_args.interval=step",
+            [{**LISTED[0], "init_args": {"duration": 1, "interval": "step"}}, "b.Other"],
+        ),
+        ("Other.init_args.a=1", [LISTED[0], {"class_path": "b.Other", "init_args": {"a": 1}}]),
+        ("Timer.init_args.duration=null", [{"class_path": "a.Timer", "init_args": {}}, "b.Other"]),
+        ("Other=null", LISTED[:1]),
+        ("Other=b.Third", [LISTED[0], "b.Third"]),
+    ],
+)
+def test_one_value_in_a_list_of_a_change_leaves_the_list(value, expected):
+    changes = f"--overrides={{trainer: {{callbacks: {CALLBACKS}}}}}"
+    study = parse([*DIGITS, changes, f"--overrides.trainer.callbacks.{value}"])
+    assert study.overrides == {"trainer": {"callbacks": expected}}
+
+
+def test_one_value_of_a_class_that_a_list_of_a_change_lacks_is_refused(tmp_path, capsys):
+    changes = f"--overrides={{trainer: {{callbacks: {CALLBACKS}}}}}"
+    option = "--overrides.trainer.callbacks.Timr.init_args.interval"
+    line = complaint([*DIGITS, f"--out_dir={tmp_path}/out", changes, f"{option}=step"], capsys)
+    assert line.startswith(f"lightning: {option}: a change to 'Timr' in a list needs exactly one")
+    assert line.endswith("Did you mean 'Timer'?")
 
 
 def test_one_value_of_a_change_is_printed_with_the_configuration(capsys):

@@ -1,6 +1,5 @@
 """Folders with results, in the columns of the commands that write them."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,8 @@ from lit_intriguing.commands.lipschitz import output as bounds
 from lit_intriguing.commands.probe import output as probing
 from lit_intriguing.commands.transfer.output import CSV_COLUMNS
 from lit_intriguing.figures.canvas import new_figure, png
+from lit_intriguing.lipschitz.layer_bounds import FOLDED, PADDED, LayerBound, NetworkNorm
+from lit_intriguing.lipschitz.norm import Norm, unknown
 from lit_intriguing.tables import csv_table
 from lit_intriguing.units import table as units
 
@@ -75,15 +76,18 @@ def probes(folder: Path) -> Path:
 
 
 def lipschitz(folder: Path) -> Path:
-    rows = [
-        {"layer": "one", "type": "Linear", "bound": 2.5, "kind": "exact", "paper": 2.75},
-        {"layer": "two", "type": "Odd", "bound": "inf", "kind": "unknown"},
-        {"layer": "norm", "type": "BatchNorm", "bound": 1.0, "note": "together with one"},
-    ]
-    write(folder / "lipschitz.csv", [*bounds.COLUMNS, "risk", "note", "paper"], rows)
-    norm = {"bound": None, "kind": "unknown", "risk": 0.0, "reason": "no rule for Odd"}
-    summary = {"product": norm, "certified_accuracy": {"0.5": 0.25}, "rows": 8}
-    (folder / "summary.json").write_text(json.dumps(summary))
+    layers = (
+        LayerBound("one", "Linear", (4,), Norm(2.5)),
+        LayerBound("two", "Odd", (4,), unknown("no rule for Odd")),
+        LayerBound("norm", "BatchNorm", (4,), Norm(1.0), f"{FOLDED}one"),
+        LayerBound("conv", "Conv2d", (4,), Norm(1.5), f"{PADDED}pad"),
+    )
+    network = NetworkNorm(layers, unknown("no rule for Odd"))
+    folder.mkdir(parents=True, exist_ok=True)
+    bounds.write(
+        folder,
+        bounds.Result(network, layers, (4,), 1.0, {"one": 2.75}, certified={0.5: 0.25}, images=8),
+    )
     return folder
 
 

@@ -104,7 +104,7 @@ def test_a_policy_forbids_requests(whole: tuple[str, Read]) -> None:
 def test_each_picture_has_words_and_can_be_shown(whole: tuple[str, Read]) -> None:
     _, read = whole
     images = read.all("img")
-    assert len(images) == 9  # a heat map, a grid, an attack, two curves of three trainings
+    assert len(images) == 10  # a heat map, bars, a grid, an attack, two curves of three trainings
     for one in images:
         assert len(one["alt"] or "") > 10
         data = base64.b64decode((one["src"] or "").partition(",")[2])
@@ -185,7 +185,7 @@ def test_a_result_that_cannot_be_read_is_named(
 def test_a_damaged_picture_is_named_in_its_place(folder: Path) -> None:
     (folder / "mine" / "examples.png").write_bytes(b"no picture")
     _, read = page(folder)
-    assert len(read.all("img")) == 8
+    assert len(read.all("img")) == 9
     assert "This picture cannot be shown." in read.text
 
 
@@ -193,7 +193,7 @@ def test_names_out_of_files_are_text_and_no_markup(folder: Path) -> None:
     path = folder / "ablation" / "adv_mnist" / "ablation.csv"
     path.write_text(path.read_text().replace("input", "<img src=http://x>"))
     _, read = page(folder)
-    assert len(read.all("img")) == 9
+    assert len(read.all("img")) == 10
     assert "<img src=http://x>" in read.text
 
 
@@ -316,3 +316,9 @@ def test_of_a_seed_that_was_trained_twice_the_later_run_counts(tmp_path: Path) -
     for version, seed, error in ((0, 0, 0.03), (1, 0, 0.01), (2, 1, 0.02)):
         folders.trained(tmp_path / f"version_{version}", seed=seed, error=error)
     assert in_short(find_results(tmp_path)) == ["test error 1.50% [-4.85, 7.85], seeds 0, 1"]
+
+
+def test_the_later_run_is_that_of_the_greater_number(tmp_path: Path) -> None:
+    for version, error in ((0, 0.01), (9, 0.1), (10, 0.11)):
+        folders.trained(tmp_path / f"version_{version}", error=error)
+    assert in_short(find_results(tmp_path)) == ["test error 11.00%, seed 0"]

@@ -64,10 +64,17 @@ def test_bounds_have_the_papers_and_say_what_is_not_bounded(tmp_path: Path) -> N
     assert list(network.rows[0]) == [
         "network, product bound", "not bounded", "unknown", "no rule for Odd",
     ]  # fmt: skip
-    assert (
-        result.headline == "1 of 2 layers bounded, 2.5; 25.0% of 8 images certified at radius 0.5"
-    )
-    assert result.notes == ["norm: together with one"]
+    assert result.notes == [
+        "two: no rule for Odd", "norm: folded into one", "conv: with the padding of pad",
+    ]  # fmt: skip
+
+
+def test_of_the_layers_that_are_bounded_only_those_folded_into_another_are_left_out(
+    tmp_path: Path,
+) -> None:
+    folders.lipschitz(tmp_path)
+    head = read(tmp_path).headline
+    assert head == "2 of 3 layers bounded, 1.5 to 2.5; 25.0% of 8 images certified at radius 0.5"
 
 
 def test_units_have_effects_and_leave_silent_layers_out_of_the_headline(tmp_path: Path) -> None:
@@ -145,6 +152,21 @@ def test_a_file_that_is_cut_short_or_of_something_else_is_named(tmp_path: Path, 
     good, bad = find_results(tmp_path)
     assert bad.problem.startswith("transfer.csv cannot be read: ")
     assert good.problem == ""
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "config.yaml"])
+def test_a_file_of_another_program_beside_a_training_is_told(tmp_path: Path, name: str) -> None:
+    (folders.trained(tmp_path / "bad") / name).write_text("[1]")
+    folders.trained(tmp_path / "good")
+    bad, good = find_results(tmp_path)
+    assert bad.problem == "metrics.csv cannot be read: a file beside it is of another program"
+    assert good.problem == ""
+
+
+def test_what_has_the_name_of_a_result_and_is_no_file_is_left_out(tmp_path: Path) -> None:
+    (tmp_path / "metrics.csv").symlink_to(tmp_path / "gone.csv")
+    (tmp_path / "a" / "metrics.csv").mkdir(parents=True)
+    assert find_results(tmp_path) == []
 
 
 def test_results_kept_aside_and_hidden_ones_are_left_out(tmp_path: Path) -> None:

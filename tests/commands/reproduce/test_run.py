@@ -16,7 +16,13 @@ import pytest
 from lit_intriguing import cli
 from lit_intriguing.commands.reproduce.command import parse
 from lit_intriguing.commands.reproduce.options import Reproduction
-from lit_intriguing.commands.reproduce.run import ReproductionRun, first_ready, last_line, time_left
+from lit_intriguing.commands.reproduce.run import (
+    ReproductionRun,
+    first_ready,
+    last_line,
+    time_left,
+    why_not,
+)
 from lit_intriguing.commands.reproduce.runners import OwnProcess, in_this_process
 from lit_intriguing.configuration import shipped
 from lit_intriguing.data_folder import DATA_VARIABLE
@@ -35,10 +41,11 @@ class Runner:
     Args:
         failing: Names of steps that fail.
         stopped: Name of the step at which the user stops.
+        late: Whether a training that fails has left the checkpoint of an epoch before.
     """
 
-    def __init__(self, *failing: str, stopped: str = "") -> None:
-        self.failing, self.stopped = failing, stopped
+    def __init__(self, *failing: str, stopped: str = "", late: bool = False) -> None:
+        self.failing, self.stopped, self.late = failing, stopped, late
         self.ran: list[str] = []
 
     def __call__(self, words: list[str], folder: Path, log: Path) -> int:
@@ -49,11 +56,10 @@ class Runner:
         log.write_text("much\nlightning: it went wrong\n\n")
         if step.name == self.stopped:
             return InterruptedRunError.status
-        if step.name in self.failing:
-            return 1
-        if words[0] == "fit":
+        fails = step.name in self.failing
+        if words[0] == "fit" and (self.late or not fails):
             (folder / step.folder / "last.ckpt").touch()
-        return 0
+        return int(fails)
 
 
 def quick(output: Path, runner: Runner) -> None:
@@ -94,12 +100,19 @@ def test_a_failure_loses_no_other_step_and_is_named_with_its_command(tmp_path: P
     assert "it went wrong" not in (tmp_path / "report.html").read_text()
 
 
-def test_what_needs_a_failed_training_does_not_begin_and_says_why(tmp_path: Path) -> None:
-    runner = Runner("adv_digits_0")
-    with pytest.raises(UserError, match=r"attack_digits: there is no checkpoint in adv_digits/se"):
+@pytest.mark.parametrize("late", [False, True])
+def test_what_needs_a_failed_training_does_not_begin_and_says_why(
+    tmp_path: Path, late: bool
+) -> None:
+    runner = Runner("adv_digits_0", late=late)
+    said = "attack_digits: the step adv_digits_0, whose checkpoint it takes, failed\n"
+    with pytest.raises(UserError, match=said):
         quick(tmp_path, runner)
     assert "attack_digits" not in runner.ran
     assert runner.ran[-1] == STEPS[-1].name
+    again = Runner()
+    quick(tmp_path, again)
+    assert again.ran == ["adv_digits_0", "attack_digits", "lipschitz_digits"]
 
 
 def test_a_stopped_one_goes_on_where_it_was(tmp_path: Path) -> None:
@@ -192,6 +205,20 @@ NEEDY = [
     Step("ab", "ab", ("fit", "--save_dir", "transfer/ab"), "transfer/ab", 1, "ab"),
     Step("of ab", "of ab", ("attack", "--ckpt_path", "{ckpt:transfer/ab}"), "c", 1, "of ab"),
 ]
+
+
+def test_a_step_begins_with_the_checkpoints_that_trainings_have_ended_with() -> None:
+    a, of_a, ab, of_ab = NEEDY
+    words = ["attack", "--ckpt_path", "transfer/ab/last.ckpt"]
+    assert why_not(of_ab, words, [a, of_a]) == ""
+    assert why_not(of_ab, words, [ab]) == "the step ab, whose checkpoint it takes, failed"
+    lacking = [*words[:2], "<.ckpt of transfer/ab>"]
+    assert why_not(of_ab, lacking, []) == "there is no checkpoint in transfer/ab"
+
+
+def test_a_step_begins_with_the_models_that_a_failed_study_has_kept() -> None:
+    a, of_a, _, _ = NEEDY
+    assert why_not(of_a, of_a.command, [a]) == ""
 
 
 def test_a_step_waits_for_what_an_earlier_one_has_still_to_make() -> None:

@@ -14,6 +14,7 @@ from lit_intriguing.commands.report.result import (
     rows_of,
     span,
 )
+from lit_intriguing.lipschitz.layer_bounds import FOLDED
 
 KIND, FILE = "Lipschitz bounds", "lipschitz.csv"
 
@@ -44,7 +45,8 @@ def _bound(row: Mapping[str, str]) -> Value:
 
 
 def _headline(rows: list[dict[str, str]], summary: Mapping[str, Any]) -> str:
-    bounds = [float(row["bound"]) for row in rows if not row["note"]]
+    # One that is folded into another is bounded with it; any other note is about its own bound.
+    bounds = [float(row["bound"]) for row in rows if not row["note"].startswith(FOLDED)]
     finite = [bound for bound in bounds if bound != float("inf")]
     head = f"{len(finite)} of {len(bounds)} layers bounded, {span(finite, '.3g')}"
     certified = [
