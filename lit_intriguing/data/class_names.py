@@ -31,8 +31,8 @@ def class_names(source: str) -> list[str]:
         return _imagenet()
     path = found_file(source)
     try:
-        text = path.read_text(encoding="utf-8")
-        names = _of_json(json.loads(text)) if path.suffix == ".json" else text.splitlines()
+        text = path.read_text(encoding="utf-8-sig")
+        names = _of_json(json.loads(text)) if path.suffix == ".json" else _of_lines(text)
     except OSError as error:
         raise UserError(
             f"class_names: cannot read {path} ({error.strerror}): give a text file with a name a "
@@ -43,7 +43,7 @@ def class_names(source: str) -> list[str]:
             f"class_names: {path} holds no names of classes ({error}): a text file has a name a "
             'line, a JSON file a list, or {"0": name, "1": name, ...}.'
         ) from error
-    names = [_short(name) for name in names if name.strip()]
+    names = [_short(name) for name in names]
     if not names:
         raise UserError(f"class_names: {path} is empty: give a file with a name a line.")
     return names
@@ -67,10 +67,17 @@ def _of_json(content: Any) -> list[str]:
         content = [content[str(number)] for number in range(len(content))]
     if not isinstance(content, list):
         raise TypeError("neither a list nor a mapping")
-    names = [one if isinstance(one, str) else one[-1] for one in content]
+    names = ["" if one == [] else one if isinstance(one, str) else one[-1] for one in content]
     if not all(isinstance(name, str) for name in names):
         raise TypeError("a name is no text")
+    blank = [number for number, name in enumerate(names) if not name.strip()]
+    if blank:  # left out, it would give the classes behind it other names
+        raise ValueError(f"class {blank[0]} has no name")
     return names
+
+
+def _of_lines(text: str) -> list[str]:
+    return [line for line in text.splitlines() if line.strip()]
 
 
 def _short(name: str) -> str:

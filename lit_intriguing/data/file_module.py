@@ -47,10 +47,15 @@ class FileDataModule(OptionalValidation):
         return self._loader(dataset, order, batch_size, drop_last)
 
     def evaluation_loader(self, dataset: EpochDataset, batch_size: int) -> "DataLoader[Any]":
-        """Return this process's batches in the data's own order."""
+        """Return this process's batches in the data's own order.
+
+        Raises:
+            UserError: If there are fewer examples than processes.
+        """
         place = self.place()
+        order = evaluation_order(dataset, *place)
         size = evaluation_batch(len(dataset), batch_size, place[1])
-        return self._loader(dataset, evaluation_order(dataset, *place), size, False)
+        return self._loader(dataset, order, size, False)
 
     def place(self) -> tuple[int, int]:
         """Return which share of the examples this process gets, and how many there are."""

@@ -152,6 +152,7 @@ class ImageFolder(FileDataModule):
         self._parts: dict[str, _Part] = {}
         self._root: Path | None = None
         self._classes: Classes | None = None
+        self._named: dict[str, str] | None = None
         self._read: dict[Path, _Part] = {}
         self._sizes: dict[str, str] = {}
 
@@ -239,6 +240,11 @@ class ImageFolder(FileDataModule):
             return None
         whole = self._images_in(folders.get("train", self._root))
         sizes = {name: round(share * len(whole.paths)) for name, share in shares.items()}
+        if shares.get(part) and not sizes[part]:
+            raise UserError(
+                f"{part} {shares[part]} of {len(whole.paths)} images leaves none to hold "
+                "out: take a larger share"
+            )
         first, second = sizes["test"], sizes["test"] + sizes["validation"]
         slices = {"test": (0, first), "validation": (first, second), "train": (second, None)}
         indices = torch.arange(len(whole.paths))[slice(*slices[part])]
@@ -260,24 +266,43 @@ class ImageFolder(FileDataModule):
         if self.labels is None:
             names = files.class_folders(folder, paths)
         else:
-            names = class_names(read_labels(self.labels, self._root), paths, folder, self._root)
+            names = class_names(self._names_in_file(), paths, folder, self._root)
         if self._classes is None:
-            self._classes = self._known_classes(names)
+            self._classes = self._known_classes()
         return torch.tensor(self._classes.labels_of(names, folder), dtype=torch.long)
 
-    def _known_classes(self, names: Sequence[str]) -> Classes:
-        """Return the classes of the option, of the training folders, or else of the names."""
+    def _names_in_file(self) -> dict[str, str]:
+        """Return the class of each image in the file of labels, which is read once."""
         assert self._root is not None
-        training = files.part_folders(self._root).get("train", self._root)
+        assert self.labels is not None
+        if self._named is None:
+            self._named = read_labels(self.labels, self._root)
+        return self._named
+
+    def _known_classes(self) -> Classes:
+        """Return the classes of the option, of the whole file of labels, or of the folders.
+
+        They are the same whichever part is read first: their order is that of the labels.
+        """
         if self.classes is not None:
             known = classes_of.read_classes(self.classes)
-        elif self.labels is None:
-            folders = files.subfolders(training)
-            _check_filled(training, folders)
-            known = classes_of.classes_from([[name] for name in folders], str(training))
+        elif self.labels is not None:
+            known = classes_of.named_in(self._names_in_file().values(), self.labels)
         else:
-            known = classes_of.named_in(names, self.labels)
+            known = self._classes_of_folders()
         return known if self.binary is None else classes_of.one_against_the_rest(known, self.binary)
+
+    def _classes_of_folders(self) -> Classes:
+        """Return the classes that are trained on; where there is no such part, those of all."""
+        assert self._root is not None
+        parts = files.part_folders(self._root)
+        if parts and "train" not in parts:
+            found = {name for folder in parts.values() for name in files.subfolders(folder)}
+            return classes_of.classes_from([[name] for name in sorted(found)], str(self._root))
+        training = parts.get("train", self._root)
+        folders = files.subfolders(training)
+        _check_filled(training, folders)
+        return classes_of.classes_from([[name] for name in folders], str(training))
 
     def _checked(self, folder: Path, paths: list[str]) -> Findings:
         """Decode the files, and refuse or report those that cannot be read."""

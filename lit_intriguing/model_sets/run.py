@@ -1,6 +1,7 @@
 """Lightning's loop over several models at once: their examples and a result, chunk by chunk."""
 
 import hashlib
+import itertools
 import json
 import time
 from abc import abstractmethod
@@ -18,6 +19,7 @@ from lit_intriguing.errors import UserError
 from lit_intriguing.hosts.precision import at_least_single, in_precision
 from lit_intriguing.model_sets.examples import ExampleJob, made_for
 from lit_intriguing.model_sets.predictions import ChunkInputs, ChunkResult
+from lit_intriguing.model_sets.sources import Function
 from lit_intriguing.splits.fingerprint import class_name, fingerprint, of_model
 from lit_intriguing.splits.loop import ChunkLoop, on_rank_zero
 from lit_intriguing.splits.resumable_store import MADE_AGAIN, Chunk, Store
@@ -128,8 +130,17 @@ class ExamplesRun(ChunkLoop, Generic[Job, Found]):
         `ddp_fork`, as notebooks use it, and `ddp_spawn` leave the process that starts them without
         what they found.
         """
+        # The others have named the folders by the weights in the Trainer's precision.
+        trainer.precision_plugin.convert_module(module)
         self._open_stores(trainer, module)
-        self._conclude(len(self._results.store.indices()))
+        done = len(self._results.store.indices())
+        if not done:
+            raise UserError(
+                f"{self._results.store.folder} holds no results of the processes that "
+                f"{type(trainer.strategy).__name__} started: repeat the study with the strategy "
+                "ddp, or on one device."
+            )
+        self._conclude(done)
 
     def _open_stores(
         self, trainer: Trainer, module: Models
@@ -141,6 +152,7 @@ class ExamplesRun(ChunkLoop, Generic[Job, Found]):
             "precision": trainer.precision,
         }
         models = {name: of_model(model) for name, model in module.by_name().items()}
+        _check_told_apart(module.by_name(), models)
         ours = common | self.job.examples_settings()
         self._examples = {
             name: Store(self.folder / "examples" / _key(ours | {"model": model}))
@@ -225,6 +237,40 @@ class ExamplesRun(ChunkLoop, Generic[Job, Found]):
             for name, store in self._examples.items():
                 store.begin(ours | {"model": models[name]})
         self._results.store.begin(whole)
+
+
+def _check_told_apart(
+    models: Mapping[str, nn.Module], described_models: Mapping[str, object]
+) -> None:
+    """Refuse models that differ, but not by what their examples are stored under.
+
+    Raises:
+        UserError: One of them would get the other's examples.
+    """
+    for one, other in itertools.combinations(models, 2):
+        same = described_models[one] == described_models[other]
+        if same and _not_shown(models[one]) != _not_shown(models[other]):
+            raise UserError(
+                f"the models {one!r} and {other!r} cannot be told apart, and one would get the "
+                "other's adversarial examples: show what they differ in, as a buffer "
+                "(register_buffer) or in extra_repr of a torch module each, or leave one out."
+            )
+
+
+def _not_shown(model: nn.Module) -> list[object]:
+    """Return what a model computes by that its weights and its text need not show.
+
+    Numbers and text that its parts hold, and the very function that it calls.
+    """
+    return [
+        (name, value)
+        for part in model.modules()
+        for name, value in sorted(vars(part).items())
+        if (
+            not name.startswith("_") and name != "training" and isinstance(value, int | float | str)
+        )
+        or (isinstance(part, Function) and name == "function")
+    ]
 
 
 @dataclass(frozen=True)

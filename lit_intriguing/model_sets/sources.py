@@ -1,5 +1,7 @@
 """Where a model of a study comes from."""
 
+import hashlib
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +17,7 @@ from lit_intriguing.errors import UsageError, UserError
 from lit_intriguing.models.weights import load_weights, read_checkpoint
 from lit_intriguing.private.of_lightning import is_lightning_module
 from lit_intriguing.shipped_weights import found_checkpoint
+from lit_intriguing.splits.fingerprint import described
 from lit_intriguing.training_runs.measure import build
 
 WAYS = ("recipe", "model", "function", "checkpoint")
@@ -92,9 +95,17 @@ class Function(nn.Module):
         return self.function(x)
 
     def extra_repr(self) -> str:
-        """Return the function's name, by which results are stored."""
+        """Return what tells the function from others, by which results are stored.
+
+        Its name, with a hash of what it holds where the name does not say all.
+        """
+        told = described(self.function)
         place = getattr(self.function, "__module__", "")
-        return f"{place}.{getattr(self.function, '__qualname__', type(self.function).__name__)}"
+        name = f"{place}.{getattr(self.function, '__qualname__', type(self.function).__name__)}"
+        if told == name:
+            return name
+        content = json.dumps(told, sort_keys=True).encode()
+        return f"{name}, {hashlib.sha256(content).hexdigest()[:20]}"
 
 
 def fit_config(files: list[str]) -> Config:

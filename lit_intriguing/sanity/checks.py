@@ -176,4 +176,4 @@ def _transfer(
         for other in others.values():
             stack.enter_context(preserved(other))
         found = other_attacks.transfer_beats(model, others, images, labels, attack, bounds)
-    return max(found.values())
+    return max(_known(found.values()), default=math.nan)

@@ -62,14 +62,18 @@ def transfer_beats(
         bounds: The box; None for [0, 1].
 
     Returns:
-        By name; NaN where there is no example.
+        By name; NaN where there is no example, or the other model gives the attack no gradient.
     """
     if not len(images):
         return dict.fromkeys(others, float("nan"))
     own = _fooled(attack, model, images, labels, bounds)
     found = {}
     for name, other in others.items():
-        made = attack(other, images, Untargeted(labels), bounds=bounds).adversarial
+        try:
+            made = attack(other, images, Untargeted(labels), bounds=bounds).adversarial
+        except NoGradientError:
+            found[name] = float("nan")
+            continue
         with torch.no_grad():
             across = model(made).argmax(1) != labels
         found[name] = float((across & ~own).double().mean())

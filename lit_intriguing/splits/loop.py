@@ -226,14 +226,14 @@ def on_rank_zero(trainer: Trainer, action: Callable[[], None]) -> None:
     """Do something on rank 0; if that fails, end every process.
 
     Raises:
-        UserError: On rank 0, what the action raised.
+        Exception: On rank 0, what the action raised.
         SystemExit: On the other ranks, if the action failed on rank 0.
     """
-    error: UserError | None = None
+    error: Exception | None = None
     if trainer.is_global_zero:
         try:
             action()
-        except UserError as failure:
+        except Exception as failure:  # else the others would wait for this process
             error = failure
     failed = trainer.strategy.broadcast(error is not None)
     if error is not None:

@@ -109,12 +109,14 @@ def analyse_units(
         The analyses, layer by layer in the model's order.
 
     Raises:
-        UserError: An unknown layer, fewer images than k, or labels that tell nothing.
+        UserError: An unknown layer, fewer images than k, labels that tell nothing, or a name that
+            is taken.
     """
     settings = ScanSettings(reading or Mean(), k, rotations, seed)
     names = matching_layers(model, [layers] if isinstance(layers, str) else layers)
     loader = as_loader(batches)
     check_number(number_of_images(loader), k)
+    check_name(name, control)
     networks = {name: model, **control_of(model, control, names, seed)}
     bases: dict[str, RandomBases] = {}
     scans = {
@@ -135,6 +137,20 @@ def analyse_units(
     else:
         coherence = _coherence_by(features, loader, scans.values())
     return report(scans, coherence, seed)
+
+
+def check_name(name: str, control: bool | nn.Module) -> None:
+    """Raise if a network has the name of its control, whose analyses would take its place.
+
+    Raises:
+        UserError: With what to do.
+    """
+    taken = (UNTRAINED if control else None) if isinstance(control, bool) else GIVEN
+    if name == taken:
+        raise UserError(
+            f"The name {name!r} is taken by the control: give the network another name, or leave "
+            "the control out (control=False)."
+        )
 
 
 def check_number(images: int | None, k: int) -> None:

@@ -34,7 +34,8 @@ class LayerAnalysis:
         basis: Which basis: `units`, or the name of another.
         images: How many were looked at.
         coherence: `(m,)` of each direction, float64; NaN where it is active on too few images.
-        random: `(B, m')` of each random direction, float64; m' at most the active directions.
+        random: `(B, m')` of each random direction, float64; m' at most the active directions. NaN
+            where activations are not finite.
         top: `(m, k)` indices of the top images of each direction, largest activation first.
         random_top: `(B, m', k)` likewise for each random direction.
         mean: Test of the mean coherence.
@@ -115,7 +116,7 @@ def _analyse(
     active = min(int(enough.sum()), random_top.shape[1])
     random_top = random_top[:, :active]
     values = torch.full((len(top),), math.nan, dtype=torch.float64)
-    random = torch.empty(len(random_top), active, dtype=torch.float64)
+    random = torch.full((len(random_top), active), math.nan, dtype=torch.float64)
     given = LayerAnalysis(layer, network, name, scan.images, values, random, top, random_top)
     if not scan.activity[name].finite:
         return replace(given, note="some activations are not finite")

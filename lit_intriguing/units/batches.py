@@ -1,7 +1,7 @@
 """Batches of images with the index of each image, to be gone through more than once."""
 
 from collections.abc import Iterable, Iterator, Sized
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 import torch
 from torch import Tensor
@@ -10,6 +10,7 @@ from torch.utils.data import (
     RandomSampler,
     SequentialSampler,
     Subset,
+    SubsetRandomSampler,
     TensorDataset,
     WeightedRandomSampler,
 )
@@ -55,8 +56,7 @@ def as_loader(batches: Batches) -> Iterable[Any]:
         return DataLoader(TensorDataset(*batches), batch_size=_SIZE)
     if isinstance(batches, Iterator):
         raise UserError("Give a loader that can be gone through repeatedly, not an iterator.")
-    sampler = getattr(batches, "sampler", None)
-    if isinstance(sampler, RandomSampler | WeightedRandomSampler):
+    if _shuffles(batches):
         raise UserError(
             "The loader shuffles, so that an image has no fixed index. Give one that does not."
         )
@@ -65,9 +65,8 @@ def as_loader(batches: Batches) -> Iterable[Any]:
 
 def number_of_images(loader: Iterable[Any]) -> int | None:
     """Return how many images there are, or None where only reading tells."""
-    if isinstance(loader, DataLoader) and isinstance(loader.sampler, SequentialSampler):
-        dataset = loader.dataset
-        return len(dataset) if isinstance(dataset, Sized) else None
+    if _in_order(loader) and isinstance(loader.dataset, Sized):
+        return len(loader.dataset)
     return None
 
 
@@ -91,7 +90,7 @@ def selected(loader: Iterable[Any], rows: Tensor) -> Iterator[Batch]:
         loader: See `as_loader`.
         rows: `(n,)` increasing indices.
     """
-    if isinstance(loader, DataLoader) and isinstance(loader.sampler, SequentialSampler):
+    if _in_order(loader):
         part = DataLoader(
             Subset(loader.dataset, rows.tolist()),
             batch_size=loader.batch_size,
@@ -124,6 +123,27 @@ def images_at(batches: Batches, indices: Tensor) -> Tensor:
     if len(images) != len(rows):
         raise UserError(f"The data has only {len(images)} of the {len(rows)} images asked for.")
     return images[places]
+
+
+def _shuffles(loader: Iterable[Any]) -> bool:
+    """Return whether a loader is known to give the images another order each time."""
+    # What makes the batches may draw from a sampler of its own.
+    own = getattr(getattr(loader, "batch_sampler", None), "sampler", None)
+    kinds = RandomSampler | SubsetRandomSampler | WeightedRandomSampler
+    return isinstance(getattr(loader, "sampler", None), kinds) or isinstance(own, kinds)
+
+
+def _in_order(loader: Iterable[Any]) -> "TypeGuard[DataLoader[Any]]":
+    """Return whether a loader gives the items of its data set as images, one after the other.
+
+    Torch sets a sampler in order also where `batch_sampler` makes the batches, and where the items
+    are batches already (`batch_size=None`).
+    """
+    return (
+        isinstance(loader, DataLoader)
+        and loader.batch_size is not None
+        and type(loader.sampler) is SequentialSampler
+    )
 
 
 def _parts(batch: object) -> tuple[Tensor, Tensor | None]:

@@ -3,8 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
+from lit_intriguing.errors import UserError
 from lit_intriguing.units.directions import RunningCovariance, principal_components
 from lit_intriguing.units.network_scan import Forward, Named, activations
 from lit_intriguing.units.readings import Reading
@@ -33,9 +35,7 @@ class RunningComponents:
 
     def result(self) -> dict[str, Tensor]:
         """Return the components `(2 D, D)` of each layer; see `principal_components`."""
-        return {
-            layer: principal_components(one.result()) for layer, one in self.covariances.items()
-        }
+        return {layer: _components(one.result()) for layer, one in self.covariances.items()}
 
     def state_dict(self) -> dict[str, Any]:
         """Return what is needed to merge."""
@@ -53,5 +53,23 @@ class RunningComponents:
 
 
 def beside(own: Named, components: Mapping[str, Tensor]) -> Named:
-    """Return own directions, and principal components `(2 D, D)` of each layer beside them."""
-    return {layer: {**own.get(layer, {}), PRINCIPAL: one} for layer, one in components.items()}
+    """Return own directions, and principal components `(2 D, D)` of each layer beside them.
+
+    Raises:
+        UserError: An own basis has the name of the principal components.
+    """
+    for layer, bases in own.items():
+        if PRINCIPAL in bases:
+            raise UserError(
+                f"The basis name {PRINCIPAL!r} of layer {layer!r} is taken by the principal "
+                "components that are asked for: give your own another name."
+            )
+    found = {layer: {PRINCIPAL: one} for layer, one in components.items()}
+    # Own layers that are none of the network's stay, so that they are refused.
+    return {layer: {**own.get(layer, {}), **found.get(layer, {})} for layer in {**own, **found}}
+
+
+def _components(covariance: Tensor) -> Tensor:
+    """Return principal components; the units where activations are not finite, as is told later."""
+    finite = bool(covariance.isfinite().all())
+    return principal_components(covariance if finite else torch.eye(len(covariance)))

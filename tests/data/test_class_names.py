@@ -53,6 +53,9 @@ def test_a_file_is_found_in_the_data_folder(
         ("names.json", "{", "holds no names of classes"),
         ("names.json", '{"a": "cat"}', "holds no names of classes"),
         ("names.json", '"cat"', "neither a list nor a mapping"),
+        ("names.json", '["ant", " ", "cat"]', "holds no names of classes .class 1 has no name"),
+        ("names.json", '[["n1", "ant"], []]', "class 1 has no name"),
+        ("names.json", "[[]]", "class 0 has no name"),
         ("names.txt", "\n \n", "is empty: give a file with a name a line"),
     ],
 )
@@ -73,3 +76,12 @@ def test_data_may_name_its_classes() -> None:
     assert names_of_data(SimpleNamespace(class_names=("a", "b"))) == ("a", "b")
     assert names_of_data(SimpleNamespace(class_names="names.txt")) is None
     assert names_of_data(SimpleNamespace()) is None
+
+
+@pytest.mark.parametrize(
+    ("file", "content"), [("a.txt", "ant\n\ncat\n"), ("a.json", '["ant", "cat"]')]
+)
+def test_a_mark_of_byte_order_is_no_part_of_the_first_name(
+    file: str, content: str, tmp_path: Path
+) -> None:
+    assert names_in(tmp_path, file, f"\ufeff{content}") == ["ant", "cat"]

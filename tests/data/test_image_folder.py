@@ -303,3 +303,55 @@ def test_the_test_images_are_predicted_in_their_order(tmp_path: Path) -> None:
     images, _ = rows(data.test_dataloader())
     with torch.no_grad():
         assert torch.equal(torch.cat(found), model(images).argmax(1))
+
+
+def test_labels_of_a_file_are_the_same_whichever_part_is_read_first(tmp_path: Path) -> None:
+    root, lines = tmp_path / "d", ["file,class"]
+    for part, names in (("train", ("ant", "bee", "cat")), ("test", ("ant", "cat"))):
+        for seed, name in enumerate(names):
+            save(root / part / f"{name}_{part}.png", seed)
+            lines.append(f"{name}_{part}.png,{name}")
+    (root / "labels.csv").write_text("\n".join(lines))
+    alone = made(root, "test", labels="labels.csv")
+    after = made(root, "fit", labels="labels.csv")
+    after.setup("test")
+    for data in (alone, after):
+        assert data.class_names == ("ant", "bee", "cat")
+        assert sorted(rows(data.test_dataloader())[1].tolist()) == [0, 2]
+
+
+def test_a_divided_folder_needs_no_training_images_to_be_tested(tmp_path: Path) -> None:
+    class_folders(tmp_path / "d" / "test", {"cat": 2, "dog": 1})
+    data = made(tmp_path / "d", "test")
+    assert data.class_names == ("cat", "dog")
+    assert rows(data.test_dataloader())[1].bincount().tolist() == [2, 1]
+    # The classes are those of all parts, whichever is read.
+    class_folders(tmp_path / "d" / "val", {"bee": 1, "dog": 1})
+    for stage in ("test", "validate"):
+        assert made(tmp_path / "d", stage).class_names == ("bee", "cat", "dog")
+    with pytest.raises(UserError, match="are left to train on"):
+        made(tmp_path / "d", "fit")
+
+
+@pytest.mark.parametrize(("stage", "part"), [("fit", "validation"), ("test", "test")])
+def test_a_share_that_leaves_no_image_is_refused_and_a_larger_one_works(
+    stage: str, part: str, tmp_path: Path
+) -> None:
+    root = class_folders(tmp_path / "d", {"a": 5, "b": 5})
+    with pytest.raises(UserError, match=rf"{part} 0\.04 of 10 images leaves none .*larger share"):
+        made(root, stage, **{part: 0.04})
+    made(root, stage, **{part: 0.1})
+
+
+class Shared(ImageFolder):
+    """As the first of two processes has it."""
+
+    def place(self) -> tuple[int, int]:
+        return 0, 2
+
+
+def test_fewer_images_than_processes_are_refused(tmp_path: Path) -> None:
+    data = Shared(str(class_folders(tmp_path / "d", {"a": 1})), workers=0, test=1.0)
+    data.setup("test")
+    with pytest.raises(UserError, match="1 images are too few for 2 processes"):
+        data.test_dataloader()

@@ -130,3 +130,18 @@ def test_a_finding_says_what_to_do() -> None:
     found = sanity_checks(Around(trained(5), before=quantised), images, labels, ATTACK)
     (one,) = (one for one in found if one.name == "zero_gradients")
     assert str(one).startswith("zero gradients 1.00: share of examples without a gradient.")
+
+
+@pytest.mark.parametrize("with_plain", [True, False])
+def test_another_model_without_a_gradient_costs_no_other_finding(with_plain: bool) -> None:
+    _, _, images, labels = digits()
+    hidden = Around(trained(0), before=quantised)
+    blind = Around(trained(0), before=lambda x: x.detach())
+    plain = {"plain": trained(0)} if with_plain else {}
+    found, expected = (
+        {one.name: one.value for one in sanity_checks(hidden, images, labels, ATTACK, others=each)}
+        for each in ({"blind": blind, **plain}, plain)
+    )
+    assert found.keys() == expected.keys()
+    assert found["transfer_beats"] == pytest.approx(expected["transfer_beats"], nan_ok=True)
+    assert math.isnan(found["transfer_beats"]) is not with_plain

@@ -204,6 +204,41 @@ def test_what_cannot_work_is_said() -> None:
         analyse_units(model, (images, labels), "1", k=1)
 
 
+@pytest.mark.parametrize(
+    ("name", "control"), [("untrained", True), ("control", network())], ids=["copy", "given"]
+)
+def test_a_network_with_the_name_of_its_control_is_refused_and_the_ways_out_work(
+    name: str, control: bool | nn.Module
+) -> None:
+    with pytest.raises(UserError, match=f"The name '{name}' is taken by the control"):
+        analyse_units(network(), data(), "1", rotations=1, name=name, control=control)
+    report = analyse_units(network(), data(), "1", rotations=1, name=name, control=False)
+    assert report.of("1", name).images == planted.IMAGES
+    analyse_units(network(), data(), "1", rotations=1, name="own", control=control)
+
+
+def test_own_directions_are_checked_beside_principal_components_too() -> None:
+    options = {"rotations": 1, "control": False, "principal": True}
+    basis = torch.eye(20)
+    with pytest.raises(UserError, match="given for 'typo', which is not analysed"):
+        analyse_units(network(), data(), "1", directions={"typo": {"own": basis}}, **options)
+    with pytest.raises(UserError, match=f"'{PRINCIPAL}' of layer '1' is taken"):
+        analyse_units(network(), data(), "1", directions={"1": {PRINCIPAL: basis}}, **options)
+
+
+def test_a_layer_that_is_not_finite_has_neither_components_nor_values() -> None:
+    model = nn.Sequential(nn.Linear(20, 20), nn.Linear(20, 5))
+    with torch.no_grad():
+        model[1].weight[0, 0] = torch.nan
+    report = analyse_units(model, data(), "?", rotations=3, control=False, principal=True)
+    for basis in ("units", PRINCIPAL):
+        broken = report.of("1", basis=basis)
+        assert broken.note == "some activations are not finite"
+        assert bool(broken.random.isnan().all())
+        assert broken.coherence.isnan().all()
+        assert report.of("0", basis=basis).note == ""
+
+
 def test_a_loader_of_images_alone_may_be_any_iterable() -> None:
     images, _ = data()
 

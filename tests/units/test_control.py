@@ -1,8 +1,12 @@
 import copy
+import warnings
+from collections.abc import Callable
 
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import spectral_norm
+from torch.nn.utils import weight_norm as weight_norm_by_hook
 from torch.nn.utils.parametrizations import weight_norm
 from torchmetrics import CatMetric
 
@@ -75,3 +79,114 @@ def test_metrics_that_hold_tensors_of_a_graph_are_shared() -> None:
     fresh = untrained_copy(model)
     assert not torch.equal(fresh[0].weight, model[0].weight)
     assert fresh[1]["seen"] is model[1]["seen"]
+
+
+def test_the_network_of_a_shared_metric_stays_as_it_is() -> None:
+    metric = CatMetric()
+    metric.network = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))
+    model = nn.Sequential(nn.Linear(2, 2), nn.ModuleDict({"seen": metric}))
+    metric.update(model[0](torch.ones(1, 2)))  # cannot be copied
+    before = {name: value.clone() for name, value in metric.network.state_dict().items()}
+    fresh = untrained_copy(model)
+    assert fresh[1]["seen"] is metric
+    assert all(torch.equal(before[name], one) for name, one in metric.network.state_dict().items())
+    assert not torch.equal(fresh[0].weight, model[0].weight)
+
+
+class Tempered(nn.Linear):
+    """A linear layer with a parameter that its `reset_parameters` knows nothing of."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(inputs, outputs)
+        self.temperature = nn.Parameter(torch.arange(1.0, 1.0 + outputs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) / self.temperature
+
+
+@pytest.mark.filterwarnings("ignore:`torch.nn.utils.weight_norm` is deprecated")
+@pytest.mark.parametrize(
+    ("layer", "left"),
+    [
+        (lambda: weight_norm_by_hook(nn.Linear(6, 6)), "0.weight_g, 0.weight_v"),
+        (lambda: spectral_norm(nn.Linear(6, 6)), "0.weight_orig"),
+        (lambda: Tempered(6, 6), "0.temperature"),
+    ],
+    ids=["weight norm", "spectral norm", "one more parameter"],
+)
+def test_what_a_reset_leaves_out_is_shuffled_and_named(
+    layer: Callable[[], nn.Module], left: str
+) -> None:
+    torch.manual_seed(0)  # the copy's seed: its weights may be the model's own
+    model = nn.Sequential(layer(), nn.BatchNorm1d(6))
+    with pytest.warns(UserWarning, match=f"no reset_parameters for {left}; their values"):
+        fresh = untrained_copy(model)
+    before = dict(model.named_parameters())
+    for name in left.split(", "):
+        parameter = fresh.get_parameter(name)
+        assert torch.equal(parameter.flatten().sort().values, before[name].flatten().sort().values)
+        assert not torch.equal(parameter, before[name])
+    assert fresh[1].weight.tolist() == [1] * 6
+
+
+def test_what_a_reset_gives_is_not_named_where_it_was_there_before() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.BatchNorm2d(2), nn.PReLU())
+    nn.init.zeros_(model[2].weight)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fresh = untrained_copy(model)
+    assert torch.equal(fresh[0].weight, model[0].weight)
+    assert fresh[2].weight.tolist() == [1, 1]
+
+
+class Half(nn.Linear):
+    """Resets the first row of its weight alone."""
+
+    def reset_parameters(self) -> None:
+        nn.init.ones_(self.weight[:1])
+        nn.init.zeros_(self.bias)
+
+
+def test_the_part_of_a_parameter_that_a_reset_leaves_out_is_shuffled() -> None:
+    model = Half(4, 3)
+    with torch.no_grad():
+        model.weight.copy_(torch.arange(12.0).view(3, 4))
+    with pytest.warns(UserWarning, match="no reset_parameters for weight; their"):
+        fresh = untrained_copy(model)
+    assert fresh.weight[0].tolist() == [1] * 4
+    assert fresh.weight[1:].flatten().sort().values.tolist() == [*range(4, 12)]
+    assert not torch.equal(fresh.weight[1:], model.weight[1:])
+
+
+class Added(nn.Module):
+    def __init__(self, w: nn.Parameter) -> None:
+        super().__init__()
+        self.w = w
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.w
+
+
+def test_a_parameter_of_two_modules_is_shuffled_once() -> None:
+    shared = nn.Parameter(torch.arange(30.0))
+    model = nn.Sequential(Added(shared), Added(shared))
+    with pytest.warns(UserWarning, match=r"no reset_parameters for 0\.w; their"):
+        fresh = untrained_copy(model)
+    assert fresh[0].w is fresh[1].w
+    assert not torch.equal(fresh[0].w, shared)
+
+
+def test_the_model_stays_where_parts_of_it_cannot_be_copied_as_they_are() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(spectral_norm(nn.Linear(4, 4)), *(nn.BatchNorm1d(4) for _ in range(30)))
+    model(torch.randn(8, 4))  # the weight is part of a graph now, which no copy has
+    before = copy.deepcopy(model.state_dict())
+    weight = model[0].weight.detach().clone()
+    for _ in range(5):
+        with pytest.warns(UserWarning, match="weight_orig"):
+            fresh = untrained_copy(model)
+        ours = {id(one) for one in (*model.parameters(), *model.buffers())}
+        assert not any(id(one) in ours for one in (*fresh.parameters(), *fresh.buffers()))
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert torch.equal(model[0].weight, weight)

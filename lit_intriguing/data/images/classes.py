@@ -34,6 +34,8 @@ class Classes:
         """
         if name in self.labels:
             return self.labels[name]
+        if name.isdecimal() and str(int(name)) in self.labels:
+            return self.labels[str(int(name))]
         if name.isdecimal() and int(name) < len(self.names):
             return int(name)
         raise UserError(
@@ -181,5 +183,6 @@ def one_against_the_rest(classes: Classes, name: str) -> Classes:
         UserError: If there is no such class.
     """
     one = classes.label(name)
-    labels = {each: int(label == one) for each, label in classes.labels.items()}
-    return Classes(("rest", classes.names[one]), labels, classes.source)
+    digits = {str(label): int(label == one) for label in range(len(classes.names))}
+    named = {each: int(label == one) for each, label in classes.labels.items()}
+    return Classes(("rest", classes.names[one]), digits | named, classes.source)

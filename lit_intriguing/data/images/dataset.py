@@ -148,7 +148,7 @@ def evaluation_batch(images: int, batch_size: int, world_size: int) -> int:
     5
     """
     each, more = divmod(images, world_size)
-    while more and each % batch_size == 0:
+    while more and each and each % batch_size == 0:
         batch_size += 1
     return batch_size
 

@@ -1,9 +1,13 @@
 """Contrast normalised place by place, by what is near it."""
 
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
 from lit_intriguing.errors import UserError
+from lit_intriguing.models.quocnet.window_sums import wide
 
 
 class LocalContrastNormalisation(nn.Module):
@@ -37,7 +41,15 @@ class LocalContrastNormalisation(nn.Module):
             )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalise maps `(N, C, H, W)`; the result has the same shape."""
+        """Normalise maps `(N, C, H, W)`; the result has the same shape.
+
+        Half precision, also that of autocast, is computed in float32: squares of small differences
+        would be zero in it.
+        """
+        with _without_autocast(x.device.type):
+            return self._normalised(wide(x)).to(x.dtype)
+
+    def _normalised(self, x: Tensor) -> Tensor:
         down, across = (self.weights(size).to(x) for size in x.shape[2:])
         centred = x - _blurred(x.mean(1, keepdim=True), down, across)
         energy = _blurred(centred.square().mean(1, keepdim=True), down, across)
@@ -55,6 +67,12 @@ class LocalContrastNormalisation(nn.Module):
     def extra_repr(self) -> str:
         """Return the settings, for `print`."""
         return f"window={self.window}, floor={self.floor}, sigma={self.sigma}"
+
+
+def _without_autocast(device: str) -> AbstractContextManager[Any]:
+    if torch.amp.is_autocast_available(device):
+        return torch.autocast(device, enabled=False)
+    return nullcontext()  # such as the device meta
 
 
 def _blurred(x: Tensor, down: Tensor, across: Tensor) -> Tensor:

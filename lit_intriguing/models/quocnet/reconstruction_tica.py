@@ -13,6 +13,7 @@ from lit_intriguing.models.optimised import Optimised
 from lit_intriguing.models.quocnet.local_filters import materialise
 from lit_intriguing.models.quocnet.network import QuocNet, Stage
 from lit_intriguing.models.quocnet.sharded import shard_positions
+from lit_intriguing.models.quocnet.window_sums import wide
 
 Batch = Tensor | tuple[Tensor, Tensor] | list[Tensor]
 
@@ -42,16 +43,19 @@ def objective(stage: Stage, x: Tensor) -> Objective:
     they pool overlap, which makes it topographic. An untied decoder has other filters in the place
     of W', so that the sum of pools alone can be made small by small W and large ones there.
 
+    Sums over half precision are of float32.
+
     Args:
         stage: The stage.
         x: Its input, `(N, C, H, W)`.
     """
     y = stage.filters(x)
     pooled = stage.pool(y)
-    error = (stage.filters.decode(y) - x).square().sum()
+    error = wide(stage.filters.decode(y) - x).square().sum()
+    squares = wide(x.detach()).square().sum()
     # An image of one colour has no contrast left to rebuild.
-    share = error.detach() / x.detach().square().sum().clamp(min=torch.finfo(x.dtype).tiny)
-    return Objective(error / len(x), pooled.sum() / len(x), share, pooled)
+    share = error.detach() / squares.clamp(min=torch.finfo(squares.dtype).tiny)
+    return Objective(error / len(x), wide(pooled).sum() / len(x), share, pooled)
 
 
 class ReconstructionTICA(Optimised):

@@ -32,7 +32,8 @@ class Part:
 
     def blocks(self, count: int, window_bytes: int) -> Iterator[tuple[slice, Block]]:
         """Return blocks of `count` positions, with their places among those computed."""
-        done, most = 0, max(1, self.memory // window_bytes)
+        # Windows of no images take no memory.
+        done, most = 0, max(1, self.memory // max(1, window_bytes))
         for block in self.positions.blocks(self.first, count, most):
             yield slice(done, done + len(block)), block
             done += len(block)
@@ -160,7 +161,7 @@ def _windows(x: Tensor, part: Part, block: Block) -> Tensor:
     rows, columns = part.positions.pixels(block)
     strips = x[:, :, rows, columns].unfold(3, width, across).permute(3, 0, 1, 2, 4).contiguous()
     windows = strips.unfold(3, height, down).permute(3, 0, 1, 2, 5, 4)
-    return windows.reshape(len(block), len(x), -1)
+    return windows.reshape(len(block), len(x), x.shape[1] * height * width)
 
 
 def _add_windows(image: Tensor, windows: Tensor, part: Part, block: Block) -> None:

@@ -34,7 +34,7 @@ class _Roots(torch.autograd.Function):
 
     @staticmethod
     def forward(x: Tensor, windows: Positions, eps: float) -> Tensor:
-        return _sums(_wide(x).square(), windows).add_(eps).sqrt_().to(x.dtype)
+        return _sums(wide(x).square(), windows).add_(eps).sqrt_().to(x.dtype)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, Positions, float], output: Tensor) -> None:
@@ -54,14 +54,14 @@ class _Spread(torch.autograd.Function):
 
     @staticmethod
     def forward(y: Tensor, windows: Positions) -> Tensor:
-        wide = _wide(y)
+        total = wide(y)
         for axis in (3, 2):
             taps, places = _along(windows, axis)
-            added = _zeros(wide, axis, windows.image[axis - 2])
+            added = _zeros(total, axis, windows.image[axis - 2])
             for tap in range(taps):
-                added[_at(axis, places, tap)] += wide
-            wide = added
-        return wide.to(y.dtype)
+                added[_at(axis, places, tap)] += total
+            total = added
+        return total.to(y.dtype)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, Positions], output: Tensor) -> None:
@@ -79,7 +79,7 @@ class _Sums(torch.autograd.Function):
 
     @staticmethod
     def forward(x: Tensor, windows: Positions) -> Tensor:
-        return _sums(_wide(x), windows).to(x.dtype)
+        return _sums(wide(x), windows).to(x.dtype)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, Positions], output: Tensor) -> None:
@@ -119,5 +119,6 @@ def _zeros(x: Tensor, axis: int, size: int) -> Tensor:
     return x.new_zeros(shape).permute([order.index(one) for one in range(4)])
 
 
-def _wide(x: Tensor) -> Tensor:
+def wide(x: Tensor) -> Tensor:
+    """Return half precision in float32, in which squares and their sums have room."""
     return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x

@@ -94,3 +94,17 @@ def test_one_class_against_the_rest() -> None:
 def test_numbers_in_a_file_of_labels_keep_their_value() -> None:
     assert named_in(["7", "2", "10"], "labels").labels_of(["10", "2"], Path()) == [10, 2]
     assert named_in(["dog", "cat"], "labels").names == ("cat", "dog")
+
+
+@pytest.mark.parametrize("name", ["cat", "dog", "owl"])
+def test_labels_in_digits_are_told_from_the_rest_as_names_are(name: str) -> None:
+    whole = classes_from([["cat"], ["dog"], ["owl"]], "here")
+    binary = one_against_the_rest(whole, name)
+    for label, each in enumerate(whole.names):
+        assert binary.label(each) == binary.label(str(label)) == binary.label(f"0{label}")
+        assert binary.label(each) == int(each == name)
+    with pytest.raises(UserError, match="'3' is none"):
+        binary.label("3")
+    # Digits that name classes come before digits that number them.
+    digits = one_against_the_rest(classes_from([["1"], ["0"]], "here"), "1")
+    assert [digits.label(one) for one in ("1", "0")] == [1, 0]

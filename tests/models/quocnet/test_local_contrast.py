@@ -101,3 +101,22 @@ def test_without_a_shape_it_is_not_bounded() -> None:
 def test_settings_out_of_range_are_refused(options: dict[str, float], message: str) -> None:
     with pytest.raises(UserError, match=message):
         LocalContrastNormalisation(**options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-3])
+def test_half_precision_is_computed_in_single(scale: float) -> None:
+    x = scale * torch.randn(2, 3, 6, 6, generator=torch.Generator().manual_seed(0))
+    x[0] = 0.5  # one colour
+    layer = LocalContrastNormalisation(floor=1e-4)
+    expected = layer(x.half().float())
+    found = layer(x.half())
+    assert found.dtype == torch.float16
+    assert torch.allclose(found.float(), expected, atol=2e-3)
+
+
+def test_autocast_leaves_small_contrasts_as_they_are() -> None:
+    x = 1e-4 * torch.randn(2, 3, 6, 6, generator=torch.Generator().manual_seed(0))
+    layer = LocalContrastNormalisation(floor=1e-5)
+    with torch.autocast("cpu", torch.float16):
+        found = layer(x)
+    assert torch.equal(found, layer(x))

@@ -74,3 +74,16 @@ def test_sizes_that_do_not_fit_are_refused_with_their_stage(
 ) -> None:
     with pytest.raises(UserError, match=re.escape(message)):
         QuocNet(**{**SMALL, **options})
+
+
+def test_no_images_give_no_features_and_gradients_of_zero() -> None:
+    network = QuocNet(**SMALL, untied_decoder=True)
+    x = torch.zeros(0, 1, 12, 12, requires_grad=True)
+    y = network(x)
+    assert y.shape == (0, *network.feature_shape)
+    filters = network.stages[0].filters
+    assert filters.decode(filters(x)).shape == x.shape
+    y.sum().backward()
+    assert x.grad is not None
+    assert x.grad.shape == x.shape
+    assert not filters.weight.grad.any()

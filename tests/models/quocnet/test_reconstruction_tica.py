@@ -12,6 +12,7 @@ from lit_intriguing.data import Digits
 from lit_intriguing.data.tensor_module import Split
 from lit_intriguing.errors import UserError
 from lit_intriguing.models import QuocNet, ReconstructionTICA
+from lit_intriguing.models.quocnet.reconstruction_tica import objective
 
 SIZES: dict[str, Any] = {"input_shape": [1, 8, 8], "stages": 2, "maps": 3, "kernel": [3, 2],
                          "pool": 2, "contrast": 3, "pixels": 3}  # fmt: skip
@@ -209,3 +210,22 @@ def test_the_last_stage_is_not_normalised_in_vain() -> None:
 def test_arguments_out_of_range_are_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=re.escape(message)):
         ReconstructionTICA(**{"network": QuocNet(**SIZES), **options})
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_sums_over_half_precision_have_room(dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    network = QuocNet((3, 32, 32), stages=1, maps=4, kernel=8)
+    x = 10 * torch.rand(32, 3, 32, 32)
+    whole = objective(network.stages[0], x)
+    half = objective(network.to(dtype).stages[0], x.to(dtype))
+    for name in ("reconstruction", "sparsity", "unexplained"):
+        found, expected = getattr(half, name), getattr(whole, name)
+        assert found.dtype == torch.float32
+        assert found.item() == pytest.approx(expected.item(), rel=0.02)
+
+
+def test_sums_over_double_precision_are_double() -> None:
+    network = QuocNet(**SIZES).double()
+    found = objective(network.stages[0], torch.rand(2, 1, 8, 8, dtype=torch.float64))
+    assert {one.dtype for one in found} == {torch.float64}
