@@ -42,3 +42,7 @@ class LayerFeatures(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Return features `(N, F)` of images `(N, *S)`."""
         return activations(self.network, images, [self.layer], self.reading)[self.layer]
+
+    def extra_repr(self) -> str:
+        """Return what tells these features from another layer's, by which results are stored."""
+        return f"{self.layer!r}, {self.reading!r}"

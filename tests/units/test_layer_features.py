@@ -3,6 +3,7 @@ import torch
 from torch import nn
 
 from lit_intriguing.errors import UserError
+from lit_intriguing.splits.fingerprint import described
 from lit_intriguing.units import LayerFeatures, Maximum, analyse_units
 
 
@@ -41,6 +42,15 @@ def test_images_are_compared_by_the_features_of_a_layer() -> None:
 def test_features_have_a_name() -> None:
     assert LayerFeatures(network(), "1").name == "Sequential, layer 1"
     assert LayerFeatures(network(), "1", name="edges").name == "edges"
+
+
+def test_results_are_stored_by_the_layer_and_its_reading() -> None:
+    told = [
+        described(LayerFeatures(network(), layer, reading))
+        for layer, reading in (("0", None), ("1", None), ("1", Maximum()), ("1", None))
+    ]
+    assert told[1] == told[3]
+    assert all(told[1] != other for other in (told[0], told[2]))
 
 
 def test_an_unknown_layer_is_refused_at_once() -> None:
