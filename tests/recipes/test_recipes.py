@@ -111,7 +111,7 @@ def test_papers_scheme_runs_on_the_digits_and_finds_minimal_examples_of_each_lay
 @pytest.mark.parametrize(
     ("recipe", "start", "caps", "left"),
     [
-        ("adv_mnist_lbfgs", 160, {"input": 2.0 / 8, "hidden1": 0.08, "hidden2": 0.08}, 0.5),
+        ("adv_mnist_lbfgs", 240, {"input": 2.0 / 8, "hidden1": 0.08, "hidden2": 0.08}, 0.5),
         ("adv_mnist_lbfgs/random", 80, {"input": 1.5 / 8, "hidden1": 0.06, "hidden2": 0.06}, 1.0),
     ],
 )
