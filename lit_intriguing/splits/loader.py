@@ -35,6 +35,9 @@ class ChunkLoader:
         rank: Of this process.
         world_size: Processes that share the chunks.
 
+    Attributes:
+        exhausted: Whether data of unknown length have been read to their end.
+
     Raises:
         UserError: If there are no examples; while iterating, if the batches have no images and
             labels; if there are several processes and the loader does not say which examples each
@@ -52,6 +55,7 @@ class ChunkLoader:
         self.loader, self.size, self.limit = loader, size, limit
         self.rank, self.world_size = rank, world_size
         self._order = example_order(loader)
+        self.exhausted = False
         if self._order is None and world_size > 1:
             raise UserError(
                 f"the examples of a {type(loader).__name__} cannot be shared out to {world_size} "
@@ -91,7 +95,9 @@ class ChunkLoader:
         """Yield batches of `size` examples; the last chunk of all may have fewer."""
         if self._order is None:
             assert isinstance(self.loader, Iterable)
+            self.exhausted = False
             yield from regrouped(self.loader, self.size, self.limit)
+            self.exhausted = True
         elif isinstance(self.loader, TensorLoader):
             for part in self._own():
                 # Copies: what the data does to a batch on its way must not change the data set.

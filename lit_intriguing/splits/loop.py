@@ -133,11 +133,20 @@ class ChunkLoop(Callback, ABC):
 
     @override
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Put the processes' parts together."""
+        """Put the processes' parts together.
+
+        Raises:
+            UserError: Data whose length only reading shows were not read to their end.
+        """
         trainer.strategy.barrier("chunks")
         # Where the number of chunks is known only after reading, there is one process.
-        chunks = chunk_loader(trainer).chunks
-        total = self._position if chunks is None else chunks
+        loader = chunk_loader(trainer)
+        if loader.chunks is None and not loader.exhausted:
+            raise UserError(
+                f"{self._position} chunks are done, and there may be more: repeat the command "
+                "without fast_dev_run or limit_predict_batches."
+            )
+        total = self._position if loader.chunks is None else loader.chunks
         on_rank_zero(trainer, lambda: self.finish(trainer, total))
 
     @override

@@ -172,7 +172,7 @@ def _shuffle_rest(model: nn.Module, before: dict[int, Tensor]) -> list[str]:
         own = before.get(id(parameter))
         if own is None:
             continue
-        left = parameter == _moved(own)
+        left = (parameter == _moved(own)) | (parameter.isnan() & own.isnan())
         if bool(left.any()):
             values = own[left]
             parameter[left] = values[torch.randperm(len(values)).to(values.device)]

@@ -209,3 +209,14 @@ def test_what_belongs_to_a_whole_batch_is_that_of_the_chunks_own_batch() -> None
         for start, name in ((0, "a"), (2, "b"))
     ]
     assert [chunk["domain"] for chunk in regrouped(batches, 2)] == ["a", "b"]
+
+
+def test_a_stream_is_exhausted_where_it_was_read_to_its_end() -> None:
+    loader = ChunkLoader(DataLoader(Stream(), batch_size=4), 3)
+    chunks = iter(loader)
+    next(chunks)
+    assert not loader.exhausted
+    assert len(list(chunks)) == 3
+    assert loader.exhausted
+    next(iter(loader))
+    assert not loader.exhausted

@@ -195,7 +195,10 @@ def definite_in_single(squares: Tensor, levels: Tensor) -> Tensor:
     rest = levels[:, None] - squares.diagonal(dim1=-2, dim2=-1).real.double()
     # 1.5 for terms of second order and the few further roundings of blocked factorisations.
     off = 1.5 * math.sqrt(2) * SINGLE_UNIT * _reach(rest.clamp(min=0))
-    off += 2 * SINGLE_UNIT * (levels + frobenius(squares))
+    # Far from 1 squares of single precision are no normal numbers.
+    middling = bool(((levels > 1e-8) & (levels < 1e8)).all())
+    sizes = frobenius(squares if middling else squares.to(torch.complex128))
+    off += 2 * SINGLE_UNIT * (levels + sizes)
     lower = levels - off
     single = squares.to(torch.complex64, copy=True).neg_()
     single.diagonal(dim1=-2, dim2=-1).add_(lower[:, None])

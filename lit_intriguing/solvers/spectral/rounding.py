@@ -11,14 +11,17 @@ UNIT = 2.0**-53
 SINGLE_UNIT = 2.0**-24
 """Unit roundoff of float32."""
 
+_MANY = 2**17
+"""Entries up to which a sum of squares in float32 is still good to 7%."""
 
-def gamma(terms: int) -> float:
+
+def gamma(terms: int, unit: float = UNIT) -> float:
     """Return the relative error of a sum of so many products (Higham 2002, lemma 3.1), with slack.
 
     Four times the classical bound with twice the terms: enough for complex arithmetic, in which a
     product is four real ones, and for the rounding of this number itself.
     """
-    eps = 2 * (terms + 2) * UNIT
+    eps = 2 * (terms + 2) * unit
     return 4 * eps / (1 - eps)
 
 
@@ -50,13 +53,17 @@ def rounded_up(value: float) -> float:
 
 
 def frobenius(tensor: Tensor) -> Tensor:
-    """At least the Frobenius norm of each matrix `(..., m, n)`, rounding included."""
+    """At least the Frobenius norm of each matrix `(..., m, n)`, float64: rounding included.
+
+    Squares of its entries must be normal numbers of its type.
+    """
     size = tensor.shape[-2:].numel()
     flat = tensor.reshape(*tensor.shape[:-2], size)
     if flat.is_complex():  # torch takes the norm of real numbers tens of times faster
         flat = torch.view_as_real(flat.resolve_conj()).flatten(-2)
-    norm: Tensor = torch.linalg.vector_norm(flat, dim=-1)
-    return norm * (1 + gamma(tensor.shape[-1] * tensor.shape[-2]))
+    quick = flat.dtype == torch.float32 and size <= _MANY  # five times as fast
+    norm: Tensor = torch.linalg.vector_norm(flat, dim=-1, dtype=None if quick else torch.float64)
+    return norm.double() * (1 + gamma(size, SINGLE_UNIT if quick else UNIT))
 
 
 FEW_ROUNDINGS = 2.0**-49
