@@ -108,10 +108,11 @@ def test_papers_scheme_runs_on_the_digits_and_finds_minimal_examples_of_each_lay
         assert all(row["success"] > 0.9 and 0 < row["distortion"] < 0.5 for row in rows)
 
 
+@pytest.mark.filterwarnings("ignore:.* of 64 examples have")  # rough steps give one up at times
 @pytest.mark.parametrize(
     ("recipe", "start", "caps", "left"),
     [
-        ("adv_mnist_lbfgs", 240, {"input": 2.0 / 8, "hidden1": 0.08, "hidden2": 0.08}, 0.5),
+        ("adv_mnist_lbfgs", 160, {"input": 2.0 / 8, "hidden1": 0.08, "hidden2": 0.08}, 0.5),
         ("adv_mnist_lbfgs/random", 80, {"input": 1.5 / 8, "hidden1": 0.06, "hidden2": 0.06}, 1.0),
     ],
 )
