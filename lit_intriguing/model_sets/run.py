@@ -19,8 +19,7 @@ from lit_intriguing.errors import UserError
 from lit_intriguing.hosts.precision import at_least_single, in_precision
 from lit_intriguing.model_sets.examples import ExampleJob, made_for
 from lit_intriguing.model_sets.predictions import ChunkInputs, ChunkResult
-from lit_intriguing.model_sets.sources import Function
-from lit_intriguing.splits.fingerprint import class_name, fingerprint, of_model
+from lit_intriguing.splits.fingerprint import class_name, described, fingerprint, of_model
 from lit_intriguing.splits.loop import ChunkLoop, on_rank_zero
 from lit_intriguing.splits.resumable_store import MADE_AGAIN, Chunk, Store
 from lit_intriguing.splits.split import SplitData
@@ -249,28 +248,12 @@ def _check_told_apart(
     """
     for one, other in itertools.combinations(models, 2):
         same = described_models[one] == described_models[other]
-        if same and _not_shown(models[one]) != _not_shown(models[other]):
+        if same and described(models[one], whole=True) != described(models[other], whole=True):
             raise UserError(
                 f"the models {one!r} and {other!r} cannot be told apart, and one would get the "
                 "other's adversarial examples: show what they differ in, as a buffer "
                 "(register_buffer) or in extra_repr of a torch module each, or leave one out."
             )
-
-
-def _not_shown(model: nn.Module) -> list[object]:
-    """Return what a model computes by that its weights and its text need not show.
-
-    Numbers and text that its parts hold, and the very function that it calls.
-    """
-    return [
-        (name, value)
-        for part in model.modules()
-        for name, value in sorted(vars(part).items())
-        if (
-            not name.startswith("_") and name != "training" and isinstance(value, int | float | str)
-        )
-        or (isinstance(part, Function) and name == "function")
-    ]
 
 
 @dataclass(frozen=True)

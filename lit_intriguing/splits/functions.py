@@ -1,13 +1,30 @@
 """What a Python function computes by: its name where that says all, else its code and values."""
 
+import dis
 import hashlib
 import sys
 from collections.abc import Iterator
 from types import CodeType, FunctionType
 from typing import Any
 
+_LOADS = {"LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS"}
+"""Steps of Python's code that read a global name; the last since Python 3.12."""
 
-def says_all(function: FunctionType) -> bool:
+
+def in_a_script(text: str) -> str:
+    """Return a text with a script's own names as they are where it was started.
+
+    A process that it spawns has them in `__mp_main__`.
+    """
+    return text.replace("__mp_main__", "__main__")
+
+
+def module_name(thing: Any) -> str:
+    """Return the module of a class or a function, the same in each process of a script."""
+    return in_a_script(str(thing.__module__))
+
+
+def says_all(function: Any) -> bool:
     """Return whether a function's name stands for it: an import of that name finds it.
 
     Names in `__main__`, a script or a notebook, may stand for something else in the next run.
@@ -18,7 +35,7 @@ def says_all(function: FunctionType) -> bool:
     found: Any = sys.modules.get(function.__module__ or "")
     for name in function.__qualname__.split("."):
         found = getattr(found, name, None)
-    return found is function and function.__module__ != "__main__"
+    return found is function and module_name(function) != "__main__"
 
 
 def hash_of(code: CodeType) -> str:
@@ -53,7 +70,8 @@ def _defaults(function: FunctionType) -> dict[str, object]:
 
 
 def _names(code: CodeType) -> Iterator[str]:
-    yield from code.co_names
+    """Yield the global names that code reads, which names of attributes are not."""
+    yield from (step.argval for step in dis.get_instructions(code) if step.opname in _LOADS)
     for one in code.co_consts:
         if isinstance(one, CodeType):
             yield from _names(one)

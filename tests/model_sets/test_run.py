@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from lightning.pytorch import LightningDataModule, Trainer
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
@@ -49,13 +50,16 @@ def test_closures_of_one_factory_get_examples_of_their_own(tmp_path: Path) -> No
 
 
 class Hidden:
-    """Calls a network that nothing shows."""
+    """Calls a network that its text hides."""
 
     def __init__(self, network: nn.Module) -> None:
         self._network = network
 
     def __call__(self, x: Tensor) -> Tensor:
         return self._network(x)
+
+    def __repr__(self) -> str:
+        return "Hidden"
 
 
 class Scaled(nn.Module):
@@ -85,6 +89,40 @@ def test_models_that_cannot_be_told_apart_are_refused_and_the_way_out_works(
     study(tmp_path, shown).run(io.StringIO())
     # The same weights twice, as from one checkpoint, have the same examples.
     study(tmp_path, {"a": trained(0), "b": trained(0)}).run(io.StringIO())
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [(torch.tanh, torch.relu), ((1,), (2,)), (torch.zeros(2), torch.ones(2)), ([1.0], [2.0])],
+    ids=["function", "tuple", "tensor", "list"],
+)
+def test_models_that_differ_in_an_attribute_that_nothing_shows_are_refused(
+    one: Any, other: Any, tmp_path: Path
+) -> None:
+    network = trained(0)
+    with pytest.raises(UserError, match="cannot be told apart"):
+        study(tmp_path, {"a": Scaled(network, one), "b": Scaled(network, other)}).run(io.StringIO())
+
+
+@pytest.mark.parametrize(
+    "call",
+    [lambda module: module.forward, lambda module: lambda x: module(x), Hidden],
+    ids=["method", "closure", "object"],
+)
+def test_functions_that_call_such_models_are_refused(call: Any, tmp_path: Path) -> None:
+    network = trained(0)
+    models = {"a": call(Scaled(network, 1.0)), "b": call(Scaled(network, 0.5))}
+    with pytest.raises(UserError, match="cannot be told apart"):
+        study(tmp_path, models).run(io.StringIO())
+
+
+def test_equal_closures_share_their_examples(tmp_path: Path) -> None:
+    def scaled(network: nn.Module, scale: float):
+        return lambda x: network(scale * x)
+
+    models = {name: scaled(trained(0), 1.0) for name in ("a", "b")}
+    assert study(tmp_path, models).run(io.StringIO()) is not None
+    assert len(list((tmp_path / "examples").iterdir())) == 1
 
 
 def test_results_that_other_processes_have_not_left_are_missed(tmp_path: Path) -> None:

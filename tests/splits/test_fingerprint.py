@@ -1,11 +1,15 @@
 """Descriptions of what examples depend on."""
 
+import dataclasses
 import functools
 import json
 import os
 import subprocess
 import sys
+from collections import deque
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -100,11 +104,30 @@ def test_a_function_of_ones_own_is_described_with_its_options() -> None:
     one, again, other = (described(FromCallable(Sized, {"eps": eps})) for eps in (0.1, 0.1, 0.3))
     assert one == again != other
     assert one["function"]["eps"] == 0.1
-    assert one["function"]["itself"] == "number 0"
+    assert one["function"]["itself"] == "the one 1 levels above"
 
 
 def times(weight: float) -> Callable[[torch.Tensor], torch.Tensor]:
     return lambda x: weight * x
+
+
+class Slotted:
+    """Has no `__dict__`, and an attribute that may be missing."""
+
+    __slots__ = ("eps", "missing")
+
+    def __init__(self, eps: float) -> None:
+        self.eps = eps
+
+
+class Private:
+    """Shows nothing of what it computes by."""
+
+    def __init__(self, eps: float) -> None:
+        self._eps = eps
+
+    def __call__(self, model, x, criterion, *, bounds, generator):
+        return x + self._eps
 
 
 ONE, OTHER = nn.Linear(2, 2), nn.Linear(2, 2)
@@ -119,9 +142,19 @@ ONE, OTHER = nn.Linear(2, 2), nn.Linear(2, 2)
         (ONE.forward, OTHER.forward),
         (functools.partial(ONE.forward), functools.partial(OTHER.forward)),
         (functools.partial(max, 1), functools.partial(max, 2)),
+        (functools.lru_cache(times(1.0)), functools.lru_cache(times(2.0))),
+        (torch.ones(2).mul, torch.zeros(2).mul),
+        (Slotted(1.0), Slotted(2.0)),
+        (Private(1.0), Private(2.0)),
+        (FromCallable(Private, {"eps": 1.0}), FromCallable(Private, {"eps": 2.0})),
+        (deque([Private(1.0)]), deque([Private(2.0)])),
+        ({times(1.0): 1}, {times(2.0): 1}),
     ],
-    ids=["closure", "global", "default", "method", "partial method", "partial"],
-)
+    ids=[
+        "closure", "global", "default", "method", "partial method", "partial", "cache",
+        "builtin method", "slots", "private", "attack", "deque", "keys",
+    ],
+)  # fmt: skip
 def test_functions_are_told_apart_by_what_they_hold(one: object, other: object) -> None:
     assert described(one) != described(other)
     assert json.dumps(described(one)) == json.dumps(described(one))
@@ -136,7 +169,154 @@ def test_a_function_that_calls_itself_is_described() -> None:
     def down(x: int) -> int:
         return down(x - 1) if x else 0
 
-    assert described(down)["with"]["down"] == "number 0"
+    assert described(down)["with"]["down"] == "the one 2 levels above"
+
+
+def test_descriptions_do_not_depend_on_whether_equal_values_are_one() -> None:
+    one, other = times(1.0), times(1.0)
+    assert described([one, one]) == described([one, other])
+    assert described([Private(1.0)] * 2) == described([Private(1.0), Private(1.0)])
+
+
+class Stepping(Attack):
+    """Chooses one of its own methods."""
+
+    def __init__(self, step: str = "_sign") -> None:
+        self.step = getattr(self, step)
+        self.steps = [functools.partial(self.step)]
+
+    def _sign(self) -> None: ...
+
+    def _project(self) -> None: ...
+
+    def search(self, model, x, criterion, *, bounds, generator) -> Found:
+        raise NotImplementedError
+
+
+@dataclasses.dataclass
+class Node:
+    """May be its own successor."""
+
+    value: int
+    next: Any = None
+
+
+def ring(value: int) -> Node:
+    node = Node(value)
+    node.next = node
+    return node
+
+
+def within(value: int) -> Callable[[], object]:
+    found: list[Any] = [value]
+    found.append({"all": found})
+    return lambda: found
+
+
+def test_things_that_hold_themselves_are_described() -> None:
+    assert described(Stepping()) == described(Stepping()) != described(Stepping("_project"))
+    assert described(Stepping())["step"]["of"] == "the one 2 levels above"
+    assert described(ring(1)) == described(ring(1)) != described(ring(2))
+    assert described(within(1)) == described(within(1)) != described(within(2))
+    assert described([ring(1), ring(1)])[1]["next"] == "the one 1 levels above"
+
+
+def test_what_is_deep_or_all_joined_is_described_soon() -> None:
+    chain = Node(0)
+    for value in range(5000):
+        chain = Node(value, chain)
+    assert described(chain)["next"]["value"] == 4998
+    crowd = [Private(float(eps)) for eps in range(12)]
+    for one in crowd:
+        one.others = list(crowd)
+    assert "number" in json.dumps(described(crowd))
+
+
+class Odd:
+    """Has no text."""
+
+    def __repr__(self) -> str:
+        raise RuntimeError("no text")
+
+
+def test_what_raises_when_it_is_looked_at_is_its_class() -> None:
+    assert described([Odd(), 1]) == [f"{__name__}.Odd", 1]
+    assert described({"values": torch.ones(2, device="meta")}) == {"values": "torch.Tensor"}
+
+
+@pytest.mark.parametrize(
+    ("thing", "told"),
+    [
+        (torch.Tensor.abs, "torch._C.TensorBase.abs"),
+        (str.upper, "builtins.str.upper"),
+        (torch.tensor([1j]), ["1j"]),
+        (torch.tensor([[float("nan"), 1.0]]), [["nan", 1.0]]),
+        (torch.tensor(float("nan")), "nan"),
+        (torch.tensor([float("inf")]), [float("inf")]),
+        ({torch.float32: 1, 2: 3}, {"torch.float32": 1, "2": 3}),
+        ({described: 1, 2: 3}, [[f"{described.__module__}.described", 1], [2, 3]]),
+    ],
+    ids=["of a tensor", "of text", "complex", "nan", "scalar", "infinite", "keys", "address"],
+)
+def test_descriptions_come_back_from_json_as_they_were(thing: object, told: object) -> None:
+    assert described(thing) == told == json.loads(json.dumps(described(thing)))
+
+
+@functools.lru_cache
+def remembered(x: int) -> int:
+    return x
+
+
+def test_a_wrapper_that_can_be_imported_is_its_name() -> None:
+    assert described(remembered) == f"{__name__}.remembered"
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script")
+def test_functions_in_torchscript_are_told_apart_by_their_code() -> None:
+    def one(x: torch.Tensor) -> torch.Tensor:
+        return x + 1
+
+    def other(x: torch.Tensor) -> torch.Tensor:
+        return x + 2
+
+    assert described(torch.jit.script(one)) != described(torch.jit.script(other))
+    assert described(torch.jit.script(one))["function"] == "one"
+
+
+def test_a_compiled_function_is_described_as_what_it_was() -> None:
+    one = torch.compile(times(1.0), backend="eager")
+    assert described(one) == described(times(1.0))
+
+
+class Named(Private):
+    """Has a text that shows nothing."""
+
+    def __repr__(self) -> str:
+        return "named"
+
+
+class Shifted(nn.Module):
+    """Adds what neither its weights nor its text show, and holds a method of its own."""
+
+    def __init__(self, shift: object) -> None:
+        super().__init__()
+        self.shift, self.call = shift, self.forward
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.shift
+
+
+@pytest.mark.parametrize("kind", [Named, Shifted, lambda one: [Shifted(Named(one))]])
+def test_whole_descriptions_tell_what_texts_hide(kind: Callable[[float], object]) -> None:
+    one, again, other = kind(1.0), kind(1.0), kind(2.0)
+    assert described(one) == described(other)
+    assert described(one, whole=True) == described(again, whole=True)
+    assert described(one, whole=True) != described(other, whole=True)
+
+
+def test_whole_descriptions_tell_objects_that_show_nothing_by_identity() -> None:
+    one, other = object(), object()
+    assert described(one, whole=True) == described(one, whole=True) != described(other, whole=True)
 
 
 def test_large_arrays_are_told_apart_in_the_middle() -> None:
@@ -169,3 +349,24 @@ def test_descriptions_are_the_same_in_each_process() -> None:
     }  # fmt: skip
     assert len(found) == 1
     assert described({10, 9, "b", "a"}) == [9, 10, "a", "b"]
+
+
+def test_a_script_has_the_same_names_in_processes_that_it_spawns(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import json, multiprocessing, torch\n"
+        "from lit_intriguing.splits.fingerprint import described, of_model\n"
+        "class Own(torch.nn.Module):\n"
+        "    def extra_repr(self): return f'{mine.__module__}.mine'\n"
+        "def mine(x): return x + 1\n"
+        "def told(_): return json.dumps([described([mine, Own]), of_model(Own())])\n"
+        "if __name__ == '__main__':\n"
+        "    with multiprocessing.get_context('spawn').Pool(1) as pool:\n"
+        "        print(told(0)); print(*pool.map(told, [0]))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, check=True
+    )  # fmt: skip
+    parent, child = done.stdout.splitlines()
+    assert parent == child
+    assert "__main__.mine" in parent

@@ -1,6 +1,6 @@
 """What a function computes by beside its arguments."""
 
-from lit_intriguing.splits.functions import hash_of, held, says_all
+from lit_intriguing.splits.functions import hash_of, held, module_name, says_all
 
 FACTOR = 3
 
@@ -16,6 +16,8 @@ def test_a_name_says_all_where_an_import_finds_the_function() -> None:
     inner.__module__ = "__main__"
     assert says_all(scaled)
     assert not says_all(inner)
+    inner.__module__ = "__mp_main__"
+    assert module_name(inner) == "__main__"
     assert not says_all(lambda: 0)
 
 
@@ -27,6 +29,21 @@ def test_a_function_holds_globals_defaults_and_what_it_closes_over() -> None:
         "FACTOR": 3,
         "own": 7,
     }
+
+
+def test_names_of_attributes_are_no_globals() -> None:
+    assert held(lambda x: x.FACTOR) == {}
+    assert held(lambda x: [one.FACTOR for one in x]) == {}
+
+
+def test_a_class_inside_a_function_reads_globals() -> None:
+    def made() -> type:
+        class Inner:
+            factor = FACTOR
+
+        return Inner
+
+    assert held(made)["FACTOR"] == 3
 
 
 def test_what_is_closed_over_may_be_missing_yet() -> None:
