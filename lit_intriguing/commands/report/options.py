@@ -85,6 +85,9 @@ def in_words(contents: Contents) -> str:
     line = f"{contents.measured} of {len(contents.claims)} claims have results here"
     if without:
         line += f"; those of these recipes have none: {', '.join(without)}"
+    further = sum(not one.problem for one in contents.others)
+    if further:
+        line += f"; further results on the page: {further}"
     lines = [line]
     lines += [f"  {one.folder}: {one.problem}" for one in contents.problems]
     return "\n".join(lines)

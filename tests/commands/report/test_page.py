@@ -256,6 +256,17 @@ def test_the_command_line_takes_the_folder_as_a_word(
     )
 
 
+def test_results_that_belong_to_no_claim_are_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Report(str(tmp_path)).run()
+    assert "further results" not in capsys.readouterr().out
+    folders.transfer(tmp_path / "mine")
+    folders.lipschitz(tmp_path / "too")
+    Report(str(tmp_path)).run()
+    assert capsys.readouterr().out.endswith("; further results on the page: 2\n")
+
+
 def test_the_claims_are_also_a_table_in_markdown(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
