@@ -12,6 +12,8 @@ _EXPECTED = re.compile(
     r"|Not of type (\w+):"
     r"|Not a valid subclass of (\w+)"
 )
+_OF_A_TYPE = re.compile("Expected an? |Does not validate|Not of type|Not a valid subclass|Problem ")
+"""How complaints of the parser begin; others are those of the classes that are made."""
 _CLASS = re.compile(r"Problem with given class_path '([^']+)'")
 _NO_SUBCLASS = re.compile(r"Import path (\S+) does not correspond to a subclass of (\w+)")
 _DENIED = re.compile(r"Importing '([^']+)' is not allowed, denied by")
@@ -124,10 +126,15 @@ def _own_branch(message: str, start: int) -> str:
 
 
 def _first_member(message: str) -> str:
-    """Return what the first member of a union has to say; it is the one that was meant."""
-    member = r"Errors:\n(\s*)- (.*?)(?=\n\1- |\n\s*Given value|\Z)"
-    listed = re.search(member, message, re.DOTALL)
-    return listed.group(2) if listed else message
+    """Return what a class says of its own arguments, else what the first member of a union says.
+
+    The first member is the one that was meant, but a class may be a later one, or lie deeper, where
+    each union around it complains of the type as well.
+    """
+    member = r"^ *- (.*?)(?=\n *- |\n *Given value|\n *Subtypes:|\Z)"
+    listed = re.findall(member, message, re.DOTALL | re.MULTILINE)
+    own = [one for one in listed if not _OF_A_TYPE.match(one)]
+    return next(iter(own or listed), message)
 
 
 def _inside(message: str, start: int) -> str:

@@ -250,6 +250,27 @@ def test_a_value_that_a_class_refuses(base: str, capsys: pytest.CaptureFixture[s
     assert line == "lightning: width must be positive, got 0."
 
 
+@pytest.mark.parametrize(
+    ("recipe", "before", "after", "said"),
+    [
+        ("adv_mnist_lbfgs", "max_length: 2.0", "max_length: -2.0",
+         "PerturbedLayer: max_length must be positive and finite, not -2.0."),
+        ("adv_digits", "weight: 2.0", "weight: -2.0",
+         "weight must be positive and finite, not -2.0."),
+    ],
+)  # fmt: skip
+def test_a_value_that_a_class_inside_a_callback_refuses(
+    recipe: str, before: str, after: str, said: str, tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    text = Path(f"recipes/{recipe}.yaml").read_text()
+    assert before in text
+    (tmp_path / "mine.yaml").write_text(text.replace(before, after))
+    with pytest.raises(SystemExit):
+        cli.main(["fit", "--config", str(tmp_path / "mine.yaml")])
+    assert capsys.readouterr().err.splitlines()[-1] == f"lightning: {said}"
+
+
 def test_a_trainer_option_that_lightning_refuses(
     base: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
